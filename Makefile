@@ -1,0 +1,37 @@
+# Every target builds .venv when it is missing or older than its requirements.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help train test test-all check fix clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $(READY)
+
+train: $(READY)  ## train the MLP on handwritten digits (about a minute)
+	$(BIN)/python scripts/train.py
+
+test: $(READY)  ## the tests that CI waits for, without the slow ones
+	$(BIN)/python -m pytest -n auto -m 'not slow'
+
+test-all: $(READY)  ## all tests
+	$(BIN)/python -m pytest -n auto
+
+check: $(READY)  ## what CI checks besides the tests: lint, format, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+fix: $(READY)  ## repair lint and format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:  ## remove the environment and caches; runs and data stay
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache src/*.egg-info

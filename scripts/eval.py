@@ -1,0 +1,16 @@
+"""Measure a run again from its folder: ``python scripts/eval.py run=last``."""
+
+import hydra
+from omegaconf import DictConfig
+
+from fourbeat import cli
+
+
+@hydra.main(version_base="1.3", config_path="../conf", config_name="eval")
+def main(cfg: DictConfig) -> None:
+    """Measure one checkpoint on one split."""
+    cli.eval_job(cfg)
+
+
+if __name__ == "__main__":
+    cli.run(main, "eval")

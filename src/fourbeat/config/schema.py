@@ -1,0 +1,186 @@
+"""L1: every key that fourbeat itself reads, with its type, range, default and meaning. No torch.
+
+The YAML files in ``conf/`` spell the same defaults where users look for them (a test keeps the two
+equal); the defaults here let a config written by an older version load.
+
+Leaves (``data``, ``model``, ``loss``, ``optim``, ``scheduler``, loggers, extra callbacks)
+are mappings with a ``_target_``. The models of leaves below name the keys that can be checked before
+torch is imported; all others are checked against the target's signature (``config.leaves``).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+
+from fourbeat.config.deferred import OrDeferred
+
+UnlimitedOr = Literal[-1] | PositiveInt
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegativeInt = Annotated[int, Field(ge=0)]
+BatchLimit = NonNegativeInt | Annotated[float, Field(ge=0, le=1)]
+Mode = Literal["min", "max"]
+
+
+class Section(BaseModel):
+    """A part of the config whose keys are all ours: an unknown key is a fault."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class LeafSection(BaseModel):
+    """A leaf: our keys are checked here, the others against the target's signature."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True, populate_by_name=True)
+
+    target: str = Field(alias="_target_", min_length=1)
+
+    def leaf(self) -> dict[str, Any]:
+        """Return the keys that were given, with ``_target_``: what ``build`` takes."""
+        return self.model_dump(by_alias=True, exclude_unset=True)
+
+
+class DataConfig(LeafSection):
+    """A DataModule; see :class:`fourbeat.data.DataModule` for the meaning of each key."""
+
+    batch_size: PositiveInt | None = None
+    shuffle: bool | None = None
+    num_workers: NonNegativeInt | None = None
+    pin_memory: bool | None = None
+    drop_last: bool | None = None
+    normalize: bool | None = None
+    val_fraction: Fraction | None = None
+    test_fraction: Fraction | None = None
+    split_seed: NonNegativeInt | None = None
+
+
+class OptimConfig(LeafSection):
+    """An optimizer and which parameters its weight decay spares."""
+
+    lr: OrDeferred[Positive] | None = None
+    weight_decay: OrDeferred[NonNegative] | None = None
+    momentum: OrDeferred[Fraction] | None = None
+    betas: Annotated[list[Fraction], Field(min_length=2, max_length=2)] | None = None
+    fused: bool | None = None
+    exclude_from_weight_decay: list[Literal["bias", "norm"]] = []
+
+
+class SchedulerConfig(LeafSection):
+    """A learning-rate scheduler, when it steps, and which argument receives its horizon."""
+
+    interval: Literal["step", "epoch"] = "epoch"
+    horizon: str | None = None
+    monitor: str | None = None
+    warmup_fraction: Fraction | None = None
+    gamma: Positive | None = None
+    step_size: PositiveInt | None = None
+    patience: NonNegativeInt | None = None
+
+
+class LoopConfig(Section):
+    """Who plays the beats, and what happens between backward and step."""
+
+    name: Literal["four_beat", "automatic"] = "four_beat"
+    gradient_clip_val: Positive | None = None
+    gradient_clip_algorithm: Literal["norm", "value"] = "norm"
+    accumulate_grad_batches: PositiveInt = 1
+
+
+class TrainerConfig(Section):
+    """Lightning's Trainer flags that a run may change; their meaning is Lightning's."""
+
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto"
+    devices: PositiveInt | Literal["auto"] | list[NonNegativeInt] = 1
+    num_nodes: PositiveInt = 1
+    strategy: Literal["auto", "ddp", "ddp_find_unused_parameters_true", "fsdp"] = "auto"
+    precision: Literal["32-true", "16-mixed", "bf16-mixed", "64-true", "16-true", "bf16-true"] = (
+        "32-true"
+    )
+    max_epochs: UnlimitedOr = 20
+    max_steps: UnlimitedOr = -1
+    limit_train_batches: BatchLimit = 1.0
+    limit_val_batches: BatchLimit = 1.0
+    limit_test_batches: BatchLimit = 1.0
+    check_val_every_n_epoch: PositiveInt = 1
+    log_every_n_steps: PositiveInt = 10
+    num_sanity_val_steps: NonNegativeInt = 2
+    deterministic: bool | Literal["warn"] = False
+    detect_anomaly: bool = False
+    profiler: Literal["simple", "advanced", "pytorch"] | None = None
+
+
+class ModelCheckpointConfig(Section):
+    """Which weights are kept: the best ones by a metric, and the last ones."""
+
+    monitor: str = "val/loss"
+    mode: Mode = "min"
+    save_top_k: PositiveInt = 1
+    save_last: bool = True
+
+
+class EarlyStoppingConfig(Section):
+    """When a run ends before its horizon."""
+
+    monitor: str = "val/loss"
+    mode: Mode = "min"
+    patience: PositiveInt = 10
+    min_delta: NonNegative = 0.0
+
+
+class CallbacksConfig(Section):
+    """The standard callbacks, and any others as leaves under ``extra``."""
+
+    model_checkpoint: ModelCheckpointConfig | None = ModelCheckpointConfig()
+    early_stopping: EarlyStoppingConfig | None = EarlyStoppingConfig()
+    learning_rate_monitor: bool = True
+    progress: Literal["auto", "bar", "lines", "none"] = "auto"
+    extra: dict[str, LeafSection] = {}
+
+
+class PathsConfig(Section):
+    """Folders, relative to where the command is typed."""
+
+    data_dir: str = Field(default="data", min_length=1)
+    output_dir: str = Field(default="runs", min_length=1)
+
+
+class SweepConfig(Section):
+    """How the jobs of a sweep are compared, and what each returns to Hydra's sweeper."""
+
+    metric: str = "val/loss"
+    mode: Mode = "min"
+
+
+class TrainConfig(Section):
+    """A whole run: what ``conf/train.yaml`` composes to, checked."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
+    resume: str | None = None
+    test: bool = True
+    paths: PathsConfig = PathsConfig()
+    loop: LoopConfig = LoopConfig()
+    trainer: TrainerConfig = TrainerConfig()
+    callbacks: CallbacksConfig = CallbacksConfig()
+    sweep: SweepConfig = SweepConfig()
+    data: DataConfig
+    model: LeafSection
+    loss: LeafSection
+    optim: OptimConfig
+    scheduler: SchedulerConfig
+    logger: dict[str, LeafSection] = {}
+
+    def plain(self) -> dict[str, Any]:
+        """Return the config as plain dicts and lists, leaves with their ``_target_``."""
+        return self.model_dump(by_alias=True, exclude_unset=True)
+
+
+class EvalConfig(Section):
+    """What ``conf/eval.yaml`` composes to: which run, which weights, on which split."""
+
+    run: str = Field(min_length=1)
+    checkpoint: str = Field(default="best", min_length=1)
+    split: Literal["val", "test"] = "test"
+    paths: PathsConfig = PathsConfig()

@@ -1,0 +1,50 @@
+"""L1: what fourbeat prints: plain lines on standard output, and the same lines in the run's log."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+LOG_FILE = "train.log"
+
+log = logging.getLogger("fourbeat")
+
+
+class _Stdout(logging.StreamHandler):  # type: ignore[type-arg]
+    """Writes to whatever ``sys.stdout`` is at the time: notebooks and tests replace it."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self):  # type: ignore[no-untyped-def]
+        return sys.stdout
+
+
+def show_lines() -> None:
+    """Let fourbeat's lines reach standard output, and keep Lightning's remarks about itself away.
+
+    Only the first process prints. Harmless when repeated.
+    """
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    if not any(isinstance(handler, _Stdout) for handler in log.handlers):
+        log.addHandler(_Stdout())
+        log.setLevel(logging.INFO)
+        log.propagate = False
+
+
+@contextmanager
+def log_file(folder: Path) -> Iterator[None]:
+    """Copy the lines printed in this block, with the time, to the run folder's log."""
+    handler = logging.FileHandler(folder / LOG_FILE, encoding="utf-8", delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        handler.close()

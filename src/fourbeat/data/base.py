@@ -1,0 +1,290 @@
+"""L2: ``DataModule``, the one interface behind which every data set stands."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from abc import ABC, abstractmethod
+from functools import cached_property
+from typing import Any, Literal
+
+from lightning.pytorch import LightningDataModule
+from torch import Tensor, float32, int64
+from torch.utils.data import DataLoader
+
+from fourbeat.data.checks import batch_faults, check_samples, split_faults
+from fourbeat.data.loader import EpochOrder, batch_loader
+from fourbeat.data.samples import NO_STATISTICS, Samples, Splits, SplitSizes, measure, split_indices
+from fourbeat.errors import ConfigError, Fault
+
+Task = Literal["multiclass", "binary", "regression"]
+"""What is learned: one of several classes, one of two, or a number."""
+
+Loader = DataLoader[tuple[Tensor, Tensor]]
+
+_LOSSES: dict[Task, str] = {
+    "multiclass": "torch.nn.CrossEntropyLoss",
+    "binary": "torch.nn.BCEWithLogitsLoss",
+    "regression": "torch.nn.MSELoss",
+}
+
+
+class DataModule(LightningDataModule, ABC):
+    """A data set in memory: its splits, its normalisation and its loaders.
+
+    Your own data set is a subclass with the first few attributes below and a ``load`` method::
+
+        class Moons(DataModule):
+            task = "binary"
+            input_shape = (2,)
+            num_classes = 2
+            num_samples = 500
+
+            def load(self) -> tuple[Tensor, Tensor]:
+                inputs, labels = make_moons(self.num_samples, noise=0.1, random_state=0)
+                return torch.tensor(inputs), torch.tensor(labels)
+
+    Settings of its own are arguments of its ``__init__`` beside ``**common``, which it hands on to
+    this one's. Building it must stay cheap and read no file, for a config is checked before any
+    data is loaded: all properties are known without loading.
+
+    Batches are pairs of inputs (float32, ``[batch, *input_shape]``) and targets (int64 ``[batch]``
+    for classes, also for two; float32 ``[batch, outputs]`` for regression).
+
+    Args:
+        batch_size: Samples per batch and process.
+        shuffle: New order of the training samples in each epoch.
+        num_workers: Loading processes; 0 is fastest for data in memory.
+        pin_memory: Page-locked memory for faster transfer to a GPU.
+        drop_last: Leave out the last training batch when it is short.
+        val_fraction: Share of the samples for validation, 0 to 1.
+        test_fraction: Share of the samples for testing, 0 to 1.
+        split_seed: Seed of the splits; apart from ``seed``, so that another seed keeps the splits.
+        seed: Seed of the order of the epochs.
+        normalize: Standardise inputs (and the targets of a regression) with the mean and deviation
+            of the training split: images by one pair of numbers, other inputs feature by feature.
+
+    Attributes:
+        task: What is learned.
+        input_shape: Shape of one input, e.g. ``(1, 28, 28)``.
+        num_samples: Samples that ``load`` returns.
+        num_classes: Number of classes; None for regression.
+        input_statistics: Mean and deviation that the inputs were standardised with, once loaded.
+        target_mean: Mean of the training targets of a regression, once loaded; otherwise 0.
+        target_std: Their deviation; otherwise 1. ``targets * target_std + target_mean`` has the
+            original unit.
+    """
+
+    task: Task
+    input_shape: tuple[int, ...]
+    num_samples: int
+    num_classes: int | None = None
+
+    def __init__(
+        self,
+        *,
+        batch_size: int = 32,
+        shuffle: bool = True,
+        num_workers: int = 0,
+        pin_memory: bool = False,
+        drop_last: bool = False,
+        val_fraction: float = 0.15,
+        test_fraction: float = 0.15,
+        split_seed: int = 0,
+        seed: int = 0,
+        normalize: bool = True,
+    ) -> None:
+        super().__init__()
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.num_workers = num_workers
+        self.pin_memory = pin_memory
+        self.drop_last = drop_last
+        self.val_fraction = val_fraction
+        self.test_fraction = test_fraction
+        self.split_seed = split_seed
+        self.seed = seed
+        self.normalize = normalize
+        self.input_statistics = NO_STATISTICS
+        self.target_mean, self.target_std = NO_STATISTICS
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Spell out ``**common`` in the signature, so that a config can be checked against it."""
+        super().__init_subclass__(**kwargs)
+        _, *own = inspect.signature(cls.__init__, eval_str=True).parameters.values()
+        parent = next(base for base in cls.__mro__[1:] if issubclass(base, DataModule))
+        inherited = inspect.signature(parent, eval_str=True).parameters
+        if own and own[-1].kind is inspect.Parameter.VAR_KEYWORD:
+            named = {parameter.name: parameter for parameter in own[:-1]}
+            own = list({**named, **{k: v for k, v in inherited.items() if k not in named}}.values())
+        cls.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]
+
+    @abstractmethod
+    def load(self) -> tuple[Tensor, Tensor]:
+        """Return all samples: ``num_samples`` inputs of ``input_shape``, and their targets.
+
+        Targets are class labels from 0, or the numbers to predict. They are split and standardised
+        afterwards; types are converted.
+        """
+
+    def load_test(self) -> tuple[Tensor, Tensor] | None:
+        """Return the test split of a data set that brings its own; None splits one off."""
+        return None
+
+    @property
+    def num_features(self) -> int:
+        """Numbers in one input, what a flattened input's first layer takes."""
+        return math.prod(self.input_shape)
+
+    @property
+    def num_outputs(self) -> int:
+        """What the network's last layer must have.
+
+        Raises:
+            NotImplementedError: If a data set of classes does not say how many there are.
+        """
+        if self.task == "regression":
+            return 1
+        if self.num_classes is None:
+            raise NotImplementedError(f"{type(self).__name__} has classes: set its num_classes.")
+        return self.num_classes if self.task == "multiclass" else 1
+
+    @property
+    def loss(self) -> str:
+        """Dotted path of the loss that fits the task."""
+        return _LOSSES[self.task]
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of their labels; empty for regression."""
+        return tuple(str(label) for label in range(self.num_classes or 0))
+
+    @property
+    def split_sizes(self) -> SplitSizes:
+        """Numbers of samples for training, validation and testing."""
+        num_val = round(self.num_samples * self.val_fraction)
+        num_test = round(self.num_samples * self.test_fraction)
+        return SplitSizes(self.num_samples - num_val - num_test, num_val, num_test)
+
+    def faults(self) -> list[Fault]:
+        """Find what is wrong with the settings, without loading anything.
+
+        Returns:
+            All faults; none if the data can be loaded.
+        """
+        _, world_size = self._rank_and_world_size()
+        sizes = self.split_sizes
+        return [
+            *batch_faults(
+                batch_size=self.batch_size,
+                num_workers=self.num_workers,
+                drop_last=self.drop_last,
+                num_train=sizes.train,
+                world_size=world_size,
+            ),
+            *split_faults(
+                sizes, self.val_fraction, self.test_fraction, self.num_classes or 0, world_size
+            ),
+            *self._trainer_faults(),
+        ]
+
+    def _trainer_faults(self) -> list[Fault]:
+        overfit_batches = getattr(self.trainer, "overfit_batches", 0)
+        if not overfit_batches:
+            return []
+        # Lightning would put a sampler of single samples in the place of ours.
+        allowed = "fetches single samples, while this data comes in whole batches"
+        hint = "Use data.shuffle=false trainer.limit_train_batches=1, which sees one batch only."
+        return [Fault("trainer.overfit_batches", str(overfit_batches), allowed, hint)]
+
+    @cached_property
+    def splits(self) -> Splits:
+        """The three splits, normalised; loaded when first asked for.
+
+        Raises:
+            ConfigError: If the settings have faults.
+            DataError: If what was loaded is not what the data set announced.
+        """
+        if faults := self.faults():
+            raise ConfigError(faults)
+        pool = self._checked(self.load(), "load", self.num_samples)
+        own_test = self.load_test()
+        sizes = self.split_sizes if own_test is None else self.split_sizes._replace(test=0)
+        labels = None if self.task == "regression" else pool.targets
+        train, val, test = map(pool.at, split_indices(sizes, self.split_seed, labels))
+        if own_test is not None:
+            test = self._checked(own_test, "load_test", self.split_sizes.test)
+        return self._normalized(Splits(train, val, test))
+
+    def _checked(self, loaded: tuple[Tensor, Tensor], method: str, num_samples: int) -> Samples:
+        inputs, targets = loaded
+        check_samples(
+            f"{type(self).__name__}.{method}()",
+            inputs,
+            targets,
+            num_samples=num_samples,
+            input_shape=self.input_shape,
+            num_classes=self.num_classes,
+        )
+        if self.task == "regression":
+            targets = targets.to(float32).reshape(num_samples, self.num_outputs)
+        else:
+            targets = targets.to(int64)
+        return Samples(inputs.to(float32), targets)
+
+    def _normalized(self, splits: Splits) -> Splits:
+        if not self.normalize:
+            return splits
+        inputs = measure(splits.train.inputs, per_feature=len(self.input_shape) == 1)
+        targets = NO_STATISTICS
+        self.input_statistics = inputs
+        if self.task == "regression":
+            targets = measure(splits.train.targets, per_feature=True)
+            splits = Splits(*(s._replace(targets=targets.standardise(s.targets)) for s in splits))
+        self.target_mean, self.target_std = targets
+        return Splits(*(s._replace(inputs=inputs.standardise(s.inputs)) for s in splits))
+
+    def setup(self, stage: str) -> None:
+        """Load, split and normalise; a second call does nothing.
+
+        Args:
+            stage: Lightning's stage; all of them need the same tensors.
+        """
+        _ = self.splits
+
+    def train_dataloader(self) -> Loader:
+        """Return the loader of the training batches."""
+        return self._loader(self.splits.train, training=True)
+
+    def val_dataloader(self) -> Loader | list[Loader]:
+        """Return the loader of the validation batches; an empty list if there are none."""
+        return self._loader(self.splits.val, training=False) if self.split_sizes.val else []
+
+    def test_dataloader(self) -> Loader | list[Loader]:
+        """Return the loader of the test batches; an empty list if there are none."""
+        return self._loader(self.splits.test, training=False) if self.split_sizes.test else []
+
+    def predict_dataloader(self) -> Loader | list[Loader]:
+        """Return the loader of the batches to predict: the test split."""
+        return self.test_dataloader()
+
+    def _loader(self, samples: Samples, *, training: bool) -> Loader:
+        rank, world_size = self._rank_and_world_size()
+        order = EpochOrder(
+            len(samples.inputs),
+            batch_size=self.batch_size,
+            shuffle=self.shuffle and training,
+            drop_last=self.drop_last and training,
+            seed=self.seed,
+            rank=rank,
+            world_size=world_size,
+            pad=training,
+        )
+        return batch_loader(
+            *samples, order, num_workers=self.num_workers, pin_memory=self.pin_memory
+        )
+
+    def _rank_and_world_size(self) -> tuple[int, int]:
+        return (
+            (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+        )

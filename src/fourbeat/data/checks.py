@@ -1,0 +1,139 @@
+"""L2: what is wrong with a data set: its settings before loading, its tensors after."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from fourbeat.data.loader import num_batches
+from fourbeat.data.samples import SplitSizes
+from fourbeat.errors import DataError, Fault
+
+
+def batch_faults(
+    *, batch_size: int, num_workers: int, drop_last: bool, num_train: int, world_size: int
+) -> list[Fault]:
+    """Find what is wrong with the settings of the batches.
+
+    Args:
+        batch_size: Samples per batch and process.
+        num_workers: Loading processes.
+        drop_last: Whether a short last batch is left out.
+        num_train: Samples in the training split.
+        world_size: Number of processes that share the split.
+
+    Returns:
+        One fault for each setting that cannot work.
+    """
+    faults = []
+    if num_workers < 0:
+        faults.append(Fault("data.num_workers", str(num_workers), "must be 0 or more"))
+    if batch_size < 1:
+        faults.append(Fault("data.batch_size", str(batch_size), "must be 1 or more"))
+    elif drop_last and num_train > 0 and num_batches(num_train, batch_size, True, world_size) == 0:
+        faults.append(_oversized_batch(batch_size, num_train, world_size))
+    return faults
+
+
+def _oversized_batch(batch_size: int, num_train: int, world_size: int) -> Fault:
+    share = num_train // world_size
+    sharing = f", shared by {world_size} processes" if world_size > 1 else ""
+    return Fault(
+        "data.batch_size",
+        str(batch_size),
+        f"must be {share} or less with data.drop_last=true, as the training split has {num_train} "
+        f"samples{sharing}",
+        f"Try data.drop_last=false or data.batch_size={min(32, share)}.",
+    )
+
+
+def split_faults(
+    sizes: SplitSizes, val_fraction: float, test_fraction: float, num_classes: int, world_size: int
+) -> list[Fault]:
+    """Find what is wrong with the division into splits.
+
+    Args:
+        sizes: The sizes that the fractions lead to.
+        val_fraction: Share of the samples for validation.
+        test_fraction: Share of the samples for testing.
+        num_classes: Number of classes that each split must hold; 0 for regression.
+        world_size: Number of processes, each of which needs a sample of every split in use.
+
+    Returns:
+        One fault for each fraction that cannot work.
+    """
+    fractions = {"data.val_fraction": val_fraction, "data.test_fraction": test_fraction}
+    faults = [
+        Fault(key, str(fraction), "must be 0 or more and below 1")
+        for key, fraction in fractions.items()
+        if not 0 <= fraction < 1
+    ]
+    if faults:
+        return faults
+    if val_fraction + test_fraction >= 1 or sizes.train < max(1, num_classes):
+        allowed = f"and data.test_fraction={test_fraction} leave too few samples to train on"
+        hint = "Try data.val_fraction=0.15 data.test_fraction=0.15."
+        return [Fault("data.val_fraction", str(val_fraction), allowed, hint)]
+    by_size = zip(fractions.items(), sizes[1:], strict=True)
+    found = [_small_split(*item, size, num_classes, world_size) for item, size in by_size]
+    return [fault for fault in found if fault]
+
+
+def _small_split(
+    key: str, fraction: float, size: int, num_classes: int, world_size: int
+) -> Fault | None:
+    if 0 < size < num_classes:
+        needed = f"at least the {num_classes} of one of each class"
+    elif 0 < size < world_size:
+        needed = f"at least one for each of the {world_size} processes"
+    else:
+        return None
+    allowed = f"gives a split of {size} samples; it needs {needed}, or none"
+    return Fault(key, str(fraction), allowed, f"Try {key}=0 or a larger fraction.")
+
+
+def check_samples(
+    source: str,
+    inputs: Tensor,
+    targets: Tensor,
+    *,
+    num_samples: int,
+    input_shape: tuple[int, ...],
+    num_classes: int | None,
+) -> None:
+    """Compare what a data set loaded with what it announced.
+
+    Args:
+        source: What loaded the tensors, for the message, e.g. ``Moons.load()``.
+        inputs: The loaded inputs.
+        targets: The loaded targets.
+        num_samples: Announced number of samples.
+        input_shape: Announced shape of one input.
+        num_classes: Announced number of classes; None for regression.
+
+    Raises:
+        DataError: If they disagree; names what was announced and what came.
+    """
+    expected = (num_samples, *input_shape)
+    if tuple(inputs.shape) != expected:
+        raise DataError(
+            f"{source} returned inputs of shape {tuple(inputs.shape)}; num_samples and input_shape "
+            f"announce {expected}."
+        )
+    if len(targets) != num_samples:
+        raise DataError(f"{source} returned {num_samples} inputs but {len(targets)} targets.")
+    if num_classes is not None:
+        _check_labels(source, targets, num_classes)
+
+
+def _check_labels(source: str, labels: Tensor, num_classes: int) -> None:
+    if labels.is_floating_point() or labels.ndim != 1:
+        raise DataError(
+            f"{source} returned targets of type {labels.dtype} and shape {tuple(labels.shape)}; "
+            "class labels must be integers, one for each sample."
+        )
+    lowest, highest = int(labels.min()), int(labels.max())
+    if lowest < 0 or highest >= num_classes:
+        raise DataError(
+            f"{source} returned labels from {lowest} to {highest}; with num_classes={num_classes} "
+            f"they must lie between 0 and {num_classes - 1}."
+        )

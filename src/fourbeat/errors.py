@@ -1,0 +1,58 @@
+"""L0: what may go wrong for a user, one class each. Imports nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong with a config.
+
+    Attributes:
+        key: The config key as a user types it, e.g. ``optim.lr``; a whole override when it cannot
+            be parsed.
+        value: The value it had, as the user would see it; empty when there is none to show.
+        allowed: What the key accepts, e.g. ``must be a number above 0``.
+        hint: The next thing to do, e.g. ``Try optim.lr=0.001.``
+    """
+
+    key: str
+    value: str
+    allowed: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        head = f"{self.key}={self.value}" if self.value else self.key
+        return f"{head}: {self.allowed.rstrip('.')}." + (f" {self.hint}" if self.hint else "")
+
+
+class FourbeatError(Exception):
+    """What a user can mend: the CLI prints its text without a traceback.
+
+    Attributes:
+        exit_code: The process's exit status when the error reaches the command line.
+    """
+
+    exit_code = 2
+
+
+class ConfigError(FourbeatError):
+    """A config that cannot be run; carries every fault found in it, never only the first.
+
+    Args:
+        faults: At least one fault.
+    """
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(str(fault) for fault in self.faults))
+
+
+class DataError(FourbeatError):
+    """A data set that is missing, damaged, or could not be downloaded."""
+
+
+class RunError(FourbeatError):
+    """A run folder that is missing, incomplete, or not readable by this version."""

@@ -1,0 +1,212 @@
+"""L5: playing a training to its end, and writing down how it ended."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+import signal
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.utilities.rank_zero import _get_rank
+from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+from fourbeat.callbacks import BestMetrics
+from fourbeat.config.schema import TrainConfig
+from fourbeat.console import log
+from fourbeat.data import DataModule
+from fourbeat.modules import SupervisedModule
+from fourbeat.run import Outcome, Run, finish_run
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What takes part in a training."""
+
+    module: SupervisedModule
+    datamodule: DataModule
+    trainer: Trainer
+    folder: Path
+
+
+def play(cfg: TrainConfig, parts: Parts, run: Run | None, ckpt_path: Path | None = None) -> Run:
+    """Fit, test with the best weights, and finish the run's manifest, however it ends.
+
+    Args:
+        cfg: The config.
+        parts: What :func:`fourbeat.training.build_parts` built from it.
+        run: The run that was started; None in all processes but the first.
+        ckpt_path: A checkpoint to go on from.
+
+    Returns:
+        The finished run with the best weights in ``model``.
+    """
+    announce(cfg, parts)
+    metrics: dict[str, float] = {}
+    outcome = Outcome("failed", "ended without an outcome")
+    try:
+        fit(cfg, parts, ckpt_path)
+        metrics = measure(cfg, parts)
+        outcome = ended(parts.trainer)
+    except BaseException as error:
+        outcome = broken(error)
+        raise
+    finally:
+        if run is not None:
+            run = finish(run, parts, outcome, metrics)
+    run = run or Run.load(parts.folder)
+    log_hyperparameters(cfg, parts.trainer, metrics)
+    conclude(run)
+    return dataclasses.replace(run, model=parts.module.net)
+
+
+def fit(cfg: TrainConfig, parts: Parts, ckpt_path: Path | None) -> None:
+    """Run Lightning's fit from a seed that does not depend on how the parts were built."""
+    seed_everything(cfg.seed, workers=True, verbose=False)
+    with expected_warnings():
+        parts.trainer.fit(
+            parts.module, datamodule=parts.datamodule, ckpt_path=ckpt_path, weights_only=True
+        )
+
+
+def measure(cfg: TrainConfig, parts: Parts) -> dict[str, float]:
+    """Load the best weights and measure the test split with them.
+
+    Returns:
+        The metrics of the best validation and of the test.
+    """
+    trainer = parts.trainer
+    best = best_metrics(trainer)
+    path = best_path(trainer)
+    metrics = dict(best.metrics) if best else scalars(trainer.callback_metrics)
+    if path and cfg.trainer.strategy != "fsdp":
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        parts.module.load_state_dict(state["state_dict"])
+    if cfg.test and parts.datamodule.split_sizes.test and cfg.trainer.limit_test_batches:
+        with expected_warnings():
+            (tested,) = trainer.test(parts.module, datamodule=parts.datamodule, verbose=False)
+        metrics |= tested
+    return metrics
+
+
+def is_first_process() -> bool:
+    """Return whether this process, of those of a distributed training, prints and writes."""
+    return (_get_rank() or 0) == 0
+
+
+def best_path(trainer: Trainer) -> str:
+    """Return the path of the best checkpoint; empty when there is none."""
+    callback = trainer.checkpoint_callback
+    return callback.best_model_path if isinstance(callback, ModelCheckpoint) else ""
+
+
+def best_metrics(trainer: Trainer) -> BestMetrics | None:
+    """Return the callback that remembers the best validation."""
+    return next((c for c in trainer.callbacks if isinstance(c, BestMetrics)), None)  # type: ignore[attr-defined]
+
+
+def scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Return metrics as plain numbers."""
+    return {name: float(value) for name, value in metrics.items()}
+
+
+def ended(trainer: Trainer) -> Outcome:
+    """Say how a fit that returned came to its end."""
+    stopping = trainer.early_stopping_callback
+    if isinstance(stopping, EarlyStopping) and stopping.stopping_reason_message:
+        return Outcome("stopped_early", " ".join(stopping.stopping_reason_message.split()))
+    if trainer.max_steps != -1 and trainer.global_step >= trainer.max_steps:
+        return Outcome("finished", f"trainer.max_steps={trainer.max_steps} reached")
+    return Outcome("finished", f"trainer.max_epochs={trainer.max_epochs} reached")
+
+
+def broken(error: BaseException) -> Outcome:
+    """Say what an exception means for the run."""
+    # Lightning turns Ctrl-C into SystemExit while it handles the KeyboardInterrupt.
+    if isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt):
+        return Outcome("interrupted", signal.Signals.SIGINT.name)
+    if isinstance(error, SIGTERMException):
+        return Outcome("interrupted", signal.Signals.SIGTERM.name)
+    first_line = (str(error) or type(error).__name__).splitlines()[0]
+    return Outcome("failed", f"{type(error).__name__}: {first_line}")
+
+
+def finish(run: Run, parts: Parts, outcome: Outcome, metrics: Mapping[str, float]) -> Run:
+    """Write the outcome into the manifest."""
+    callback = parts.trainer.checkpoint_callback
+    paths = {}
+    if isinstance(callback, ModelCheckpoint):
+        paths = {"best": callback.best_model_path, "last": callback.last_model_path}
+    return finish_run(
+        run,
+        outcome,
+        num_epochs=parts.trainer.fit_loop.epoch_progress.current.completed,
+        num_steps=parts.trainer.fit_loop.epoch_loop.global_step,
+        metrics=metrics,
+        checkpoints={name: path for name, path in paths.items() if path},
+    )
+
+
+def log_hyperparameters(cfg: TrainConfig, trainer: Trainer, metrics: Mapping[str, float]) -> None:
+    """Hand the config and the final metrics to the loggers: TensorBoard's HPARAMS tab."""
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            logger.log_hyperparams(cfg.plain(), {f"hp/{n}": v for n, v in metrics.items()})
+        else:
+            logger.log_hyperparams(cfg.plain())
+        logger.finalize("success")
+
+
+def announce(cfg: TrainConfig, parts: Parts) -> None:
+    """Print what is going to be trained."""
+    sizes, trainer = parts.datamodule.split_sizes, parts.trainer
+    device = trainer.strategy.root_device.type
+    processes = f" x {trainer.world_size} processes" if trainer.world_size > 1 else ""
+    if trainer.is_global_zero:
+        log.info(
+            "%s: %s on %s (train %d, val %d, test %d), %s, %s loop, %s%s, %s",
+            *(parts.folder, type(parts.module.net).__name__, type(parts.datamodule).__name__),
+            *sizes,
+            f"{parts.module.num_parameters:,} parameters",
+            cfg.loop.name,
+            device,
+            processes,
+            cfg.trainer.precision,
+        )
+
+
+def conclude(run: Run) -> None:
+    """Print how it ended, what was measured, and where to look."""
+    log.info("%s: %s", run.outcome.status.replace("_", " "), run.outcome.reason)
+    for split in ("val", "test"):
+        shown = [f"{n} {v:.4f}" for n, v in run.metrics.items() if n.startswith(f"{split}/")]
+        if shown:
+            log.info("%s", "  ".join(shown))
+    log.info("run folder   %s", _short(run.dir))
+    if (run.dir / "tensorboard").is_dir():
+        log.info("TensorBoard  tensorboard --logdir %s", shlex.quote(_short(run.dir)))
+
+
+def _short(path: Path) -> str:
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+@contextmanager
+def expected_warnings() -> Iterator[None]:
+    """Silence, by their text, the remarks that do not ask the user to act."""
+    with warnings.catch_warnings():
+        # Data in memory is gathered faster than a worker could hand it over.
+        warnings.filterwarnings("ignore", ".*does not have many workers.*")
+        # Lightning 2.6 asks torch >= 2.10 in a deprecated way; nothing that a user could mend.
+        warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")
+        # A resumed run writes into the folder of its checkpoints.
+        warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
+        yield

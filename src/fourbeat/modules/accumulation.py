@@ -1,0 +1,67 @@
+"""L3: which micro-batches share one optimizer step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class AccumulationGroup:
+    """The micro-batches whose gradients are summed before one optimizer step.
+
+    Attributes:
+        position: Index of the current micro-batch in its group, from 0.
+        size: How many micro-batches the group has; fewer than ``full_size`` at the end of an epoch.
+        full_size: ``loop.accumulate_grad_batches``.
+        ends_epoch: Whether the current micro-batch is the epoch's last.
+    """
+
+    position: int
+    size: int
+    full_size: int
+    ends_epoch: bool = False
+
+    @classmethod
+    def of(
+        cls, batch_idx: int, num_batches: float, full_size: int, *, ends_epoch: bool = False
+    ) -> AccumulationGroup:
+        """Find the group of a micro-batch.
+
+        Args:
+            batch_idx: Index of the micro-batch in its epoch, from 0.
+            num_batches: Micro-batches in the epoch; infinity when the loader has no length: a short
+                last group then cannot be known in advance, and is divided by ``full_size``.
+            full_size: Micro-batches per optimizer step, at least 1.
+            ends_epoch: What a loader without a length knows only now: that nothing comes after.
+        """
+        start = batch_idx - batch_idx % full_size
+        ends_epoch = ends_epoch or batch_idx + 1 == num_batches
+        size = int(min(full_size, num_batches - start))
+        return cls(batch_idx - start, size, full_size, ends_epoch)
+
+    @property
+    def is_first(self) -> bool:
+        """Whether gradients of earlier groups must be zeroed now."""
+        return self.position == 0
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the optimizer steps after this micro-batch."""
+        return self.ends_epoch or self.position == self.size - 1
+
+    def compensate(self, loss: Tensor) -> Tensor:
+        """Scale the loss of a short group so that a later division by ``full_size`` gives its mean.
+
+        Lightning divides by ``full_size`` whatever the group's real size (its issue 19987).
+        """
+        return loss if self.size == self.full_size else loss * (self.full_size / self.size)
+
+    def mean(self, loss: Tensor) -> Tensor:
+        """Divide a micro-batch's loss by the group's real size.
+
+        Two operations for a short group, not one division: so the result has the same bits as
+        Lightning's division of the compensated loss.
+        """
+        return self.compensate(loss) / self.full_size

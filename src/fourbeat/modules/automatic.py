@@ -1,0 +1,42 @@
+"""L3: the same training with Lightning's automatic optimization."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lightning.pytorch.utilities.types import STEP_OUTPUT, LRSchedulerTypeUnion
+
+from fourbeat.modules.supervised import Batch, SupervisedModule
+
+
+class AutomaticModule(SupervisedModule):
+    """Returns a loss and leaves zero_grad, backward, clipping and step to Lightning.
+
+    The Trainer gets ``gradient_clip_val`` and ``accumulate_grad_batches`` from ``loop``, the same
+    knobs that :class:`~fourbeat.modules.FourBeatModule` reads.
+    """
+
+    def training_step(self, batch: Batch, batch_idx: int) -> STEP_OUTPUT:
+        """Compute the loss of one micro-batch.
+
+        Args:
+            batch: Inputs ``[batch, ...]`` and their targets ``[batch, ...]``.
+            batch_idx: Index of the micro-batch in its epoch, from 0.
+
+        Returns:
+            ``loss``, to be differentiated, right also in a short last accumulation group; and
+            ``mean_loss``, detached, to be logged.
+        """
+        inputs, targets = batch
+        loss = self.loss(self.net(inputs), targets)
+        return {
+            "loss": self.accumulation_group(batch_idx).compensate(loss),
+            "mean_loss": loss.detach(),
+        }
+
+    def lr_scheduler_step(self, scheduler: LRSchedulerTypeUnion, metric: Any | None) -> None:
+        """Advance a scheduler, except one that counts steps when the scaler skipped the step."""
+        configs = self.trainer.lr_scheduler_configs
+        interval = next(c.interval for c in configs if c.scheduler is scheduler)
+        if not (interval == "step" and self.step_was_skipped):
+            super().lr_scheduler_step(scheduler, metric)

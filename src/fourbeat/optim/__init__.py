@@ -1,0 +1,18 @@
+"""L2: optimizers and their parameter groups, schedulers and when they step."""
+
+from fourbeat.optim.linear_warmup_cosine import LinearWarmupCosineLR
+from fourbeat.optim.optimizer import build_optimizer, optimizer_faults
+from fourbeat.optim.parameter_groups import Excludable, parameter_groups
+from fourbeat.optim.scheduler import Horizon, SchedulerPlan, build_scheduler, scheduler_faults
+
+__all__ = [
+    "Excludable",
+    "Horizon",
+    "LinearWarmupCosineLR",
+    "SchedulerPlan",
+    "build_optimizer",
+    "build_scheduler",
+    "optimizer_faults",
+    "parameter_groups",
+    "scheduler_faults",
+]

@@ -1,0 +1,193 @@
+"""L2: from a leaf to a learning-rate scheduler that knows when it steps, and for how long."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from fourbeat.config.leaves import Leaf, build
+from fourbeat.errors import Fault
+from fourbeat.optim.optimizer import build_optimizer, one_parameter, optimizer_faults
+from fourbeat.optim.trial import find_faults
+
+Interval = Literal["step", "epoch"]
+"""When a scheduler moves: after each optimizer step, or after each epoch."""
+
+
+@dataclass(frozen=True)
+class Horizon:
+    """How long a training will last.
+
+    Attributes:
+        num_steps: Optimizer steps from the first to the last; at least 1.
+        num_epochs: Epochs, the last one perhaps unfinished; at least 1.
+    """
+
+    num_steps: int
+    num_epochs: int
+
+    @classmethod
+    def of(
+        cls,
+        num_batches: int,
+        accumulate_grad_batches: int,
+        max_epochs: int | None,
+        max_steps: int,
+    ) -> Horizon:
+        """Count the steps and epochs of a training from its limits; the first one reached ends it.
+
+        Args:
+            num_batches: Mini-batches per epoch; at least 1.
+            accumulate_grad_batches: Mini-batches per optimizer step; an epoch's last step takes
+                those that are left. At least 1.
+            max_epochs: Limit in epochs; None or -1 for none.
+            max_steps: Limit in optimizer steps; -1 for none.
+
+        Returns:
+            The horizon.
+
+        Raises:
+            ValueError: When neither limit is set, or a number is out of its range.
+        """
+        _check_counts(num_batches, accumulate_grad_batches, max_epochs, max_steps)
+        steps_per_epoch = math.ceil(num_batches / accumulate_grad_batches)
+        limits = [] if max_epochs in (None, -1) else [max_epochs * steps_per_epoch]
+        limits += [] if max_steps == -1 else [max_steps]
+        if not limits:
+            raise ValueError(
+                "neither max_epochs nor max_steps is set: a training without an end has no horizon"
+            )
+        return cls(min(limits), math.ceil(min(limits) / steps_per_epoch))
+
+
+@dataclass(frozen=True)
+class SchedulerPlan:
+    """A scheduler, and when to step it.
+
+    Attributes:
+        scheduler: Step it after the optimizer; a `ReduceLROnPlateau` with the monitored value.
+        interval: After each optimizer step, or after each epoch.
+        monitor: The metric that a `ReduceLROnPlateau` follows; None for all others.
+    """
+
+    scheduler: LRScheduler
+    interval: Interval
+    monitor: str | None
+
+
+# Primes: torch's OneCycleLR divides by zero where pct_start of the horizon is exactly 1 step, which
+# in 100 steps would blame a sound 0.01.
+_TRIAL = Horizon(num_steps=101, num_epochs=11)
+
+
+def build_scheduler(leaf: Leaf, optimizer: Optimizer, horizon: Horizon) -> SchedulerPlan:
+    """Build a scheduler that spans the training.
+
+    A scheduler saves its horizon with its state. Loaded into a run that was made longer, it keeps
+    the old one, and past that a `OneCycleLR` raises and a `CosineAnnealingLR` climbs again. So a
+    longer run needs a new scheduler, stepped from its start to where the run is.
+
+    Args:
+        leaf: The scheduler and its arguments, and three keys of ours. ``interval``: step or epoch.
+            ``horizon``: the name of the argument that receives the number of intervals to come, or
+            None. ``monitor``: the metric, for `ReduceLROnPlateau` alone (default ``val/loss``).
+            ``cycle_momentum: true`` is a wish: on an optimizer that runs without momentum it is
+            dropped, for torch would give it one.
+        optimizer: What it schedules; its learning rates are set for the first step.
+        horizon: How long the training will last.
+
+    Returns:
+        The plan; the leaf is left as it was.
+
+    Raises:
+        ValueError: When one of our keys has a value that it cannot have.
+    """
+    arguments = dict(leaf)
+    interval = _interval_of(arguments.pop("interval", "epoch"))
+    monitor = arguments.pop("monitor", None)
+    arguments |= _span(arguments, arguments.pop("horizon", None), interval, horizon)
+    if arguments.get("cycle_momentum") and not _has_momentum(optimizer):
+        arguments["cycle_momentum"] = False
+    scheduler: LRScheduler = build(arguments, optimizer)
+    return SchedulerPlan(scheduler, interval, _monitor_of(scheduler, interval, monitor))
+
+
+def scheduler_faults(leaf: Leaf, optim_leaf: Leaf) -> list[Fault]:
+    """Try a scheduler's config on an optimizer of one number, over a short horizon.
+
+    Args:
+        leaf: As for `build_scheduler`.
+        optim_leaf: The optimizer it goes with. One that has faults of its own is not tried with.
+
+    Returns:
+        Every fault found, each naming its key (``scheduler.step_size``) with the scheduler's own
+        reason; none when it can be built and stepped.
+    """
+    if optimizer_faults(optim_leaf):
+        return []
+    return find_faults("scheduler", leaf, lambda trial: _try_out(trial, optim_leaf))
+
+
+def _try_out(leaf: Leaf, optim_leaf: Leaf) -> None:
+    optimizer = build_optimizer(optim_leaf, one_parameter())
+    plan = build_scheduler(leaf, optimizer, _TRIAL)
+    # Some arguments fail only when the schedule gets there, one even at its very end. A schedule
+    # that was given a length of its own is not asked to outlast it.
+    to_the_end = _TRIAL.num_steps if plan.interval == "step" else _TRIAL.num_epochs
+    for _ in range(1 if leaf.get("horizon") is None else to_the_end):
+        optimizer.step()
+        if isinstance(plan.scheduler, ReduceLROnPlateau):
+            plan.scheduler.step(0.0)
+        else:
+            plan.scheduler.step()
+
+
+def _check_counts(
+    num_batches: int, accumulate_grad_batches: int, max_epochs: int | None, max_steps: int
+) -> None:
+    for name, count in {
+        "num_batches": num_batches,
+        "accumulate_grad_batches": accumulate_grad_batches,
+    }.items():
+        if count < 1:
+            raise ValueError(f"{name} is {count}: it must be at least 1")
+    for name, limit in {"max_epochs": max_epochs, "max_steps": max_steps}.items():
+        if limit is not None and limit != -1 and limit < 1:
+            raise ValueError(f"{name} is {limit}: it must be at least 1, or -1 for no limit")
+
+
+def _interval_of(value: Any) -> Interval:
+    if value not in ("step", "epoch"):
+        raise ValueError(f"interval is {value!r}: it must be step or epoch")
+    interval: Interval = value
+    return interval
+
+
+def _span(
+    arguments: dict[str, Any], name: str | None, interval: Interval, horizon: Horizon
+) -> dict[str, int]:
+    if name is None:
+        return {}
+    if name in arguments:
+        raise ValueError(
+            f"horizon fills in {name}, which is also given as {arguments[name]!r}: leave one out"
+        )
+    return {name: horizon.num_steps if interval == "step" else horizon.num_epochs}
+
+
+def _has_momentum(optimizer: Optimizer) -> bool:
+    return any("betas" in group or group.get("momentum", 0.0) for group in optimizer.param_groups)
+
+
+def _monitor_of(scheduler: LRScheduler, interval: Interval, monitor: str | None) -> str | None:
+    if not isinstance(scheduler, ReduceLROnPlateau):
+        if monitor is not None:
+            raise ValueError(f"monitor is {monitor}: ReduceLROnPlateau alone follows a metric")
+        return None
+    if interval == "step":
+        raise ValueError("interval is step: ReduceLROnPlateau follows a metric of the epoch")
+    return monitor or "val/loss"

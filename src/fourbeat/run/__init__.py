@@ -1,0 +1,42 @@
+"""L1: one training with its folder: the manifest, what it ran on, how to find it, its sweep."""
+
+from __future__ import annotations
+
+from fourbeat.run.folder import checkpoint_path, find_run
+from fourbeat.run.manifest import (
+    FORMAT_VERSION,
+    MANIFEST_FILE,
+    Environment,
+    Git,
+    Manifest,
+    Outcome,
+    Status,
+)
+from fourbeat.run.provenance import PATCH_FILE, read_environment, read_git
+from fourbeat.run.record import Run, finish_run, resume_run, start_run
+from fourbeat.run.sweep import ERROR_FILE, Mode, Trial, collect, table, write_csv
+
+__all__ = [
+    "ERROR_FILE",
+    "FORMAT_VERSION",
+    "MANIFEST_FILE",
+    "PATCH_FILE",
+    "Environment",
+    "Git",
+    "Manifest",
+    "Mode",
+    "Outcome",
+    "Run",
+    "Status",
+    "Trial",
+    "checkpoint_path",
+    "collect",
+    "find_run",
+    "finish_run",
+    "read_environment",
+    "read_git",
+    "resume_run",
+    "start_run",
+    "table",
+    "write_csv",
+]

@@ -1,0 +1,220 @@
+"""L5: one training, from a config to a run: the file to read first.
+
+Everything that a training consists of is built here, in plain sight: data, network, module,
+callbacks, loggers, Trainer. Leaves (``_target_``) come from the config; the rest is named below.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from lightning.pytorch import Callback, Trainer, seed_everything
+from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.loggers import Logger
+
+from fourbeat.callbacks import (
+    BestMetrics,
+    ConfusionMatrixPicture,
+    ProgressBar,
+    progress_callback,
+)
+from fourbeat.checks import accelerator, check
+from fourbeat.config.leaves import build
+from fourbeat.config.schema import TrainConfig
+from fourbeat.console import log_file, show_lines
+from fourbeat.data import DataModule
+from fourbeat.lifecycle import Parts, is_first_process, play
+from fourbeat.modules import (
+    AutomaticModule,
+    FourBeatModule,
+    MixedPrecision,
+    OneLogit,
+    SupervisedModule,
+    adapted,
+    metrics_for,
+)
+from fourbeat.optim import build_optimizer, build_scheduler
+from fourbeat.run import Run, start_run
+
+CONFIG_FILE = "config.yaml"
+
+
+def train(
+    cfg: TrainConfig, run_dir: str | Path | None = None, overrides: Sequence[str] = ()
+) -> Run:
+    """Train a model and measure it.
+
+    Args:
+        cfg: A checked config: :func:`fourbeat.compose` makes one.
+        run_dir: The run folder; None: a new one under ``paths.output_dir``, named by date and time.
+        overrides: What the user typed, for the manifest.
+
+    Returns:
+        The run: its folder, manifest, metrics, and the network with the best weights.
+
+    Raises:
+        ConfigError: Something in the config cannot be run; nothing has been loaded or written.
+        DataError: The data cannot be had.
+    """
+    show_lines()
+    check(cfg)
+    parts = build_parts(cfg, Path(run_dir) if run_dir else new_run_dir(cfg))
+    run = None
+    if is_first_process():
+        run = start_run(
+            parts.folder,
+            command=sys.argv,
+            overrides=overrides,
+            seed=cfg.seed,
+            config=cfg.plain(),
+            num_parameters=parts.module.num_parameters,
+            code_dir=Path(__file__).parent,
+        )
+        write_config(cfg, parts.folder)
+    with log_file(parts.folder):
+        return play(cfg, parts, run)
+
+
+def build_parts(cfg: TrainConfig, folder: Path) -> Parts:
+    """Build everything that takes part in a training, or in an evaluation of one.
+
+    Reads no data. Weights are drawn from ``seed`` alone.
+    """
+    seed_everything(cfg.seed, workers=True, verbose=False)
+    datamodule: DataModule = build(cfg.data.leaf())
+    module = build_module(cfg, datamodule)
+    trainer = build_trainer(cfg, folder, datamodule)
+    return Parts(module, datamodule, trainer, folder)
+
+
+def build_module(cfg: TrainConfig, datamodule: DataModule) -> SupervisedModule:
+    """Build the LightningModule: network, loss, metrics, optimizer, scheduler, and the loop."""
+    loop = {"four_beat": FourBeatModule, "automatic": AutomaticModule}[cfg.loop.name]
+    loss = adapted(build(cfg.loss.leaf()), datamodule.task)
+    num_classes = datamodule.num_classes or 1
+    module = loop(
+        net=build(cfg.model.leaf()),
+        loss=loss,
+        metrics=metrics_for(datamodule.task, 1 if isinstance(loss, OneLogit) else num_classes),
+        optimizer=partial(
+            build_optimizer, cfg.optim.leaf(), device=accelerator(cfg.trainer.accelerator)
+        ),
+        scheduler=partial(build_scheduler, cfg.scheduler.leaf()),
+        gradient_clip_val=cfg.loop.gradient_clip_val,
+        gradient_clip_algorithm=cfg.loop.gradient_clip_algorithm,
+        accumulate_grad_batches=cfg.loop.accumulate_grad_batches,
+    )
+    module.example_input_array = torch.zeros(1, *datamodule.input_shape)
+    return module
+
+
+def build_trainer(cfg: TrainConfig, folder: Path, datamodule: DataModule) -> Trainer:
+    """Build Lightning's Trainer."""
+    trainer, callbacks = cfg.trainer, build_callbacks(cfg, folder, datamodule)
+    return Trainer(
+        accelerator=trainer.accelerator,
+        devices=trainer.devices,
+        num_nodes=trainer.num_nodes,
+        strategy=trainer.strategy,
+        max_epochs=trainer.max_epochs,
+        max_steps=trainer.max_steps,
+        limit_train_batches=trainer.limit_train_batches,
+        limit_val_batches=trainer.limit_val_batches,
+        limit_test_batches=trainer.limit_test_batches,
+        check_val_every_n_epoch=trainer.check_val_every_n_epoch,
+        log_every_n_steps=trainer.log_every_n_steps,
+        num_sanity_val_steps=trainer.num_sanity_val_steps,
+        deterministic=trainer.deterministic,
+        detect_anomaly=trainer.detect_anomaly,
+        profiler=trainer.profiler,
+        default_root_dir=folder,
+        logger=build_loggers(cfg, folder),
+        callbacks=callbacks,
+        # Without ours, Lightning would add a bar of its own.
+        enable_progress_bar=any(isinstance(c, ProgressBar) for c in callbacks),
+        enable_model_summary=False,
+        # Our order of the epoch knows its rank; Lightning's sampler would fetch single samples.
+        use_distributed_sampler=False,
+        **_precision(cfg),
+        **_played_by_lightning(cfg),
+    )
+
+
+def _precision(cfg: TrainConfig) -> dict[str, Any]:
+    precision = cfg.trainer.precision
+    if precision not in ("16-mixed", "bf16-mixed") or cfg.trainer.strategy == "fsdp":
+        return {"precision": precision}
+    device = accelerator(cfg.trainer.accelerator)
+    manual = cfg.loop.name == "four_beat"
+    return {"plugins": [MixedPrecision(precision, device, manual=manual)]}
+
+
+def _played_by_lightning(cfg: TrainConfig) -> dict[str, Any]:
+    """The two flags that Lightning refuses in manual optimization, where the module has them."""
+    if cfg.loop.name == "four_beat":
+        return {}
+    return {
+        "gradient_clip_val": cfg.loop.gradient_clip_val,
+        "gradient_clip_algorithm": cfg.loop.gradient_clip_algorithm,
+        "accumulate_grad_batches": cfg.loop.accumulate_grad_batches,
+    }
+
+
+def build_loggers(cfg: TrainConfig, folder: Path) -> list[Logger]:
+    """Build the loggers; each writes into the run folder."""
+    return [build(leaf.leaf(), save_dir=str(folder)) for leaf in cfg.logger.values()]
+
+
+def build_callbacks(cfg: TrainConfig, folder: Path, datamodule: DataModule) -> list[Callback]:
+    """Build the standard callbacks, then the extra ones."""
+    callbacks: list[Callback | None] = [progress_callback(cfg.callbacks.progress)]
+    if stopping := cfg.callbacks.early_stopping:
+        callbacks.append(EarlyStopping(**stopping.model_dump()))
+    if cfg.callbacks.learning_rate_monitor and cfg.logger:
+        callbacks.append(LearningRateMonitor())
+    if datamodule.num_classes and "tensorboard" in cfg.logger:
+        callbacks.append(ConfusionMatrixPicture(datamodule.class_names))
+    callbacks += [build(leaf.leaf()) for leaf in cfg.callbacks.extra.values()]
+    if checkpoint := cfg.callbacks.model_checkpoint:
+        callbacks.append(BestMetrics(checkpoint.monitor, checkpoint.mode))
+        validates = cfg.trainer.limit_val_batches != 0 and datamodule.split_sizes.val > 0
+        callbacks.append(_model_checkpoint(checkpoint.model_dump(), folder, validates))
+    return [callback for callback in callbacks if callback is not None]
+
+
+def _model_checkpoint(
+    settings: Mapping[str, Any], folder: Path, validates: bool
+) -> ModelCheckpoint:
+    """Keep ``best.ckpt`` and ``last.ckpt``.
+
+    Saved after the validation, if there is one: what is saved before it would hold the metric of
+    the epoch before (Lightning issue 20185).
+    """
+    name = "best" if settings["save_top_k"] == 1 else "best-{epoch}-{step}"
+    return ModelCheckpoint(
+        dirpath=folder / "checkpoints",
+        filename=name,
+        save_on_train_epoch_end=not validates,
+        enable_version_counter=False,
+        auto_insert_metric_name=False,
+        **settings,
+    )
+
+
+def write_config(cfg: TrainConfig, folder: Path) -> None:
+    """Write the resolved config for a human reader; our tools read the manifest's copy."""
+    text = yaml.safe_dump(cfg.plain(), sort_keys=False)
+    (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
+
+
+def new_run_dir(cfg: TrainConfig) -> Path:
+    """Name a new run folder, as ``conf/hydra/default.yaml`` does for the command line."""
+    now = datetime.now()
+    return Path(cfg.paths.output_dir) / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S-%f}"

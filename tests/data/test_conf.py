@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+import fourbeat.data
+
+CONF = Path(__file__).parents[2] / "conf" / "data"
+FILES = [pytest.param(path, id=path.stem) for path in sorted(CONF.glob("*.yaml"))]
+
+
+def test_there_is_one_file_for_each_data_set() -> None:
+    assert sorted(path.stem for path in CONF.glob("*.yaml")) == [
+        "circles",
+        "diabetes",
+        "digits",
+        "fashion_mnist",
+        "mnist",
+    ]
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_every_argument_has_its_key(path: Path) -> None:
+    leaf = OmegaConf.load(path)
+    data_set = getattr(fourbeat.data, leaf._target_.removeprefix("fourbeat.data."))
+    arguments = set(inspect.signature(data_set).parameters)
+    # Both bring their test split.
+    arguments -= {"test_fraction"} if issubclass(data_set, fourbeat.data.MNIST) else set()
+
+    assert set(leaf) == {"_target_", *arguments}
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_the_settings_are_sound(path: Path) -> None:
+    leaf = OmegaConf.merge({"seed": 0, "paths": {"data_dir": "d"}}, {"data": OmegaConf.load(path)})
+    kwargs = OmegaConf.to_container(leaf.data, resolve=True)
+    assert isinstance(kwargs, dict)
+    data_set = getattr(fourbeat.data, kwargs.pop("_target_").removeprefix("fourbeat.data."))
+
+    assert data_set(**kwargs).faults() == []
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_every_key_is_explained(path: Path) -> None:
+    keys = [line for line in path.read_text().splitlines() if ":" in line and line[0] != "#"]
+
+    assert [line for line in keys if " # " not in line and "_target_" not in line] == []

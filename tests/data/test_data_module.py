@@ -1,0 +1,268 @@
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from fourbeat.data import DataModule, Digits
+from fourbeat.errors import ConfigError, DataError
+
+
+class Blobs(DataModule):
+    """Three classes of two features, whose first feature is the sample's number."""
+
+    task = "multiclass"
+    input_shape = (2,)
+    num_classes = 3
+    num_samples = 200
+
+    def __init__(self, *, spread: float = 1.0, **common: Any) -> None:
+        super().__init__(**common)
+        self.spread = spread
+        self.num_loads = 0
+
+    def load(self) -> tuple[Tensor, Tensor]:
+        self.num_loads += 1
+        numbers = torch.arange(200.0, dtype=torch.float64)
+        return torch.stack([numbers, self.spread * numbers], 1), torch.arange(200) % 3
+
+
+class Line(DataModule):
+    task = "regression"
+    input_shape = (1,)
+    num_samples = 100
+
+    def load(self) -> tuple[Tensor, Tensor]:
+        numbers = torch.arange(100.0)
+        return numbers.unsqueeze(1), 3 * numbers + 7
+
+
+class Coins(DataModule):
+    task = "binary"
+    input_shape = (1,)
+    num_classes = 2
+    num_samples = 40
+
+    def load(self) -> tuple[Tensor, Tensor]:
+        return torch.ones(40, 1), torch.arange(40) % 2 == 0
+
+
+class BringsItsTest(Blobs):
+    @property
+    def split_sizes(self) -> Any:
+        return super().split_sizes._replace(test=4)
+
+    def load_test(self) -> tuple[Tensor, Tensor]:
+        return torch.full((4, 2), 1000.0), torch.tensor([0, 1, 2, 0])
+
+
+def numbers(data: DataModule, split: str) -> list[float]:
+    return getattr(data.splits, split).inputs[:, 0].tolist()
+
+
+@pytest.mark.parametrize(
+    ("data_set", "num_outputs", "loss", "class_names"),
+    [
+        pytest.param(Blobs, 3, "torch.nn.CrossEntropyLoss", ("0", "1", "2"), id="multiclass"),
+        pytest.param(Coins, 1, "torch.nn.BCEWithLogitsLoss", ("0", "1"), id="binary"),
+        pytest.param(Line, 1, "torch.nn.MSELoss", (), id="regression"),
+    ],
+)
+def test_what_a_model_needs_follows_from_the_task(
+    data_set: type[DataModule], num_outputs: int, loss: str, class_names: tuple[str, ...]
+) -> None:
+    data = data_set()
+
+    assert (data.num_outputs, data.loss, data.class_names) == (num_outputs, loss, class_names)
+
+
+def test_the_features_are_counted_over_all_dimensions() -> None:
+    assert Digits(image_size=28).num_features == 784
+
+
+def test_classes_must_be_counted_by_the_data_set() -> None:
+    class Forgetful(Blobs):
+        num_classes = None  # type: ignore[assignment]
+
+    with pytest.raises(NotImplementedError, match="Forgetful has classes: set its num_classes"):
+        _ = Forgetful().num_outputs
+
+
+def test_the_sizes_announced_before_loading_are_those_of_the_splits() -> None:
+    data = Blobs(val_fraction=0.123, test_fraction=0.2)
+    announced = data.split_sizes
+    loaded_for_it = data.num_loads
+
+    assert loaded_for_it == 0
+    assert tuple(len(split.inputs) for split in data.splits) == announced == (135, 25, 40)
+
+
+def test_setup_loads_once() -> None:
+    data = Blobs()
+    data.setup("fit")
+    data.setup("test")
+    data.train_dataloader()
+
+    assert data.num_loads == 1
+
+
+def test_another_seed_keeps_the_splits() -> None:
+    assert numbers(Blobs(seed=0), "test") == numbers(Blobs(seed=1), "test")
+
+
+def test_another_split_seed_changes_the_splits() -> None:
+    one, other = (Blobs(split_seed=seed, normalize=False) for seed in (0, 1))
+
+    assert numbers(one, "test") != numbers(other, "test")
+
+
+def test_another_seed_changes_the_order() -> None:
+    one, other = (next(iter(Blobs(seed=seed).train_dataloader()))[0] for seed in (0, 1))
+
+    assert not torch.equal(one, other)
+
+
+def test_the_training_split_gets_mean_0_and_deviation_1() -> None:
+    inputs = Blobs(spread=100.0).splits.train.inputs
+
+    torch.testing.assert_close(inputs.mean(0), torch.zeros(2), atol=1e-5, rtol=0)
+    torch.testing.assert_close(inputs.std(0, correction=0), torch.ones(2), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_the_other_splits_get_the_statistics_of_the_training_split(split: str) -> None:
+    raw, scaled = Blobs(normalize=False), Blobs()
+    train = torch.tensor(numbers(raw, "train"))
+    expected = (torch.tensor(numbers(raw, split)) - train.mean()) / train.std(correction=0)
+
+    torch.testing.assert_close(torch.tensor(numbers(scaled, split)), expected)
+    assert abs(expected.mean().item()) > 1e-3
+
+
+def test_normalisation_can_be_switched_off() -> None:
+    assert set(numbers(Blobs(normalize=False), "train")) <= set(range(200))
+
+
+def test_targets_of_a_regression_are_standardised_and_can_be_taken_back() -> None:
+    data, raw = Line(), Line(normalize=False)
+    train = data.splits.train.targets
+    back = data.splits.test.targets * data.target_std + data.target_mean
+
+    assert train.mean().item() == pytest.approx(0, abs=1e-6)
+    torch.testing.assert_close(back, raw.splits.test.targets)
+
+
+@pytest.mark.parametrize(
+    ("data_set", "inputs", "targets"),
+    [
+        pytest.param(Blobs, ((32, 2), torch.float32), ((32,), torch.int64), id="classes"),
+        pytest.param(Coins, ((28, 1), torch.float32), ((28,), torch.int64), id="two_classes"),
+        pytest.param(Line, ((32, 1), torch.float32), ((32, 1), torch.float32), id="regression"),
+    ],
+)
+def test_batches_have_the_announced_types_and_shapes(
+    data_set: type[DataModule], inputs: object, targets: object
+) -> None:
+    batch = next(iter(data_set().train_dataloader()))
+
+    assert [(tuple(part.shape), part.dtype) for part in batch] == [inputs, targets]
+
+
+def test_unshuffled_training_sees_the_data_as_it_is_stored() -> None:
+    data = Blobs(shuffle=False, normalize=False)
+    seen = torch.cat([inputs[:, 0] for inputs, _ in data.train_dataloader()])
+
+    assert torch.equal(seen, seen.sort().values)
+
+
+def test_drop_last_shortens_the_training_only() -> None:
+    data = Blobs(drop_last=True)
+
+    assert (len(data.train_dataloader()), len(data.val_dataloader())) == (4, 1)
+
+
+@pytest.mark.parametrize("stage", ["val", "test", "predict"])
+def test_evaluation_sees_each_sample_once_and_in_order(stage: str) -> None:
+    data = Blobs(normalize=False, batch_size=7)
+    seen = torch.cat([inputs[:, 0] for inputs, _ in getattr(data, f"{stage}_dataloader")()])
+
+    assert seen.tolist() == numbers(data, "val" if stage == "val" else "test")
+
+
+def test_a_split_of_no_samples_has_no_loader() -> None:
+    data = Blobs(val_fraction=0.0, test_fraction=0.0)
+
+    assert (data.val_dataloader(), data.test_dataloader()) == ([], [])
+
+
+def test_a_data_set_may_bring_its_own_test_split() -> None:
+    data = BringsItsTest(test_fraction=0.0, val_fraction=0.1, normalize=False)
+
+    assert tuple(len(split.inputs) for split in data.splits) == (180, 20, 4)
+    assert numbers(data, "test") == [1000.0] * 4
+
+
+def test_common_arguments_are_in_the_signature_of_every_data_set() -> None:
+    common = inspect.signature(DataModule).parameters
+
+    assert [*inspect.signature(Blobs).parameters] == ["spread", *common]
+
+
+def test_the_signature_has_types_not_their_names() -> None:
+    parameters = inspect.signature(Blobs).parameters
+
+    assert (parameters["spread"].annotation, parameters["batch_size"].annotation) == (float, int)
+
+
+def test_a_data_set_of_a_data_set_shows_the_arguments_of_both() -> None:
+    assert inspect.signature(BringsItsTest) == inspect.signature(Blobs)
+
+
+def test_faults_stop_the_loading() -> None:
+    data = Blobs(batch_size=500, drop_last=True)
+
+    with pytest.raises(ConfigError, match=r"data\.batch_size=500"):
+        data.setup("fit")
+    assert data.num_loads == 0
+
+
+def broken(inputs: Tensor, targets: Tensor) -> DataModule:
+    class Broken(Blobs):
+        def load(self) -> tuple[Tensor, Tensor]:
+            return inputs, targets
+
+    return Broken()
+
+
+@pytest.mark.parametrize(
+    ("inputs", "targets", "message"),
+    [
+        pytest.param(
+            torch.ones(200, 3), torch.zeros(200), r"shape \(200, 3\).*\(200, 2\)", id="shape"
+        ),
+        pytest.param(
+            torch.ones(199, 2), torch.zeros(199), r"shape \(199, 2\).*\(200, 2\)", id="count"
+        ),
+        pytest.param(torch.ones(200, 2), torch.zeros(9), "200 inputs but 9 targets", id="targets"),
+        pytest.param(
+            torch.ones(200, 2), torch.zeros(200), "float32.*must be integers", id="floats"
+        ),
+        pytest.param(
+            torch.ones(200, 2), torch.zeros(200, 3).int(), r"\(200, 3\).*one for each", id="one_hot"
+        ),
+        pytest.param(
+            torch.ones(200, 2), torch.full((200,), 3), "labels from 3 to 3.*0 and 2", id="high"
+        ),
+        pytest.param(
+            torch.ones(200, 2), torch.full((200,), -1), "labels from -1 to -1", id="negative"
+        ),
+    ],
+)
+def test_loaded_data_must_be_what_was_announced(
+    inputs: Tensor, targets: Tensor, message: str
+) -> None:
+    with pytest.raises(DataError, match=r"(?s)Broken\.load\(\) returned.*" + message):
+        broken(inputs, targets).setup("fit")

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from torch import Tensor
+
+from fourbeat.data import Circles, EpochOrder, LoaderDataModule
+from fourbeat.errors import ConfigError
+
+pytestmark = [
+    # Lightning counts cores; for data in memory, gathered at once, workers only cost.
+    pytest.mark.filterwarnings("ignore:.*does not have many workers"),
+    # Lightning 2.6 uses what torch 2.13 deprecates.
+    pytest.mark.filterwarnings("ignore:.*isinstance.treespec, LeafSpec.:FutureWarning"),
+]
+
+
+class Witness(LightningModule):
+    """Learns next to nothing, but remembers what it saw."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(2, 1)
+        self.seen: list[list[float]] = []
+        self.validated: list[float] = []
+
+    def on_train_epoch_start(self) -> None:
+        self.seen.append([])
+
+    def training_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+        self.seen[-1] += batch[0][:, 0].tolist()
+        return self.layer(batch[0]).mean()
+
+    def validation_step(self, batch: tuple[Tensor, Tensor]) -> None:
+        self.validated += batch[0][:, 0].tolist()
+
+    def test_step(self, batch: tuple[Tensor, Tensor]) -> None:
+        self.validated += batch[0][:, 0].tolist()
+
+    def predict_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+        return batch[0][:, 0]
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def trainer(**kwargs: Any) -> Trainer:
+    quiet = dict.fromkeys(
+        ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False
+    )
+    return Trainer(
+        accelerator="cpu", max_epochs=2, **{**quiet, "num_sanity_val_steps": 0}, **kwargs
+    )
+
+
+def expected(data: Circles, epoch: int) -> list[float]:
+    num_train = data.split_sizes.train
+    order = EpochOrder(num_train, batch_size=data.batch_size, shuffle=True, seed=data.seed)
+    order.set_epoch(epoch)
+    return data.splits.train.inputs[torch.cat(list(order)), 0].tolist()
+
+
+def test_each_epoch_of_a_fit_has_the_order_of_its_seed_and_number() -> None:
+    data, witness = Circles(num_samples=100, seed=5), Witness()
+    trainer().fit(witness, datamodule=data)
+
+    assert witness.seen == [expected(data, 0), expected(data, 1)]
+    assert witness.seen[0] != witness.seen[1]
+
+
+def test_each_epoch_validates_all_samples_in_order() -> None:
+    data, witness = Circles(num_samples=100), Witness()
+    trainer().fit(witness, datamodule=data)
+
+    assert witness.validated == data.splits.val.inputs[:, 0].tolist() * 2
+
+
+def test_a_fit_goes_without_validation() -> None:
+    data, witness = Circles(num_samples=100, val_fraction=0.0), Witness()
+    trainer(limit_val_batches=0).fit(witness, datamodule=data)
+
+    assert [len(epoch) for epoch in witness.seen] == [85, 85]
+
+
+def test_the_test_split_is_tested() -> None:
+    data, witness = Circles(num_samples=100), Witness()
+    trainer().test(witness, datamodule=data, verbose=False)
+
+    assert witness.validated == data.splits.test.inputs[:, 0].tolist()
+
+
+def test_the_test_split_is_predicted_batch_by_batch() -> None:
+    data = Circles(num_samples=100, batch_size=4)
+    predictions = trainer().predict(Witness(), datamodule=data)
+    assert predictions is not None
+
+    assert [len(batch) for batch in predictions] == [4, 4, 4, 3]
+    assert torch.cat(predictions).tolist() == data.splits.test.inputs[:, 0].tolist()
+
+
+def test_the_same_batch_can_be_overfitted_again_and_again() -> None:
+    witness = Witness()
+    data = Circles(num_samples=100, shuffle=False)
+    trainer(limit_train_batches=1).fit(witness, datamodule=data)
+
+    assert witness.seen == [data.splits.train.inputs[:32, 0].tolist()] * 2
+
+
+def test_lightnings_own_overfitting_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"trainer\.overfit_batches=1: .*data\.shuffle=false"):
+        trainer(overfit_batches=1).fit(Witness(), datamodule=Circles(num_samples=100))
+
+
+def test_given_loaders_are_trained_on() -> None:
+    data, witness = Circles(num_samples=100), Witness()
+    given = LoaderDataModule(data.train_dataloader())
+    trainer(limit_val_batches=0).fit(witness, datamodule=given)
+
+    assert witness.seen[0] == expected(data, 0)
