@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help train test test-all check fix clean
+.PHONY: help train test test-slow check fix clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -18,11 +18,11 @@ $(READY): pyproject.toml constraints.txt
 train: $(READY)  ## train the MLP on handwritten digits (about a minute)
 	$(BIN)/python scripts/train.py
 
-test: $(READY)  ## the tests that CI waits for, without the slow ones
+test: $(READY)  ## the tests, without the slow ones (under five minutes)
 	$(BIN)/python -m pytest -n auto -m 'not slow'
 
-test-all: $(READY)  ## all tests
-	$(BIN)/python -m pytest -n auto
+test-slow: $(READY)  ## the slow tests
+	$(BIN)/python -m pytest -n auto -m slow
 
 check: $(READY)  ## what CI checks besides the tests: lint, format, types
 	$(BIN)/ruff check .

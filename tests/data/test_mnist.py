@@ -70,6 +70,19 @@ def test_the_test_split_cannot_be_asked_for_twice() -> None:
         MNIST(test_fraction=0.1)
 
 
+@pytest.mark.parametrize(
+    ("mirrors", "expected"),
+    [
+        pytest.param("http://a", ("http://a",), id="one"),
+        pytest.param(["http://a", "http://b"], ("http://a", "http://b"), id="list"),
+        pytest.param(None, MNIST.usual_mirrors, id="none"),
+        pytest.param([], MNIST.usual_mirrors, id="empty"),
+    ],
+)
+def test_mirrors_can_be_named(mirrors: Any, expected: tuple[str, ...]) -> None:
+    assert MNIST(mirrors=mirrors).mirrors == expected
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_fashion_has_files_of_its_own_with_the_names_of_mnists(kind: str) -> None:
     ours, theirs = getattr(FashionMNIST, kind), getattr(MNIST, kind)

@@ -26,7 +26,7 @@ class MNIST(DataModule):
     Args:
         data_dir: Folder of the files.
         download: Download what is missing.
-        mirrors: Addresses of folders that hold the files; None for the usual ones.
+        mirrors: Addresses of folders that hold the files, or one of them; None for the usual ones.
         timeout_s: Longest wait for a mirror's connection and for each further piece of data.
         retries: Further rounds over the mirrors after the first one.
         **common: The arguments of ``DataModule``; not ``test_fraction``.
@@ -61,7 +61,7 @@ class MNIST(DataModule):
         *,
         data_dir: str | Path = "data",
         download: bool = True,
-        mirrors: Sequence[str] | None = None,
+        mirrors: str | Sequence[str] | None = None,
         timeout_s: float = 10.0,
         retries: int = 2,
         **common: Any,
@@ -69,7 +69,8 @@ class MNIST(DataModule):
         super().__init__(test_fraction=0.0, **common)
         self.data_dir = Path(data_dir)
         self.download = download
-        self.mirrors = tuple(mirrors or self.usual_mirrors)
+        mirrors = mirrors or self.usual_mirrors
+        self.mirrors = (mirrors,) if isinstance(mirrors, str) else tuple(mirrors)
         self.timeout_s = timeout_s
         self.retries = retries
 
