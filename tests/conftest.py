@@ -1,5 +1,7 @@
-"""Shapes are checked at run time, here and nowhere else: users pay nothing for them."""
+"""Shapes and types are checked at run time here and nowhere else: users pay nothing for them."""
 
 from jaxtyping import install_import_hook
 
-install_import_hook(["fourbeat.data", "fourbeat.models", "fourbeat.optim"], "beartype.beartype")
+PACKAGES = ["data", "models", "modules", "optim"]
+
+install_import_hook([f"fourbeat.{name}" for name in PACKAGES], "typechecker.check")

@@ -126,7 +126,7 @@ def build_trainer(cfg: TrainConfig, folder: Path, datamodule: DataModule) -> Tra
         max_epochs=trainer.max_epochs,
         max_steps=trainer.max_steps,
         limit_train_batches=trainer.limit_train_batches,
-        limit_val_batches=trainer.limit_val_batches,
+        limit_val_batches=trainer.limit_val_batches if datamodule.split_sizes.val else 0,
         limit_test_batches=trainer.limit_test_batches,
         check_val_every_n_epoch=trainer.check_val_every_n_epoch,
         log_every_n_steps=trainer.log_every_n_steps,

@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.strategies import ParallelStrategy
 from lightning.pytorch.utilities.types import STEP_OUTPUT
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from fourbeat.modules.precision import MixedPrecision
 from fourbeat.modules.supervised import Batch, SupervisedModule
@@ -52,7 +51,7 @@ class FourBeatModule(SupervisedModule):
                 optimizer.optimizer, self.gradient_clip_val, self.gradient_clip_algorithm
             )
             optimizer.step()  # beat 4: step
-            self.step_schedulers(ends_epoch=group.ends_epoch)
+            self.step_scheduler(ends_epoch=group.ends_epoch)
 
         return {"loss": loss.detach()}
 
@@ -88,18 +87,16 @@ class FourBeatModule(SupervisedModule):
         if isinstance(plugin, MixedPrecision):
             plugin.unscale(optimizer.optimizer)
 
-    def step_schedulers(self, *, ends_epoch: bool) -> None:
+    def step_scheduler(self, *, ends_epoch: bool) -> None:
         """Move the learning rate on: per step unless the scaler skipped it, and per epoch.
 
-        ReduceLROnPlateau waits for the validation: ``on_train_epoch_end``.
+        A plateau's scheduler waits for the validation: ``on_train_epoch_end``.
         """
-        for config in self.trainer.lr_scheduler_configs:
-            if isinstance(config.scheduler, ReduceLROnPlateau):
-                continue
-            if (config.interval == "step" and not self.step_was_skipped) or (
-                config.interval == "epoch" and ends_epoch
-            ):
-                config.scheduler.step()
+        if self.plan.monitor:
+            return
+        due = ends_epoch if self.plan.interval == "epoch" else not self.step_was_skipped
+        if due:
+            self.plan.scheduler.step()
 
     def on_train_batch_end(self, outputs: STEP_OUTPUT, batch: Batch, batch_idx: int) -> None:
         """Make the loggers' x-axis count optimizer steps: Lightning would count micro-batches here.
@@ -110,9 +107,9 @@ class FourBeatModule(SupervisedModule):
         self.trainer.fit_loop.epoch_loop._batches_that_stepped = self.global_step - 1
 
     def on_train_epoch_end(self) -> None:
-        """Show ReduceLROnPlateau the metric that it watches, once for each validation."""
+        """Show a plateau's scheduler the metric that it watches, once for each validation."""
         super().on_train_epoch_end()
-        for config in self.trainer.lr_scheduler_configs:
-            due = (self.current_epoch + 1) % config.frequency == 0
-            if isinstance(config.scheduler, ReduceLROnPlateau) and due:
-                config.scheduler.step(self.trainer.callback_metrics[str(config.monitor)])
+        every = self.trainer.check_val_every_n_epoch or 1
+        if self.plan.monitor and (self.current_epoch + 1) % every == 0:
+            metric = self.trainer.callback_metrics[self.plan.monitor]
+            self.plan.scheduler.step(metric)  # type: ignore[arg-type]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import torch
+from jaxtyping import Float, Shaped
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
@@ -16,7 +17,8 @@ from fourbeat.modules.accumulation import AccumulationGroup
 from fourbeat.modules.precision import MixedPrecision
 from fourbeat.optim import Horizon, SchedulerPlan
 
-Batch: TypeAlias = tuple[Tensor, Tensor]
+# Inputs and targets: a tuple from a Dataset, a list from a DataLoader.
+Batch: TypeAlias = Sequence[Tensor]
 BuildOptimizer: TypeAlias = Callable[[nn.Module], Optimizer]
 BuildScheduler: TypeAlias = Callable[[Optimizer, Horizon], SchedulerPlan]
 
@@ -73,7 +75,7 @@ class SupervisedModule(LightningModule):
         """How many numbers are trained."""
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
 
-    def forward(self, inputs: Tensor) -> Tensor:
+    def forward(self, inputs: Shaped[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
         """Compute outputs ``[batch, num_outputs]``: logits for classes, predictions for numbers."""
         outputs: Tensor = self.net(inputs)
         return outputs
@@ -81,9 +83,10 @@ class SupervisedModule(LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Build optimizer and scheduler; the scheduler's horizon comes from the Trainer."""
         optimizer = self.build_optimizer(self.net)
-        plan = self.build_scheduler(optimizer, self.horizon())
+        self.plan = plan = self.build_scheduler(optimizer, self.horizon())
         config: dict[str, Any] = {"scheduler": plan.scheduler, "interval": plan.interval}
-        if plan.monitor:
+        # In manual optimization the module steps the scheduler, and Lightning takes no monitor.
+        if plan.monitor and self.automatic_optimization:
             # A plateau is judged when there is a new value, not at every epoch.
             config |= {"monitor": plan.monitor, "frequency": self.trainer.check_val_every_n_epoch}
         return {"optimizer": optimizer, "lr_scheduler": config}  # type: ignore[return-value]
@@ -168,7 +171,8 @@ class SupervisedModule(LightningModule):
         inputs, targets = batch
         outputs = self(inputs)
         loss.update(self.loss(outputs, targets), weight=len(inputs))
-        metrics.update(outputs, targets)
+        one_logit = outputs.ndim == targets.ndim + 1 and outputs.shape[-1] == 1
+        metrics.update(outputs.squeeze(-1) if one_logit else outputs, targets)
 
     def _log_split(self, split: str, loss: MeanMetric, metrics: MetricCollection) -> None:
         """Log the scalars, keep the confusion matrix for whoever draws it, start anew.
