@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from lightning.fabric.utilities.rank_zero import _get_rank
@@ -22,9 +22,12 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from fourbeat.callbacks import BestMetrics
 from fourbeat.config.schema import TrainConfig
 from fourbeat.console import log
-from fourbeat.data import DataModule
+from fourbeat.data import DataModule, LoaderDataModule
 from fourbeat.modules import SupervisedModule
 from fourbeat.run import Outcome, Run, finish_run
+
+Data: TypeAlias = DataModule | LoaderDataModule
+"""A data set that a config can name, or loaders that were given."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Parts:
     """What takes part in a training."""
 
     module: SupervisedModule
-    datamodule: DataModule
+    datamodule: Data
     trainer: Trainer
     folder: Path
 

@@ -17,6 +17,8 @@ from fourbeat.lifecycle import is_first_process, play
 from fourbeat.run import Run, resume_run
 from fourbeat.training import build_parts, write_config
 
+GIVEN_LOADERS = "fourbeat.data.LoaderDataModule"
+
 
 def resume(run_dir: str | Path, overrides: Sequence[str] = ()) -> Run:
     """Go on with a run from its last checkpoint, with its own config.
@@ -54,8 +56,14 @@ def stored_config(run: Run, overrides: Sequence[str] = ()) -> TrainConfig:
     """Return the config that a run stored, with some keys changed, checked again on this machine.
 
     Raises:
+        RunError: The run was trained on loaders that were given, by ``fit()``.
         ConfigError: With every fault found.
     """
+    if run.config["data"]["_target_"] == GIVEN_LOADERS:
+        raise RunError(
+            f"{run.dir}: was trained by fourbeat.fit() on loaders that no folder can hold. Call fit() "
+            "again, or load its weights: torch.load(run.checkpoint(), weights_only=True)['state_dict']"
+        )
     composed = OmegaConf.create(run.config)
     assert isinstance(composed, DictConfig)
     return checked(apply_overrides(composed, overrides))

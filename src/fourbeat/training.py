@@ -30,7 +30,7 @@ from fourbeat.config.leaves import build
 from fourbeat.config.schema import TrainConfig
 from fourbeat.console import log_file, show_lines
 from fourbeat.data import DataModule
-from fourbeat.lifecycle import Parts, is_first_process, play
+from fourbeat.lifecycle import Data, Parts, is_first_process, play
 from fourbeat.modules import (
     AutomaticModule,
     FourBeatModule,
@@ -66,6 +66,11 @@ def train(
     show_lines()
     check(cfg)
     parts = build_parts(cfg, Path(run_dir) if run_dir else new_run_dir(cfg))
+    return begin(cfg, parts, overrides)
+
+
+def begin(cfg: TrainConfig, parts: Parts, overrides: Sequence[str] = ()) -> Run:
+    """Make the run folder and play the training in it."""
     run = None
     if is_first_process():
         run = start_run(
@@ -115,7 +120,7 @@ def build_module(cfg: TrainConfig, datamodule: DataModule) -> SupervisedModule:
     return module
 
 
-def build_trainer(cfg: TrainConfig, folder: Path, datamodule: DataModule) -> Trainer:
+def build_trainer(cfg: TrainConfig, folder: Path, datamodule: Data) -> Trainer:
     """Build Lightning's Trainer."""
     trainer, callbacks = cfg.trainer, build_callbacks(cfg, folder, datamodule)
     return Trainer(
@@ -172,7 +177,7 @@ def build_loggers(cfg: TrainConfig, folder: Path) -> list[Logger]:
     return [build(leaf.leaf(), save_dir=str(folder)) for leaf in cfg.logger.values()]
 
 
-def build_callbacks(cfg: TrainConfig, folder: Path, datamodule: DataModule) -> list[Callback]:
+def build_callbacks(cfg: TrainConfig, folder: Path, datamodule: Data) -> list[Callback]:
     """Build the standard callbacks, then the extra ones."""
     callbacks: list[Callback | None] = [progress_callback(cfg.callbacks.progress)]
     if stopping := cfg.callbacks.early_stopping:

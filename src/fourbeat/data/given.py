@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from typing import Any
 
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
+from fourbeat.data.samples import SplitSizes
 from fourbeat.errors import DataError
 
 
@@ -17,6 +19,7 @@ class LoaderDataModule(LightningDataModule):
         train: Batches to train on.
         val: Batches to validate on; None for no validation.
         test: Batches to test and to predict on, if any.
+        num_classes: How many classes there are; None for regression.
     """
 
     def __init__(
@@ -24,11 +27,25 @@ class LoaderDataModule(LightningDataModule):
         train: DataLoader[Any],
         val: DataLoader[Any] | None = None,
         test: DataLoader[Any] | None = None,
+        num_classes: int | None = None,
     ) -> None:
         super().__init__()
         self._train = train
         self._val = val
         self._test = test
+        self.num_classes = num_classes
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of their labels; empty for regression."""
+        return tuple(str(label) for label in range(self.num_classes or 0))
+
+    @property
+    def split_sizes(self) -> SplitSizes:
+        """Numbers of samples; 0 for a split that was not given, -1 for one that has no length."""
+        return SplitSizes(
+            *(_num_samples(loader) for loader in (self._train, self._val, self._test))
+        )
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Return the training loader."""
@@ -55,3 +72,9 @@ class LoaderDataModule(LightningDataModule):
             DataError: If none was given.
         """
         return self.test_dataloader()
+
+
+def _num_samples(loader: DataLoader[Any] | None) -> int:
+    if loader is None:
+        return 0
+    return len(loader.dataset) if isinstance(loader.dataset, Sized) else -1
