@@ -27,10 +27,10 @@ class Beats(Callback):
         self.seen: list[str] = []
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        optimizer = trainer.optimizers[0]
+        optimizer = pl_module.optimizers()
         pl_module.net.register_forward_hook(lambda *_: self._note("forward", pl_module))
         pl_module.loss.register_forward_hook(lambda *_: self._note("loss", pl_module))
-        optimizer.register_step_post_hook(lambda *_: self._note("step", pl_module))
+        trainer.optimizers[0].register_step_post_hook(lambda *_: self._note("step", pl_module))
         zero_grad = optimizer.zero_grad
         optimizer.zero_grad = lambda: (self._note("zero_grad", pl_module), zero_grad())[1]
 

@@ -9,21 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Annotated, Any, TypeVar
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from pydantic import ValidatorFunctionWrapHandler, WrapValidator
 
-from fourbeat.config.leaves import build, is_deferred
-
-T = TypeVar("T")
-
-
-def _unless_deferred(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
-    return value if is_deferred(value) else check(value)
-
-
-OrDeferred = Annotated[T, WrapValidator(_unless_deferred)]
+from fourbeat.config.leaves import build
 
 _deferring: ContextVar[bool] = ContextVar("fourbeat_deferring", default=False)
 

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from fourbeat.config.suggest import did_you_mean
+from fourbeat.config.allowed import allowed
+from fourbeat.config.suggest import nearest_key
+from fourbeat.config.typed import typed
 from fourbeat.errors import Fault
-
-# Keys that people look for elsewhere, and where they are.
-MOVED = {
-    "trainer.gradient_clip_val": "loop.gradient_clip_val",
-    "trainer.gradient_clip_algorithm": "loop.gradient_clip_algorithm",
-    "trainer.accumulate_grad_batches": "loop.accumulate_grad_batches",
-    "trainer.min_epochs": "callbacks.early_stopping.patience",
-    "trainer.logger": "logger",
-    "trainer.callbacks": "callbacks.extra",
-    "optim.clip": "loop.gradient_clip_val",
-}
 
 
 def faults_of(
@@ -33,21 +25,10 @@ def faults_of(
         schema: The model that refused.
         values: The config that it refused.
     """
-    by_key: dict[str, list[ErrorDetails]] = {}
+    by_key: dict[str, ErrorDetails] = {}
     for detail in error.errors(include_url=False):
-        by_key.setdefault(_key(schema, detail["loc"]), []).append(detail)
-    return [_fault(schema, key, _shown(values, key), group) for key, group in by_key.items()]
-
-
-def _shown(values: Any, key: str) -> str:
-    """The value at a dotted key, as one would type it."""
-    for part in key.split("."):
-        if not isinstance(values, Mapping) or part not in values:
-            return ""
-        values = values[part]
-    if values is None or isinstance(values, bool):
-        return {None: "null", True: "true", False: "false"}[values]
-    return str(values)
+        by_key.setdefault(_key(schema, detail["loc"]), detail)
+    return [_fault(schema, values, key, detail["type"]) for key, detail in by_key.items()]
 
 
 def _key(schema: type[BaseModel], loc: tuple[int | str, ...]) -> str:
@@ -55,17 +36,15 @@ def _key(schema: type[BaseModel], loc: tuple[int | str, ...]) -> str:
     parts: list[str] = []
     model: type[BaseModel] | None = schema
     for part in loc:
-        if model is None and not parts:
-            break
-        parts.append(str(part))
-        model = _section(model, part) if model else None
         if model is None:
             break
+        parts.append(str(part))
+        model = _section(model, str(part))
     return ".".join(parts)
 
 
-def _section(model: type[BaseModel], part: int | str) -> type[BaseModel] | None:
-    field = model.model_fields.get(str(part))
+def _section(model: type[BaseModel], name: str) -> type[BaseModel] | None:
+    field = model.model_fields.get(name)
     return _model_in(field.annotation) if field else None
 
 
@@ -77,66 +56,59 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     return next((model for model in found if model), None)
 
 
-def _fault(schema: type[BaseModel], key: str, value: str, group: list[ErrorDetails]) -> Fault:
-    first = group[0]
-    if first["type"] == "extra_forbidden":
-        return Fault(key, value, "is not a key of fourbeat", _elsewhere(schema, key))
-    if first["type"] == "missing":
-        return Fault(key, "", "must be given", f"Add {key}=VALUE, or choose a group option.")
-    allowed = " or ".join(dict.fromkeys(_allowed(detail) for detail in group))
-    return Fault(key, value, f"must be {allowed}", _default_hint(schema, key))
+def _fault(schema: type[BaseModel], values: Mapping[str, Any], key: str, kind: str) -> Fault:
+    if kind == "extra_forbidden":
+        key, value = _first_leaf(key, _at(values, key))
+        return Fault(key, typed(value), "is not a key", nearest_key(key, typed(value), values))
+    if kind == "missing":
+        return _missing(key)
+    value = _at(values, key)
+    field = _field_schema(schema, key)
+    finite = not (isinstance(value, float) and not math.isfinite(value))
+    wanted = allowed(field) if finite else allowed(field).replace("a number", "a finite number")
+    return Fault(key, typed(value), f"must be {wanted}", _hint(key, field))
 
 
-def _home(schema: type[BaseModel], key: str) -> tuple[type[BaseModel] | None, str, str]:
-    """The section that a dotted key belongs to, the key's prefix there, and its own name."""
+def _missing(key: str) -> Fault:
+    parent, _, name = key.rpartition(".")
+    if name == "_target_":
+        hint = f"Choose one by name, {parent}=NAME, or add +{key}=DOTTED.PATH."
+        return Fault(key, "", "is missing: nothing says what to build", hint)
+    hint = f"Choose one with {key}=NAME; --help lists the names."
+    return Fault(key, "", "must be given", hint)
+
+
+def _first_leaf(key: str, value: Any) -> tuple[str, Any]:
+    """The first full key inside a group that nobody knows: what the user typed, most likely."""
+    while isinstance(value, Mapping) and value:
+        name, value = next(iter(value.items()))
+        key = f"{key}.{name}"
+    return key, value
+
+
+def _at(values: Any, key: str) -> Any:
+    for part in key.split("."):
+        values = values.get(part) if isinstance(values, Mapping) else None
+    return values
+
+
+def _field_schema(schema: type[BaseModel], key: str) -> dict[str, Any]:
+    """The JSON schema of a key; a leaf's key that may be left out must not be null for that."""
     *parents, name = key.split(".")
     model: type[BaseModel] | None = schema
     for parent in parents:
         model = _section(model, parent) if model else None
-    return model, "".join(f"{parent}." for parent in parents), name
+    if model is None:
+        return {}
+    field = dict(model.model_json_schema()["properties"].get(name, {}))
+    if field.get("examples") and "anyOf" in field:
+        field["anyOf"] = [member for member in field["anyOf"] if member.get("type") != "null"]
+    return field
 
 
-def _elsewhere(schema: type[BaseModel], key: str) -> str:
-    if key in MOVED:
-        return f"Use {MOVED[key]}."
-    model, prefix, name = _home(schema, key)
-    return did_you_mean(name, model.model_fields, prefix) if model else ""
-
-
-def _default_hint(schema: type[BaseModel], key: str) -> str:
-    model, _, name = _home(schema, key)
-    field = model.model_fields.get(name) if model else None
-    if field is None or field.is_required() or field.default is None:
+def _hint(key: str, field: Mapping[str, Any]) -> str:
+    if examples := field.get("examples"):
+        return f"Try {key}={typed(examples[0])}."
+    if "default" not in field or isinstance(field["default"], Mapping):
         return ""
-    return f"The default is {key}={field.default}."
-
-
-_ALLOWED = {
-    "int_type": "a whole number",
-    "int_from_float": "a whole number",
-    "float_type": "a number",
-    "bool_type": "true or false",
-    "string_type": "text",
-    "list_type": "a list",
-    "dict_type": "a group of keys",
-    "model_type": "a group of keys",
-    "finite_number": "a finite number",
-    "string_too_short": "text that is not empty",
-    "none_required": "null",
-}
-
-
-def _allowed(detail: ErrorDetails) -> str:
-    kind, context = detail["type"], detail.get("ctx", {})
-    bounds = {
-        "greater_than": "above {gt}",
-        "greater_than_equal": "at least {ge}",
-        "less_than": "below {lt}",
-        "less_than_equal": "at most {le}",
-        "literal_error": "{expected}",
-        "too_short": "a list of {min_length}",
-        "too_long": "a list of {max_length}",
-    }
-    if kind in bounds:
-        return bounds[kind].format(**context)
-    return _ALLOWED.get(kind, detail["msg"])
+    return f"The default is {key}={typed(field['default'])}."

@@ -14,15 +14,23 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
-from fourbeat.config.deferred import OrDeferred
-
 UnlimitedOr = Literal[-1] | PositiveInt
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegativeInt = Annotated[int, Field(ge=0)]
 BatchLimit = NonNegativeInt | Annotated[float, Field(ge=0, le=1)]
+Betas = Annotated[list[Fraction], Field(min_length=2, max_length=2)]
 Mode = Literal["min", "max"]
+
+
+def _left_out(example: Any) -> Any:
+    """A leaf's key that need not be there, since not every target has it.
+
+    Args:
+        example: A value to offer to who gave a wrong one.
+    """
+    return Field(default=None, examples=[example])
 
 
 class Section(BaseModel):
@@ -46,25 +54,25 @@ class LeafSection(BaseModel):
 class DataConfig(LeafSection):
     """A DataModule; see :class:`fourbeat.data.DataModule` for the meaning of each key."""
 
-    batch_size: PositiveInt | None = None
-    shuffle: bool | None = None
-    num_workers: NonNegativeInt | None = None
-    pin_memory: bool | None = None
-    drop_last: bool | None = None
-    normalize: bool | None = None
-    val_fraction: Fraction | None = None
-    test_fraction: Fraction | None = None
-    split_seed: NonNegativeInt | None = None
+    batch_size: PositiveInt | None = _left_out(32)
+    shuffle: bool | None = _left_out(True)
+    num_workers: NonNegativeInt | None = _left_out(0)
+    pin_memory: bool | None = _left_out(False)
+    drop_last: bool | None = _left_out(False)
+    normalize: bool | None = _left_out(True)
+    val_fraction: Fraction | None = _left_out(0.15)
+    test_fraction: Fraction | None = _left_out(0.15)
+    split_seed: NonNegativeInt | None = _left_out(0)
 
 
 class OptimConfig(LeafSection):
     """An optimizer and which parameters its weight decay spares."""
 
-    lr: OrDeferred[Positive] | None = None
-    weight_decay: OrDeferred[NonNegative] | None = None
-    momentum: OrDeferred[Fraction] | None = None
-    betas: Annotated[list[Fraction], Field(min_length=2, max_length=2)] | None = None
-    fused: bool | None = None
+    lr: Positive | None = _left_out(0.001)
+    weight_decay: NonNegative | None = _left_out(0.01)
+    momentum: Fraction | None = _left_out(0.9)
+    betas: Betas | None = _left_out([0.9, 0.999])
+    fused: bool | None = _left_out(True)
     exclude_from_weight_decay: list[Literal["bias", "norm"]] = []
 
 
@@ -74,10 +82,10 @@ class SchedulerConfig(LeafSection):
     interval: Literal["step", "epoch"] = "epoch"
     horizon: str | None = None
     monitor: str | None = None
-    warmup_fraction: Fraction | None = None
-    gamma: Positive | None = None
-    step_size: PositiveInt | None = None
-    patience: NonNegativeInt | None = None
+    warmup_fraction: Fraction | None = _left_out(0.05)
+    gamma: Positive | None = _left_out(0.1)
+    step_size: PositiveInt | None = _left_out(10)
+    patience: NonNegativeInt | None = _left_out(2)
 
 
 class LoopConfig(Section):
@@ -158,7 +166,7 @@ class TrainConfig(Section):
     """A whole run: what ``conf/train.yaml`` composes to, checked."""
 
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
-    resume: str | None = None
+    resume: Annotated[str, Field(min_length=1)] | None = None
     test: bool = True
     paths: PathsConfig = PathsConfig()
     loop: LoopConfig = LoopConfig()

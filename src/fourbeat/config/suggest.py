@@ -1,31 +1,54 @@
-"""L1: the nearest valid names to a wrong one."""
+"""L1: the nearest valid names to a wrong one, and overrides to type instead."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 
-def nearest(name: str, valid: Iterable[str], limit: int = 3) -> list[str]:
-    """Return the valid names most like ``name``, best first; empty when none is near.
-
-    Args:
-        name: What the user typed.
-        valid: What would have been accepted.
-        limit: The most names to return.
-    """
-    return difflib.get_close_matches(name, sorted(valid), n=limit, cutoff=0.5)
-
-
-def did_you_mean(name: str, valid: Iterable[str], prefix: str = "") -> str:
+def did_you_mean(name: str, valid: Iterable[str], prefix: str = "", suffix: str = "") -> str:
     """Return a sentence that offers the nearest names, or lists all of them when none is near.
 
     Args:
         name: What the user typed.
-        valid: What would have been accepted.
-        prefix: What to print before each name, e.g. ``optim.`` or ``optim=``.
+        valid: What would have been accepted; empty gives an empty sentence.
+        prefix: What to print before each name that is offered, e.g. ``optim.`` or ``optim=``.
+        suffix: What to print after it, e.g. ``=0.1``.
     """
     names = sorted(valid)
-    if close := nearest(name, names):
-        return "Did you mean " + " or ".join(prefix + n for n in close) + "?"
+    if near := difflib.get_close_matches(name, names, n=3, cutoff=0.6):
+        return "Did you mean " + " or ".join(prefix + n + suffix for n in near) + "?"
     return "Choose from: " + ", ".join(names) + "." if names else ""
+
+
+def nearest_key(key: str, value: str, config: Mapping[str, Any]) -> str:
+    """Offer another key for one that does not exist.
+
+    First those of the same name elsewhere (``trainer.gradient_clip_val`` is at home in ``loop``),
+    then those of nearly the same name beside it.
+
+    Args:
+        key: The dotted key.
+        value: What it was given; the sentence repeats it, so that it can be pasted.
+        config: The config as plain dicts. It may hold the wrong key.
+    """
+    *parents, name = key.split(".")
+    suffix = f"={value}" if value else ""
+    homes = [k for k in _dotted(config) if k != key and k.rpartition(".")[2] == name]
+    if homes:
+        return "Did you mean " + " or ".join(home + suffix for home in homes[:3]) + "?"
+    section: Any = config
+    for parent in parents:
+        section = section.get(parent) if isinstance(section, Mapping) else None
+    if not isinstance(section, Mapping):
+        return did_you_mean(parents[0], config)
+    siblings = [str(k) for k in section if k != name and not str(k).startswith("_")]
+    return did_you_mean(name, siblings, "".join(f"{p}." for p in parents), suffix)
+
+
+def _dotted(config: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in config.items():
+        yield f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            yield from _dotted(value, f"{prefix}{key}.")

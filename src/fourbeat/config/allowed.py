@@ -1,0 +1,81 @@
+"""L1: what a key accepts, in English, from the JSON schema that pydantic makes of its type."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fourbeat.config.typed import typed
+
+_NOUNS = {
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "string": "text",
+    "null": "null",
+    "object": "a group of keys",
+}
+_BOUNDS = {
+    "exclusiveMinimum": "above {}",
+    "minimum": "of at least {}",
+    "exclusiveMaximum": "below {}",
+    "maximum": "at most {}",
+}
+
+
+def allowed(schema: Mapping[str, Any]) -> str:
+    """Describe a JSON schema, e.g. ``a number above 0`` or ``relu, gelu or tanh``.
+
+    Args:
+        schema: Of one key: a type with bounds, a choice, a list, or any of several.
+    """
+    if "anyOf" in schema:
+        return _any_of(schema["anyOf"])
+    if "enum" in schema or "const" in schema:
+        return either([typed(choice) for choice in schema.get("enum", [schema.get("const")])])
+    if schema.get("type") == "array":
+        return _list_of(schema)
+    if schema.get("minLength"):
+        return "text that is not empty"
+    noun = _NOUNS.get(schema.get("type", "object"), "a value of another type")
+    bounds = [text.format(schema[name]) for name, text in _BOUNDS.items() if name in schema]
+    return " ".join([noun, " and ".join(bounds)]).strip()
+
+
+def either(choices: Sequence[str]) -> str:
+    """Join alternatives: ``a``, ``a or b``, ``a, b or c``."""
+    *most, last = choices
+    return f"{', '.join(most)} or {last}" if most else last
+
+
+def _any_of(schemas: Sequence[Mapping[str, Any]]) -> str:
+    """Join the choices among the alternatives to one list, and put null last."""
+    described = [allowed(schema) for schema in schemas if schema.get("type") != "null"]
+    null = ["null"] if len(described) < len(schemas) else []
+    return either([*dict.fromkeys(described), *null])
+
+
+def _list_of(schema: Mapping[str, Any]) -> str:
+    count = schema.get("minItems") if schema.get("minItems") == schema.get("maxItems") else None
+    noun = f"a list of {count} entries" if count else "a list"
+    return f"{noun}, each {allowed(schema['items'])}" if schema.get("items") else noun
+
+
+def allowed_by(hint: Any) -> str:
+    """Describe a type annotation; members of a union that YAML cannot express are left out.
+
+    Args:
+        hint: An annotation, resolved: no string.
+    """
+    from pydantic import TypeAdapter
+    from pydantic.errors import PydanticUserError
+
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        members = [member for member in map(allowed_by, typing.get_args(hint)) if member]
+        return either(sorted(dict.fromkeys(members), key=lambda member: member == "null"))
+    try:
+        return allowed(TypeAdapter(hint).json_schema())
+    except (PydanticUserError, TypeError):  # a class that no YAML value is an instance of
+        return ""

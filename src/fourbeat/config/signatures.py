@@ -1,0 +1,157 @@
+"""L1: a leaf's keys against the signature of its target, before anything is built.
+
+The first half of the check's second stage. Importing a target usually imports torch.
+"""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from fourbeat.config.allowed import allowed_by
+from fourbeat.config.leaves import Leaf, is_deferred
+from fourbeat.config.suggest import did_you_mean
+from fourbeat.config.typed import typed
+from fourbeat.errors import Fault
+
+# Hydra's own keys in a leaf; no target sees them.
+HYDRA_KEYS = frozenset({"_target_", "_args_", "_partial_", "_recursive_", "_convert_"})
+
+Parameters = Mapping[str, inspect.Parameter]
+
+
+def signature_faults(
+    key: str, leaf: Leaf, *, own: Collection[str] = (), supplied: Collection[str] = ()
+) -> list[Fault]:
+    """Compare a leaf with its target's signature, building nothing.
+
+    Args:
+        key: Where the leaf stands in the config, e.g. ``optim``.
+        leaf: The leaf.
+        own: Keys that fourbeat takes out before it builds the leaf.
+        supplied: Names of arguments that fourbeat adds when it builds the leaf.
+
+    Returns:
+        A fault for a target that cannot be imported, for each key that the target does not take,
+        each argument that it needs and does not get, and each value of the wrong type.
+    """
+    target, fault = _target(key, leaf)
+    if target is None:
+        return [fault] if fault else []
+    try:
+        parameters = inspect.signature(target).parameters
+    except (TypeError, ValueError):  # some builtins have no signature to compare with
+        return []
+    given = {name: v for name, v in leaf.items() if name not in HYDRA_KEYS and name not in own}
+    present = {*given, *supplied}
+    return [
+        *_unknown_faults(key, leaf, given, parameters, supplied),
+        *(_missing_fault(key, leaf, name) for name in _needed(parameters) if name not in present),
+        *_type_faults(key, given, target, parameters),
+    ]
+
+
+def _target(key: str, leaf: Leaf) -> tuple[Callable[..., Any] | None, Fault | None]:
+    from hydra import utils
+
+    path = str(leaf["_target_"])
+    if is_deferred(path):
+        return None, None
+    utils.log.disabled = True  # it would print the failure that we are about to explain
+    try:
+        target = utils.get_object(path)
+    except Exception as error:  # any error of the user's own module while it is imported
+        hint = "Give the dotted path of a class or function that Python can import."
+        return None, Fault(f"{key}._target_", path, f"cannot be used: {_cause(error)}", hint)
+    finally:
+        utils.log.disabled = False
+    if not callable(target):
+        hint = "Give the dotted path of one."
+        return None, Fault(f"{key}._target_", path, "is not a class or a function", hint)
+    return target, None
+
+
+def _cause(error: Exception) -> str:
+    """The error behind Hydra's own, in one line."""
+    lines = str(error.__cause__ or error).strip().splitlines()
+    # Hydra's refusal of a blocked target goes on about how to lift the block.
+    return lines[0].rstrip(".") if lines else type(error).__name__
+
+
+def _unknown_faults(
+    key: str, leaf: Leaf, given: Leaf, parameters: Parameters, supplied: Collection[str]
+) -> list[Fault]:
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return []
+    problem = f"is not an argument of {leaf['_target_']}"
+    free = [name for name in parameters if name not in supplied]
+    return [
+        Fault(
+            f"{key}.{name}",
+            typed(value),
+            problem,
+            did_you_mean(name, free, f"{key}.", f"={typed(value)}")
+            or f"Leave {key}.{name} out: it takes no arguments.",
+        )
+        for name, value in given.items()
+        if name not in parameters
+    ]
+
+
+def _needed(parameters: Parameters) -> list[str]:
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return [name for name, p in parameters.items() if p.default is p.empty and p.kind in kinds]
+
+
+def _missing_fault(key: str, leaf: Leaf, name: str) -> Fault:
+    hint = f"Add +{key}.{name}=VALUE."
+    return Fault(f"{key}.{name}", "", f"is needed by {leaf['_target_']}", hint)
+
+
+def _type_faults(
+    key: str, given: Leaf, target: Callable[..., Any], parameters: Parameters
+) -> list[Fault]:
+    try:
+        hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
+    except Exception:  # annotations that name what exists only for a type checker
+        hints = {}
+    # A signature that was spelled out, as DataModule's, holds more than its __init__ names.
+    spelled = {n: p.annotation for n, p in parameters.items() if p.annotation is not p.empty}
+    hints = {n: h for n, h in {**spelled, **hints}.items() if not isinstance(h, str)}
+    return [
+        Fault(f"{key}.{name}", typed(value), f"must be {allowed}", _default(key, parameters[name]))
+        for name, value in given.items()
+        if name in hints and name in parameters and not fits(value, hints[name])
+        if (allowed := allowed_by(hints[name]))
+    ]
+
+
+def _default(key: str, parameter: inspect.Parameter) -> str:
+    if parameter.default is parameter.empty:
+        return f"Leave {key}.{parameter.name} out to have the config's own value."
+    return f"The default is {key}.{parameter.name}={typed(parameter.default)}."
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Return whether ``value`` is of type ``hint``; true when YAML cannot express the hint."""
+    from pydantic import ConfigDict, TypeAdapter, ValidationError
+    from pydantic.errors import PydanticUserError
+
+    if is_deferred(value) or isinstance(value, Mapping):
+        return True
+    try:
+        adapter = TypeAdapter(hint, config=ConfigDict(strict=True, arbitrary_types_allowed=True))
+    except (PydanticUserError, TypeError):
+        return True
+    candidates = [value, tuple(value)] if isinstance(value, list) else [value]
+    return any(_accepts(adapter, candidate, ValidationError) for candidate in candidates)
+
+
+def _accepts(adapter: Any, value: Any, refusal: type[Exception]) -> bool:
+    try:
+        adapter.validate_python(value)
+    except refusal:
+        return False
+    return True

@@ -1,0 +1,101 @@
+"""Every YAML in conf/ composes and builds; what this machine lacks is refused clearly."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from fourbeat.checks import compose
+from fourbeat.config.compose import CONF_DIR
+from fourbeat.config.compose import compose as compose_unchecked
+from fourbeat.config.schema import (
+    CallbacksConfig,
+    LoopConfig,
+    SweepConfig,
+    TrainConfig,
+    TrainerConfig,
+)
+from fourbeat.errors import ConfigError
+from fourbeat.training import build_parts
+
+CHOICES = sorted(
+    (path.parent.name, path.stem)
+    for path in CONF_DIR.glob("*/*.yaml")
+    if path.parent.name != "local"
+)
+# An option that needs another one beside it.
+PARTNERS = {
+    "data=diabetes": [],
+    "loss=mse": ["data=diabetes"],
+    "loss=l1": ["data=diabetes"],
+    "loss=huber": ["data=diabetes"],
+    "loss=bce_with_logits": ["data=circles"],
+}
+NEEDS = {
+    "trainer=gpu": torch.cuda.is_available() or torch.backends.mps.is_available(),
+    "trainer=mps": torch.backends.mps.is_available(),
+    "trainer=ddp": torch.cuda.is_available(),
+    "trainer=fsdp": torch.cuda.is_available(),
+    "logger=wandb": importlib.util.find_spec("wandb") is not None,
+    "logger=mlflow": importlib.util.find_spec("mlflow") is not None,
+}
+RUNNABLE = [
+    pytest.param(f"{group}={option}", id=f"{group}={option}")
+    for group, option in CHOICES
+    if group != "hydra" and NEEDS.get(f"{group}={option}", True)
+]
+ABSENT = [choice for choice, present in NEEDS.items() if not present]
+
+
+@pytest.mark.parametrize(("group", "option"), CHOICES, ids=[f"{g}={o}" for g, o in CHOICES])
+def test_every_option_composes(group: str, option: str) -> None:
+    script = "eval" if (group, option) == ("hydra", "eval") else "train"
+    cfg = compose_unchecked([f"{group}={option}"], script)
+    assert cfg
+
+
+@pytest.mark.parametrize("choice", RUNNABLE)
+def test_every_option_builds(choice: str, tmp_path: Path) -> None:
+    cfg = compose(choice, *PARTNERS.get(choice, []))
+    parts = build_parts(cfg, tmp_path)
+    assert parts.module.num_parameters > 0
+
+
+@pytest.mark.parametrize("choice", ABSENT)
+def test_an_option_whose_hardware_or_package_is_absent_is_refused(choice: str) -> None:
+    expected = {"trainer": "this machine has no", "logger": "Install it with `pip install"}
+    with pytest.raises(ConfigError, match=expected[choice.split("=")[0]]):
+        compose(choice)
+
+
+@pytest.mark.parametrize(
+    ("file", "schema"),
+    [
+        pytest.param("trainer/default.yaml", TrainerConfig(), id="trainer"),
+        pytest.param("loop/four_beat.yaml", LoopConfig(), id="loop"),
+        pytest.param("callbacks/default.yaml", CallbacksConfig(), id="callbacks"),
+        pytest.param("sweep/default.yaml", SweepConfig(), id="sweep"),
+    ],
+)
+def test_the_yaml_spells_the_defaults_of_the_schema(file: str, schema) -> None:
+    assert yaml.safe_load((CONF_DIR / file).read_text()) == schema.model_dump()
+
+
+def test_the_primary_config_spells_the_defaults_of_the_schema() -> None:
+    written = yaml.safe_load((CONF_DIR / "train.yaml").read_text())
+    fields = {n: f for n, f in TrainConfig.model_fields.items() if n in written}
+    assert written.keys() - {"defaults"} == fields.keys()
+    assert {n: f.default for n, f in fields.items() if n != "paths"} == {
+        n: v for n, v in written.items() if n not in ("defaults", "paths")
+    }
+    assert written["paths"] == fields["paths"].default.model_dump()
+
+
+def test_several_loggers_can_be_chosen_at_once() -> None:
+    assert list(compose("logger=[tensorboard,csv]").logger) == ["tensorboard", "csv"]
+
+
+def test_local_settings_are_not_tracked() -> None:
+    assert "/conf/local/" in (CONF_DIR.parent / ".gitignore").read_text()
