@@ -53,4 +53,5 @@ def silent(cfg: TrainConfig) -> TrainConfig:
     callbacks = cfg.callbacks.model_copy(
         update={"model_checkpoint": None, "early_stopping": None, "progress": "none"}
     )
-    return cfg.model_copy(update={"logger": {}, "callbacks": callbacks})
+    trainer = cfg.trainer.model_copy(update={"profiler": None})
+    return cfg.model_copy(update={"logger": {}, "callbacks": callbacks, "trainer": trainer})

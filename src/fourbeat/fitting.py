@@ -46,15 +46,16 @@ def fit(
 ) -> Run:
     """Train a model with AdamW and a cosine schedule, keep the best weights, stop when it overfits.
 
-    What the tutorial's last chapter calls its production template, with three things put right: under
-    16-mixed the gradients are unscaled before they are clipped, the validation loss is the mean over
-    samples and not over batches, and checkpoints are read with ``weights_only=True``.
+    What the tutorial's last chapter calls its production template, with three things put right:
+    under 16-mixed the gradients are unscaled before they are clipped, the validation loss is the
+    mean over samples and not over batches, and checkpoints are read with ``weights_only=True``.
 
     Args:
         model: Maps inputs ``[batch, ...]`` to outputs ``[batch, num_outputs]``; trained in place.
-        train_loader: Yields pairs of inputs and targets: int64 labels ``[batch]``, or float32 numbers
-            of the outputs' shape.
-        val_loader: The same for validation; None: the best weights are those of least training loss.
+        train_loader: Yields pairs of inputs and targets: int64 labels ``[batch]``, or float32
+            numbers of the outputs' shape.
+        val_loader: The same for validation; None: the best weights are those of the least training
+            loss.
         test_loader: Measured once, with the best weights.
         loss: Mean over a batch; None: cross-entropy for labels, mean squared error for numbers.
         max_epochs: Passes over the training data, at least 1.
@@ -69,7 +70,7 @@ def fit(
         progress: ``bar``, ``lines``, ``none``; ``auto``: a bar on a terminal, lines elsewhere.
 
     Returns:
-        The run; ``run.model`` is ``model`` with the best weights, ``run.metrics`` what was measured.
+        The run; ``run.model`` is ``model`` with the best weights.
 
     Raises:
         ConfigError: An argument is out of its range, or model, loss and data do not fit together.
@@ -207,7 +208,7 @@ def _task(loss: nn.Module, outputs: Tensor, targets: Tensor) -> LossTask:
 
 
 def _shape_faults(outputs: Tensor, targets: Tensor) -> list[Fault]:
-    """Targets ``[batch]`` against outputs ``[batch, 1]`` would be broadcast to ``[batch, batch]``."""
+    """Targets ``[batch]`` and outputs ``[batch, 1]`` would be broadcast to ``[batch, batch]``."""
     if not targets.is_floating_point() or outputs.shape[1:] == targets.shape[1:]:
         return []
     got, wanted = list(outputs.shape[1:]), list(targets.shape[1:])

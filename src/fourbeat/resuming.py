@@ -61,8 +61,9 @@ def stored_config(run: Run, overrides: Sequence[str] = ()) -> TrainConfig:
     """
     if run.config["data"]["_target_"] == GIVEN_LOADERS:
         raise RunError(
-            f"{run.dir}: was trained by fourbeat.fit() on loaders that no folder can hold. Call fit() "
-            "again, or load its weights: torch.load(run.checkpoint(), weights_only=True)['state_dict']"
+            f"{run.dir}: was trained by fourbeat.fit() on loaders that no folder can hold. Call "
+            "fit() again, or load its weights from "
+            "torch.load(run.checkpoint(), weights_only=True)['state_dict']."
         )
     composed = OmegaConf.create(run.config)
     assert isinstance(composed, DictConfig)

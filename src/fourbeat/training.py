@@ -7,7 +7,7 @@ callbacks, loggers, Trainer. Leaves (``_target_``) come from the config; the res
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,12 @@ import yaml
 from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.profilers import (
+    AdvancedProfiler,
+    Profiler,
+    PyTorchProfiler,
+    SimpleProfiler,
+)
 
 from fourbeat.callbacks import (
     BestMetrics,
@@ -27,10 +33,10 @@ from fourbeat.callbacks import (
 )
 from fourbeat.checks import accelerator, check
 from fourbeat.config.leaves import build
-from fourbeat.config.schema import TrainConfig
+from fourbeat.config.schema import ModelCheckpointConfig, TrainConfig
 from fourbeat.console import log_file, show_lines
 from fourbeat.data import DataModule
-from fourbeat.lifecycle import Data, Parts, is_first_process, play
+from fourbeat.lifecycle import CHECKPOINT_DIR, Data, Parts, is_first_process, play
 from fourbeat.modules import (
     AutomaticModule,
     FourBeatModule,
@@ -138,7 +144,7 @@ def build_trainer(cfg: TrainConfig, folder: Path, datamodule: Data) -> Trainer:
         num_sanity_val_steps=trainer.num_sanity_val_steps,
         deterministic=trainer.deterministic,
         detect_anomaly=trainer.detect_anomaly,
-        profiler=trainer.profiler,
+        profiler=build_profiler(cfg, folder),
         default_root_dir=folder,
         logger=build_loggers(cfg, folder),
         callbacks=callbacks,
@@ -172,6 +178,13 @@ def _played_by_lightning(cfg: TrainConfig) -> dict[str, Any]:
     }
 
 
+def build_profiler(cfg: TrainConfig, folder: Path) -> Profiler | None:
+    """Build the profiler; its reports are ``*profile*`` files in the run folder."""
+    kinds = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": PyTorchProfiler}
+    kind = cfg.trainer.profiler
+    return None if kind is None else kinds[kind](dirpath=folder, filename="profile")
+
+
 def build_loggers(cfg: TrainConfig, folder: Path) -> list[Logger]:
     """Build the loggers; each writes into the run folder."""
     return [build(leaf.leaf(), save_dir=str(folder)) for leaf in cfg.logger.values()]
@@ -187,30 +200,40 @@ def build_callbacks(cfg: TrainConfig, folder: Path, datamodule: Data) -> list[Ca
     if datamodule.num_classes and "tensorboard" in cfg.logger:
         callbacks.append(ConfusionMatrixPicture(datamodule.class_names))
     callbacks += [build(leaf.leaf()) for leaf in cfg.callbacks.extra.values()]
-    if checkpoint := cfg.callbacks.model_checkpoint:
-        callbacks.append(BestMetrics(checkpoint.monitor, checkpoint.mode))
-        validates = cfg.trainer.limit_val_batches != 0 and datamodule.split_sizes.val > 0
-        callbacks.append(_model_checkpoint(checkpoint.model_dump(), folder, validates))
+    if cfg.callbacks.model_checkpoint:
+        validates = cfg.trainer.limit_val_batches != 0 and datamodule.split_sizes.val != 0
+        callbacks += build_checkpoints(cfg.callbacks.model_checkpoint, folder, validates)
     return [callback for callback in callbacks if callback is not None]
 
 
-def _model_checkpoint(
-    settings: Mapping[str, Any], folder: Path, validates: bool
-) -> ModelCheckpoint:
-    """Keep ``best.ckpt`` and ``last.ckpt``.
+def build_checkpoints(
+    settings: ModelCheckpointConfig, folder: Path, validates: bool
+) -> list[Callback]:
+    """Build what keeps ``best.ckpt`` (for use) and ``last.ckpt`` (for ``resume=``).
 
-    Saved after the validation, if there is one: what is saved before it would hold the metric of
-    the epoch before (Lightning issue 20185).
+    The best is saved after the validation, if there is one: what is saved before it would hold the
+    metric of the epoch before (Lightning issue 20185). The last is saved when its epoch is over:
+    Lightning goes on from there without ending the epoch a second time.
     """
-    name = "best" if settings["save_top_k"] == 1 else "best-{epoch}-{step}"
-    return ModelCheckpoint(
-        dirpath=folder / "checkpoints",
-        filename=name,
+    several = settings.save_top_k > 1
+    best = ModelCheckpoint(
+        dirpath=folder / CHECKPOINT_DIR,
+        filename="best-{epoch}-{step}" if several else "best",
+        monitor=settings.monitor,
+        mode=settings.mode,
+        save_top_k=settings.save_top_k,
         save_on_train_epoch_end=not validates,
         enable_version_counter=False,
-        auto_insert_metric_name=False,
-        **settings,
+        auto_insert_metric_name=several,
     )
+    last = ModelCheckpoint(
+        dirpath=folder / CHECKPOINT_DIR,
+        filename="last",
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
+    metrics = BestMetrics(settings.monitor, settings.mode)
+    return [metrics, best, last] if settings.save_last else [metrics, best]
 
 
 def write_config(cfg: TrainConfig, folder: Path) -> None:

@@ -15,7 +15,7 @@ DATA = ["data=circles", "model=circles", "data.num_samples=130", "data.batch_siz
 
 
 def bare_loop(clip: float | None, accumulate: int, momentum: float) -> dict[str, torch.Tensor]:
-    """Forward, loss, zero_grad, backward, clip, step; two epochs of 12 batches, the last one short."""
+    """Forward, loss, zero_grad, backward, clip, step: two epochs of 12 batches, the last short."""
     cfg = compose(*DATA)
     data = build(cfg.data.leaf())
     data.setup("fit")

@@ -110,6 +110,7 @@ class FourBeatModule(SupervisedModule):
         """Show a plateau's scheduler the metric that it watches, once for each validation."""
         super().on_train_epoch_end()
         every = self.trainer.check_val_every_n_epoch or 1
-        if self.plan.monitor and (self.current_epoch + 1) % every == 0:
-            metric = self.trainer.callback_metrics[self.plan.monitor]
+        metric = self.trainer.callback_metrics.get(self.plan.monitor or "")
+        # Absent at the end of an epoch at which a run was resumed, as in Lightning.
+        if metric is not None and (self.current_epoch + 1) % every == 0:
             self.plan.scheduler.step(metric)  # type: ignore[arg-type]

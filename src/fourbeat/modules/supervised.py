@@ -143,8 +143,9 @@ class SupervisedModule(LightningModule):
     def on_train_epoch_end(self) -> None:
         """Log the mean training loss of the epoch."""
         self._recent.reset()
-        self.log("train/loss_epoch", self._epoch.compute(), sync_dist=True, prog_bar=True)
-        self._epoch.reset()
+        # A run can be resumed at the end of an epoch, and has seen nothing of it then.
+        if self._epoch.num_samples:
+            self.log("train/loss_epoch", self._epoch.compute(), sync_dist=True, prog_bar=True)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add one batch to the validation loss and metrics."""
@@ -171,8 +172,11 @@ class SupervisedModule(LightningModule):
         inputs, targets = batch
         outputs = self(inputs)
         loss.update(self.loss(outputs, targets), weight=len(inputs))
-        one_logit = outputs.ndim == targets.ndim + 1 and outputs.shape[-1] == 1
-        metrics.update(outputs.squeeze(-1) if one_logit else outputs, targets)
+        if outputs.ndim == targets.ndim + 1 and outputs.shape[-1] == 1:
+            # Not logits: torchmetrics takes those of a batch for probabilities when all happen to
+            # lie between 0 and 1, and so its result would depend on the batches.
+            outputs = outputs.squeeze(-1).float().sigmoid()
+        metrics.update(outputs, targets)
 
     def _log_split(self, split: str, loss: MeanMetric, metrics: MetricCollection) -> None:
         """Log the scalars, keep the confusion matrix for whoever draws it, start anew.
@@ -194,15 +198,15 @@ class _SampleMean:
 
     def reset(self) -> None:
         self._total: Tensor | float = 0.0
-        self._num_samples = 0
+        self.num_samples = 0
 
     def update(self, mean: Tensor, num_samples: int) -> None:
         self._total = self._total + mean * num_samples
-        self._num_samples += num_samples
+        self.num_samples += num_samples
 
     def compute(self) -> Tensor:
         """Return the mean and start anew."""
-        mean = torch.as_tensor(self._total) / max(self._num_samples, 1)
+        mean = torch.as_tensor(self._total) / max(self.num_samples, 1)
         self.reset()
         return mean
 
