@@ -32,6 +32,9 @@ Data: TypeAlias = DataModule | LoaderDataModule
 
 CHECKPOINT_DIR = "checkpoints"
 
+# What a person compares runs by; the rest would fill the HPARAMS tab with equal columns.
+COMPARED = ("optim", "scheduler", "model", "data", "loss", "loop", "seed")
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -161,11 +164,13 @@ def finish(run: Run, parts: Parts, outcome: Outcome, metrics: Mapping[str, float
 
 def log_hyperparameters(cfg: TrainConfig, trainer: Trainer, metrics: Mapping[str, float]) -> None:
     """Hand the config and the final metrics to the loggers: TensorBoard's HPARAMS tab."""
+    plain = cfg.plain()
+    compared = {name: plain[name] for name in COMPARED if name in plain}
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
-            logger.log_hyperparams(cfg.plain(), {f"hp/{n}": v for n, v in metrics.items()})
+            logger.log_hyperparams(compared, {f"hp/{n}": v for n, v in metrics.items()})
         else:
-            logger.log_hyperparams(cfg.plain())
+            logger.log_hyperparams(plain)
         logger.finalize("success")
 
 
@@ -211,6 +216,7 @@ def expected_warnings() -> Iterator[None]:
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
         # TensorBoardLogger draws the graph by tracing.
         warnings.filterwarnings("ignore", ".*torch.jit.trace.* is deprecated")
+        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
         # So does torchmetrics, when the tracing looks at all of a module's attributes.
         warnings.filterwarnings("ignore", "This property will be removed in 2.0.0")
         # A resume may leave a callback out, e.g. callbacks.early_stopping=null.

@@ -46,7 +46,7 @@ class ConfusionMatrixPicture(Callback):
 
 
 def draw(
-    matrix: Integer[ndarray, "classes classes"], names: Sequence[str], cell: int = 36
+    matrix: Integer[ndarray, "classes classes"], names: Sequence[str], cell: int = 48
 ) -> UInt8[ndarray, "height width 3"]:
     """Draw a confusion matrix: a row for each true class, a column for each predicted one.
 
@@ -60,9 +60,9 @@ def draw(
     """
     size = MARGIN + cell * len(matrix) + 8
     image = Image.new("RGB", (size, size), "white")
-    pen, font = ImageDraw.Draw(image), ImageFont.load_default(size=12)
+    pen, font = ImageDraw.Draw(image), ImageFont.load_default(size=16)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    pen.text((6, 6), "true \u2193  predicted \u2192", fill="black", font=font)
+    pen.text((6, 6), "rows: true, columns: predicted", fill="black", font=font)
     for i, name in enumerate(names[: len(matrix)]):
         at = MARGIN + cell * i + cell // 2
         pen.text((MARGIN - 6, at), name[:10], fill="black", font=font, anchor="rm")

@@ -1,0 +1,62 @@
+"""What the README says must be so."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fourbeat.checks import compose
+from fourbeat.run import Run
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+COMMANDS = re.findall(r"^ *python scripts/train\.py(?! -m)(.*)$", README, re.MULTILINE)
+RECIPES = [
+    choice
+    for choice in re.findall(r"`([a-z_./]+=[^`]+)`", README)
+    if not choice.startswith(("resume=", "loop=", "logger=wandb", "logger=mlflow", "trainer=ddp`"))
+]
+
+
+def test_it_has_at_most_200_lines() -> None:
+    assert len(README.splitlines()) <= 200
+
+
+@pytest.mark.parametrize("arguments", [c for c in COMMANDS if "moons" not in c and "-1" not in c])
+def test_each_command_can_be_run(arguments: str) -> None:
+    assert compose(*arguments.split())
+
+
+@pytest.mark.parametrize("recipe", [r for r in RECIPES if r != "trainer=ddp"])
+def test_each_recipe_can_be_run(recipe: str) -> None:
+    assert compose(*recipe.split())
+
+
+def test_its_files_exist() -> None:
+    for link in re.findall(r"\]\(([\w./]+)\)", README):
+        assert (ROOT / link).exists(), link
+
+
+def test_your_own_model_and_data_take_three_steps(tmp_path: Path) -> None:
+    for folder in ("src", "conf", "scripts"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    files = re.findall(r"```\w+\n +# ((?:src|conf)/\S+)\n(.*?)\n +```", README, re.DOTALL)
+    assert [name for name, _ in files] == ["src/moons.py", "conf/data/moons.yaml", "conf/model/moons.yaml"]
+    for name, text in files:
+        (tmp_path / name).write_text(re.sub(r"^   ", "", text, flags=re.MULTILINE) + "\n")
+    command = re.search(r"python (scripts/train\.py data=moons .*)", README)[1].split()
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "src"), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, *command, "trainer.max_epochs=2", "hydra.run.dir=run"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert Run.load(tmp_path / "run").config["model"]["width"] == 64
