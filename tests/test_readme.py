@@ -45,7 +45,11 @@ def test_your_own_model_and_data_take_three_steps(tmp_path: Path) -> None:
     for folder in ("src", "conf", "scripts"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
     files = re.findall(r"```\w+\n +# ((?:src|conf)/\S+)\n(.*?)\n +```", README, re.DOTALL)
-    assert [name for name, _ in files] == ["src/moons.py", "conf/data/moons.yaml", "conf/model/moons.yaml"]
+    assert [name for name, _ in files] == [
+        "src/moons.py",
+        "conf/data/moons.yaml",
+        "conf/model/moons.yaml",
+    ]
     for name, text in files:
         (tmp_path / name).write_text(re.sub(r"^   ", "", text, flags=re.MULTILINE) + "\n")
     command = re.search(r"python (scripts/train\.py data=moons .*)", README)[1].split()
