@@ -72,8 +72,8 @@ def progress_callback(kind: Literal["auto", "bar", "lines", "none"]) -> Callback
 
 
 def _numbers(metrics: Mapping[str, Any]) -> str:
-    """The scalars that were logged, losses first; learning rates have their own curve."""
+    """The scalars of the epoch, losses first; curves of single steps are for TensorBoard."""
     shown = {n: v.item() for n, v in metrics.items() if isinstance(v, Tensor) and v.numel() == 1}
     order = sorted(shown, key=lambda name: ("loss" not in name, name))
-    hidden = ("lr-", "train/loss_step")
-    return "  ".join(f"{n} {shown[n]:.4f}" for n in order if not n.startswith(hidden))
+    epochs = [name for name in order if name != "train/loss" and not name.startswith("lr-")]
+    return "  ".join(f"{name} {shown[name]:.4f}" for name in epochs)
