@@ -1,0 +1,33 @@
+"""The same promises on a GPU; skipped where there is none."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import fourbeat
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+
+COMMON = ["trainer=gpu", "trainer.max_epochs=2", "callbacks.progress=none", "logger=none"]
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "16-mixed"])
+@pytest.mark.parametrize("optim", ["adam", "momentum"])
+def test_both_loops_agree(tmp_path: Path, precision: str, optim: str) -> None:
+    overrides = [f"trainer.precision={precision}", f"optim={optim}", "loop.gradient_clip_val=0.5"]
+    runs = [
+        fourbeat.train(fourbeat.compose(*COMMON, *overrides, f"loop={loop}"), tmp_path / loop)
+        for loop in ("four_beat", "automatic")
+    ]
+    four_beat, automatic = (run.model.state_dict() for run in runs)
+    assert next(iter(four_beat.values())).is_cuda
+    torch.testing.assert_close(four_beat, automatic)
+
+
+def test_optimizers_are_fused(tmp_path: Path) -> None:
+    from fourbeat.training import build_parts
+
+    cfg = fourbeat.compose(*COMMON)
+    module = build_parts(cfg, tmp_path).module.to("cuda")
+    assert module.build_optimizer(module.net).defaults["fused"]
