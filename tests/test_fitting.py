@@ -85,9 +85,11 @@ class Broken(nn.Module):
     ("model", "train", "settings", "message"),
     [
         pytest.param(net(), loader(), {"max_epochs": 0}, "trainer.max_epochs=0", id="epochs"),
-        pytest.param(net(), loader(), {"lr": -1.0}, "optim.lr=-1.0: must be above 0", id="lr"),
+        pytest.param(
+            net(), loader(), {"lr": -1.0}, "optim.lr=-1.0: must be a number above 0", id="lr"
+        ),
         pytest.param(net(), loader(), {"precision": "8"}, "trainer.precision=8", id="precision"),
-        pytest.param(net(), loader(), {"accelerator": "mps"}, "has no MPS", id="device"),
+        pytest.param(net(), loader(), {"accelerator": "mps"}, "has no Apple GPU", id="device"),
         pytest.param(net(), loader(), {"loss": nn.MSELoss()}, "compares numbers", id="loss"),
         pytest.param(net(), loader(regression=True), {}, r"gives \[2\] numbers", id="width"),
         pytest.param(net(1), loader(regression=True, flat=True), {}, "unsqueeze", id="flat"),

@@ -73,6 +73,7 @@ def test_two_processes_train_what_one_trains_with_batches_twice_as_large(
 
 
 def test_a_sweep_goes_on_after_a_failed_job_and_compares_all(tmp_path: Path) -> None:
+    batches = ["data.batch_size=16,5000", "data.drop_last=true"]
     out = script(
         "train.py", "-m", *SMALL, "optim=sgd,adam", "optim.lr=0.01,-1", cwd=tmp_path, code=1
     )
@@ -82,7 +83,13 @@ def test_a_sweep_goes_on_after_a_failed_job_and_compares_all(tmp_path: Path) -> 
     assert [row["status"] for row in rows] == ["finished", "finished", "failed", "failed"]
     losses = [float(row["val/loss"]) for row in rows[:2]]
     assert losses == sorted(losses)
-    assert "optim.lr=-1: must be above 0" in out
+    assert "data.batch_size=5000: must be" in out
+
+
+def test_a_value_that_no_job_can_have_ends_a_sweep_before_its_first_job(tmp_path: Path) -> None:
+    out = script("train.py", "-m", *SMALL, "optim.lr=0.01,-1", cwd=tmp_path, code=2)
+    assert "optim.lr=-1: must be a number above 0" in out
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_sweep_can_run_in_parallel_processes(tmp_path: Path) -> None:
@@ -92,5 +99,5 @@ def test_a_sweep_can_run_in_parallel_processes(tmp_path: Path) -> None:
 
 
 def test_several_processes_are_refused_in_a_sweep(tmp_path: Path) -> None:
-    out = script("train.py", "-m", *SMALL, "trainer=ddp_cpu", "seed=1,2", cwd=tmp_path, code=1)
-    assert "cannot be used in a multirun" in out
+    out = script("train.py", "-m", *SMALL, "trainer=ddp_cpu", "seed=1,2", cwd=tmp_path, code=2)
+    assert "would each run the whole sweep again" in out

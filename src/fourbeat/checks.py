@@ -1,32 +1,40 @@
 """L5: the second stage of the check: the leaves and the machine, before any data is loaded.
 
 Each target is bound to its signature, optimizer and scheduler are tried on one number, the network
-is run on a batch of two zeros, the loss on what comes out. All faults at once.
+is run on a batch of two zeros, the loss on what comes out. All faults at once: a part that is
+refused is left out of the checks that need it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from omegaconf import DictConfig
 
-from fourbeat.config.check import check_train, container, raise_faults
+from fourbeat.config.check import check_train
 from fourbeat.config.compose import compose as compose_config
-from fourbeat.config.leaves import build, signature_faults
-from fourbeat.config.schema import TrainConfig
+from fourbeat.config.leaves import build
+from fourbeat.config.resolve import container
+from fourbeat.config.schema import LeafSection, TrainConfig
+from fourbeat.config.signatures import signature_faults
 from fourbeat.data import DataModule
-from fourbeat.errors import Fault
-from fourbeat.modules import LossTask, loss_faults
+from fourbeat.devices import accelerator, device_faults
+from fourbeat.errors import Fault, raise_faults
+from fourbeat.horizons import limit_faults, planned_horizon, sharing_faults
+from fourbeat.modules import LossTask
 from fourbeat.modules.dry_run import dry_run
+from fourbeat.modules.losses import mismatch_faults, try_loss
+from fourbeat.monitors import monitor_faults
 from fourbeat.optim import optimizer_faults, scheduler_faults
+from fourbeat.optim.trial import find_faults
+
+__all__ = ["accelerator", "check", "checked", "compose", "device_faults"]
 
 # What the program adds when it builds a leaf, and which keys it takes out.
 SUPPLIED = {"optim": {"params"}, "scheduler": {"optimizer"}, "logger": {"save_dir"}}
-OWN = {
-    "optim": {"exclude_from_weight_decay"},
-    "scheduler": {"interval", "horizon", "monitor"},
-}
+OWN = {"optim": {"exclude_from_weight_decay"}, "scheduler": {"interval", "horizon", "monitor"}}
 
 
 def compose(*overrides: str) -> TrainConfig:
@@ -48,9 +56,10 @@ def checked(composed: DictConfig) -> TrainConfig:
         ConfigError: With every fault that a stage found.
     """
     deferred = check_train(composed)
-    raise_faults(_signature_faults(deferred))
-    values, faults = container(composed)
-    raise_faults(faults)
+    if _data(deferred)[0] is None:  # nobody can say what the references to it stand for
+        raise_faults(_faults(deferred))
+    values, unresolved = container(composed)
+    raise_faults(unresolved)
     cfg = TrainConfig.model_validate(values)
     check(cfg)
     return cfg
@@ -62,117 +71,85 @@ def check(cfg: TrainConfig) -> None:
     Raises:
         ConfigError: With every fault found.
     """
-    raise_faults(_signature_faults(cfg))
-    optim, scheduler = cfg.optim.leaf(), cfg.scheduler.leaf()
-    raise_faults(
-        [
-            *device_faults(cfg),
-            *optimizer_faults(optim),
-            *scheduler_faults(scheduler, optim),
-            *_data_and_model_faults(cfg),
-        ]
+    raise_faults(_faults(cfg))
+
+
+def _faults(cfg: TrainConfig) -> list[Fault]:
+    datamodule, faults = _data(cfg)
+    optim, model, loss = (
+        signature("optim", cfg.optim),
+        signature("model", cfg.model),
+        signature("loss", cfg.loss),
     )
-
-
-def _signature_faults(cfg: TrainConfig) -> list[Fault]:
-    leaves = {
-        "data": cfg.data,
-        "model": cfg.model,
-        "loss": cfg.loss,
-        "optim": cfg.optim,
-        "scheduler": cfg.scheduler,
-        **{f"logger.{name}": leaf for name, leaf in cfg.logger.items()},
-        **{f"callbacks.extra.{name}": leaf for name, leaf in cfg.callbacks.extra.items()},
-    }
-    faults: list[Fault] = []
-    for key, section in leaves.items():
-        group = key.split(".")[0]
-        supplied = set(SUPPLIED.get(group, ()))
-        if group == "scheduler" and cfg.scheduler.horizon:
-            supplied.add(cfg.scheduler.horizon)
-        own = OWN.get(group, set())
-        faults += signature_faults(key, section.leaf(), own=own, supplied=supplied)
+    faults += [*optim, *model, *loss, *device_faults(cfg), *_others(cfg)]
+    if not optim:
+        faults += optimizer_faults(cfg.optim.leaf())
+        faults += _scheduler(cfg, datamodule)
+    if datamodule is not None:
+        faults += monitor_faults(cfg, datamodule)
+        faults += [*limit_faults(cfg, datamodule), *sharing_faults(cfg, datamodule)]
+        if not model:
+            faults += _model_and_loss(cfg, datamodule, loss_is_good=not loss)
     return faults
 
 
-def device_faults(cfg: TrainConfig) -> list[Fault]:
-    """Find what the config asks of the machine and the machine does not have."""
-    trainer = cfg.trainer
-    kind = accelerator(trainer.accelerator)
-    if kind in ("gpu", "cuda", "mps") and not _available(kind):
-        absent = f"this machine has no {kind.upper()} that torch {torch.__version__} can use"
-        hint = "Use trainer=cpu, or trainer=default for whatever there is."
-        return [Fault("trainer.accelerator", trainer.accelerator, absent, hint)]
-    if trainer.strategy == "fsdp" and kind == "cpu":
-        hint = "Use trainer=ddp_cpu to try several processes without GPUs."
-        return [Fault("trainer.strategy", "fsdp", "needs GPUs, and this machine has none", hint)]
-    return [*_count_faults(cfg, kind), *_precision_faults(trainer.precision, kind)]
+def signature(key: str, section: LeafSection, supplied: Iterable[str] = ()) -> list[Fault]:
+    """Compare a leaf with its target's signature.
 
-
-def accelerator(name: str) -> str:
-    """Return which kind of device ``trainer.accelerator`` stands for on this machine.
-
-    Returns:
-        ``cpu``, ``cuda`` or ``mps``; a kind that is asked for by name, also when it is absent.
+    Args:
+        key: Where it stands, e.g. ``optim`` or ``logger.csv``.
+        section: The leaf.
+        supplied: Names of arguments that fourbeat adds besides those of the leaf's group.
     """
-    if name == "gpu":
-        return "mps" if _available("mps") else "cuda" if _available("cuda") else "gpu"
-    if name != "auto":
-        return name
-    return "cuda" if _available("cuda") else "mps" if _available("mps") else "cpu"
+    group = key.split(".")[0]
+    given = {*SUPPLIED.get(group, ()), *supplied}
+    return signature_faults(key, section.leaf(), own=OWN.get(group, ()), supplied=given)
 
 
-def _available(kind: str) -> bool:
-    if kind == "mps":
-        return torch.backends.mps.is_available()
-    return kind == "cuda" and torch.cuda.is_available()
+def _others(cfg: TrainConfig) -> list[Fault]:
+    """The leaves that are compared with their signature alone: building them may write files."""
+    leaves = {f"logger.{name}": leaf for name, leaf in cfg.logger.items()}
+    leaves |= {f"callbacks.extra.{name}": leaf for name, leaf in cfg.callbacks.extra.items()}
+    return [fault for key, leaf in leaves.items() for fault in signature(key, leaf)]
 
 
-def _count_faults(cfg: TrainConfig, kind: str) -> list[Fault]:
-    if kind == "cpu":
-        return []
-    present = torch.cuda.device_count() if kind == "cuda" else 1
-    devices = cfg.trainer.devices
-    wanted = max(devices, default=-1) + 1 if isinstance(devices, list) else devices
-    if isinstance(wanted, int) and wanted > present:
-        why = f"asks for more than the {present} that this machine has"
-        return [Fault("trainer.devices", str(devices), why, f"Use trainer.devices={present}.")]
-    return []
-
-
-def _precision_faults(precision: str, kind: str) -> list[Fault]:
-    hint = "Use trainer.precision=32-true."
-    if precision == "64-true" and kind == "mps":
-        return [Fault("trainer.precision", precision, "is not supported on MPS", hint)]
-    if precision == "16-true" and kind == "cpu":
-        hint = "Use trainer.precision=bf16-mixed or 16-mixed."
-        return [Fault("trainer.precision", precision, "is not supported on the CPU", hint)]
-    if precision.startswith("bf16") and kind == "cuda" and not torch.cuda.is_bf16_supported():
-        why = f"needs a GPU of compute capability 8.0, not {torch.cuda.get_device_name()}"
-        return [Fault("trainer.precision", precision, why, "Use trainer.precision=16-mixed.")]
-    return []
-
-
-def _data_and_model_faults(cfg: TrainConfig) -> list[Fault]:
-    datamodule, faults = _built("data", cfg.data.leaf())
-    if faults:
-        return faults
+def _data(cfg: TrainConfig) -> tuple[DataModule | None, list[Fault]]:
+    """The data set, not loaded, and what is wrong with it; None if it cannot even be built."""
+    leaf = cfg.data.leaf()
+    if faults := signature("data", cfg.data) or find_faults("data", leaf, build):
+        return None, faults
+    datamodule = build(leaf)
     if not isinstance(datamodule, DataModule):
-        why = f"must be a subclass of fourbeat.data.DataModule, not {type(datamodule).__name__}"
-        return [Fault("data._target_", cfg.data.target, why, "See the README, Add your own data.")]
-    loss, loss_build_faults = _built("loss", cfg.loss.leaf())
-    found = [*datamodule.faults(), *loss_build_faults]
-    outputs, model_faults = dry_run(lambda: build(cfg.model.leaf()), datamodule.input_shape)
-    if model_faults or loss is None:
-        return [*found, *model_faults]
-    assert outputs is not None
-    return [*found, *loss_faults(loss, LossTask.of(datamodule), tuple(outputs))]
+        hint = "See the README, Add your own data."
+        why = f"must build a fourbeat.data.DataModule, not a {type(datamodule).__name__}"
+        return None, [Fault("data._target_", cfg.data.target, why, hint)]
+    return datamodule, datamodule.faults()
 
 
-def _built(key: str, leaf: dict[str, Any]) -> tuple[Any, list[Fault]]:
-    try:
-        return build(leaf), []
-    except Exception as error:  # whatever the user's own class raises is the message
-        cause = error.__cause__ or error
-        why = f"{leaf['_target_']} cannot be built: {str(cause).splitlines()[0]}"
-        return None, [Fault(key, "", why)]
+def _scheduler(cfg: TrainConfig, datamodule: DataModule | None) -> list[Fault]:
+    filled = [cfg.scheduler.horizon] if cfg.scheduler.horizon else []
+    leaf, optim = cfg.scheduler.leaf(), cfg.optim.leaf()
+    horizon = planned_horizon(cfg, datamodule) if datamodule else None
+    faults = signature("scheduler", cfg.scheduler, filled)
+    return faults or scheduler_faults(leaf, optim, horizon)
+
+
+def _model_and_loss(cfg: TrainConfig, datamodule: DataModule, *, loss_is_good: bool) -> list[Fault]:
+    model, loss, task = cfg.model.leaf(), cfg.loss.leaf(), LossTask.of(datamodule)
+    outputs, faults = dry_run(lambda: build(model), datamodule.input_shape, model)
+    if outputs is None:
+        faults = find_faults("model", model, _build_on_meta) or faults
+    if not loss_is_good:
+        return faults
+    if unbuilt := find_faults("loss", loss, build):
+        return [*faults, *unbuilt]
+    # A network that cannot run says nothing about its outputs: take them as the data wants them.
+    shape = tuple(outputs) if outputs else (2, datamodule.num_outputs)
+    mismatches = mismatch_faults(build(loss), task, shape)
+    tried = mismatches or find_faults("loss", loss, lambda leaf: try_loss(build(leaf), task, shape))
+    return [*faults, *tried]
+
+
+def _build_on_meta(leaf: Any) -> None:
+    with torch.device("meta"):
+        build(leaf)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,6 +36,12 @@ def show_lines() -> None:
         log.addHandler(_Stdout())
         log.setLevel(logging.INFO)
         log.propagate = False
+
+
+def number(value: float) -> str:
+    """Return a metric as it is printed: four decimals, or a power of ten where they say nothing."""
+    plain = value == 0 or not math.isfinite(value) or 1e-3 <= abs(value) < 1e6
+    return f"{value:.4f}" if plain else f"{value:.3e}"
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -48,6 +48,16 @@ class ConfigError(FourbeatError):
     def __init__(self, faults: Sequence[Fault]) -> None:
         self.faults = tuple(faults)
         super().__init__("\n".join(str(fault) for fault in self.faults))
+
+
+def raise_faults(faults: Iterable[Fault]) -> None:
+    """Raise one error with all faults, each once, if there are any.
+
+    Raises:
+        ConfigError: With the faults.
+    """
+    if once := tuple(dict.fromkeys(faults)):
+        raise ConfigError(once)
 
 
 class DataError(FourbeatError):

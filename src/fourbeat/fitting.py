@@ -11,13 +11,12 @@ from lightning.pytorch import seed_everything
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from fourbeat.checks import accelerator as device_kind
-from fourbeat.checks import device_faults
-from fourbeat.config.check import raise_faults
 from fourbeat.config.schema import TrainConfig
 from fourbeat.console import show_lines
 from fourbeat.data import LoaderDataModule
-from fourbeat.errors import ConfigError, Fault
+from fourbeat.devices import accelerator as device_kind
+from fourbeat.devices import device_faults
+from fourbeat.errors import ConfigError, Fault, raise_faults
 from fourbeat.lifecycle import Parts
 from fourbeat.modules import FourBeatModule, LossTask, adapted, loss_faults, metrics_for
 from fourbeat.modules.losses import BINARY_LOSSES

@@ -18,6 +18,7 @@ from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
+from torch.jit._trace import TracerWarning
 
 from fourbeat.callbacks import BestMetrics
 from fourbeat.config.schema import TrainConfig
@@ -216,7 +217,7 @@ def expected_warnings() -> Iterator[None]:
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
         # TensorBoardLogger draws the graph by tracing.
         warnings.filterwarnings("ignore", ".*torch.jit.trace.* is deprecated")
-        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
+        warnings.filterwarnings("ignore", category=TracerWarning)
         # So does torchmetrics, when the tracing looks at all of a module's attributes.
         warnings.filterwarnings("ignore", "This property will be removed in 2.0.0")
         # A resume may leave a callback out, e.g. callbacks.early_stopping=null.

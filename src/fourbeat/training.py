@@ -31,11 +31,12 @@ from fourbeat.callbacks import (
     ProgressBar,
     progress_callback,
 )
-from fourbeat.checks import accelerator, check
+from fourbeat.checks import check
 from fourbeat.config.leaves import build
 from fourbeat.config.schema import ModelCheckpointConfig, TrainConfig
 from fourbeat.console import log_file, show_lines
 from fourbeat.data import DataModule
+from fourbeat.devices import accelerator
 from fourbeat.lifecycle import CHECKPOINT_DIR, Data, Parts, is_first_process, play
 from fourbeat.modules import (
     AutomaticModule,

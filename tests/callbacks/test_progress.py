@@ -57,7 +57,7 @@ def test_a_bar_shows_metrics_without_a_version_number(
     shown = captured.out + captured.err
     assert "val/accuracy=" in shown
     assert "v_num" not in shown
-    assert "epoch 1/2" not in shown
+    assert "epoch 1/2  step" not in shown
 
 
 @pytest.mark.parametrize(

@@ -2,42 +2,64 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 
 class BestMetrics(Callback):
-    """Remembers all metrics of the best validation: a run's result is not its last value.
+    """Remembers the metrics of the best epoch: a run's result is not its last value.
+
+    Judges as Lightning's ModelCheckpoint does: a tie keeps the earlier one, a number beats NaN. A
+    ``val/`` metric is judged after each validation. A metric of the training is complete only when
+    the epoch's last hook has run, so it is judged at the start of the next one, or at the end.
 
     Args:
-        monitor: The metric that says which validation is best, e.g. ``val/loss``.
+        monitor: The metric that says which epoch is best, e.g. ``val/loss``.
         mode: Whether it is best small or large.
 
     Attributes:
-        metrics: Name to value, of the best validation so far; empty before the first.
-        step: Optimizer steps done at that validation.
+        metrics: Name to value, of the best epoch so far and of the monitor's split: ``val/...``;
+            empty before the first.
+        step: Optimizer steps done by then.
     """
 
     def __init__(self, monitor: str, mode: Literal["min", "max"]) -> None:
         self.monitor, self.mode = monitor, mode
         self.metrics: dict[str, float] = {}
         self.step = 0
+        self._validated = monitor.startswith("val/")
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Compare this validation with the best one."""
-        if trainer.sanity_checking or self.monitor not in trainer.callback_metrics:
-            return
-        value = float(trainer.callback_metrics[self.monitor])
-        if not self.metrics or self._is_better(value, self.metrics[self.monitor]):
-            values = {name: float(value) for name, value in trainer.callback_metrics.items()}
-            self.metrics = {n: v for n, v in values.items() if n.startswith("val/")}
-            self.metrics[self.monitor] = value
-            self.step = trainer.global_step
+        """Compare this validation with the best one; a sanity check or an evaluation is none."""
+        if self._validated and trainer.state.fn == "fit" and not trainer.sanity_checking:
+            self._compare(trainer)
 
-    def _is_better(self, value: float, best: float) -> bool:
-        if best != best:  # not a number: anything is better
-            return value == value
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Compare the training epoch before with the best one."""
+        if not self._validated:
+            self._compare(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Compare the last training epoch with the best one."""
+        if not self._validated:
+            self._compare(trainer)
+
+    def _compare(self, trainer: Trainer) -> None:
+        measured = trainer.callback_metrics
+        if self.monitor not in measured:
+            return
+        if self.metrics and not self._is_better(float(measured[self.monitor])):
+            return
+        split = self.monitor.partition("/")[0] + "/"
+        self.metrics = {n: float(v) for n, v in measured.items() if n.startswith(split)}
+        self.step = trainer.global_step
+
+    def _is_better(self, value: float) -> bool:
+        best = self.metrics[self.monitor]
+        if math.isnan(best):
+            return not math.isnan(value)
         return value < best if self.mode == "min" else value > best
 
     def state_dict(self) -> dict[str, Any]:

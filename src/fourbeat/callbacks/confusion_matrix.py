@@ -12,11 +12,18 @@ from numpy import ndarray
 from PIL import Image, ImageDraw, ImageFont
 
 MAX_CLASSES = 30  # more would not be readable
-MARGIN = 76  # pixels for the class names, left and above
+CELL = 36  # least width and height of a cell, in pixels
+MATRIX = 144  # least width and height of the whole matrix, in pixels
+PADDING = 8  # pixels right of the matrix, below it, and around the names
+HEADING = 28  # pixels for the line that says what rows and columns are
+MAX_NAME = 90  # pixels; what is longer is cut
+FONT = ImageFont.load_default(size=12)
 
 
 class ConfusionMatrixPicture(Callback):
-    """Adds ``val/confusion_matrix`` (and ``test/``) to every TensorBoard logger.
+    """Adds ``val/confusion_matrix`` and ``test/confusion_matrix`` to every TensorBoard logger.
+
+    Draws what the module has in ``confusion_matrix``, if it has one of at most 30 classes.
 
     Args:
         class_names: In the order of the labels.
@@ -27,64 +34,87 @@ class ConfusionMatrixPicture(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw the matrix that the module has just computed."""
-        if not trainer.sanity_checking:
-            self._add("val", trainer, pl_module)
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+            # Lightning logs a validation's metrics at the last step made, the first being 0.
+            self._add("val", trainer, pl_module, trainer.global_step - 1)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw the matrix that the module has just computed."""
-        self._add("test", trainer, pl_module)
+        self._add("test", trainer, pl_module, trainer.global_step)
 
-    def _add(self, split: str, trainer: Trainer, pl_module: LightningModule) -> None:
+    def _add(self, split: str, trainer: Trainer, pl_module: LightningModule, step: int) -> None:
         matrix = getattr(pl_module, "confusion_matrix", None)
         if matrix is None or len(matrix) > MAX_CLASSES or not trainer.is_global_zero:
             return
+        picture = draw(matrix.cpu().numpy(), self.class_names)
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
-                picture = draw(matrix.cpu().numpy(), self.class_names)
                 tag = f"{split}/confusion_matrix"
-                logger.experiment.add_image(tag, picture, trainer.global_step, dataformats="HWC")
+                logger.experiment.add_image(tag, picture, step, dataformats="HWC")
 
 
 def draw(
-    matrix: Integer[ndarray, "classes classes"], names: Sequence[str], cell: int = 48
-) -> UInt8[ndarray, "height width 3"]:
+    matrix: Integer[ndarray, "classes classes"], names: Sequence[str]
+) -> UInt8[ndarray, "size size 3"]:
     """Draw a confusion matrix: a row for each true class, a column for each predicted one.
+
+    Right answers are blue, wrong ones red, the darker the larger their share of the row; the shade
+    of the wrong ones goes with the square root, so that one error in a hundred can be seen.
 
     Args:
         matrix: Numbers of samples.
         names: Class names in the order of the labels.
-        cell: Width and height of one cell in pixels.
 
     Returns:
-        RGB. The darker a cell, the larger its share of its row.
+        RGB. Cells are ``max(CELL, MATRIX // classes)`` pixels wide and high; the last one ends
+        ``PADDING`` pixels before the right and the lower edge.
     """
-    size = MARGIN + cell * len(matrix) + 8
+    cell = max(CELL, MATRIX // len(matrix))
+    names = [_fitting(name) for name in names]
+    widest = int(max(map(FONT.getlength, names))) + 1
+    margin = HEADING + widest + 2 * PADDING
+    size = margin + cell * len(matrix) + PADDING
     image = Image.new("RGB", (size, size), "white")
-    pen, font = ImageDraw.Draw(image), ImageFont.load_default(size=16)
+    pen = ImageDraw.Draw(image)
+    pen.text((PADDING, PADDING), "rows: true   columns: predicted", fill="black", font=FONT)
+    for i, name in enumerate(names):
+        at = margin + cell * i + cell // 2
+        pen.text((margin - PADDING, at), name, fill="black", font=FONT, anchor="rm")
+        _draw_heading(image, name, (at, margin - PADDING), upwards=widest >= cell)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    pen.text((6, 6), "rows: true, columns: predicted", fill="black", font=font)
-    for i, name in enumerate(names[: len(matrix)]):
-        at = MARGIN + cell * i + cell // 2
-        pen.text((MARGIN - 6, at), name[:10], fill="black", font=font, anchor="rm")
-        pen.text((at, MARGIN - 8), name[:5], fill="black", font=font, anchor="ms")
     for (row, column), count in np.ndenumerate(matrix):
-        _draw_cell(pen, font, row, column, int(count), float(shares[row, column]), cell)
+        box = (margin + cell * column, margin + cell * row, cell)
+        _draw_cell(pen, box, int(count), float(shares[row, column]), right=row == column)
     return np.asarray(image)
 
 
+def _fitting(name: str) -> str:
+    """As much of a name as fits beside the matrix."""
+    while FONT.getlength(name) > MAX_NAME:
+        name = name[:-2] + "\u2026"
+    return name
+
+
+def _draw_heading(image: Image.Image, name: str, foot: tuple[int, int], *, upwards: bool) -> None:
+    """Write a column's name above it, the middle of its foot at ``foot``."""
+    if not upwards:
+        ImageDraw.Draw(image).text(foot, name, fill="black", font=FONT, anchor="ms")
+        return
+    length, height = int(FONT.getlength(name)) + 1, 16
+    strip = Image.new("RGB", (length, height), "white")
+    ImageDraw.Draw(strip).text((0, height // 2), name, fill="black", font=FONT, anchor="lm")
+    image.paste(strip.rotate(90, expand=True), (foot[0] - height // 2, foot[1] - length))
+
+
 def _draw_cell(
-    pen: ImageDraw.ImageDraw,
-    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
-    row: int,
-    column: int,
-    count: int,
-    share: float,
-    cell: int,
+    pen: ImageDraw.ImageDraw, box: tuple[int, int, int], count: int, share: float, *, right: bool
 ) -> None:
-    x, y = MARGIN + cell * column, MARGIN + cell * row
-    paler = int(255 - 190 * share)
-    shade = (paler, paler, 255) if row == column else (255, paler, paler)
+    x, y, cell = box
+    depth = share if right else share**0.5
+    paler = int(255 - 190 * depth)
+    shade = (paler, paler, 255) if right else (255, paler, paler)
     pen.rectangle((x, y, x + cell - 1, y + cell - 1), fill=shade, outline=(220, 220, 220))
     if count:
-        ink = "white" if share > 0.6 else "black"
-        pen.text((x + cell / 2, y + cell / 2), str(count), fill=ink, font=font, anchor="mm")
+        text = str(count) if count < 10_000 else f"{count / 1000:.0f}k"
+        ink = "white" if depth > 0.6 else "black"
+        pen.text((x + cell / 2, y + cell / 2), text, fill=ink, font=FONT, anchor="mm")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator
 from typing import Any, Literal
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
-from torch import Tensor
 
-from fourbeat.console import log
+from fourbeat.console import log, number
 
 
 class EpochLines(Callback):
@@ -19,21 +18,23 @@ class EpochLines(Callback):
 
     def __init__(self) -> None:
         self._head = ""
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock: a resumed run can begin with the end of an epoch."""
-        self._started = time.monotonic()
+        self._validated = False
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the epoch before, whose metrics are complete by now, and start the clock."""
         self._print(trainer)
+        self._validated = False
         self._started = time.monotonic()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note that this epoch has validation metrics of its own."""
+        self._validated = not trainer.sanity_checking
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note where the epoch ended; the module logs its epoch's means after this hook."""
-        last = "" if trainer.max_epochs in (None, -1) else f"/{trainer.max_epochs}"
-        epoch, seconds = trainer.current_epoch + 1, time.monotonic() - self._started
-        self._head = f"epoch {epoch}{last}  step {trainer.global_step}  {seconds:.1f} s"
+        seconds = time.monotonic() - self._started
+        step = f"step {trainer.global_step}{_of(trainer.max_steps)}"
+        self._head = f"{_epoch(trainer)}  {step}  {seconds:.1f} s"
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the last epoch."""
@@ -41,12 +42,27 @@ class EpochLines(Callback):
 
     def _print(self, trainer: Trainer) -> None:
         if self._head and trainer.is_global_zero:
-            log.info("%s  %s", self._head, _numbers(trainer.callback_metrics))
+            log.info("%s", "  ".join([self._head, *self._metrics(trainer)]))
         self._head = ""
+
+    def _metrics(self, trainer: Trainer) -> Iterator[str]:
+        """The epoch's scalars, losses first; what an earlier epoch measured is not repeated."""
+        metrics = trainer.callback_metrics
+        for name in sorted(metrics, key=lambda name: ("loss" not in name, name)):
+            stale = name.startswith("val/") and not self._validated
+            # A learning rate has its own curve; beside a mean of the epoch, that of a few steps
+            # only confuses.
+            if not (stale or name.startswith("lr-") or f"{name}_epoch" in metrics):
+                yield f"{name} {number(metrics[name].item())}"
 
 
 class ProgressBar(TQDMProgressBar):
-    """Lightning's bar, without the version number of a logger."""
+    """Lightning's bar, counting epochs from 1 as the lines do, without a logger's version."""
+
+    def on_train_epoch_start(self, trainer: Trainer, *_: Any) -> None:
+        """Start the epoch's bar."""
+        super().on_train_epoch_start(trainer)
+        self.train_progress_bar.set_description(_epoch(trainer))
 
     def get_metrics(
         self, trainer: Trainer, pl_module: LightningModule
@@ -61,19 +77,19 @@ def progress_callback(kind: Literal["auto", "bar", "lines", "none"]) -> Callback
     """Choose how progress is shown.
 
     Args:
-        kind: ``bar``, ``lines``, ``none``, or ``auto`` for a bar on a terminal and lines elsewhere:
-            a bar wrecks log files.
+        kind: ``bar``, ``lines``, ``none``, or ``auto`` for a bar when standard output is a terminal
+            and lines elsewhere: a bar wrecks log files.
     """
     if kind == "auto":
-        kind = "bar" if sys.stderr.isatty() and sys.stdout.isatty() else "lines"
+        kind = "bar" if sys.stdout.isatty() else "lines"
     if kind == "none":
         return None
     return ProgressBar() if kind == "bar" else EpochLines()
 
 
-def _numbers(metrics: Mapping[str, Any]) -> str:
-    """The scalars of the epoch, losses first; curves of single steps are for TensorBoard."""
-    shown = {n: v.item() for n, v in metrics.items() if isinstance(v, Tensor) and v.numel() == 1}
-    order = sorted(shown, key=lambda name: ("loss" not in name, name))
-    epochs = [name for name in order if name != "train/loss" and not name.startswith("lr-")]
-    return "  ".join(f"{name} {shown[name]:.4f}" for name in epochs)
+def _epoch(trainer: Trainer) -> str:
+    return f"epoch {trainer.current_epoch + 1}{_of(trainer.max_epochs)}"
+
+
+def _of(limit: int | None) -> str:
+    return "" if limit in (None, -1) else f"/{limit}"

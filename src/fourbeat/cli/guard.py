@@ -1,141 +1,119 @@
-"""L6: what stands around a script's main function: one message for an error, and an exit code."""
+"""L6: what stands around a script's main function: checks before it, one message and an exit code.
+
+The whole way of a command: read the arguments, check the config in two stages (nothing is written
+until it is good), then let Hydra make the run's folder and call the job.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
-import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Literal
 
-from hydra.errors import HydraException
+from hydra.errors import HydraException, InstantiationException
 from omegaconf.errors import OmegaConfBaseException
 
-from fourbeat.cli import sweep
-from fourbeat.config.compose import compose
-from fourbeat.errors import ConfigError, FourbeatError
+from fourbeat.cli.arguments import Arguments
+from fourbeat.cli.report import INTERRUPTED, report
+from fourbeat.cli.sweep import num_failed
+from fourbeat.cli.sweep_check import check_sweep
+from fourbeat.config.compose import compose, compose_good
+from fourbeat.errors import Fault, FourbeatError, raise_faults
 
 Script = Literal["train", "eval"]
 
-INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 FAILED = 1
-
-# Flags after which Hydra prints something and runs nothing.
-INFORMATIVE = frozenset(
-    [
-        "--help",
-        "-h",
-        "--hydra-help",
-        "--version",
-        "--cfg",
-        "-c",
-        "--info",
-        "-i",
-        "--shell-completion",
-        "-sc",
-    ]
-)
 
 
 def run(main: Callable[[], None], script: Script) -> None:
     """Check the command line, run the script's main function, and exit.
 
     A fault in the config, of the data or of a run folder is printed without a traceback (with
-    ``HYDRA_FULL_ERROR=1``, with it) and exits with code 2, before Hydra makes any folder.
+    ``HYDRA_FULL_ERROR=1``, with it) and exits with code 2, before Hydra makes any folder. Any other
+    exception is a bug, ours or in the user's own code: Python prints its traceback and exits with
+    code 1.
 
     Args:
         main: A function decorated with ``hydra.main``.
         script: Which script it is, which is also the name of its primary config.
     """
-    wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    with_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     # Hydra must not print and exit by itself: its messages show neither key nor remedy.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    sys.exit(_guarded(lambda: _main(main, script), wants_traceback))
+    sys.exit(_guarded(lambda: _main(main, script), with_traceback))
 
 
-def _main(main: Callable[[], None], script: Script) -> int:
-    arguments = sys.argv[1:]
-    informative = any(argument.split("=")[0] in INFORMATIVE for argument in arguments)
-    if not informative and (spec := resumed(arguments)) is not None:
-        from fourbeat.cli.jobs import resume_job
-
-        resume_job(spec, overrides_in(arguments))
-        return 0
-    if not informative:
-        _check(arguments, script)
-    main()
-    return FAILED if sweep.num_failed() else 0
-
-
-def _guarded(body: Callable[[], int], wants_traceback: bool) -> int:
+def _guarded(body: Callable[[], int], with_traceback: bool) -> int:
     try:
         return body()
+    except InstantiationException:
+        raise  # a class of the user's own has raised: its traceback is the message
     except (FourbeatError, HydraException, OmegaConfBaseException) as error:
-        if wants_traceback:
-            traceback.print_exc()
-        print(message(error), file=sys.stderr)
-        return getattr(error, "exit_code", 2)
+        return report(error, with_traceback=with_traceback)
     except KeyboardInterrupt:
-        print("interrupted; go on with resume=last", file=sys.stderr)
-        return INTERRUPTED
+        return _interrupted()
     except SystemExit as error:
         # Lightning turns Ctrl-C into SystemExit while it handles the KeyboardInterrupt.
         if isinstance(error.__context__, KeyboardInterrupt):
-            print("interrupted; go on with resume=last", file=sys.stderr)
-            return INTERRUPTED
+            return _interrupted()
+        if isinstance(error.__cause__, FourbeatError):  # from a job, past Hydra
+            return report(error.__cause__, with_traceback=with_traceback)
         raise
 
 
-def message(error: BaseException) -> str:
-    """Return an error as a user should read it."""
-    if isinstance(error, ConfigError):
-        count = len(error.faults)
-        head = "1 fault" if count == 1 else f"{count} faults"
-        lines = "\n".join(f"  {fault}" for fault in error.faults)
-        return f"fourbeat: {head} in the config; nothing was run.\n{lines}"
-    return f"fourbeat: {error}"
+def _interrupted() -> int:
+    hint = "to go on with the newest run: python scripts/train.py resume=last"
+    print(f"fourbeat: interrupted; {hint}", file=sys.stderr)
+    return INTERRUPTED
 
 
-def overrides_in(arguments: Sequence[str]) -> list[str]:
-    """Return the arguments that are overrides: not flags."""
-    return [argument for argument in arguments if not argument.startswith("-")]
+def _main(main: Callable[[], None], script: Script) -> int:
+    arguments = Arguments.of(sys.argv[1:])
+    if arguments.is_informative:
+        _inform(main, arguments, script)
+    elif script == "train" and arguments.resume is not None:
+        from fourbeat.cli.jobs import resume_job
+
+        resume_job(arguments)
+    else:
+        _check(arguments, script)
+        main()
+    return FAILED if num_failed() else 0
 
 
-def resumed(arguments: Sequence[str]) -> str | None:
-    """Return what ``resume=`` names, if it is given and not null."""
-    for argument in arguments:
-        key, _, value = argument.partition("=")
-        if key == "resume" and value not in ("", "null"):
-            return value
-    return None
+def _inform(main: Callable[[], None], arguments: Arguments, script: Script) -> None:
+    try:
+        main()
+    except HydraException:
+        compose(arguments.overrides, arguments.config_name or script)  # says it better
+        raise
 
 
-def is_multirun(arguments: Sequence[str]) -> bool:
-    """Return whether a sweep is asked for."""
-    return any(argument in ("-m", "--multirun") for argument in arguments)
-
-
-def _check(arguments: Sequence[str], script: Script) -> None:
-    """Check everything before Hydra makes a folder.
-
-    In a sweep only what all jobs share, and each option by its name: each job checks itself, so
-    that one impossible combination does not take the others down.
-    """
+def _check(arguments: Arguments, script: Script) -> None:
+    """Check everything before Hydra makes a folder."""
     # A process that Lightning started for a distributed training: the first has checked.
     if "LOCAL_RANK" in os.environ:
         return
-    own = [o for o in overrides_in(arguments) if not o.lstrip("+~").startswith("hydra")]
-    if is_multirun(arguments):
-        sweep.check_overrides(own, script)
-    elif script == "train":
-        from fourbeat.config.check import check_train
+    config_name = arguments.config_name or script
+    if arguments.is_multirun:
+        raise_faults(_no_sweep(script))
+        check_sweep(arguments.overrides, config_name)
+        return
+    composed, faults = compose_good(arguments.overrides, config_name)
 
-        composed = compose(own, script)
-        check_train(composed)
-        from fourbeat.checks import checked  # imports torch: not before our own keys are good
+    from fourbeat.config.check import check_eval, check_train
 
-        checked(composed)
-    else:
-        from fourbeat.config.check import check_eval
+    if script == "eval":
+        check_eval(composed, faults)
+        return
+    check_train(composed, faults)
 
-        check_eval(compose(own, script))
+    from fourbeat.checks import checked  # imports torch: not before our own keys are good
+
+    checked(composed)
+
+
+def _no_sweep(script: Script) -> list[Fault]:
+    hint = "Call eval.py once for each run."
+    return [Fault("-m", "", "is for train.py alone", hint)] if script == "eval" else []

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Sequence
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from fourbeat.config.check import check_eval
-from fourbeat.errors import ConfigError, Fault, FourbeatError
+from fourbeat.cli.arguments import Arguments
+from fourbeat.cli.sweep_check import process_faults
+from fourbeat.config.compose import compose
+from fourbeat.errors import Fault, FourbeatError, RunError, raise_faults
 
 
 def train_job(composed: DictConfig) -> float | None:
-    """Train as the config says.
+    """Train as the config says, alone or as a job of a sweep.
 
     Args:
         composed: What Hydra composed from ``conf/train.yaml`` and the command line.
@@ -23,24 +24,36 @@ def train_job(composed: DictConfig) -> float | None:
     Returns:
         The value of ``sweep.metric``, for Hydra's sweepers; None when it was not measured, or when
         the job of a sweep failed: the sweep goes on with the next one.
+
+    Raises:
+        SystemExit: Because of an error of ours, which Hydra would have announced in its own way.
     """
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
-    if hydra.mode != RunMode.MULTIRUN:
-        return _train(composed, folder, list(hydra.overrides.task))
+    overrides = list(hydra.overrides.task)
+    if hydra.mode == RunMode.MULTIRUN:
+        return _sweep_job(composed, folder, overrides, hydra.job.num)
     try:
-        _refuse_processes(composed)
-        return _train(composed, folder, list(hydra.overrides.task))
+        return _train(composed, folder, overrides)
+    except FourbeatError as error:
+        raise SystemExit(error.exit_code) from error
+
+
+def _sweep_job(
+    composed: DictConfig, folder: Path, overrides: list[str], number: int
+) -> float | None:
+    """Train, or write down why not: one job that fails does not take the sweep down."""
+    try:
+        raise_faults(process_faults(composed))
+        return _train(composed, folder, overrides)
     # SystemExit is how Lightning ends a run that got Ctrl-C: that one must end the sweep.
     except Exception as error:
-        text = str(error) if isinstance(error, FourbeatError) else traceback.format_exc()
         from fourbeat.run import ERROR_FILE
 
+        text = str(error) if isinstance(error, FourbeatError) else traceback.format_exc()
         (folder / ERROR_FILE).write_text(text, encoding="utf-8")
-        print(
-            f"job {hydra.job.num} failed: {(str(error) or type(error).__name__).splitlines()[0]}",
-            flush=True,
-        )
+        first_line = (str(error) or type(error).__name__).splitlines()[0]
+        print(f"job {number} failed: {first_line} (all of it in {folder / ERROR_FILE})", flush=True)
         return None
 
 
@@ -53,33 +66,26 @@ def _train(composed: DictConfig, folder: Path, overrides: list[str]) -> float | 
     return run.metrics.get(cfg.sweep.metric)
 
 
-def _refuse_processes(composed: DictConfig) -> None:
-    if composed.trainer.strategy not in ("auto", "fsdp") and composed.trainer.devices != 1:
-        # Its processes would each start the whole multirun again.
-        why = "cannot be used in a multirun"
-        hint = "Use trainer.strategy=auto, or one command for each job."
-        raise ConfigError([Fault("trainer.strategy", composed.trainer.strategy, why, hint)])
-
-
-def resume_job(spec: str, overrides: Sequence[str]) -> None:
-    """Go on with a run.
+def resume_job(arguments: Arguments) -> None:
+    """Go on with the run that ``resume=`` names, with the other overrides as changes to its config.
 
     Args:
-        spec: ``last`` or a run folder.
-        overrides: All overrides of the command line.
+        arguments: The command line.
+
+    Raises:
+        ConfigError: An override does not fit, or a sweep is asked for.
+        RunError: There is no such run, or nothing to go on with.
     """
-    root = next(
-        (o.partition("=")[2] for o in overrides if o.startswith("paths.output_dir=")), "runs"
-    )
-    changes = [o for o in overrides if not o.startswith(("resume=", "hydra."))]
-
-    from fourbeat.run import find_run
-
-    folder = find_run(spec, Path(root))
+    spec = arguments.resume or ""
+    if arguments.is_multirun:
+        raise_faults([Fault("resume", spec, "cannot be used with -m", "Leave out -m.")])
+    places = [o for o in arguments.overrides if o.startswith("paths.")]
+    folder = _found("resume", spec, Path(compose(places).paths.output_dir))
 
     from fourbeat.resuming import resume
 
-    resume(folder, changes)
+    # Hydra's keys say where a new run goes; this one has its folder.
+    resume(folder, [o for o in arguments.overrides if not o.startswith(("resume=", "hydra"))])
 
 
 def eval_job(composed: DictConfig) -> None:
@@ -87,13 +93,27 @@ def eval_job(composed: DictConfig) -> None:
 
     Args:
         composed: What Hydra composed from ``conf/eval.yaml`` and the command line.
-    """
-    cfg = check_eval(composed)
 
+    Raises:
+        SystemExit: Because of an error of ours, which Hydra would have announced in its own way.
+    """
+    from fourbeat.config.check import check_eval
+
+    cfg = check_eval(composed)
+    try:
+        folder = _found("run", cfg.run, Path(cfg.paths.output_dir))
+
+        from fourbeat.evaluation import evaluate
+
+        evaluate(folder, cfg.checkpoint, cfg.split)
+    except FourbeatError as error:
+        raise SystemExit(error.exit_code) from error
+
+
+def _found(key: str, spec: str, root: Path) -> Path:
     from fourbeat.run import find_run
 
-    folder = find_run(cfg.run, Path(cfg.paths.output_dir))
-
-    from fourbeat.evaluation import evaluate
-
-    evaluate(folder, cfg.checkpoint, cfg.split)
+    try:
+        return find_run(spec, root)
+    except RunError as error:
+        raise RunError(f"{key}={error}") from None

@@ -3,9 +3,9 @@
 The YAML files in ``conf/`` spell the same defaults where users look for them (a test keeps the two
 equal); the defaults here let a config written by an older version load.
 
-Leaves (``data``, ``model``, ``loss``, ``optim``, ``scheduler``, loggers, extra callbacks)
-are mappings with a ``_target_``. The models of leaves below name the keys that can be checked before
-torch is imported; all others are checked against the target's signature (``config.leaves``).
+Leaves (``data``, ``model``, ``loss``, ``optim``, ``scheduler``, loggers, extra callbacks) are
+mappings with a ``_target_``. The models of leaves below name the keys that can be checked before
+torch is imported; all others are checked against the target's signature (``config.signatures``).
 """
 
 from __future__ import annotations

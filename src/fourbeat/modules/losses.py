@@ -69,9 +69,43 @@ def loss_faults(loss: nn.Module, task: LossTask, output_shape: tuple[int, ...]) 
         task: What the data set asks for.
         output_shape: Shape of the network's output for a batch of two.
     """
+    if faults := mismatch_faults(loss, task, output_shape):
+        return faults
+    try:
+        try_loss(loss, task, output_shape)
+    except Exception as error:  # the user's own loss may raise anything
+        return [Fault("loss", type(loss).__name__, str(error), "Use loss=auto.")]
+    return []
+
+
+def mismatch_faults(loss: nn.Module, task: LossTask, output_shape: tuple[int, ...]) -> list[Fault]:
+    """Say which rule a loss breaks: the kind of its targets, or how many outputs it takes."""
     fault = _kind_fault(loss, task) or _width_fault(loss, task, output_shape)
-    fault = fault or _trial_fault(loss, task, output_shape)
     return [fault] if fault else []
+
+
+def try_loss(loss: nn.Module, task: LossTask, output_shape: tuple[int, ...]) -> None:
+    """Compute a loss of zeros: where there is no rule, the last word is the loss's own.
+
+    Args:
+        loss: The loss itself, not adapted.
+        task: What the data set asks for.
+        output_shape: Shape of the network's output for a batch of two.
+
+    Raises:
+        ValueError: It cannot be computed, or is not one number.
+    """
+    is_class = task.num_classes is not None
+    targets = torch.zeros(2).long() if is_class else torch.zeros(2, task.num_targets)
+    try:
+        value = adapted(loss, task.task)(torch.zeros(output_shape), targets)
+    except Exception as error:
+        shapes = f"outputs {list(output_shape)} with targets {list(targets.shape)}"
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(f"cannot compare {shapes} of {task.data}: {reason}") from error
+    if value.ndim != 0:
+        shape = list(value.shape)
+        raise ValueError(f"must give one number for a batch, and gives the shape {shape}")
 
 
 def _kind_fault(loss: nn.Module, task: LossTask) -> Fault | None:
@@ -94,31 +128,16 @@ def _kind_fault(loss: nn.Module, task: LossTask) -> Fault | None:
 def _width_fault(loss: nn.Module, task: LossTask, output_shape: tuple[int, ...]) -> Fault | None:
     """The outputs for each sample against what loss and data want."""
     if task.task == "regression":
-        wanted, what = task.num_targets, f"for the {task.num_targets} target of {task.data}"
+        wanted, what = task.num_targets, "target"
     elif isinstance(loss, CLASS_LOSSES):
-        wanted, what = task.num_classes or 0, f"for the {task.num_classes} classes of {task.data}"
+        wanted, what = task.num_classes or 0, "class"
     elif isinstance(loss, BINARY_LOSSES):
-        wanted, what = 1, f"for the two classes of {task.data}"
+        wanted, what = 1, "pair of classes"
     else:
         return None
     if output_shape == (2, wanted):
         return None
-    why = f"needs {wanted} outputs {what}; the network gives {list(output_shape[1:])} a sample"
+    needs = f"needs {'1 output' if wanted == 1 else f'{wanted} outputs'}, one for each {what}"
+    given = output_shape[1] if len(output_shape) == 2 else f"the shape {list(output_shape[1:])}"
+    why = f"{needs} of {task.data}; the network gives {given}"
     return Fault("loss", type(loss).__name__, why, f"Set model.out_features={wanted}.")
-
-
-def _trial_fault(loss: nn.Module, task: LossTask, output_shape: tuple[int, ...]) -> Fault | None:
-    """Try it: for a loss that has no rule above, the last word is its own."""
-    num_classes = task.num_classes
-    targets = torch.zeros(2, task.num_targets) if num_classes is None else torch.zeros(2).long()
-    name = type(loss).__name__
-    try:
-        value = adapted(loss, task.task)(torch.zeros(output_shape), targets)
-    except (RuntimeError, ValueError, IndexError, TypeError) as error:
-        shapes = f"outputs {list(output_shape)} with targets {list(targets.shape)}"
-        why = f"cannot compare {shapes} of {task.data} ({str(error).splitlines()[0]})"
-        return Fault("loss", name, why, "Use loss=auto.")
-    if value.ndim != 0:
-        why = f"must give one number for a batch, not the shape {list(value.shape)}"
-        return Fault("loss", name, why, "Set loss.reduction=mean.")
-    return None

@@ -79,9 +79,10 @@ class SchedulerPlan:
     monitor: str | None
 
 
-# Primes: torch's OneCycleLR divides by zero where pct_start of the horizon is exactly 1 step, which
-# in 100 steps would blame a sound 0.01.
+# Of a training whose length is not known yet.
 _TRIAL = Horizon(num_steps=101, num_epochs=11)
+# Steps to try before the jump to the last one: a long training has millions.
+_FIRST_STEPS = 100
 
 
 def build_scheduler(leaf: Leaf, optimizer: Optimizer, horizon: Horizon) -> SchedulerPlan:
@@ -116,12 +117,15 @@ def build_scheduler(leaf: Leaf, optimizer: Optimizer, horizon: Horizon) -> Sched
     return SchedulerPlan(scheduler, interval, _monitor_of(scheduler, interval, monitor))
 
 
-def scheduler_faults(leaf: Leaf, optim_leaf: Leaf) -> list[Fault]:
-    """Try a scheduler's config on an optimizer of one number, over a short horizon.
+def scheduler_faults(leaf: Leaf, optim_leaf: Leaf, horizon: Horizon | None = None) -> list[Fault]:
+    """Try a scheduler's config on an optimizer of one number.
 
     Args:
         leaf: As for `build_scheduler`.
         optim_leaf: The optimizer it goes with. One that has faults of its own is not tried with.
+        horizon: How long the training will last: some arguments are sound for most lengths, such
+            as ``pct_start`` of a `OneCycleLR`, which divides by zero where that is exactly 1 step.
+            None: a short one.
 
     Returns:
         Every fault found, each naming its key (``scheduler.step_size``) with the scheduler's own
@@ -129,21 +133,31 @@ def scheduler_faults(leaf: Leaf, optim_leaf: Leaf) -> list[Fault]:
     """
     if optimizer_faults(optim_leaf):
         return []
-    return find_faults("scheduler", leaf, lambda trial: _try_out(trial, optim_leaf))
+    return find_faults(
+        "scheduler", leaf, lambda trial: _try_out(trial, optim_leaf, horizon or _TRIAL)
+    )
 
 
-def _try_out(leaf: Leaf, optim_leaf: Leaf) -> None:
+def _try_out(leaf: Leaf, optim_leaf: Leaf, horizon: Horizon) -> None:
     optimizer = build_optimizer(optim_leaf, one_parameter())
-    plan = build_scheduler(leaf, optimizer, _TRIAL)
+    plan = build_scheduler(leaf, optimizer, horizon)
     # Some arguments fail only when the schedule gets there, one even at its very end. A schedule
     # that was given a length of its own is not asked to outlast it.
-    to_the_end = _TRIAL.num_steps if plan.interval == "step" else _TRIAL.num_epochs
-    for _ in range(1 if leaf.get("horizon") is None else to_the_end):
-        optimizer.step()
-        if isinstance(plan.scheduler, ReduceLROnPlateau):
-            plan.scheduler.step(0.0)
-        else:
-            plan.scheduler.step()
+    to_the_end = horizon.num_steps if plan.interval == "step" else horizon.num_epochs
+    length = 1 if leaf.get("horizon") is None else to_the_end
+    for _ in range(min(length, _FIRST_STEPS)):
+        _step(optimizer, plan.scheduler)
+    if length > _FIRST_STEPS:
+        plan.scheduler.last_epoch = length - 1
+        _step(optimizer, plan.scheduler)
+
+
+def _step(optimizer: Optimizer, scheduler: LRScheduler) -> None:
+    optimizer.step()
+    if isinstance(scheduler, ReduceLROnPlateau):
+        scheduler.step(0.0)
+    else:
+        scheduler.step()
 
 
 def _check_counts(

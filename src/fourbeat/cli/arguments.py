@@ -1,0 +1,72 @@
+"""L6: the command line as Hydra will read it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+# Hydra's own parser, so that no flag can mean one thing here and another there. It is private; the
+# dependency is pinned to 1.3, whose parser has not changed since 1.3.0.
+from hydra._internal.utils import get_args_parser
+
+from fourbeat.errors import Fault, raise_faults
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """What a script was called with.
+
+    Attributes:
+        overrides: What is to be composed, with those that flags stand for.
+        is_informative: Whether Hydra is to print something and to run nothing.
+        is_multirun: Whether a sweep is asked for.
+        config_name: The primary config, where one is named; empty otherwise.
+    """
+
+    overrides: tuple[str, ...]
+    is_informative: bool
+    is_multirun: bool
+    config_name: str = ""
+
+    @classmethod
+    def of(cls, words: Sequence[str]) -> Arguments:
+        """Parse the words after the script's name.
+
+        Raises:
+            ConfigError: With one fault for each word that is neither a flag nor an override.
+        """
+        flags, unknown = get_args_parser().parse_known_args(list(words))
+        raise_faults(_unknown(word) for word in unknown)
+        raise_faults(_moved_conf(flags.config_path))
+        informative = flags.help, flags.hydra_help, flags.cfg, flags.info, flags.shell_completion
+        return cls(
+            overrides=(*flags.overrides, *_searched(flags.config_dir)),
+            is_informative=any(informative),
+            is_multirun=flags.multirun,
+            config_name=flags.config_name or "",
+        )
+
+    @property
+    def resume(self) -> str | None:
+        """What ``resume=`` names; None when it is not given, empty or null."""
+        values = [o.partition("=")[2] for o in self.overrides if o.startswith("resume=")]
+        return values[-1] if values and values[-1] not in ("", "null", "''", '""') else None
+
+
+def _unknown(word: str) -> Fault:
+    if word.startswith("-"):
+        hint = f"Write key=value without dashes, e.g. optim.lr=0.01 and not {word} 0.01."
+        return Fault(word, "", "is not a flag", hint)
+    return Fault(word, "", "stands apart from the other overrides", "Put the flags first.")
+
+
+def _moved_conf(path: str | None) -> list[Fault]:
+    if path is None:
+        return []
+    hint = "Add a folder of your own with --config-dir, or put your YAML files into conf."
+    return [Fault("--config-path", path, "cannot be used: the configs are in conf", hint)]
+
+
+def _searched(config_dir: str | None) -> list[str]:
+    return [f"hydra.searchpath=['file://{os.path.abspath(config_dir)}']"] if config_dir else []

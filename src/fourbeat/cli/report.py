@@ -1,0 +1,40 @@
+"""L6: an error as a user should read it, and the exit code that goes with it."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+
+from fourbeat.errors import ConfigError, FourbeatError
+
+INTERRUPTED = 130
+"""128 + SIGINT, as shells have it."""
+
+WRONG = 2
+"""Exit code of what a user can mend."""
+
+
+def report(error: Exception, *, with_traceback: bool) -> int:
+    """Print an error to standard error.
+
+    Args:
+        error: What a user can mend: an error of ours, or Hydra's about its own keys.
+        with_traceback: Whether to print where it was raised, too.
+
+    Returns:
+        The exit code.
+    """
+    if with_traceback:
+        traceback.print_exception(type(error), error, error.__traceback__)
+    print(message(error), file=sys.stderr)
+    return error.exit_code if isinstance(error, FourbeatError) else WRONG
+
+
+def message(error: Exception) -> str:
+    """Return an error's text; the faults of a config one below the other."""
+    if isinstance(error, ConfigError):
+        count = len(error.faults)
+        head = "1 fault" if count == 1 else f"{count} faults"
+        lines = "\n".join(f"  {fault}" for fault in error.faults)
+        return f"fourbeat: {head} in the config; nothing was run.\n{lines}"
+    return f"fourbeat: {error}"

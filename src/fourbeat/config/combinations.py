@@ -1,0 +1,64 @@
+"""L1: keys of ours that are right alone and impossible together."""
+
+from __future__ import annotations
+
+from fourbeat.config.schema import TrainConfig
+from fourbeat.errors import Fault
+
+
+def combination_faults(cfg: TrainConfig) -> list[Fault]:
+    """Find keys that are right alone and impossible together."""
+    return [*_horizon_faults(cfg), *_validation_faults(cfg), *_strategy_faults(cfg)]
+
+
+def _horizon_faults(cfg: TrainConfig) -> list[Fault]:
+    faults = []
+    if cfg.trainer.max_epochs == -1 and cfg.trainer.max_steps == -1:
+        both = "with trainer.max_steps=-1 a training never ends"
+        faults.append(Fault("trainer.max_epochs", "-1", both, "Set one of them above 0."))
+    if cfg.trainer.limit_train_batches == 0:
+        hint = "Use scripts/eval.py to evaluate without training."
+        nothing = "leaves nothing to train on"
+        faults.append(Fault("trainer.limit_train_batches", "0", nothing, hint))
+    return faults
+
+
+def _validation_faults(cfg: TrainConfig) -> list[Fault]:
+    """A monitored validation metric needs a validation."""
+    if cfg.trainer.limit_val_batches != 0 and cfg.data.val_fraction != 0:
+        return []
+    off = "data.val_fraction=0" if cfg.data.val_fraction == 0 else "trainer.limit_val_batches=0"
+    stopping, checkpoint = cfg.callbacks.early_stopping, cfg.callbacks.model_checkpoint
+    monitors = {
+        "callbacks.early_stopping": (stopping, "callbacks=no_early_stopping"),
+        "callbacks.model_checkpoint": (
+            checkpoint,
+            "callbacks.model_checkpoint.monitor=train/loss_epoch",
+        ),
+        "scheduler": (cfg.scheduler, "scheduler=constant"),
+    }
+    return [
+        Fault(f"{key}.monitor", part.monitor, f"is never measured with {off}", f"Use {remedy}.")
+        for key, (part, remedy) in monitors.items()
+        if part and part.monitor and part.monitor.startswith("val/")
+    ]
+
+
+def _strategy_faults(cfg: TrainConfig) -> list[Fault]:
+    trainer, loop = cfg.trainer, cfg.loop
+    faults = []
+    if trainer.strategy == "fsdp" and trainer.precision == "16-mixed":
+        never = "cannot go with trainer.strategy=fsdp: its gradients cannot be unscaled here"
+        hint = "Use trainer.precision=bf16-mixed."
+        faults.append(Fault("trainer.precision", "16-mixed", never, hint))
+    clips_norm = loop.gradient_clip_val and loop.gradient_clip_algorithm == "norm"
+    if trainer.strategy == "fsdp" and clips_norm:
+        sharded = "cannot clip the norm of gradients that trainer.strategy=fsdp has sharded"
+        hint = "Use loop.gradient_clip_algorithm=value, or trainer=ddp."
+        faults.append(Fault("loop.gradient_clip_algorithm", "norm", sharded, hint))
+    if trainer.accelerator == "cpu" and not isinstance(trainer.devices, int):
+        shown = "auto" if trainer.devices == "auto" else str(trainer.devices)
+        hint = "Use trainer.devices=1, or trainer=ddp_cpu for several processes."
+        counted = "must be a number of processes with trainer.accelerator=cpu"
+        faults.append(Fault("trainer.devices", shown, counted, hint))
+    return faults

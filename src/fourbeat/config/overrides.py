@@ -1,0 +1,153 @@
+"""L1: which overrides do not fit ``conf/``, and what to type instead. With Hydra initialized."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from hydra import compose
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from fourbeat.config.suggest import did_you_mean, nearest_key
+from fourbeat.config.typed import typed
+from fourbeat.errors import Fault
+
+
+def parsed(overrides: Sequence[str], *, sweeps: bool = False) -> tuple[list[Override], list[Fault]]:
+    """Parse overrides one by one.
+
+    Args:
+        overrides: What a user typed after the script's name.
+        sweeps: Whether an override may have several values.
+
+    Returns:
+        Those that can be parsed, and a fault for each of the others.
+    """
+    parser = OverridesParser.create()
+    found, faults = [], []
+    for text in overrides:
+        try:
+            override = parser.parse_override(text)
+        except HydraException:
+            hint = "Write key=value; quote a value with spaces, commas or =, e.g. 'key=\"a, b\"'."
+            faults.append(Fault(text, "", "is not an override", hint))
+            continue
+        if override.is_sweep_override() and not sweeps:
+            hint = f"Add -m to run once for each, or write a list: {override.key_or_group}=[...]."
+            faults.append(Fault(text, "", "has several values", hint))
+        else:
+            found.append(override)
+    return found, faults
+
+
+def text_of(override: Override) -> str:
+    """Return an override as it was typed."""
+    return override.input_line or override.key_or_group
+
+
+def good_and_bad(overrides: Sequence[str], config_name: str) -> tuple[list[str], list[Fault]]:
+    """Try each override, with those group choices that are good.
+
+    Costs one composition an override, so it is for when a composition has failed.
+
+    Args:
+        overrides: What a user typed after the script's name.
+        config_name: The primary config.
+
+    Returns:
+        The overrides that can be composed, and a fault for each of the others. Keys of a group
+        whose choice is bad are in neither: there is nothing to compare them with.
+    """
+    loader = GlobalHydra.instance().config_loader()
+    found, faults = parsed(overrides)
+    # Hydra's own keys are no part of the config that the others are compared with.
+    good = [text_of(o) for o in found if o.is_hydra_override()]
+    if fault := _hydra_fault(good, config_name):
+        return [], [*faults, fault]
+    found = [o for o in found if not o.is_hydra_override()]
+    groups = [o for o in found if _is_group(o, loader)]
+    bad_groups = {o.key_or_group: f for o in groups if (f := _group_fault(o, loader))}
+    good += [text_of(o) for o in groups if o.key_or_group not in bad_groups]
+    values = [o for o in found if o not in groups and not _is_below(o, bad_groups)]
+    bad = {text_of(o): f for o in values if (f := _value_fault(o, good, config_name))}
+    good += [text_of(o) for o in values if text_of(o) not in bad]
+    return good, [*faults, *bad_groups.values(), *bad.values()]
+
+
+def has_key(cfg: DictConfig, key: str) -> bool:
+    """Return whether a dotted key is there, whatever its value."""
+    parent, _, name = key.rpartition(".")
+    node = OmegaConf.select(cfg, parent) if parent else cfg
+    return isinstance(node, DictConfig) and name in node
+
+
+def plain(cfg: DictConfig) -> dict[str, Any]:
+    """Return a config as plain dicts and lists, its interpolations as text."""
+    container = OmegaConf.to_container(cfg, resolve=False)
+    assert isinstance(container, dict)
+    return {str(name): node for name, node in container.items()}
+
+
+def _is_group(override: Override, loader: ConfigLoader) -> bool:
+    group = override.key_or_group
+    return group in loader.list_groups("") or bool(
+        loader.get_group_options(group, results_filter=ObjectType.CONFIG)
+    )
+
+
+def _hydra_fault(overrides: Sequence[str], config_name: str) -> Fault | None:
+    try:
+        compose(config_name, overrides=list(overrides))
+    except (HydraException, OmegaConfBaseException) as error:
+        hint = "--hydra-help tells about Hydra's own keys."
+        return Fault(" ".join(overrides), "", str(error).splitlines()[0], hint)
+    return None
+
+
+def _is_below(override: Override, groups: Collection[str]) -> bool:
+    return override.key_or_group.split(".")[0] in groups
+
+
+def _group_fault(override: Override, loader: ConfigLoader) -> Fault | None:
+    """Find a group choice that no file in the group's folder answers to."""
+    group, chosen = override.key_or_group, override.value()
+    options = loader.get_group_options(group)
+    choices = chosen if isinstance(chosen, list) else [chosen]
+    wrong = [c for c in choices if c is not None and c not in options]
+    if override.is_delete() or not wrong:
+        return None
+    if not options:
+        return Fault(group, typed(wrong[0]), f"is not an option: conf/{group} has none")
+    hint = did_you_mean(str(wrong[0]), options, f"{group}=")
+    return Fault(group, typed(wrong[0]), "is not an option", hint)
+
+
+def _value_fault(override: Override, groups: Sequence[str], config_name: str) -> Fault | None:
+    try:
+        compose(config_name, overrides=[*groups, text_of(override)])
+    except (HydraException, OmegaConfBaseException) as error:
+        return _explained(override, compose(config_name, overrides=list(groups)), error)
+    return None
+
+
+def _explained(override: Override, cfg: DictConfig, error: Exception) -> Fault:
+    key, value = override.key_or_group, typed(override.value())
+    if override.is_delete():
+        key, value = text_of(override), ""
+    parent = key.lstrip("~").rpartition(".")[0]
+    if override.is_add() and has_key(cfg, key):
+        return Fault(f"+{key}", value, "is there already", f"Leave out the +: {key}={value}.")
+    if parent and has_key(cfg, parent) and not OmegaConf.is_dict(OmegaConf.select(cfg, parent)):
+        holds = f"{parent} is a value and holds no keys"
+        return Fault(key, value, holds, f"Change {parent} itself: {parent}=VALUE.")
+    if has_key(cfg, override.key_or_group):
+        return Fault(key, value, str(error.__cause__ or error).splitlines()[0])
+    hint = nearest_key(override.key_or_group, value, plain(cfg))
+    return Fault(key, value, "is not a key", hint)

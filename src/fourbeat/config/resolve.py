@@ -1,0 +1,58 @@
+"""L1: from Hydra's config to plain dicts and lists, with a fault for what cannot be resolved."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
+
+from fourbeat.config.deferred import register
+from fourbeat.config.typed import typed
+from fourbeat.errors import Fault
+
+
+def container(cfg: DictConfig) -> tuple[dict[str, Any], list[Fault]]:
+    """Resolve every interpolation of ``cfg``.
+
+    Returns:
+        Plain dicts and lists without the keys that could not be resolved, and a fault for each that
+        does not merely point at another one of them.
+    """
+    register()
+    faults: list[Fault] = []
+    values = _resolved(cfg, "", faults)
+    broken = {f"${{{fault.key}}}" for fault in faults}
+    return values, [fault for fault in faults if fault.value not in broken]
+
+
+def _resolved(node: DictConfig, prefix: str, faults: list[Fault]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for key in node:
+        name, path = str(key), f"{prefix}{key!s}"
+        try:
+            if OmegaConf.is_missing(node, key):
+                faults.append(Fault(path, "", "must be given", f"Add {path}=VALUE."))
+            elif isinstance(value := node[key], DictConfig):
+                values[name] = _resolved(value, f"{path}.", faults)
+            else:
+                is_list = OmegaConf.is_config(value)
+                values[name] = OmegaConf.to_container(value, resolve=True) if is_list else value
+        except OmegaConfBaseException as error:
+            raw: Any = OmegaConf.to_container(node, resolve=False)
+            faults.append(_fault(path, typed(raw[key]), error))
+    return values
+
+
+def _fault(key: str, raw: str, error: OmegaConfBaseException) -> Fault:
+    reason = str(error).splitlines()[0]
+    if variable := re.search(r"Environment variable '(\w+)' not found", reason):
+        name = variable[1]
+        hint = f"Set it, or give a value for when it is not: ${{oc.env:{name},VALUE}}."
+        return Fault(key, raw, f"needs the environment variable {name}, which is not set", hint)
+    if isinstance(error, InterpolationKeyError):
+        hint = "Point it at a key that exists: --cfg job prints them all."
+        return Fault(key, raw, "points at a key that does not exist", hint)
+    cause = re.sub(r"^\w+ raised while resolving interpolation: ", "", reason)
+    return Fault(key, raw, f"cannot be resolved: {cause}", f"Give {key} a plain value.")
