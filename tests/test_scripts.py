@@ -74,9 +74,7 @@ def test_two_processes_train_what_one_trains_with_batches_twice_as_large(
 
 def test_a_sweep_goes_on_after_a_failed_job_and_compares_all(tmp_path: Path) -> None:
     batches = ["data.batch_size=16,5000", "data.drop_last=true"]
-    out = script(
-        "train.py", "-m", *SMALL, "optim=sgd,adam", "optim.lr=0.01,-1", cwd=tmp_path, code=1
-    )
+    out = script("train.py", "-m", *SMALL, "optim=sgd,adam", *batches, cwd=tmp_path, code=1)
     (table,) = tmp_path.glob("runs/sweeps/**/sweep.csv")
     with open(table) as file:
         rows = list(csv.DictReader(file))

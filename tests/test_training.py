@@ -229,6 +229,6 @@ def test_without_a_test_split_nothing_is_tested(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("preset", ["overfit", "limit", "one_batch", "profiler"])
 def test_the_debug_presets_run(tmp_path: Path, preset: str) -> None:
-    run = train(tmp_path, f"debug={preset}", "trainer.max_epochs=2")
+    run = train(tmp_path, f"debug={preset}", "trainer.max_epochs=2", "data.batch_size=4")
     assert run.outcome.status == "finished"
     assert list(run.dir.glob("*profile*")) or preset != "profiler"

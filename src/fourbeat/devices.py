@@ -48,6 +48,8 @@ def device_faults(cfg: TrainConfig) -> list[Fault]:
         name = {"gpu": "GPU", "cuda": "CUDA GPU", "mps": "Apple GPU (MPS)"}[kind]
         absent = f"this machine has no {name} that torch {torch.__version__} can use"
         hint = "Use trainer=cpu, or trainer=default for whatever there is."
+        if trainer.strategy != "auto":
+            hint = "Use trainer=ddp_cpu to try several processes without GPUs."
         return [Fault("trainer.accelerator", trainer.accelerator, absent, hint)]
     faults = [*_count_faults(trainer, kind), *_precision_faults(trainer.precision, kind)]
     if trainer.strategy == "fsdp" and kind == "cpu":
@@ -58,8 +60,10 @@ def device_faults(cfg: TrainConfig) -> list[Fault]:
 
 
 def _count_faults(trainer: TrainerConfig, kind: str) -> list[Fault]:
-    if kind == "cpu" or trainer.devices == "auto":
+    if trainer.devices == "auto":
         return []
+    if kind == "cpu":
+        return _process_faults(trainer)
     present = torch.cuda.device_count() if kind == "cuda" else 1
     devices = trainer.devices
     wanted = max(devices, default=-1) + 1 if isinstance(devices, list) else int(devices)
@@ -68,6 +72,14 @@ def _count_faults(trainer: TrainerConfig, kind: str) -> list[Fault]:
     indices = " (their indices count from 0)" if isinstance(devices, list) else ""
     why = f"asks for more than the {present} that this machine has{indices}"
     return [Fault("trainer.devices", typed(devices), why, f"Use trainer.devices={present}.")]
+
+
+def _process_faults(trainer: TrainerConfig) -> list[Fault]:
+    if isinstance(trainer.devices, int):
+        return []
+    hint = "Use trainer.devices=1, or trainer=ddp_cpu for several processes."
+    why = "must be a number: this is the CPU, which has no devices to choose from"
+    return [Fault("trainer.devices", typed(trainer.devices), why, hint)]
 
 
 def _precision_faults(precision: str, kind: str) -> list[Fault]:

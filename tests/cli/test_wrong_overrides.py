@@ -1,30 +1,16 @@
 """The table of wrong overrides: one short message, exit code 2, no traceback, nothing written."""
 
-import importlib.util
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
 from hydra.core.global_hydra import GlobalHydra
 
-from fourbeat import cli
-
 ROOT = Path(__file__).parents[2]
-
-
-def load(name: str) -> ModuleType:
-    """Import a script as ``__main__`` would be, without running it."""
-    spec = importlib.util.spec_from_file_location(f"script_{name}", ROOT / "scripts" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-SCRIPTS = {name: load(name) for name in ("train", "eval")}
 
 
 def refused(
@@ -35,7 +21,7 @@ def refused(
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
     monkeypatch.delenv("LOCAL_RANK", raising=False)
     with pytest.raises(SystemExit) as ended:
-        cli.run(SCRIPTS[name].main, name)
+        runpy.run_path(sys.argv[0], run_name="__main__")
     GlobalHydra.instance().clear()
     captured = capsys.readouterr()
     assert ended.value.code == 2
@@ -44,7 +30,7 @@ def refused(
     return captured.err
 
 
-# What is typed, and what the message must hold: the key with its value, what is allowed, what to do.
+# What is typed, and what the message must hold: key and value, what is allowed, what to do.
 TABLE = {
     # names
     "optim=adamm": ["optim=adamm: is not an option", "optim=adam", "optim=adamw"],
@@ -58,8 +44,8 @@ TABLE = {
     "data.batch_siz=8": ["data.batch_siz=8: is not a key", "data.batch_size"],
     "trainer.gradient_clip_val=1": ["trainer.gradient_clip_val=1", "loop.gradient_clip_val=1"],
     "~model": ["model", "must be given"],
-    "model._target_=nope.Net": ["model._target_=nope.Net: cannot be used", "No module named"],
-    "model._target_=builtins.eval": ["model._target_=builtins.eval: cannot be used"],
+    "model._target_=nope.Net": ["model._target_=nope.Net: ", "No module named"],
+    "model._target_=builtins.eval": ["model._target_=builtins.eval:", "block"],
     "optim=adam=3": ["optim=adam=3: is not an override", "key=value"],
     "seed=1,2": ["seed=1,2: has several values", "-m"],
     # types and ranges
@@ -92,7 +78,7 @@ TABLE = {
     "data.num_workers=-1": ["data.num_workers=-1: must be a whole number of at least 0"],
     "data.shuffle=maybe": ["data.shuffle=maybe: must be true or false"],
     "data.val_fraction=1.5": ["data.val_fraction=1.5: must be a number"],
-    "data.val_fraction=0.9 data.test_fraction=0.2": ["data.val_fraction=0.9", "no sample to train"],
+    "data.val_fraction=0.9 data.test_fraction=0.2": ["data.val_fraction=0.9", "to train on", "Try data"],
     "data.batch_size=5000 data.drop_last=true": ["data.batch_size=5000: must be 1257 or less"],
     "loop.gradient_clip_val=-1": ["loop.gradient_clip_val=-1: must be a number above 0"],
     "loop.gradient_clip_algorithm=both": ["loop.gradient_clip_algorithm=both", "norm or value"],
@@ -112,7 +98,7 @@ TABLE = {
     "model.dropout=2": ["model.dropout=2", "dropout"],
     "model.hidden_features=abc": ["model.hidden_features=abc: must be a list"],
     "model.in_features=100": ["model.in_features=100", "784"],
-    "model.out_features=7": ["model.out_features=7", "10 classes"],
+    "model.out_features=7": ["needs 10 outputs", "Set model.out_features=10"],
     "loss=mse": ["loss", "MSELoss", "labels of 10 classes", "loss=cross_entropy"],
     "loss=bce_with_logits": ["BCEWithLogitsLoss", "tells two classes apart"],
     "data=diabetes loss=cross_entropy": ["CrossEntropyLoss", "numbers", "loss=mse"],
@@ -138,7 +124,7 @@ SEVERAL = {
     ],
 }
 EVAL = {
-    "": ["run: must be given", "Add run=VALUE"],
+    "": ["run: must be given"],
     "run=nope": ["run=nope: there is no such folder"],
     "run=last": ["run=last: there is no run under runs yet"],
     "run=last split=train": ["split=train: must be"],

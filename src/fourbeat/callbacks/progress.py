@@ -20,6 +20,10 @@ class EpochLines(Callback):
         self._head = ""
         self._validated = False
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock: a resumed run can begin with the end of an epoch."""
+        self._started = time.monotonic()
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the epoch before, whose metrics are complete by now, and start the clock."""
         self._print(trainer)

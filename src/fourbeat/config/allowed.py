@@ -12,7 +12,6 @@ from fourbeat.config.typed import typed
 _NOUNS = {
     "integer": "a whole number",
     "number": "a number",
-    "boolean": "true or false",
     "string": "text",
     "null": "null",
     "object": "a group of keys",
@@ -33,8 +32,8 @@ def allowed(schema: Mapping[str, Any]) -> str:
     """
     if "anyOf" in schema:
         return _any_of(schema["anyOf"])
-    if "enum" in schema or "const" in schema:
-        return either([typed(choice) for choice in schema.get("enum", [schema.get("const")])])
+    if choices := _choices(schema):
+        return either(choices)
     if schema.get("type") == "array":
         return _list_of(schema)
     if schema.get("minLength"):
@@ -52,9 +51,17 @@ def either(choices: Sequence[str]) -> str:
 
 def _any_of(schemas: Sequence[Mapping[str, Any]]) -> str:
     """Join the choices among the alternatives to one list, and put null last."""
-    described = [allowed(schema) for schema in schemas if schema.get("type") != "null"]
-    null = ["null"] if len(described) < len(schemas) else []
+    known = [schema for schema in schemas if schema.get("type") != "null"]
+    described = [words for schema in known for words in _choices(schema) or [allowed(schema)]]
+    null = ["null"] if len(known) < len(schemas) else []
     return either([*dict.fromkeys(described), *null])
+
+
+def _choices(schema: Mapping[str, Any]) -> list[str]:
+    """The few values of a schema that has no others."""
+    if schema.get("type") == "boolean":
+        return ["true", "false"]
+    return [typed(c) for c in schema.get("enum", [schema["const"]] if "const" in schema else [])]
 
 
 def _list_of(schema: Mapping[str, Any]) -> str:

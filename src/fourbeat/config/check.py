@@ -69,6 +69,8 @@ def check_eval(cfg: DictConfig, found: Iterable[Fault] = ()) -> EvalConfig:
         ConfigError: With every fault found.
     """
     values, unresolved = container(cfg)
+    if "run" not in values:  # it has no default to fall back on
+        unresolved = [Fault("run", "", "must be given", "Add run=last, or run=RUN_FOLDER.")]
     config, refused = _validated(EvalConfig, values, unresolved)
     raise_faults([*found, *unresolved, *refused])
     assert config is not None

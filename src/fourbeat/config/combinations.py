@@ -56,9 +56,4 @@ def _strategy_faults(cfg: TrainConfig) -> list[Fault]:
         sharded = "cannot clip the norm of gradients that trainer.strategy=fsdp has sharded"
         hint = "Use loop.gradient_clip_algorithm=value, or trainer=ddp."
         faults.append(Fault("loop.gradient_clip_algorithm", "norm", sharded, hint))
-    if trainer.accelerator == "cpu" and not isinstance(trainer.devices, int):
-        shown = "auto" if trainer.devices == "auto" else str(trainer.devices)
-        hint = "Use trainer.devices=1, or trainer=ddp_cpu for several processes."
-        counted = "must be a number of processes with trainer.accelerator=cpu"
-        faults.append(Fault("trainer.devices", shown, counted, hint))
     return faults

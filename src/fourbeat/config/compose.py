@@ -9,12 +9,17 @@ from pathlib import Path
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from fourbeat.config.deferred import register
-from fourbeat.config.overrides import good_and_bad, has_key, parsed, plain, text_of
+from fourbeat.config.overrides import (
+    COMPOSITION_ERRORS,
+    good_and_bad,
+    has_key,
+    parsed,
+    plain,
+    text_of,
+)
 from fourbeat.config.suggest import nearest_key
 from fourbeat.config.typed import typed
 from fourbeat.errors import ConfigError, Fault, FourbeatError, raise_faults
@@ -63,7 +68,7 @@ def compose_good(
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         try:
             return hydra_compose(config_name, overrides=list(overrides)), []
-        except (HydraException, OmegaConfBaseException):
+        except COMPOSITION_ERRORS:
             good, faults = good_and_bad(overrides, config_name)
         return _composed(good, config_name, faults), faults
 
@@ -71,7 +76,7 @@ def compose_good(
 def _composed(overrides: Sequence[str], config_name: str, faults: Sequence[Fault]) -> DictConfig:
     try:
         return hydra_compose(config_name, overrides=list(overrides))
-    except (HydraException, OmegaConfBaseException) as error:
+    except COMPOSITION_ERRORS as error:
         lines = str(error.__cause__ or error).splitlines()
         together = f"cannot be composed: {lines[0]}"
         raise ConfigError(faults or [Fault(" ".join(overrides), "", together)]) from error

@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from fourbeat.config.allowed import allowed
 from fourbeat.config.suggest import nearest_key
-from fourbeat.config.typed import typed
+from fourbeat.config.typed import first_leaf, typed
 from fourbeat.errors import Fault
 
 
@@ -58,8 +58,9 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 def _fault(schema: type[BaseModel], values: Mapping[str, Any], key: str, kind: str) -> Fault:
     if kind == "extra_forbidden":
-        key, value = _first_leaf(key, _at(values, key))
-        return Fault(key, typed(value), "is not a key", nearest_key(key, typed(value), values))
+        whole, value = first_leaf(key, _at(values, key))
+        suffix = typed(value) if whole == key else ""
+        return Fault(whole, typed(value), "is not a key", nearest_key(key, suffix, values))
     if kind == "missing":
         return _missing(key)
     value = _at(values, key)
@@ -76,14 +77,6 @@ def _missing(key: str) -> Fault:
         return Fault(key, "", "is missing: nothing says what to build", hint)
     hint = f"Choose one with {key}=NAME; --help lists the names."
     return Fault(key, "", "must be given", hint)
-
-
-def _first_leaf(key: str, value: Any) -> tuple[str, Any]:
-    """The first full key inside a group that nobody knows: what the user typed, most likely."""
-    while isinstance(value, Mapping) and value:
-        name, value = next(iter(value.items()))
-        key = f"{key}.{name}"
-    return key, value
 
 
 def _at(values: Any, key: str) -> Any:

@@ -16,8 +16,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from fourbeat.config.suggest import did_you_mean, nearest_key
-from fourbeat.config.typed import typed
+from fourbeat.config.typed import first_leaf, typed
 from fourbeat.errors import Fault
+
+# A ValueError is how Hydra refuses group=null.
+COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, ValueError)
 
 
 def parsed(overrides: Sequence[str], *, sweeps: bool = False) -> tuple[list[Override], list[Fault]]:
@@ -105,7 +108,7 @@ def _is_group(override: Override, loader: ConfigLoader) -> bool:
 def _hydra_fault(overrides: Sequence[str], config_name: str) -> Fault | None:
     try:
         compose(config_name, overrides=list(overrides))
-    except (HydraException, OmegaConfBaseException) as error:
+    except COMPOSITION_ERRORS as error:
         hint = "--hydra-help tells about Hydra's own keys."
         return Fault(" ".join(overrides), "", str(error).splitlines()[0], hint)
     return None
@@ -120,11 +123,12 @@ def _group_fault(override: Override, loader: ConfigLoader) -> Fault | None:
     group, chosen = override.key_or_group, override.value()
     options = loader.get_group_options(group)
     choices = chosen if isinstance(chosen, list) else [chosen]
-    wrong = [c for c in choices if c is not None and c not in options]
+    wrong = [c for c in choices if c not in options]
     if override.is_delete() or not wrong:
         return None
-    if not options:
-        return Fault(group, typed(wrong[0]), f"is not an option: conf/{group} has none")
+    if chosen is None:
+        hint = f"Take the group away with ~{group}, or choose from: {', '.join(options)}."
+        return Fault(group, "null", "is not an option", hint)
     hint = did_you_mean(str(wrong[0]), options, f"{group}=")
     return Fault(group, typed(wrong[0]), "is not an option", hint)
 
@@ -132,7 +136,7 @@ def _group_fault(override: Override, loader: ConfigLoader) -> Fault | None:
 def _value_fault(override: Override, groups: Sequence[str], config_name: str) -> Fault | None:
     try:
         compose(config_name, overrides=[*groups, text_of(override)])
-    except (HydraException, OmegaConfBaseException) as error:
+    except COMPOSITION_ERRORS as error:
         return _explained(override, compose(config_name, overrides=list(groups)), error)
     return None
 
@@ -147,7 +151,12 @@ def _explained(override: Override, cfg: DictConfig, error: Exception) -> Fault:
     if parent and has_key(cfg, parent) and not OmegaConf.is_dict(OmegaConf.select(cfg, parent)):
         holds = f"{parent} is a value and holds no keys"
         return Fault(key, value, holds, f"Change {parent} itself: {parent}=VALUE.")
+    if isinstance(override.value(), dict):
+        inner, _ = first_leaf(override.key_or_group, override.value())
+        hint = f"Change single keys; add a new one with a +, e.g. +{inner}=VALUE."
+        return Fault(key, value, "has a key that is not there", hint)
     if has_key(cfg, override.key_or_group):
-        return Fault(key, value, str(error.__cause__ or error).splitlines()[0])
+        reason = str(error.__cause__ or error).splitlines()[0]
+        return Fault(key, value, reason, f"Give {override.key_or_group}=VALUE.")
     hint = nearest_key(override.key_or_group, value, plain(cfg))
     return Fault(key, value, "is not a key", hint)

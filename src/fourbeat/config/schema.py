@@ -79,7 +79,7 @@ class OptimConfig(LeafSection):
 class SchedulerConfig(LeafSection):
     """A learning-rate scheduler, when it steps, and which argument receives its horizon."""
 
-    interval: Literal["step", "epoch"] = "epoch"
+    interval: Literal["step", "epoch"] = Field(default="epoch", examples=["step"])
     horizon: str | None = None
     monitor: str | None = None
     warmup_fraction: Fraction | None = _left_out(0.05)

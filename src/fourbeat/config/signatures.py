@@ -5,6 +5,7 @@ The first half of the check's second stage. Importing a target usually imports t
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import typing
 from collections.abc import Callable, Collection, Mapping
@@ -61,23 +62,31 @@ def _target(key: str, leaf: Leaf) -> tuple[Callable[..., Any] | None, Fault | No
         return None, None
     utils.log.disabled = True  # it would print the failure that we are about to explain
     try:
+        utils.instantiate({"_target_": path, "_partial_": True})  # Hydra blocks what runs code
         target = utils.get_object(path)
     except Exception as error:  # any error of the user's own module while it is imported
-        hint = "Give the dotted path of a class or function that Python can import."
-        return None, Fault(f"{key}._target_", path, f"cannot be used: {_cause(error)}", hint)
+        return None, _unusable(f"{key}._target_", path, error)
     finally:
         utils.log.disabled = False
     if not callable(target):
-        hint = "Give the dotted path of one."
-        return None, Fault(f"{key}._target_", path, "is not a class or a function", hint)
+        problem = "is neither a class nor a function"
+        return None, Fault(f"{key}._target_", path, problem, "Give the dotted path of one.")
     return target, None
 
 
-def _cause(error: Exception) -> str:
-    """The error behind Hydra's own, in one line."""
-    lines = str(error.__cause__ or error).strip().splitlines()
-    # Hydra's refusal of a blocked target goes on about how to lift the block.
-    return lines[0].rstrip(".") if lines else type(error).__name__
+def _unusable(key: str, path: str, error: Exception) -> Fault:
+    """Say why a target cannot be had: its module, its name in the module, or Hydra's refusal."""
+    module, _, name = path.rpartition(".")
+    hint = "Give the dotted path of a class or function that Python can import."
+    try:
+        names = [n for n in dir(importlib.import_module(module)) if not n.startswith("_")]
+    except Exception as reason:  # whatever the module raises while it is imported
+        return Fault(key, path, f"cannot be imported: {reason}", hint)
+    if name not in names:
+        near = did_you_mean(name, names, f"{key}={module}.", lists_all=False)
+        return Fault(key, path, f"there is no {name} in {module}", near or hint)
+    refusal = " ".join(str(error).split()).split(". ")[0]
+    return Fault(key, path, refusal, hint)
 
 
 def _unknown_faults(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 
-def did_you_mean(name: str, valid: Iterable[str], prefix: str = "", suffix: str = "") -> str:
+def did_you_mean(
+    name: str, valid: Iterable[str], prefix: str = "", suffix: str = "", *, lists_all: bool = True
+) -> str:
     """Return a sentence that offers the nearest names, or lists all of them when none is near.
 
     Args:
@@ -15,11 +17,22 @@ def did_you_mean(name: str, valid: Iterable[str], prefix: str = "", suffix: str 
         valid: What would have been accepted; empty gives an empty sentence.
         prefix: What to print before each name that is offered, e.g. ``optim.`` or ``optim=``.
         suffix: What to print after it, e.g. ``=0.1``.
+        lists_all: Whether to list all when none is near; otherwise the sentence is empty.
     """
     names = sorted(valid)
-    if near := difflib.get_close_matches(name, names, n=3, cutoff=0.6):
+    if near := _nearest(name, names):
         return "Did you mean " + " or ".join(prefix + n + suffix for n in near) + "?"
-    return "Choose from: " + ", ".join(names) + "." if names else ""
+    return "Choose from: " + ", ".join(names) + "." if names and lists_all else ""
+
+
+def _nearest(name: str, names: Sequence[str]) -> list[str]:
+    """Up to three names: those that begin with what was typed, or else the most similar ones."""
+    if begun := [valid for valid in names if name and valid.startswith(name)]:
+        return begun[:3]
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    likeness = [difflib.SequenceMatcher(None, valid, name).ratio() for valid in near]
+    # A poor match beside a good one only distracts.
+    return [n for n, ratio in zip(near, likeness, strict=True) if ratio > likeness[0] - 0.15]
 
 
 def nearest_key(key: str, value: str, config: Mapping[str, Any]) -> str:

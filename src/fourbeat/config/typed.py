@@ -21,3 +21,16 @@ def typed(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return "[" + ",".join(map(typed, value)) + "]"
     return str(value)
+
+
+def first_leaf(key: str, value: Any) -> tuple[str, Any]:
+    """Return the first full key inside a mapping, and its value: what the user typed, most likely.
+
+    Args:
+        key: Where the mapping stands.
+        value: The mapping; any other value is returned with ``key`` itself.
+    """
+    while isinstance(value, Mapping) and value:
+        name, value = next(iter(value.items()))
+        key = f"{key}.{name}"
+    return key, value
