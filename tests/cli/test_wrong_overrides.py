@@ -78,7 +78,9 @@ TABLE = {
     "data.num_workers=-1": ["data.num_workers=-1: must be a whole number of at least 0"],
     "data.shuffle=maybe": ["data.shuffle=maybe: must be true or false"],
     "data.val_fraction=1.5": ["data.val_fraction=1.5: must be a number"],
-    "data.val_fraction=0.9 data.test_fraction=0.2": ["data.val_fraction=0.9", "to train on", "Try data"],
+    "data.val_fraction=0.9 data.test_fraction=0.2": [
+        *("data.val_fraction=0.9", "to train on", "Try data")
+    ],
     "data.batch_size=5000 data.drop_last=true": ["data.batch_size=5000: must be 1257 or less"],
     "loop.gradient_clip_val=-1": ["loop.gradient_clip_val=-1: must be a number above 0"],
     "loop.gradient_clip_algorithm=both": ["loop.gradient_clip_algorithm=both", "norm or value"],

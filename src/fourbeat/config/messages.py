@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -31,21 +31,25 @@ def faults_of(
     return [_fault(schema, values, key, detail["type"]) for key, detail in by_key.items()]
 
 
-def _key(schema: type[BaseModel], loc: tuple[int | str, ...]) -> str:
+def _key(schema: type[BaseModel], loc: Sequence[int | str]) -> str:
     """The dotted key, without the names that pydantic adds for the members of a union."""
-    parts: list[str] = []
+    names = [str(part) for part in loc]
+    depth = next((d for d in range(1, len(names)) if _home(schema, names[:d]) is None), len(names))
+    return ".".join(names[:depth])
+
+
+def _home(schema: type[BaseModel], names: Sequence[str]) -> type[BaseModel] | None:
+    """The section at a path; None where the path ends in a single value."""
     model: type[BaseModel] | None = schema
-    for part in loc:
-        if model is None:
-            break
-        parts.append(str(part))
-        model = _section(model, str(part))
-    return ".".join(parts)
-
-
-def _section(model: type[BaseModel], name: str) -> type[BaseModel] | None:
-    field = model.model_fields.get(name)
-    return _model_in(field.annotation) if field else None
+    is_mapping = False
+    for name in names:
+        if is_mapping:  # the keys of a mapping are the user's own
+            is_mapping = False
+            continue
+        field = model.model_fields.get(name) if model else None
+        model = _model_in(field.annotation) if field else None
+        is_mapping = field is not None and get_origin(field.annotation) is dict
+    return model
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
@@ -88,9 +92,7 @@ def _at(values: Any, key: str) -> Any:
 def _field_schema(schema: type[BaseModel], key: str) -> dict[str, Any]:
     """The JSON schema of a key; a leaf's key that may be left out must not be null for that."""
     *parents, name = key.split(".")
-    model: type[BaseModel] | None = schema
-    for parent in parents:
-        model = _section(model, parent) if model else None
+    model = _home(schema, parents)
     if model is None:
         return {}
     field = dict(model.model_json_schema()["properties"].get(name, {}))

@@ -68,9 +68,6 @@ def _target(key: str, leaf: Leaf) -> tuple[Callable[..., Any] | None, Fault | No
         return None, _unusable(f"{key}._target_", path, error)
     finally:
         utils.log.disabled = False
-    if not callable(target):
-        problem = "is neither a class nor a function"
-        return None, Fault(f"{key}._target_", path, problem, "Give the dotted path of one.")
     return target, None
 
 
@@ -78,11 +75,13 @@ def _unusable(key: str, path: str, error: Exception) -> Fault:
     """Say why a target cannot be had: its module, its name in the module, or Hydra's refusal."""
     module, _, name = path.rpartition(".")
     hint = "Give the dotted path of a class or function that Python can import."
+    if not module:
+        return Fault(key, path, "is not a dotted path", hint)
     try:
-        names = [n for n in dir(importlib.import_module(module)) if not n.startswith("_")]
+        names = [n for n, thing in vars(importlib.import_module(module)).items() if callable(thing)]
     except Exception as reason:  # whatever the module raises while it is imported
         return Fault(key, path, f"cannot be imported: {reason}", hint)
-    if name not in names:
+    if isinstance(error.__cause__, ImportError):
         near = did_you_mean(name, names, f"{key}={module}.", lists_all=False)
         return Fault(key, path, f"there is no {name} in {module}", near or hint)
     refusal = " ".join(str(error).split()).split(". ")[0]

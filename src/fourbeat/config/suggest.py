@@ -29,10 +29,12 @@ def _nearest(name: str, names: Sequence[str]) -> list[str]:
     """Up to three names: those that begin with what was typed, or else the most similar ones."""
     if begun := [valid for valid in names if name and valid.startswith(name)]:
         return begun[:3]
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
-    likeness = [difflib.SequenceMatcher(None, valid, name).ratio() for valid in near]
+    spelled = {valid.casefold(): valid for valid in names}
+    near = difflib.get_close_matches(name.casefold(), spelled, n=3, cutoff=0.6)
+    likeness = [difflib.SequenceMatcher(None, n, name.casefold()).ratio() for n in near]
     # A poor match beside a good one only distracts.
-    return [n for n, ratio in zip(near, likeness, strict=True) if ratio > likeness[0] - 0.15]
+    good = [n for n, ratio in zip(near, likeness, strict=True) if ratio > likeness[0] - 0.15]
+    return [spelled[n] for n in good]
 
 
 def nearest_key(key: str, value: str, config: Mapping[str, Any]) -> str:
