@@ -82,6 +82,7 @@ def test_a_sweep_goes_on_after_a_failed_job_and_compares_all(tmp_path: Path) -> 
     losses = [float(row["val/loss"]) for row in rows[:2]]
     assert losses == sorted(losses)
     assert "data.batch_size=5000: must be" in out
+    assert out.count("run folder ") == 2
 
 
 def test_a_value_that_no_job_can_have_ends_a_sweep_before_its_first_job(tmp_path: Path) -> None:
