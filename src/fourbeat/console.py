@@ -36,7 +36,7 @@ def show_lines() -> None:
         log.addHandler(_Stdout())
         log.setLevel(logging.INFO)
         log.propagate = False
-    # Hydra sets logging up for each job of a sweep, and so disables every logger that exists by then.
+    # Hydra sets logging up for each job of a sweep, and disables every logger that exists by then.
     log.disabled = False
 
 

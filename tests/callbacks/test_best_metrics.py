@@ -21,6 +21,9 @@ class Scripted(LightningModule):
     def training_step(self, batch: torch.Tensor, batch_idx: int) -> torch.Tensor:
         return (self.weight * batch).sum()
 
+    def on_train_epoch_end(self) -> None:
+        self.log("train/loss_epoch", self.losses[self.current_epoch])
+
     def validation_step(self, batch: torch.Tensor, batch_idx: int) -> None:
         pass
 
@@ -34,10 +37,13 @@ class Scripted(LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-def best_of(losses: list[float], mode: str, tmp_path: Path) -> BestMetrics:
-    callback = BestMetrics("val/loss", mode)
+def best_of(
+    losses: list[float], mode: str, tmp_path: Path, monitor: str = "val/loss", every: int = 1
+) -> BestMetrics:
+    callback = BestMetrics(monitor, mode)
     trainer = Trainer(
         max_epochs=len(losses),
+        check_val_every_n_epoch=every,
         accelerator="cpu",
         callbacks=[callback],
         logger=False,
@@ -48,7 +54,11 @@ def best_of(losses: list[float], mode: str, tmp_path: Path) -> BestMetrics:
         log_every_n_steps=1,
     )
     loader = torch.utils.data.DataLoader(torch.ones(2, 1), batch_size=2)
-    trainer.fit(Scripted(losses), loader, loader)
+    module = Scripted(losses)
+    trainer.fit(module, loader, loader)
+    # An evaluation afterwards is no part of the training.
+    module.losses = [*losses, -1e9]
+    trainer.validate(module, loader, verbose=False)
     return callback
 
 
@@ -68,6 +78,22 @@ def test_all_metrics_of_the_best_validation_are_kept(
     best = best_of(losses, mode, tmp_path)
     assert best.metrics == {"val/loss": losses[epoch], "val/epoch": float(epoch)}
     assert best.step == epoch + 1
+
+
+def test_a_training_metric_is_judged_when_its_epoch_is_complete(tmp_path: Path) -> None:
+    best = best_of([3.0, 1.0, 2.0], "min", tmp_path, monitor="train/loss_epoch")
+    assert best.metrics == {"train/loss_epoch": 1.0, "val/loss": 1.0, "val/epoch": 1.0}
+    assert best.step == 2
+
+
+def test_the_last_epoch_can_be_the_best_by_a_training_metric(tmp_path: Path) -> None:
+    best = best_of([3.0, 2.0, 1.0], "min", tmp_path, monitor="train/loss_epoch")
+    assert (best.metrics["train/loss_epoch"], best.step) == (1.0, 3)
+
+
+def test_validation_metrics_of_other_weights_are_left_out(tmp_path: Path) -> None:
+    best = best_of([3.0, 2.0, 1.0], "min", tmp_path, monitor="train/loss_epoch", every=2)
+    assert best.metrics == {"train/loss_epoch": 1.0}
 
 
 def test_its_state_is_plain_data_that_a_checkpoint_can_hold(tmp_path: Path) -> None:

@@ -1,9 +1,17 @@
 """The picture of a confusion matrix."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from fourbeat.callbacks.confusion_matrix import CELL, MATRIX, PADDING, draw
+from fourbeat.callbacks import ConfusionMatrixPicture
+from fourbeat.callbacks.confusion_matrix import CELL, MATRIX, MAX_CLASSES, PADDING, draw
+from fourbeat.checks import compose
+from fourbeat.lifecycle import fit, measure
+from fourbeat.training import build_parts
 
 MATRIX_OF_THREE = np.array([[8, 2, 0], [0, 10, 0], [5, 0, 5]])
 SIZE = max(CELL, MATRIX // 3)
@@ -51,6 +59,64 @@ def test_a_cell_is_darker_the_larger_its_share_of_the_row(
 def test_a_class_without_samples_is_drawn_white() -> None:
     picture = draw(np.array([[0, 0], [0, 3]]), ["zero", "one"])
     assert corner(picture, 0, 0, num_classes=2) == [255, 255, 255]
+
+
+def test_a_row_or_column_of_the_matrix_is_one_of_the_picture() -> None:
+    one_error = np.zeros((3, 3), dtype=int)
+    one_error[2, 0] = 1
+    picture = draw(one_error, ["zero", "one", "two"])
+    assert corner(picture, 2, 0) == [255, 65, 65]
+    assert corner(picture, 0, 2) == [255, 255, 255]
+
+
+def test_one_error_in_a_hundred_can_be_seen() -> None:
+    picture = draw(np.array([[99, 1], [0, 100]]), ["zero", "one"])
+    # The square root of 0.01, of the 190 shades between white and the darkest.
+    assert corner(picture, 0, 1, num_classes=2) == [255, 236, 236]
+
+
+@pytest.mark.parametrize("num_classes", [5, 10, MAX_CLASSES])
+def test_each_class_makes_the_picture_larger_by_one_cell(num_classes: int) -> None:
+    names = [str(label % 10) for label in range(num_classes)]
+    smaller = draw(np.eye(num_classes - 1, dtype=int), names[:-1]).shape[0]
+    assert draw(np.eye(num_classes, dtype=int), names).shape[0] - smaller == CELL
+
+
+def run(tmp_path: Path, *overrides: str) -> EventAccumulator:
+    small = ("trainer=cpu", "trainer.max_epochs=2", "callbacks.progress=none")
+    cfg = compose(*small, "trainer.limit_train_batches=3", *overrides)
+    parts = build_parts(cfg, tmp_path)
+    fit(cfg, parts, None)
+    measure(cfg, parts)
+    return EventAccumulator(str(tmp_path / "tensorboard"), size_guidance={"images": 0}).Reload()
+
+
+def test_each_validation_and_the_test_are_drawn_beside_their_scalars(tmp_path: Path) -> None:
+    log = run(tmp_path)
+    assert log.Tags()["images"] == ["val/confusion_matrix", "test/confusion_matrix"]
+    drawn = [event.step for event in log.Images("val/confusion_matrix")]
+    assert drawn == [event.step for event in log.Scalars("val/accuracy")] == [2, 5]
+    drawn = [event.step for event in log.Images("test/confusion_matrix")]
+    assert drawn == [event.step for event in log.Scalars("test/accuracy")] == [6]
+
+
+def test_numbers_have_no_confusion_matrix_to_draw(tmp_path: Path) -> None:
+    extra = "{_target_: fourbeat.callbacks.ConfusionMatrixPicture, class_names: [a, b]}"
+    log = run(tmp_path, "data=diabetes", f"+callbacks.extra.picture={extra}")
+    assert log.Scalars("val/loss")
+    assert log.Tags()["images"] == []
+
+
+def test_more_classes_than_can_be_read_are_not_drawn(tmp_path: Path) -> None:
+    cfg = compose("trainer=cpu", "callbacks.progress=none")
+    parts = build_parts(cfg, tmp_path)
+    parts.module.confusion_matrix = torch.eye(MAX_CLASSES + 1, dtype=torch.long)
+    picture = ConfusionMatrixPicture([str(label) for label in range(MAX_CLASSES + 1)])
+    picture.on_test_end(parts.trainer, parts.module)
+    parts.trainer.logger.experiment.add_scalar("written", 1.0)
+    parts.trainer.logger.finalize("success")
+    log = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert (log.Tags()["images"], log.Tags()["scalars"]) == ([], ["written"])
 
 
 def test_a_long_name_is_cut_and_does_not_make_the_picture_larger_for_ever() -> None:

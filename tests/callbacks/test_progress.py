@@ -9,7 +9,7 @@ import pytest
 
 from fourbeat.callbacks import EpochLines, ProgressBar, progress_callback
 from fourbeat.checks import compose
-from fourbeat.console import log, log_file, show_lines
+from fourbeat.console import show_lines
 from fourbeat.lifecycle import fit
 from fourbeat.training import build_parts
 
@@ -20,17 +20,17 @@ SMALL = [
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Callable[[str], None]:
-    def fit_with(progress: str) -> None:
+def run(tmp_path: Path) -> Callable[..., None]:
+    def fit_with(progress: str, *overrides: str) -> None:
         show_lines()
-        cfg = compose(*SMALL, f"callbacks.progress={progress}")
+        cfg = compose(*SMALL, f"callbacks.progress={progress}", *overrides)
         fit(cfg, build_parts(cfg, tmp_path), None)
 
     return fit_with
 
 
 def test_lines_hold_one_epoch_each_with_its_own_metrics(
-    run: Callable[[str], None], capsys: pytest.CaptureFixture[str]
+    run: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     run("lines")
     lines = capsys.readouterr().out.splitlines()
@@ -41,21 +41,45 @@ def test_lines_hold_one_epoch_each_with_its_own_metrics(
     assert all(map(re.fullmatch, expected, lines))
 
 
-def test_none_prints_nothing(
-    run: Callable[[str], None], capsys: pytest.CaptureFixture[str]
+def test_lines_do_not_repeat_an_earlier_validation(
+    run: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
+    run("lines", "trainer.max_epochs=3", "trainer.check_val_every_n_epoch=2")
+    lines = capsys.readouterr().out.splitlines()
+    assert ["val/loss" in line for line in lines] == [False, True, False]
+
+
+def test_lines_count_towards_a_limit_of_steps(
+    run: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("lines", "trainer.max_steps=9", "trainer.max_epochs=-1", "callbacks.early_stopping=null")
+    heads = [line.split("  ")[:2] for line in capsys.readouterr().out.splitlines()]
+    assert heads == [["epoch 1", "step 6/9"], ["epoch 2", "step 9/9"]]
+
+
+def test_lines_show_the_mean_of_the_epoch_and_not_that_of_its_last_steps(
+    run: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("lines", "trainer.log_every_n_steps=1")
+    names = re.findall(r"train/\S+", capsys.readouterr().out)
+    assert names == ["train/loss_epoch", "train/loss_epoch"]
+
+
+def test_none_prints_nothing(run: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
     run("none")
     captured = capsys.readouterr()
     assert captured.out == captured.err == ""
 
 
-def test_a_bar_shows_metrics_without_a_version_number(
-    run: Callable[[str], None], capsys: pytest.CaptureFixture[str]
+def test_a_bar_shows_metrics_and_counts_epochs_from_one_without_a_version_number(
+    run: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run("bar")
+    # A logger with a version, which Lightning would show.
+    run("bar", "logger=csv", "logger.csv.version=7")
     captured = capsys.readouterr()
     shown = captured.out + captured.err
     assert "val/accuracy=" in shown
+    assert "epoch 2/2:" in shown
     assert "v_num" not in shown
     assert "epoch 1/2  step" not in shown
 
@@ -68,21 +92,4 @@ def test_auto_shows_a_bar_on_a_terminal_alone(
     terminal: bool, expected: type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal, raising=False)
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal, raising=False)
     assert type(progress_callback("auto")) is expected
-
-
-def test_lines_are_copied_to_the_log_only_while_it_is_open(tmp_path: Path) -> None:
-    show_lines()
-    with log_file(tmp_path):
-        log.info("inside")
-    log.info("outside")
-    text = (tmp_path / "train.log").read_text()
-    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} inside\n", text)
-
-
-def test_showing_lines_twice_prints_them_once(capsys: pytest.CaptureFixture[str]) -> None:
-    show_lines()
-    show_lines()
-    log.info("once")
-    assert capsys.readouterr().out == "once\n"

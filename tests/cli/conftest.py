@@ -70,6 +70,3 @@ def process(place: Path) -> Command:
 
     return call
 
-
-def listing(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))

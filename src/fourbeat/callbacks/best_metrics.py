@@ -20,8 +20,8 @@ class BestMetrics(Callback):
         mode: Whether it is best small or large.
 
     Attributes:
-        metrics: Name to value, of the best epoch so far and of the monitor's split: ``val/...``;
-            empty before the first.
+        metrics: Name to value, measured with the best weights so far; empty before the first.
+            Those of the training are among them only when one of them is the monitor.
         step: Optimizer steps done by then.
     """
 
@@ -29,21 +29,25 @@ class BestMetrics(Callback):
         self.monitor, self.mode = monitor, mode
         self.metrics: dict[str, float] = {}
         self.step = 0
-        self._validated = monitor.startswith("val/")
+        self._by_validation = monitor.startswith("val/")
+        self._validated_at = 0
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compare this validation with the best one; a sanity check or an evaluation is none."""
-        if self._validated and trainer.state.fn == "fit" and not trainer.sanity_checking:
+        if trainer.state.fn != "fit" or trainer.sanity_checking:
+            return
+        self._validated_at = trainer.global_step
+        if self._by_validation:
             self._compare(trainer)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compare the training epoch before with the best one."""
-        if not self._validated:
+        if not self._by_validation:
             self._compare(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compare the last training epoch with the best one."""
-        if not self._validated:
+        if not self._by_validation:
             self._compare(trainer)
 
     def _compare(self, trainer: Trainer) -> None:
@@ -52,8 +56,10 @@ class BestMetrics(Callback):
             return
         if self.metrics and not self._is_better(float(measured[self.monitor])):
             return
-        split = self.monitor.partition("/")[0] + "/"
-        self.metrics = {n: float(v) for n, v in measured.items() if n.startswith(split)}
+        splits = [] if self._by_validation else ["train/"]
+        if self._validated_at == trainer.global_step:
+            splits.append("val/")
+        self.metrics = {n: float(v) for n, v in measured.items() if n.startswith(tuple(splits))}
         self.step = trainer.global_step
 
     def _is_better(self, value: float) -> bool:

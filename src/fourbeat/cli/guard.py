@@ -19,6 +19,7 @@ from fourbeat.cli.report import INTERRUPTED, report
 from fourbeat.cli.sweep import num_failed
 from fourbeat.cli.sweep_check import check_sweep
 from fourbeat.config.compose import compose, compose_good
+from fourbeat.config.deferred import register
 from fourbeat.errors import Fault, FourbeatError, raise_faults
 
 Script = Literal["train", "eval"]
@@ -70,6 +71,7 @@ def _interrupted() -> int:
 
 def _main(main: Callable[[], None], script: Script) -> int:
     arguments = Arguments.of(sys.argv[1:])
+    register()
     if arguments.is_informative:
         _inform(main, arguments, script)
     elif script == "train" and arguments.resume is not None:

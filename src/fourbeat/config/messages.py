@@ -77,7 +77,7 @@ def _fault(schema: type[BaseModel], values: Mapping[str, Any], key: str, kind: s
 def _missing(key: str) -> Fault:
     parent, _, name = key.rpartition(".")
     if name == "_target_":
-        hint = f"Choose one by name, {parent}=NAME, or add +{key}=DOTTED.PATH."
+        hint = f"Add +{key}=DOTTED.PATH of a class or function."
         return Fault(key, "", "is missing: nothing says what to build", hint)
     hint = f"Choose one with {key}=NAME; --help lists the names."
     return Fault(key, "", "must be given", hint)
