@@ -1,6 +1,7 @@
 """Every YAML in conf/ composes and builds; what this machine lacks is refused clearly."""
 
 import importlib.util
+import re
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,36 @@ def test_the_primary_config_spells_the_defaults_of_the_schema() -> None:
         n: v for n, v in written.items() if n not in ("defaults", "paths")
     }
     assert written["paths"] == fields["paths"].default.model_dump()
+
+
+@pytest.mark.parametrize("debug", [o for g, o in CHOICES if g == "debug"])
+@pytest.mark.parametrize("experiment", [o for g, o in CHOICES if g == "experiment"])
+def test_every_experiment_can_be_debugged(experiment: str, debug: str) -> None:
+    assert compose(f"experiment={experiment}", f"debug={debug}")
+
+
+# Written by us alone; the keys of other groups are explained where they are defined.
+OUR_FILES = sorted(
+    path
+    for group in ("trainer", "loop", "callbacks", "sweep", "logger")
+    for path in (CONF_DIR / group).glob("*.yaml")
+)
+
+
+@pytest.mark.parametrize("path", OUR_FILES, ids=[f"{p.parent.name}/{p.stem}" for p in OUR_FILES])
+def test_every_key_is_explained(path: Path) -> None:
+    """By a comment beside it or above it; what a file of overrides changes, by its first line."""
+    lines = path.read_text().splitlines()
+    if "defaults:" in lines:
+        assert lines[0].startswith("# ")
+        return
+    keys = [(number, line) for number, line in enumerate(lines) if re.match(r" *[a-z]\w*:", line)]
+    bare = [
+        line
+        for number, line in keys
+        if " # " not in line and not lines[number - 1].lstrip().startswith("#")
+    ]
+    assert bare == []
 
 
 def test_several_loggers_can_be_chosen_at_once() -> None:

@@ -32,7 +32,8 @@ def test_a_second_part_is_added_to_the_log(tmp_path: Path) -> None:
         log.info("first")
     with log_file(tmp_path):
         log.info("second")
-    assert [line.split()[-1] for line in (tmp_path / LOG_FILE).open()] == ["first", "second"]
+    text = (tmp_path / LOG_FILE).read_text()
+    assert [line.split()[-1] for line in text.splitlines()] == ["first", "second"]
 
 
 def test_a_process_that_prints_nothing_writes_no_log(tmp_path: Path) -> None:

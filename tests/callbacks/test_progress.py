@@ -11,7 +11,8 @@ from fourbeat.callbacks import EpochLines, ProgressBar, progress_callback
 from fourbeat.checks import compose
 from fourbeat.console import show_lines
 from fourbeat.lifecycle import fit
-from fourbeat.training import build_parts
+from fourbeat.resuming import resume
+from fourbeat.training import build_parts, train
 
 SMALL = [
     *("data=circles", "model=circles", "data.num_samples=130", "data.batch_size=16"),
@@ -63,6 +64,16 @@ def test_lines_show_the_mean_of_the_epoch_and_not_that_of_its_last_steps(
     run("lines", "trainer.log_every_n_steps=1")
     names = re.findall(r"train/\S+", capsys.readouterr().out)
     assert names == ["train/loss_epoch", "train/loss_epoch"]
+
+
+def test_a_run_resumed_at_the_end_of_an_epoch_goes_on_with_the_next_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = train(compose(*SMALL, "callbacks.model_checkpoint={monitor: val/loss}"), tmp_path / "run")
+    capsys.readouterr()
+    resume(run.dir, ["trainer.max_epochs=3"])
+    lines = [n for n in capsys.readouterr().out.splitlines() if n.startswith("epoch")]
+    assert [line.split("  ")[:2] for line in lines] == [["epoch 3/3", "step 18"]]
 
 
 def test_none_prints_nothing(run: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:

@@ -69,4 +69,3 @@ def process(place: Path) -> Command:
         return Result(done.returncode, done.stdout, done.stderr)
 
     return call
-

@@ -75,7 +75,7 @@ def _fault(schema: type[BaseModel], values: Mapping[str, Any], key: str, kind: s
 
 
 def _missing(key: str) -> Fault:
-    _, _, name = key.rpartition(".")
+    name = key.rpartition(".")[2]
     if name == "_target_":
         hint = f"Add +{key}=DOTTED.PATH of a class or function."
         return Fault(key, "", "is missing: nothing says what to build", hint)
