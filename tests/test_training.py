@@ -10,6 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor, nn
 
 import fourbeat
+from fourbeat.config.schema import TrainConfig
 from fourbeat.errors import ConfigError, RunError
 from fourbeat.run import Run
 
@@ -43,7 +44,7 @@ def test_a_run_folder_holds_all_that_is_needed_to_rerun_it(tmp_path: Path) -> No
 
 def test_the_config_of_a_run_gives_the_same_bits_again(tmp_path: Path) -> None:
     one = train(tmp_path / "one")
-    cfg = fourbeat.config.TrainConfig.model_validate(one.config)
+    cfg = TrainConfig.model_validate(one.config)
     two = fourbeat.train(cfg, tmp_path / "two" / "run")
     same = zip(one.model.parameters(), two.model.parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in same)

@@ -11,7 +11,6 @@ from fourbeat.callbacks import EpochLines, ProgressBar, progress_callback
 from fourbeat.checks import compose
 from fourbeat.console import show_lines
 from fourbeat.lifecycle import fit
-from fourbeat.resuming import resume
 from fourbeat.training import build_parts, train
 
 SMALL = [
@@ -66,14 +65,21 @@ def test_lines_show_the_mean_of_the_epoch_and_not_that_of_its_last_steps(
     assert names == ["train/loss_epoch", "train/loss_epoch"]
 
 
-def test_a_run_resumed_at_the_end_of_an_epoch_goes_on_with_the_next_line(
+def test_a_fit_that_begins_with_the_end_of_an_epoch_has_a_line_for_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = train(compose(*SMALL, "callbacks.model_checkpoint={monitor: val/loss}"), tmp_path / "run")
+    keep = "callbacks.model_checkpoint={monitor: val/loss}"
+    small = [*SMALL, keep, "callbacks.early_stopping=null", "callbacks.progress=lines"]
+    run = train(compose(*small, "trainer.max_epochs=1"), tmp_path / "run")
     capsys.readouterr()
-    resume(run.dir, ["trainer.max_epochs=3"])
-    lines = [n for n in capsys.readouterr().out.splitlines() if n.startswith("epoch")]
-    assert [line.split("  ")[:2] for line in lines] == [["epoch 3/3", "step 18"]]
+    cfg = compose(*small)
+    # Saved by the validation: the hooks at the epoch's end are still to come.
+    fit(cfg, build_parts(cfg, run.dir), run.checkpoint("best"))
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[:2] for line in lines] == [
+        ["epoch 1/2", "step 6"],
+        ["epoch 2/2", "step 12"],
+    ]
 
 
 def test_none_prints_nothing(run: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
@@ -92,6 +98,7 @@ def test_a_bar_shows_metrics_and_counts_epochs_from_one_without_a_version_number
     assert "val/accuracy=" in shown
     assert "epoch 2/2:" in shown
     assert "v_num" not in shown
+    assert "train/loss_epoch" not in shown
     assert "epoch 1/2  step" not in shown
 
 

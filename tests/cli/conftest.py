@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import os
 import runpy
 import subprocess
@@ -30,7 +31,12 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     # The guard sets it; monkeypatch takes that back.
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
     GlobalHydra.instance().clear()
+    # Hydra's --info turns all of Python's logging on, and to a stream that pytest will close.
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
     yield tmp_path
+    root.handlers[:] = handlers
+    root.setLevel(level)
     GlobalHydra.instance().clear()
 
 

@@ -24,6 +24,7 @@ CASES: dict[str, tuple[str, str]] = {
         "optim=adamm",
         "optim=adamm: is not an option. Did you mean optim=adam or optim=adamw?",
     ),
+    "option_of_data": ("data=mnits", "data=mnits: is not an option. Did you mean data=mnist?"),
     "option_unlike_any": (
         "optim=foo",
         "optim=foo: is not an option. Choose from: adam, adamw, momentum, sgd.",
@@ -43,6 +44,7 @@ CASES: dict[str, tuple[str, str]] = {
         "model: must be given. Choose one with model=NAME; --help lists the names.",
     ),
     "key": ("optim.lrr=1", "optim.lrr=1: is not a key. Did you mean optim.lr=1?"),
+    "key_of_the_top": ("sede=1", "sede=1: is not a key. Did you mean seed=1?"),
     "key_with_a_long_value": (
         "optim.beta=[0.9,0.99]",
         "optim.beta=[0.9,0.99]: is not a key. Did you mean optim.betas=[0.9,0.99]?",
@@ -111,6 +113,14 @@ CASES: dict[str, tuple[str, str]] = {
     "lr_null": (
         "optim.lr=null",
         "optim.lr=null: must be a number. The default is optim.lr=0.001.",
+    ),
+    "weight_decay": (
+        "optim.weight_decay=-0.1",
+        "optim.weight_decay=-0.1: must be a number of at least 0. Try optim.weight_decay=0.01.",
+    ),
+    "fused": (
+        "optim.fused=maybe",
+        "optim.fused=maybe: must be true or false. Try optim.fused=true.",
     ),
     "betas_out_of_range": (
         "optim.betas=[2,3]",
@@ -183,12 +193,22 @@ CASES: dict[str, tuple[str, str]] = {
     "sweep_metric_of_another_task": (
         "data=diabetes sweep.metric=val/accuracy",
         "sweep.metric=val/accuracy: is not measured here. "
-        "Choose from: test/loss, test/mae, test/r2, val/loss, val/mae, val/r2.",
+        "Choose from: test/loss, test/mae, test/r2, train/loss_epoch, val/loss, val/mae, val/r2.",
     ),
     "watched_the_wrong_way_round": (
         "callbacks.early_stopping.monitor=val/accuracy",
         "callbacks.early_stopping.mode=min: val/accuracy is best large. "
         "Set callbacks.early_stopping.mode=max.",
+    ),
+    "checkpoint_monitor_of_another_task": (
+        "callbacks.model_checkpoint.monitor=val/r2",
+        "callbacks.model_checkpoint.monitor=val/r2: is not measured here. Did you mean …? "
+        "Measured are: val/loss, val/accuracy, val/f1, train/loss, train/loss_epoch.",
+    ),
+    "progress": (
+        "callbacks.progress=loud",
+        "callbacks.progress=loud: must be auto, bar, lines or none. "
+        "The default is callbacks.progress=auto.",
     ),
     "patience": (
         "callbacks.early_stopping.patience=0",
@@ -257,6 +277,16 @@ CASES: dict[str, tuple[str, str]] = {
         "trainer.deterministic=maybe: must be true, false or warn. "
         "The default is trainer.deterministic=false.",
     ),
+    "profiler": (
+        "trainer.profiler=fast",
+        "trainer.profiler=fast: must be simple, advanced, pytorch or null. "
+        "The default is trainer.profiler=null.",
+    ),
+    "log_every_n_steps": (
+        "trainer.log_every_n_steps=0",
+        "trainer.log_every_n_steps=0: must be a whole number above 0. "
+        "The default is trainer.log_every_n_steps=10.",
+    ),
     "limit_of_nothing": (
         "trainer.limit_train_batches=0",
         "trainer.limit_train_batches=0: leaves nothing to train on. "
@@ -276,6 +306,11 @@ CASES: dict[str, tuple[str, str]] = {
         "loop.gradient_clip_val=-1",
         "loop.gradient_clip_val=-1: must be a number above 0 or null. "
         "The default is loop.gradient_clip_val=null.",
+    ),
+    "clip_algorithm": (
+        "loop.gradient_clip_algorithm=both",
+        "loop.gradient_clip_algorithm=both: must be norm or value. "
+        "The default is loop.gradient_clip_algorithm=norm.",
     ),
     "accumulation": (
         "loop.accumulate_grad_batches=0",

@@ -71,10 +71,9 @@ class ProgressBar(TQDMProgressBar):
     def get_metrics(
         self, trainer: Trainer, pl_module: LightningModule
     ) -> dict[str, int | str | float | dict[str, float]]:
-        """Return what stands at the bar's right."""
+        """Return what stands at the bar's right; a mean of the epoch before would only confuse."""
         metrics = super().get_metrics(trainer, pl_module)
-        metrics.pop("v_num", None)
-        return metrics
+        return {n: v for n, v in metrics.items() if n != "v_num" and not n.endswith("_epoch")}
 
 
 def progress_callback(kind: Literal["auto", "bar", "lines", "none"]) -> Callback | None:

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import pytest
+
+from fourbeat.cli.arguments import Arguments
+from fourbeat.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--help"],
+        ["-h"],
+        ["--hydra-help"],
+        ["--cfg", "job"],
+        ["-c", "hydra", "--resolve"],
+        ["--cfg=job"],
+        ["--info"],
+        ["-i", "defaults"],
+        ["-sc", "query=bash"],
+        ["--shell-completion", "install=bash"],
+    ],
+    ids=" ".join,
+)
+def test_what_only_prints_is_known(words: list[str]) -> None:
+    assert Arguments.of(words).is_informative
+
+
+def test_overrides_are_told_from_flags_and_their_values() -> None:
+    arguments = Arguments.of(["-m", "optim=sgd,adam", "~debug", "--config-name", "mine"])
+    assert arguments == Arguments(("optim=sgd,adam", "~debug"), False, True, "mine")
+
+
+def test_a_folder_of_configs_is_searched() -> None:
+    arguments = Arguments.of(["--config-dir", "/my/conf", "optim=mine"])
+    assert arguments.overrides == ("optim=mine", "hydra.searchpath=['file:///my/conf']")
+
+
+@pytest.mark.parametrize(
+    ("words", "resume"),
+    [
+        (["resume=last"], "last"),
+        (["resume=runs/a", "trainer.max_epochs=3"], "runs/a"),
+        (["resume=a", "resume=b"], "b"),
+        (["resume=last", "resume=null"], None),
+        (["resume="], None),
+        (["trainer.max_epochs=3"], None),
+    ],
+    ids=["last", "folder", "twice", "taken_back", "empty", "absent"],
+)
+def test_resume_is_what_was_said_last(words: list[str], resume: str | None) -> None:
+    assert Arguments.of(words).resume == resume
+
+
+def test_all_unknown_flags_are_told() -> None:
+    with pytest.raises(ConfigError, match=r"--lr: is not a flag.*\n--wd: is not a flag"):
+        Arguments.of(["--lr", "--wd"])
+
+
+def test_another_config_path_is_refused() -> None:
+    with pytest.raises(ConfigError, match="--config-path=elsewhere: cannot be used"):
+        Arguments.of(["--config-path", "elsewhere"])
+
+
+def test_an_override_after_a_flag_is_told_where_it_belongs() -> None:
+    with pytest.raises(ConfigError, match="seed=1: stands apart .* Put the flags first"):
+        Arguments.of(["-m", "optim=sgd", "-m", "seed=1"])

@@ -1,0 +1,93 @@
+"""What is printed and runs nothing: --help, --cfg, --info, completion."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from fourbeat.config.compose import CONF_DIR, compose
+
+Command = Callable[..., Any]
+
+NOT_CHOSEN = {"hydra", "local"}
+GROUPS = sorted(p.name for p in CONF_DIR.iterdir() if p.is_dir() and p.name not in NOT_CHOSEN)
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_help_lists_every_group_with_all_its_options(script: Command, group: str) -> None:
+    options = ", ".join(sorted(path.stem for path in (CONF_DIR / group).glob("*.yaml")))
+    assert f"\n{group}: {options}\n" in script("train.py", "--help").out
+
+
+def test_the_defaults_in_help_are_those_of_the_config(script: Command) -> None:
+    text = script("train.py", "--help").out
+    said = re.search(r"Chosen when nothing is said: ((?:\S+=\S+\s+)+)", text)
+    assert said
+    told = dict(pair.split("=") for pair in said[1].split())
+    listed = yaml.safe_load((CONF_DIR / "train.yaml").read_text())["defaults"]
+    defaults = {k: v for entry in listed if isinstance(entry, dict) for k, v in entry.items()}
+    chosen = {k: v for k, v in defaults.items() if v and k != "hydra" and " " not in k}
+    assert told == chosen
+
+
+HELP = (CONF_DIR / "hydra" / "default.yaml").read_text()
+EXAMPLES = re.findall(r"^ +python scripts/train.py((?: [^\s\[]+)*)$", HELP, flags=re.MULTILINE)
+
+
+def test_help_has_five_examples() -> None:
+    assert len(EXAMPLES) == 5
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.strip() or "plain")
+def test_the_examples_in_help_compose(example: str) -> None:
+    words = [w.replace(",", " ").split()[0] for w in example.split() if w != "-m"]
+    assert compose(words)
+
+
+@pytest.mark.parametrize("name", ["train.py", "eval.py"])
+def test_help_fits_a_terminal(script: Command, name: str) -> None:
+    result = script(name, "--help")
+    assert result.code == 0
+    assert max(map(len, result.out.splitlines())) <= 100
+
+
+def test_the_config_can_be_printed(script: Command, place: Path) -> None:
+    result = script("train.py", "--cfg", "job", "optim.lr=0.5")
+    assert result.code == 0
+    printed = yaml.safe_load(result.out)
+    assert printed["optim"]["lr"] == 0.5
+    assert printed["model"]["in_features"] == "${from_data:num_features}"
+    assert not list(place.iterdir())
+
+
+def test_the_config_can_be_printed_with_references_followed(script: Command, place: Path) -> None:
+    result = script("train.py", "--cfg", "job", "--resolve")
+    assert result.code == 0
+    assert yaml.safe_load(result.out)["model"]["in_features"] == 784
+    assert not list(place.iterdir())
+
+
+def test_the_origin_of_the_config_can_be_printed(script: Command) -> None:
+    result = script("train.py", "--info", "defaults-tree")
+    assert result.code == 0
+    assert "optim: adam" in result.out
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [("train.py optim=ad", ["optim=adam", "optim=adamw"]), ("train.py see", ["seed="])],
+    ids=["option", "key"],
+)
+def test_completion_offers_groups_and_keys(
+    script: Command, monkeypatch: pytest.MonkeyPatch, line: str, offered: list[str]
+) -> None:
+    monkeypatch.setenv("COMP_LINE", line)
+    monkeypatch.setenv("COMP_POINT", str(len(line)))
+    result = script("train.py", "-sc", "query=bash")
+    assert result.code == 0
+    assert result.out.split() == offered

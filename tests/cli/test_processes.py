@@ -1,0 +1,153 @@
+"""What only a process of its own can show: exit codes, signals, what has been imported."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra.errors import InstantiationException
+
+Command = Callable[..., Any]
+
+TRAIN = Path(__file__).parents[2] / "scripts" / "train.py"
+
+MY_CODE = """
+import torch
+
+
+class Net(torch.nn.Module):
+
+    def __init__(self):
+        super().__init__()
+        self.linear = torch.nn.Linear(784, 10)
+
+    def forward(self, x):
+        if x.count_nonzero():
+            raise ZeroDivisionError("the net has met real data")
+        return self.linear(x.flatten(1))
+
+
+class Callback:
+    def __init__(self):
+        raise ZeroDivisionError("the callback cannot be built")
+"""
+
+
+def outcomes(place: Path) -> list[str]:
+    manifests = place.rglob("manifest.json")
+    return [json.loads(path.read_text())["outcome"]["status"] for path in manifests]
+
+
+def test_a_wrong_override_ends_with_code_2_and_one_message(process: Command, place: Path) -> None:
+    done = process("train.py", "optim.lr=-1", "trainer.max_epochs=0")
+    assert done.code == 2
+    assert done.out == ""
+    assert done.err.splitlines() == [
+        "fourbeat: 2 faults in the config; nothing was run.",
+        "  trainer.max_epochs=0: must be -1 or a whole number above 0. "
+        "The default is trainer.max_epochs=20.",
+        "  optim.lr=-1: must be a number above 0. Try optim.lr=0.001.",
+    ]
+    assert not list(place.iterdir())
+
+
+def test_a_leaf_is_refused_without_the_shape_checks_of_the_tests_too(
+    process: Command, place: Path
+) -> None:
+    done = process("train.py", "model.dropout=2", "data=mnist", "data.download=false")
+    assert done.code == 2
+    assert [line.split(": ")[0] for line in done.err.splitlines()] == [
+        "fourbeat",
+        "  data.data_dir=data",
+        "  model.dropout=2",
+    ]
+    assert not list(place.iterdir())
+
+
+def test_hydra_full_error_shows_the_traceback(process: Command, place: Path) -> None:
+    done = process("train.py", "optim.lr=-1", HYDRA_FULL_ERROR="1")
+    assert done.code == 2
+    assert "Traceback (most recent call last)" in done.err
+    assert done.err.endswith(
+        "fourbeat: 1 fault in the config; nothing was run.\n"
+        "  optim.lr=-1: must be a number above 0. Try optim.lr=0.001.\n"
+    )
+    assert not list(place.iterdir())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["optim.lr=-1"], ["optim=foo", "+x.y=1"], ["-m", "optim=sgd,foo"], ["--help"], ["--cfg=job"]],
+    ids=" ".join,
+)
+def test_torch_is_not_imported_before_our_own_keys_are_good(words: list[str], place: Path) -> None:
+    code = f"""
+import runpy, sys
+sys.argv = [{str(TRAIN)!r}, *{words!r}]
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+finally:
+    print(sorted({{"torch", "lightning", "sklearn"}} & sys.modules.keys()))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=place, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
+OTHER_KEYS = ["in_features", "out_features", "hidden_features", "activation", "dropout", "norm"]
+
+
+def test_a_model_that_raises_on_real_data_shows_its_traceback(
+    process: Command, place: Path
+) -> None:
+    (place / "my_code.py").write_text(MY_CODE)
+    words = ["model._target_=my_code.Net", *(f"~model.{key}" for key in OTHER_KEYS)]
+    done = process("train.py", "logger=none", *words, PYTHONPATH=str(place))
+    assert done.code == 1
+    assert "Traceback (most recent call last)" in done.err
+    assert "my_code.py" in done.err
+    assert "ZeroDivisionError: the net has met real data" in done.err
+    assert outcomes(place) == ["failed"]
+
+
+def test_a_callback_that_cannot_be_built_shows_its_traceback(
+    script: Command, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (place / "my_code.py").write_text(MY_CODE)
+    monkeypatch.syspath_prepend(place)
+    with pytest.raises(InstantiationException, match="the callback cannot be built") as raised:
+        script("train.py", "+callbacks.extra.mine._target_=my_code.Callback")
+    assert isinstance(raised.value.__cause__, ZeroDivisionError)
+    assert outcomes(place) == []
+
+
+def test_ctrl_c_ends_with_code_130_and_one_line(place: Path) -> None:
+    words = ["trainer.max_epochs=-1", "trainer.max_steps=100000", "callbacks.progress=lines"]
+    with subprocess.Popen(
+        [sys.executable, str(TRAIN), *words, "callbacks.early_stopping=null"],
+        cwd=place,
+        env={**os.environ, "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
+        assert running.stdout is not None
+        assert any(line.startswith("epoch 2") for line in running.stdout)
+        time.sleep(0.05)  # somewhere in the epoch, not at its end
+        running.send_signal(signal.SIGINT)
+        _, err = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert [line for line in err.splitlines() if "fourbeat" in line] == [
+        "fourbeat: interrupted; to go on with the newest run: python scripts/train.py resume=last"
+    ]
+    assert "Traceback" not in err
+    assert outcomes(place) == ["interrupted"]
