@@ -223,6 +223,22 @@ def test_a_run_that_stopped_early_stays_stopped_unless_told_otherwise(tmp_path: 
     assert on.outcome.status == "finished"
 
 
+def test_a_run_may_end_before_its_first_validation(tmp_path: Path) -> None:
+    run = train(tmp_path, "trainer.max_steps=2")
+    assert (run.outcome.status, run.manifest.num_steps) == ("finished", 2)
+    assert not [name for name in run.metrics if name.startswith("lr-")]
+
+
+def test_the_best_weights_can_be_those_of_the_least_training_loss(tmp_path: Path) -> None:
+    run = train(tmp_path, "callbacks.model_checkpoint.monitor=train/loss_epoch")
+    assert run.checkpoint("best").is_file()
+
+
+def test_without_checkpoints_none_is_written_anywhere(tmp_path: Path) -> None:
+    run = train(tmp_path, "callbacks.model_checkpoint=null")
+    assert not list(run.dir.rglob("*.ckpt"))
+
+
 def test_without_a_test_split_nothing_is_tested(tmp_path: Path) -> None:
     run = train(tmp_path, "data.test_fraction=0.0")
     assert not [name for name in run.metrics if name.startswith("test/")]

@@ -72,9 +72,11 @@ def play(cfg: TrainConfig, parts: Parts, run: Run | None, ckpt_path: Path | None
     finally:
         if run is not None:
             run = finish(run, parts, outcome, metrics)
-    run = run or Run.load(parts.folder)
-    log_hyperparameters(cfg, parts.trainer, metrics)
-    conclude(run)
+    if run is None:  # the first process prints, and writes what all of them measured
+        run = Run.load(parts.folder)
+    else:
+        log_hyperparameters(cfg, parts.trainer, metrics)
+        conclude(run)
     return dataclasses.replace(run, model=parts.module.net)
 
 
@@ -96,7 +98,8 @@ def measure(cfg: TrainConfig, parts: Parts) -> dict[str, float]:
     trainer = parts.trainer
     best = best_metrics(trainer)
     path = best_path(trainer)
-    metrics = scalars(best.metrics if best and best.metrics else trainer.callback_metrics)
+    measured = scalars(best.metrics if best and best.metrics else trainer.callback_metrics)
+    metrics = {name: value for name, value in measured.items() if not name.startswith("lr-")}
     if path and cfg.trainer.strategy != "fsdp":
         state = torch.load(path, map_location="cpu", weights_only=True)
         parts.module.load_state_dict(state["state_dict"])

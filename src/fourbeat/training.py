@@ -151,6 +151,8 @@ def build_trainer(cfg: TrainConfig, folder: Path, datamodule: Data) -> Trainer:
         callbacks=callbacks,
         # Without ours, Lightning would add a bar of its own.
         enable_progress_bar=any(isinstance(c, ProgressBar) for c in callbacks),
+        # Without ours, Lightning would write checkpoints of its own into the logger's folder.
+        enable_checkpointing=any(isinstance(c, ModelCheckpoint) for c in callbacks),
         enable_model_summary=False,
         # Our order of the epoch knows its rank; Lightning's sampler would fetch single samples.
         use_distributed_sampler=False,
@@ -195,7 +197,8 @@ def build_callbacks(cfg: TrainConfig, folder: Path, datamodule: Data) -> list[Ca
     """Build the standard callbacks, then the extra ones."""
     callbacks: list[Callback | None] = [progress_callback(cfg.callbacks.progress)]
     if stopping := cfg.callbacks.early_stopping:
-        callbacks.append(EarlyStopping(**stopping.model_dump()))
+        # Not strict: a run may end before its first validation, and names were checked before.
+        callbacks.append(EarlyStopping(**stopping.model_dump(), strict=False))
     if cfg.callbacks.learning_rate_monitor and cfg.logger:
         callbacks.append(LearningRateMonitor())
     if datamodule.num_classes and "tensorboard" in cfg.logger:
@@ -223,7 +226,7 @@ def build_checkpoints(
         monitor=settings.monitor,
         mode=settings.mode,
         save_top_k=settings.save_top_k,
-        save_on_train_epoch_end=not validates,
+        save_on_train_epoch_end=not (validates and settings.monitor.startswith("val/")),
         enable_version_counter=False,
         auto_insert_metric_name=several,
     )

@@ -72,12 +72,6 @@ def test_the_config_can_be_printed_with_references_followed(script: Command, pla
     assert not list(place.iterdir())
 
 
-def test_the_origin_of_the_config_can_be_printed(script: Command) -> None:
-    result = script("train.py", "--info", "defaults-tree")
-    assert result.code == 0
-    assert "optim: adam" in result.out
-
-
 @pytest.mark.parametrize(
     ("line", "offered"),
     [("train.py optim=ad", ["optim=adam", "optim=adamw"]), ("train.py see", ["seed="])],

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import DictConfig, OmegaConf
+
+from fourbeat.config import compose as module
+from fourbeat.config.compose import apply_overrides, compose, compose_good
+from fourbeat.errors import ConfigError, FourbeatError
+
+
+def test_groups_and_keys_are_composed() -> None:
+    cfg = compose(["optim=sgd", "optim.lr=0.5", "+extra.key=1"])
+    assert (cfg.optim._target_, cfg.optim.lr, cfg.extra.key) == ("torch.optim.SGD", 0.5, 1)
+
+
+def test_another_primary_config_can_be_composed() -> None:
+    assert compose(["run=last"], "eval").run == "last"
+
+
+def test_good_overrides_are_composed_beside_bad_ones() -> None:
+    cfg, faults = compose_good(["optim=foo", "seed=7", "sede=3", "data=circles"])
+    assert (cfg.seed, cfg.data._target_) == (7, "fourbeat.data.Circles")
+    assert [fault.key for fault in faults] == ["optim", "sede"]
+
+
+def test_keys_of_a_group_that_is_not_there_are_not_judged() -> None:
+    _, faults = compose_good(["optim=momentumm", "optim.momentum=0.5"])
+    assert [fault.key for fault in faults] == ["optim"]
+
+
+def test_a_key_is_judged_by_the_group_that_was_chosen() -> None:
+    _, faults = compose_good(["optim=momentum", "optim.momentum=0.5", "optim.betas=[0,0]"])
+    assert [fault.key for fault in faults] == ["optim.betas"]
+
+
+def test_hydras_own_keys_are_let_pass() -> None:
+    cfg, faults = compose_good(["hydra.run.dir=somewhere", "optim=foo"])
+    assert [fault.key for fault in faults] == ["optim"]
+    assert cfg.seed == 42
+
+
+def test_a_folder_of_ones_own_can_be_searched(tmp_path: Path) -> None:
+    (tmp_path / "optim").mkdir()
+    (tmp_path / "optim" / "mine.yaml").write_text("_target_: my.Optimizer\nlr: 2.0\n")
+    search = f"hydra.searchpath=['file://{tmp_path}']"
+    assert compose([search, "optim=mine"]).optim.lr == 2.0
+
+
+def test_what_fits_alone_and_not_together_is_told() -> None:
+    overrides = ["~optim.lr", "optim.lr=1"]
+    with pytest.raises(ConfigError, match=r"~optim.lr optim.lr=1: cannot be composed"):
+        compose(overrides)
+
+
+def test_a_checkout_without_conf_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(module, "CONF_DIR", tmp_path / "conf")
+    with pytest.raises(FourbeatError, match="conf is missing: the configs are part of"):
+        compose()
+
+
+@pytest.fixture
+def stored() -> DictConfig:
+    return OmegaConf.create(
+        {
+            "seed": 1,
+            "optim": {"_target_": "torch.optim.SGD", "lr": 0.1},
+            "callbacks": {"early_stopping": {"patience": 3}},
+            "logger": {},
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("override", "key", "value"),
+    [
+        ("seed=2", "seed", 2),
+        ("optim.lr=0.5", "optim.lr", 0.5),
+        ("callbacks.early_stopping=null", "callbacks.early_stopping", None),
+        ("+optim.momentum=0.9", "optim.momentum", 0.9),
+        ("optim.lr=[1,2]", "optim.lr", [1, 2]),
+    ],
+    ids=["top", "inner", "section_off", "new", "list"],
+)
+def test_keys_of_a_stored_config_are_changed(
+    stored: DictConfig, override: str, key: str, value: Any
+) -> None:
+    before = OmegaConf.to_container(stored)
+    assert OmegaConf.select(apply_overrides(stored, [override]), key) == value
+    assert OmegaConf.to_container(stored) == before
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("optim=adam", r"optim=adam: is a group, which a run cannot change when it goes on. "),
+        ("optim.lrr=1", r"optim.lrr=1: is not a key of the stored config. Did you mean optim.lr=1"),
+        ("lr=1", r"lr=1: is not a key of the stored config. Did you mean optim.lr=1"),
+        ("~optim.lr", r"~optim.lr: must be key=value on resume. Try optim.lr=null."),
+        ("seed=1,2", r"seed=1,2: has several values"),
+        ("seed", r"seed: is not an override"),
+    ],
+    ids=["group", "key", "key_elsewhere", "deletion", "sweep", "syntax"],
+)
+def test_what_a_stored_config_cannot_be_changed_to_is_told(
+    stored: DictConfig, override: str, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        apply_overrides(stored, [override])
+
+
+def test_all_changes_that_cannot_be_made_are_told_at_once(stored: DictConfig) -> None:
+    with pytest.raises(ConfigError) as raised:
+        apply_overrides(stored, ["optim=adam", "a=b=c", "sead=1", "seed=3"])
+    assert [fault.key for fault in raised.value.faults] == ["a=b=c", "optim", "sead"]

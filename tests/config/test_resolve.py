@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from fourbeat.config.deferred import deferring
+from fourbeat.config.resolve import container
+
+
+def told(config: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    values, faults = container(OmegaConf.create(config))
+    return values, [str(fault) for fault in faults]
+
+
+def test_references_are_followed_everywhere() -> None:
+    config = {"seed": 1, "data": {"seed": "${seed}"}, "seeds": ["${seed}", {"a": "${data.seed}"}]}
+    values = {"seed": 1, "data": {"seed": 1}, "seeds": [1, {"a": 1}]}
+    assert told(config) == (values, [])
+    assert type(container(OmegaConf.create(config))[0]["seeds"]) is list
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        ("${nokey}", "seed=${nokey}: points at a key that does not exist. Point it at a key that"),
+        ("${oc.env:FOURBEAT_NO}", "needs the environment variable FOURBEAT_NO, which is not set"),
+        ("${nope:1}", "seed=${nope:1}: cannot be resolved: Unsupported interpolation type nope"),
+        ("${seed", "seed=${seed: cannot be resolved: "),
+        ("???", "seed: must be given. Add seed=VALUE."),
+    ],
+    ids=["key", "environment", "resolver", "syntax", "missing"],
+)
+def test_what_cannot_be_resolved_is_told_and_left_out(raw: str, message: str) -> None:
+    values, faults = told({"seed": raw, "test": True})
+    assert values == {"test": True}
+    assert len(faults) == 1
+    assert message in faults[0]
+
+
+def test_a_reference_to_a_fault_is_not_told_again() -> None:
+    _, faults = told({"seed": "${nokey}", "data": {"seed": "${seed}"}, "lr": "${optim.lr}"})
+    assert [fault.split(":")[0] for fault in faults] == ["seed=${nokey}", "lr=${optim.lr}"]
+
+
+def test_a_list_with_a_bad_reference_is_shown_whole() -> None:
+    _, (fault,) = told({"betas": [0.9, "${nokey}"]})
+    assert fault.startswith("betas=[0.9,${nokey}]: points at a key that does not exist")
+
+
+DATA = {"_target_": "fourbeat.data.Circles"}
+
+
+def test_what_the_data_set_knows_is_asked_of_it() -> None:
+    config = {"data": DATA, "model": {"in_features": "${from_data:num_features}"}}
+    assert told(config)[0]["model"] == {"in_features": 2}
+
+
+def test_what_the_data_set_knows_can_wait() -> None:
+    with deferring():
+        values, faults = told({"data": {"_target_": "nope"}, "width": "${from_data:num_features}"})
+    assert values["width"] == "${from_data:num_features}"
+    assert faults == []
+
+
+def test_what_the_data_set_does_not_know_is_told() -> None:
+    _, (fault,) = told({"data": DATA, "width": "${from_data:depth}"})
+    assert "cannot be resolved: Circles has no property 'depth'" in fault
