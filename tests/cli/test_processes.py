@@ -130,6 +130,19 @@ def test_a_callback_that_cannot_be_built_shows_its_traceback(
     assert outcomes(place) == []
 
 
+def test_data_that_cannot_be_had_is_one_message_and_a_failed_run(
+    script: Command, place: Path
+) -> None:
+    # Nobody listens on port 9 of this machine.
+    nobody = ["data.mirrors=['http://127.0.0.1:9']", "data.retries=0", "data.timeout_s=1.0"]
+    done = script("train.py", "data=mnist", "logger=none", "callbacks.progress=none", *nobody)
+    assert done.code == 2
+    assert done.err.startswith("fourbeat: train-images-idx3-ubyte.gz")
+    assert "Traceback" not in done.err
+    assert "Error executing job" not in done.err
+    assert outcomes(place) == ["failed"]
+
+
 def test_ctrl_c_ends_with_code_130_and_one_line(place: Path) -> None:
     words = ["trainer.max_epochs=-1", "trainer.max_steps=100000", "callbacks.progress=lines"]
     with subprocess.Popen(

@@ -44,10 +44,7 @@ CASES: dict[str, tuple[str, str]] = {
         "model: must be given. Choose one with model=NAME; --help lists the names.",
     ),
     "key": ("optim.lrr=1", "optim.lrr=1: is not a key. Did you mean optim.lr=1?"),
-    "key_of_the_top": (
-        "sede=1",
-        "sede=1: is not a key. Did you mean seed=1 or sweep=1 or scheduler=1?",
-    ),
+    "key_of_the_top": ("sead=1", "sead=1: is not a key. Did you mean seed=1?"),
     "key_with_a_long_value": (
         "optim.beta=[0.9,0.99]",
         "optim.beta=[0.9,0.99]: is not a key. Did you mean optim.betas=[0.9,0.99]?",

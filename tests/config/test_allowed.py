@@ -55,7 +55,7 @@ def test_a_schema_reads_as_english(hint: Any, text: str) -> None:
     ("hint", "text"),
     [
         (float | torch.Tensor, "a number"),
-        (Optional[float], "a number or null"),  # noqa: UP045: torch writes it so
+        (Optional[float], "a number or null"),  # noqa: UP045
         (torch.Tensor, ""),
         (None | Literal["a", "b"], "a or b or null"),
     ],

@@ -9,7 +9,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from fourbeat.optim import scheduler_faults
+from fourbeat.optim import Horizon, scheduler_faults
 
 CONF = Path(__file__).parents[2] / "conf"
 OPTIMIZERS = ["sgd", "momentum", "adam", "adamw"]
@@ -125,3 +125,31 @@ def test_a_schedule_with_a_length_of_its_own_is_not_asked_to_outlast_it() -> Non
 
 def test_the_faults_of_the_optimizer_are_not_told_twice() -> None:
     assert scheduler_faults({"_target_": TORCH + "NopeLR"}, {**SGD, "lr": -1}) == []
+
+
+@pytest.mark.parametrize(
+    ("horizon", "faults"),
+    [
+        (Horizon(10, 1), ["scheduler.pct_start"]),
+        (Horizon(800, 20), []),
+        (Horizon(11, 1), []),
+    ],
+    ids=["one_step_exactly", "many_steps", "more_than_one_step"],
+)
+def test_a_scheduler_is_tried_with_the_length_of_the_training(
+    horizon: Horizon, faults: list[str]
+) -> None:
+    leaf = leaves_of("onecycle")[0] | {"pct_start": 0.1}
+    assert [fault.key for fault in scheduler_faults(leaf, SGD, horizon)] == faults
+
+
+def test_the_last_of_a_million_steps_is_tried() -> None:
+    leaf = leaves_of("onecycle")[0] | {"pct_start": 1.0}
+    (fault,) = scheduler_faults(leaf, SGD, Horizon(1_000_000, 100))
+    assert fault.key == "scheduler.pct_start"
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_the_shipped_schedulers_reach_the_end_of_a_million_steps(name: str) -> None:
+    leaf, optim_leaf = leaves_of(name, "adam")
+    assert scheduler_faults(leaf, optim_leaf, Horizon(1_000_000, 100)) == []

@@ -30,7 +30,7 @@ def _nearest(name: str, names: Sequence[str]) -> list[str]:
     if begun := [valid for valid in names if name and valid.startswith(name)]:
         return begun[:3]
     spelled = {valid.casefold(): valid for valid in names}
-    near = difflib.get_close_matches(name.casefold(), spelled, n=3, cutoff=0.6)
+    near = difflib.get_close_matches(name.casefold(), spelled, n=3, cutoff=0.65)
     likeness = [difflib.SequenceMatcher(None, n, name.casefold()).ratio() for n in near]
     # A poor match beside a good one only distracts.
     good = [n for n, ratio in zip(near, likeness, strict=True) if ratio > likeness[0] - 0.15]
