@@ -20,7 +20,7 @@ from fourbeat.config.resolve import container
 from fourbeat.config.schema import LeafSection, TrainConfig
 from fourbeat.config.signatures import signature_faults
 from fourbeat.data import DataModule
-from fourbeat.devices import accelerator, device_faults
+from fourbeat.devices import device_faults
 from fourbeat.errors import Fault, raise_faults
 from fourbeat.horizons import limit_faults, planned_horizon, sharing_faults
 from fourbeat.modules import LossTask
@@ -29,8 +29,6 @@ from fourbeat.modules.losses import mismatch_faults, try_loss
 from fourbeat.monitors import monitor_faults
 from fourbeat.optim import optimizer_faults, scheduler_faults
 from fourbeat.optim.trial import find_faults
-
-__all__ = ["accelerator", "check", "checked", "compose", "device_faults"]
 
 # What the program adds when it builds a leaf, and which keys it takes out.
 SUPPLIED = {"optim": {"params"}, "scheduler": {"optimizer"}, "logger": {"save_dir"}}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fourbeat.config.schema import TrainConfig
 from fourbeat.config.typed import typed
-from fourbeat.data import DataModule, num_batches
+from fourbeat.data import DataModule, limited_batches, num_batches
 from fourbeat.data.checks import batch_faults, split_faults
 from fourbeat.devices import num_processes
 from fourbeat.errors import Fault
@@ -21,7 +21,7 @@ def planned_horizon(cfg: TrainConfig, datamodule: DataModule) -> Horizon | None:
     Returns:
         The horizon; None when an epoch has no batch, which is a fault of its own.
     """
-    batches = _limited(_num_train(cfg, datamodule), cfg.trainer.limit_train_batches)
+    batches = limited_batches(_num_train(cfg, datamodule), cfg.trainer.limit_train_batches)
     if batches < 1:
         return None
     return Horizon.of(
@@ -48,7 +48,7 @@ def limit_faults(cfg: TrainConfig, datamodule: DataModule) -> list[Fault]:
             f"Use trainer.limit_{split}_batches=1 for one batch.",
         )
         for split, (count, limit) in counts.items()
-        if count and limit and _limited(count, limit) == 0
+        if count and limit and limited_batches(count, limit) == 0
     ]
 
 
@@ -73,7 +73,3 @@ def _num_train(cfg: TrainConfig, datamodule: DataModule) -> int:
     if datamodule.batch_size < 1 or size < 1:
         return 0
     return num_batches(size, datamodule.batch_size, datamodule.drop_last, processes)
-
-
-def _limited(count: int, limit: int | float) -> int:
-    return min(count, limit) if isinstance(limit, int) else int(count * limit)

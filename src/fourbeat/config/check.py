@@ -17,8 +17,6 @@ from fourbeat.config.resolve import container
 from fourbeat.config.schema import EvalConfig, TrainConfig
 from fourbeat.errors import Fault, raise_faults
 
-__all__ = ["check_eval", "check_train", "own_keys", "raise_faults"]
-
 Config = TypeVar("Config", bound=BaseModel)
 
 OPTIONAL_PACKAGES = {

@@ -7,7 +7,13 @@ from fourbeat.data.circles import Circles
 from fourbeat.data.diabetes import Diabetes
 from fourbeat.data.digits import Digits
 from fourbeat.data.given import LoaderDataModule
-from fourbeat.data.loader import EpochOrder, TensorBatches, batch_loader, num_batches
+from fourbeat.data.loader import (
+    EpochOrder,
+    TensorBatches,
+    batch_loader,
+    limited_batches,
+    num_batches,
+)
 from fourbeat.data.mnist import MNIST, FashionMNIST
 from fourbeat.data.samples import Samples, Splits, SplitSizes
 
@@ -25,5 +31,6 @@ __all__ = [
     "Splits",
     "TensorBatches",
     "batch_loader",
+    "limited_batches",
     "num_batches",
 ]

@@ -15,6 +15,16 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 
+def limited_batches(num_batches: int, limit: int | float) -> int:
+    """Count the batches of an epoch that the Trainer uses.
+
+    Args:
+        num_batches: Batches in the epoch.
+        limit: The Trainer's ``limit_train_batches`` or its like: a number, or a fraction.
+    """
+    return min(num_batches, limit) if isinstance(limit, int) else int(num_batches * limit)
+
+
 def num_batches(num_samples: int, batch_size: int, drop_last: bool, world_size: int = 1) -> int:
     """Count the training batches that each rank gets in one epoch.
 

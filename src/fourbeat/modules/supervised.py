@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import MeanMetric, MetricCollection
 
+from fourbeat.data import limited_batches
 from fourbeat.modules.accumulation import AccumulationGroup
 from fourbeat.modules.precision import MixedPrecision
 from fourbeat.optim import Horizon, SchedulerPlan
@@ -100,7 +101,7 @@ class SupervisedModule(LightningModule):
         trainer = self.trainer
         loader = trainer.datamodule.train_dataloader()  # type: ignore[attr-defined]
         return Horizon.of(
-            num_batches=_limited(len(loader), trainer.limit_train_batches),
+            num_batches=limited_batches(len(loader), trainer.limit_train_batches),
             accumulate_grad_batches=self.accumulate_grad_batches,
             max_epochs=trainer.max_epochs,
             max_steps=trainer.max_steps,
@@ -209,8 +210,3 @@ class _SampleMean:
         mean = torch.as_tensor(self._total) / max(self.num_samples, 1)
         self.reset()
         return mean
-
-
-def _limited(num_batches: int, limit: int | float) -> int:
-    """How many of ``num_batches`` the Trainer will use, by its ``limit_train_batches``."""
-    return min(num_batches, limit) if isinstance(limit, int) else int(num_batches * limit)
