@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+RIVALS := benchmarks/.venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help train test test-slow check fix clean
+.PHONY: help train test test-slow check fix bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -33,5 +34,13 @@ fix: $(READY)  ## repair lint and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+$(RIVALS): benchmarks/requirements.txt benchmarks/constraints.txt
+	$(PYTHON) -m venv benchmarks/.venv
+	benchmarks/.venv/bin/python -m pip install --quiet --requirement benchmarks/requirements.txt
+	@touch $(RIVALS)
+
+bench: $(READY) $(RIVALS)  ## speed beside the rivals, into benchmarks/RESULTS.md (two hours, alone on the machine)
+	$(BIN)/python -m benchmarks $(ARGS)
+
 clean:  ## remove the environment and caches; runs and data stay
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache src/*.egg-info
+	rm -rf $(VENV) benchmarks/.venv .pytest_cache .mypy_cache .ruff_cache src/*.egg-info

@@ -1,0 +1,42 @@
+"""The one clock that all rivals are measured by."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+
+STATM = Path("/proc/self/statm")
+
+
+class EpochClock:
+    """Times the training steps of each epoch, and reads the memory at its end.
+
+    Attributes:
+        epoch_s: Duration of each epoch so far.
+        rss_mib: Resident memory at the end of each.
+    """
+
+    def __init__(self) -> None:
+        self.epoch_s: list[float] = []
+        self.rss_mib: list[float] = []
+        self._begun = 0.0
+
+    def begin(self) -> None:
+        """Start an epoch: nothing of it has been done, not even its shuffling."""
+        self._begun = time.perf_counter()
+
+    def end(self) -> None:
+        """End an epoch: all of its steps are made."""
+        self.epoch_s.append(time.perf_counter() - self._begun)
+        self.rss_mib.append(resident_mib())
+
+
+def resident_mib() -> float:
+    """Return the memory that this process holds; where there is no ``/proc``, its peak."""
+    if STATM.exists():
+        return int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

@@ -1,0 +1,140 @@
+"""``RESULTS.md`` and, beside it, the measurements that it is written from, as JSON.
+
+A run that measures some of the tables rewrites those and keeps the others. What people write
+outside the marked sections of ``RESULTS.md`` is theirs and is kept, too.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.tables import TABLES
+
+FORMAT_VERSION = 1
+HEAD = """\
+# How fast fourbeat is
+
+MLP 784-128-10 with ReLU, cross-entropy, Adam with learning rate 1e-3, 60,000 samples in memory
+(scikit-learn's digits enlarged to 28x28 and repeated), 32-bit floats, on the CPU with as many
+threads as each framework takes by itself. Each training is a process of its own; the rivals take
+turns, round after round. A time per step is the mean over all epochs but the first, from the
+beginning of an epoch to its last step: start-up, compilation and checkpoints are not in it,
+shuffling, batching, logging and progress bars are. Nobody validates. Figures are medians over the
+rounds.
+
+`make bench` measures everything; `python -m benchmarks --help` says how to measure a part. Sections
+between the marks are written by it; anything else in this file is kept.
+"""
+SANITY = "**A sanity run of few steps: these figures mean nothing.**"
+
+
+class Results:
+    """The measurements of each table, with the machine they were made on.
+
+    Args:
+        tables: Name to ``{"made": description of the machine, "measured": list}``.
+    """
+
+    def __init__(self, tables: Mapping[str, dict[str, Any]]) -> None:
+        self.tables = dict(tables)
+
+    @classmethod
+    def read(cls, path: Path) -> Results:
+        """Read what an earlier run has written; nothing if there is no file.
+
+        Raises:
+            ValueError: The file has another format.
+        """
+        if not path.exists():
+            return cls({})
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        if stored["format_version"] != FORMAT_VERSION:
+            raise ValueError(f"{path}: has format {stored['format_version']}. Move it away.")
+        return cls(stored["tables"])
+
+    def add(self, name: str, made: dict[str, str], measured: list[dict[str, Any]]) -> None:
+        """Put a table in the place of its older self."""
+        self.tables[name] = {"made": made, "measured": measured}
+
+    def write(self, path: Path) -> None:
+        """Write the file, one measurement a line."""
+        rows = [
+            f"{json.dumps(name)}: {{\n"
+            f'"made": {json.dumps(table["made"])},\n"measured": [\n'
+            + ",\n".join(json.dumps(row) for row in table["measured"])
+            + "\n]}"
+            for name, table in self.tables.items()
+        ]
+        body = ",\n".join(rows)
+        text = f'{{"format_version": {FORMAT_VERSION}, "tables": {{\n{body}\n}}}}\n'
+        path.write_text(text, encoding="utf-8")
+
+    def sections(self) -> dict[str, str]:
+        """Write what the tables were made on, then each table, as Markdown."""
+        made = {name: self.tables[name]["made"] for name in TABLES if name in self.tables}
+        sections = {
+            name: section(table.title, made[name], table.render(self.tables[name]["measured"]))
+            for name, table in TABLES.items()
+            if name in made
+        }
+        return {"machines": machines(made), **sections}
+
+
+def section(title: str, made: Mapping[str, str], body: str) -> str:
+    """Return a table's section: heading, table, and how it was made."""
+    footer = (
+        f"{made['date']}, commit {made['commit']}, load {made['load']} before it, "
+        f"`{made['command']}`"
+    )
+    remark = f"{SANITY}\n\n" if "--quick" in made["command"] else ""
+    return f"## {title}\n\n{remark}{body}\n\n<sub>{footer}</sub>"
+
+
+def machines(made: Mapping[str, Mapping[str, str]]) -> str:
+    """Say on what the tables were measured; one entry if it was the same for all.
+
+    Args:
+        made: Name of a table to the description of its machine.
+    """
+    tables: dict[str, list[str]] = {}
+    for name, one in made.items():
+        words = (
+            f"{one['machine']}; {one['system']}; fourbeat on {one['versions']}; "
+            f"rivals on {one['rivals']}"
+        )
+        tables.setdefault(words, []).append(name)
+    lines = [f"- {', '.join(names)}: {words}." for words, names in tables.items()]
+    return "\n".join(["## Measured on", "", *lines])
+
+
+def merged(text: str, sections: Mapping[str, str]) -> str:
+    """Put sections in the place of their older selves, new ones after the last of those.
+
+    Args:
+        text: The file as it was; empty for a new one.
+        sections: Name to Markdown.
+    """
+    text = text or HEAD
+    for name, body in sections.items():
+        begin, end = _marks(name)
+        block = f"{begin}\n{body}\n{end}"
+        pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+        if pattern.search(text):
+            text = block.join(pattern.split(text, maxsplit=1))
+        else:
+            place = _after_last_mark(text)
+            text = f"{text[:place].rstrip()}\n\n{block}\n{text[place:]}"
+    return text
+
+
+def _marks(name: str) -> tuple[str, str]:
+    return f"<!-- {name}: written by python -m benchmarks -->", f"<!-- {name}: end -->"
+
+
+def _after_last_mark(text: str) -> int:
+    ends = [match.end() for match in re.finditer(r"<!-- \w+: end -->", text)]
+    return ends[-1] if ends else len(text)

@@ -1,0 +1,105 @@
+"""fourbeat as its users run it from Python, and bare Lightning on the same Trainer and loader."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+
+import fourbeat
+from benchmarks.clock import EpochClock
+from benchmarks.network import LEARNING_RATE, mlp, probabilities
+from benchmarks.rivals import Trained
+from benchmarks.rivals.lightning_clock import LightningClock, WrittenClock
+from benchmarks.samples import Samples
+from benchmarks.task import Task
+from fourbeat.training import build_parts
+
+CLOCK_FILE, RUN_DIR = Path("clock.json"), Path("run")
+
+
+def settings(task: Task) -> list[str]:
+    """What a user would type for a task; everything else is as ``conf/`` has it."""
+    own = [
+        "data._target_=benchmarks.tiled_digits.TiledDigits",
+        f"+data.num_samples={task.num_samples}",
+        f"data.batch_size={task.batch_size}",
+        "data.val_fraction=0",
+        "data.test_fraction=0",
+        f"model.hidden_features={list(task.hidden)}",
+        f"optim.lr={LEARNING_RATE}",
+        "trainer.accelerator=cpu",
+        f"trainer.max_epochs={task.num_epochs}",
+        # All samples are trained on, so there is nothing to validate and to stop by.
+        "callbacks.early_stopping=null",
+        "callbacks.model_checkpoint.monitor=train/loss_epoch",
+        "callbacks.progress=bar",
+    ]
+    if task.steps_per_execution is not None:
+        own.append(f"loop.steps_per_execution={task.steps_per_execution}")
+    return own
+
+
+def eager(task: Task, samples: Samples) -> Trained:
+    """Train with the four-beat loop."""
+    return _train(task)
+
+
+def compiled(task: Task, samples: Samples) -> Trained:
+    """Train with the four-beat loop, compiled."""
+    return _train(task, "loop.compile=true")
+
+
+def automatic(task: Task, samples: Samples) -> Trained:
+    """Train with Lightning's automatic optimization."""
+    return _train(task, "loop=automatic")
+
+
+def _train(task: Task, *overrides: str) -> Trained:
+    clock = (
+        "+callbacks.extra.clock="
+        f"{{_target_: benchmarks.rivals.lightning_clock.WrittenClock, path: {CLOCK_FILE}}}"
+    )
+    run = fourbeat.train(fourbeat.compose(*overrides, *settings(task), clock), RUN_DIR)
+    predict = partial(probabilities, run.model)
+    return Trained(WrittenClock.read(CLOCK_FILE), run.manifest.num_steps, predict)
+
+
+class BareModule(LightningModule):
+    """The least that Lightning trains: nothing is logged at a step, nothing is kept.
+
+    Args:
+        net: The network.
+    """
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+        self.loss = nn.CrossEntropyLoss()
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """Return the loss."""
+        inputs, targets = batch
+        loss: Tensor = self.loss(self.net(inputs.flatten(start_dim=1)), targets)
+        return loss
+
+    def on_train_epoch_end(self) -> None:
+        """Log once, when the clock has stopped: the checkpoint callback asks for this metric."""
+        self.log("train/loss_epoch", 0.0)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Build the optimizer that fourbeat's default is."""
+        return torch.optim.Adam(self.parameters(), lr=LEARNING_RATE, fused=True)
+
+
+def bare_lightning(task: Task, samples: Samples) -> Trained:
+    """Train a module that does nothing else, with the Trainer and loader of ``loop=automatic``."""
+    torch.set_flush_denormal(True)
+    parts = build_parts(fourbeat.compose("loop=automatic", *settings(task)), RUN_DIR)
+    clock, module = EpochClock(), BareModule(mlp(task.hidden))
+    parts.trainer.callbacks.append(LightningClock(clock))  # type: ignore[attr-defined]
+    parts.trainer.fit(module, datamodule=parts.datamodule)
+    return Trained(clock, parts.trainer.global_step, partial(probabilities, module.net))

@@ -1,0 +1,61 @@
+"""The tables of ``RESULTS.md``: what each measures, and how it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.arguments import Options
+from benchmarks.processes import Launcher, interleaved
+from benchmarks.tables import growth, run_length, speed, startup
+from benchmarks.task import Record, Task
+
+Plain = list[dict[str, Any]]
+"""Measurements as JSON has them."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table.
+
+    Attributes:
+        title: Its heading.
+        measure: Makes the measurements.
+        render: Writes them as Markdown.
+    """
+
+    title: str
+    measure: Callable[[Options, Launcher], Plain]
+    render: Callable[[Plain], str]
+
+
+def _of_tasks(
+    name: str,
+    title: str,
+    tasks: Callable[[Options], list[Task]],
+    render: Callable[[list[Record]], str],
+    rounds: Callable[[Options], int] = lambda options: options.fewer_rounds,
+) -> Table:
+    """A table of trainings."""
+
+    def measure(options: Options, launcher: Launcher) -> Plain:
+        records = interleaved(name, tasks(options), rounds(options), launcher)
+        return [record.plain() for record in records]
+
+    return Table(title, measure, lambda plain: render([Record.of(values) for values in plain]))
+
+
+TABLES: dict[str, Table] = {
+    "speed": _of_tasks(
+        "speed", "Time per step", speed.tasks, speed.render, lambda options: options.rounds
+    ),
+    **{
+        g.name: _of_tasks(g.name, f"Growth with {g.title}", g.tasks, g.render)
+        for g in growth.GROWTHS
+    },
+    "run_length": _of_tasks(
+        "run_length", "Growth with the length of the run", run_length.tasks, run_length.render
+    ),
+    "startup": Table("Start-up", startup.measure, startup.render),
+}

@@ -1,0 +1,84 @@
+"""The rivals' code; three of them train for real, for twenty steps, in processes of their own."""
+
+import ast
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import benchmarks
+import pytest
+from benchmarks.processes import Launcher, interleaved, line
+from benchmarks.rivals import RIVALS
+from benchmarks.task import Task
+
+FOLDER = Path(benchmarks.__file__).parent
+FILES = sorted(path for path in FOLDER.rglob("*.py") if ".venv" not in path.parts)
+NOWHERE = Path("/nowhere/python")
+
+
+def functions(path: Path) -> dict[str, ast.FunctionDef]:
+    nodes = ast.walk(ast.parse(path.read_text()))
+    return {node.name: node for node in nodes if isinstance(node, ast.FunctionDef)}
+
+
+@pytest.mark.parametrize("name", RIVALS)
+def test_a_rival_has_its_function(name: str) -> None:
+    module, function = RIVALS[name].home.split(":")
+    found = functions(FOLDER / "rivals" / f"{module}.py")[function]
+    assert [argument.arg for argument in found.args.args] == ["task", "samples"]
+
+
+def test_the_clock_listens_to_no_batch_which_would_change_what_it_measures() -> None:
+    hooks = {n for n in functions(FOLDER / "rivals" / "lightning_clock.py") if n.startswith("on_")}
+    assert hooks == {"on_train_epoch_start", "on_train_epoch_end", "on_train_end"}
+
+
+def test_asking_for_help_needs_none_of_the_frameworks() -> None:
+    heavy = {"torch", "lightning", "keras", "jax", "tensorflow", "sklearn", "skorch", "fourbeat"}
+    code = f"import sys, benchmarks.__main__; print(sorted({heavy} & sys.modules.keys()))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=FOLDER.parent, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+@pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(FOLDER)) for path in FILES])
+def test_functions_and_files_stay_short(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 300
+    lengths = {n: f.end_lineno - f.lineno + 1 for n, f in functions(path).items()}
+    assert not {name for name, length in lengths.items() if length > 40}
+
+
+@pytest.mark.parametrize("rival", ["bare", "tutorial", "fourbeat"])
+def test_a_rival_makes_its_steps_and_learns(rival: str, samples_dir: Path) -> None:
+    task = Task(rival, batch_size=64, num_samples=640, num_epochs=2)
+    measured = Launcher(samples_dir, NOWHERE).run(task)
+    assert measured.failure == ""
+    assert len(measured.epoch_s) == len(measured.rss_mib) == 2
+    assert measured.num_steps == 20
+    assert 0 < measured.step_us(task) < math.inf
+    assert measured.loss < math.log(10)
+
+
+def test_what_a_rival_raises_is_its_measurement(samples_dir: Path) -> None:
+    # Scikit-learn is there in our own environment, too.
+    launcher = Launcher(samples_dir, Path(sys.executable))
+    (record,) = interleaved("t", [Task("sklearn", batch_size=-1, num_samples=640)], 1, launcher)
+    assert record.measurement.failure.startswith("InvalidParameterError: The 'batch_size'")
+    assert line(record.task, record.measurement).endswith(record.measurement.failure)
+
+
+def test_a_missing_environment_is_said_with_what_builds_it(samples_dir: Path) -> None:
+    measured = Launcher(samples_dir, NOWHERE).run(Task("sklearn"))
+    assert measured.failure == f"there is no {NOWHERE}; `make bench` builds it"
+
+
+def test_who_takes_too_long_is_stopped(samples_dir: Path) -> None:
+    measured = Launcher(samples_dir, NOWHERE, timeout_s=0.05).run(Task("bare"))
+    assert measured.failure == "took longer than 0.05 s"
+
+
+def test_a_process_that_dies_leaves_its_exit_code(samples_dir: Path) -> None:
+    measured = Launcher(samples_dir, Path("/bin/false")).run(Task("sklearn"))
+    assert measured.failure == "exit code 1: "
