@@ -4,6 +4,7 @@ import importlib.util
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -59,7 +60,9 @@ def test_every_option_composes(group: str, option: str) -> None:
 
 @pytest.mark.parametrize("choice", RUNNABLE)
 def test_every_option_builds(choice: str, tmp_path: Path) -> None:
-    cfg = compose(choice, *PARTNERS.get(choice, []))
+    np.save(tmp_path / "inputs.npy", np.zeros((100, 3)))
+    np.save(tmp_path / "targets.npy", np.arange(100) % 10)
+    cfg = compose(choice, f"paths.data_dir={tmp_path}", *PARTNERS.get(choice, []))
     parts = build_parts(cfg, tmp_path)
     assert parts.module.num_parameters > 0
 

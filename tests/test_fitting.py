@@ -1,11 +1,13 @@
 """`fourbeat.fit`: a model and two loaders."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 import fourbeat
 from fourbeat.errors import ConfigError, RunError
@@ -76,6 +78,11 @@ def test_the_same_seed_gives_the_same_bits(tmp_path: Path, precision: str) -> No
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
+class Endless(IterableDataset):
+    def __iter__(self) -> Iterator[Any]:
+        return iter([(torch.zeros(4), torch.tensor(0))])
+
+
 class Broken(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         raise RuntimeError("no way")
@@ -94,6 +101,7 @@ class Broken(nn.Module):
         pytest.param(nn.Linear(5, 2), loader(), {}, "Linear cannot run on inputs", id="shape"),
         pytest.param(Broken(), loader(), {}, "no way", id="broken"),
         pytest.param(net(), DataLoader(torch.zeros(8, 4)), {}, "must yield pairs", id="not-pairs"),
+        pytest.param(net(), DataLoader(Endless()), {}, "has no length", id="length"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_written(

@@ -18,7 +18,7 @@ COMMANDS = re.findall(r"^ *python scripts/train\.py(?! -m)(.*)$", README, re.MUL
 RECIPES = [
     choice
     for choice in re.findall(r"`([a-z_./]+=[^`]+)`", README)
-    if not choice.startswith(("resume=", "loop=", "logger=wandb", "logger=mlflow", "trainer=ddp`"))
+    if not choice.startswith(("resume=", "loop=", "logger=wandb", "logger=mlflow", "data=mapped"))
 ]
 
 

@@ -10,6 +10,7 @@ import torch
 from fourbeat.config.schema import TrainConfig
 from fourbeat.console import log, show_lines
 from fourbeat.lifecycle import expected_warnings, scalars
+from fourbeat.process import set_up_process
 from fourbeat.resuming import stored_config
 from fourbeat.run import Run
 from fourbeat.training import build_parts
@@ -32,6 +33,7 @@ def evaluate(
         RunError: There is no such run or checkpoint.
         ConfigError: The run's config does not fit this machine.
     """
+    set_up_process()
     show_lines()
     run = Run.load(run_dir)
     cfg = silent(stored_config(run))

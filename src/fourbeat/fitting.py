@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from lightning.pytorch import seed_everything
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, IterableDataset
 
 from fourbeat.config.schema import TrainConfig
 from fourbeat.console import show_lines
@@ -21,6 +21,7 @@ from fourbeat.lifecycle import Parts
 from fourbeat.modules import FourBeatModule, LossTask, adapted, loss_faults, metrics_for
 from fourbeat.modules.losses import BINARY_LOSSES
 from fourbeat.optim import build_optimizer, build_scheduler
+from fourbeat.process import set_up_process
 from fourbeat.run import Run
 from fourbeat.training import begin, build_trainer, new_run_dir
 
@@ -74,6 +75,7 @@ def fit(
     Raises:
         ConfigError: An argument is out of its range, or model, loss and data do not fit together.
     """
+    set_up_process()
     show_lines()
     seed_everything(seed, workers=True, verbose=False)
     inputs, targets = _first_batch(train_loader)
@@ -173,6 +175,9 @@ def _parts(
 
 
 def _first_batch(loader: DataLoader[Any]) -> tuple[Tensor, Tensor]:
+    if isinstance(loader.dataset, IterableDataset) and not hasattr(loader.dataset, "__len__"):
+        why = "has no length, and the learning rate's schedule must know how long an epoch is"
+        raise ConfigError([Fault("train_loader", "", why, "Give its dataset a __len__.")])
     # The look must not move the loader's shuffling on.
     with torch.random.fork_rng(devices=[]):
         batch = next(iter(loader))

@@ -98,8 +98,7 @@ def measure(cfg: TrainConfig, parts: Parts) -> dict[str, float]:
     trainer = parts.trainer
     best = best_metrics(trainer)
     path = best_path(trainer)
-    measured = scalars(best.metrics if best and best.metrics else trainer.callback_metrics)
-    metrics = {name: value for name, value in measured.items() if not name.startswith("lr-")}
+    metrics = scalars(best.metrics if best and best.metrics else trainer.callback_metrics)
     if path and cfg.trainer.strategy != "fsdp":
         state = torch.load(path, map_location="cpu", weights_only=True)
         parts.module.load_state_dict(state["state_dict"])
@@ -229,6 +228,8 @@ def expected_warnings() -> Iterator[None]:
         warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")
         # Short epochs: the interval goes on across them, it is counted in steps of the whole run.
         warnings.filterwarnings("ignore", ".*is smaller than the logging interval")
+        # What is asked for: the weights after so many steps.
+        warnings.filterwarnings("ignore", "Using ModelCheckpoint with manual optimization")
         # A resumed run writes into the folder of its checkpoints.
         warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
         yield

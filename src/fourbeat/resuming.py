@@ -14,6 +14,7 @@ from fourbeat.config.schema import TrainConfig
 from fourbeat.console import log, log_file, show_lines
 from fourbeat.errors import ConfigError, Fault, RunError
 from fourbeat.lifecycle import is_first_process, play
+from fourbeat.process import set_up_process
 from fourbeat.run import Run, resume_run
 from fourbeat.training import build_parts, write_config
 
@@ -35,6 +36,7 @@ def resume(run_dir: str | Path, overrides: Sequence[str] = ()) -> Run:
         RunError: There is no such run, it has no checkpoint, or it is over and nothing extends it.
         ConfigError: An override does not fit.
     """
+    set_up_process()
     show_lines()
     run = Run.load(run_dir)
     cfg = stored_config(run, overrides)

@@ -6,6 +6,7 @@ callbacks, loggers, Trainer. Leaves (``_target_``) come from the config; the res
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,7 +17,7 @@ from typing import Any
 import torch
 import yaml
 from lightning.pytorch import Callback, Trainer, seed_everything
-from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.profilers import (
     AdvancedProfiler,
@@ -35,8 +36,9 @@ from fourbeat.checks import check
 from fourbeat.config.leaves import build
 from fourbeat.config.schema import ModelCheckpointConfig, TrainConfig
 from fourbeat.console import log_file, show_lines
-from fourbeat.data import DataModule
+from fourbeat.data import BatchLimits, DataModule
 from fourbeat.devices import accelerator
+from fourbeat.executions import plan_executions
 from fourbeat.lifecycle import CHECKPOINT_DIR, Data, Parts, is_first_process, play
 from fourbeat.modules import (
     AutomaticModule,
@@ -48,6 +50,7 @@ from fourbeat.modules import (
     metrics_for,
 )
 from fourbeat.optim import build_optimizer, build_scheduler
+from fourbeat.process import set_up_process
 from fourbeat.run import Run, start_run
 
 CONFIG_FILE = "config.yaml"
@@ -70,6 +73,7 @@ def train(
         ConfigError: Something in the config cannot be run; nothing has been loaded or written.
         DataError: The data cannot be had.
     """
+    set_up_process()
     show_lines()
     check(cfg)
     parts = build_parts(cfg, Path(run_dir) if run_dir else new_run_dir(cfg))
@@ -103,7 +107,23 @@ def build_parts(cfg: TrainConfig, folder: Path) -> Parts:
     datamodule: DataModule = build(cfg.data.leaf())
     module = build_module(cfg, datamodule)
     trainer = build_trainer(cfg, folder, datamodule)
+    hand_over(cfg, module, datamodule, trainer)
     return Parts(module, datamodule, trainer, folder)
+
+
+def hand_over(
+    cfg: TrainConfig, module: SupervisedModule, datamodule: DataModule, trainer: Trainer
+) -> None:
+    """Tell the data set what of it is used, and how many mini-batches to hand over at once."""
+    limits = cfg.trainer
+    datamodule.limits = BatchLimits(
+        limits.limit_train_batches, limits.limit_val_batches, limits.limit_test_batches
+    )
+    callbacks, device = trainer.callbacks, trainer.strategy.root_device  # type: ignore[attr-defined]
+    datamodule.execution_plan = plan_executions(cfg, module, datamodule, callbacks, device)
+    if (plan := datamodule.execution_plan) is not None:
+        batches = trainer.num_sanity_val_steps
+        trainer.num_sanity_val_steps = math.ceil(batches / plan.steps_per_execution)
 
 
 def build_module(cfg: TrainConfig, datamodule: DataModule) -> SupervisedModule:
@@ -122,6 +142,7 @@ def build_module(cfg: TrainConfig, datamodule: DataModule) -> SupervisedModule:
         gradient_clip_val=cfg.loop.gradient_clip_val,
         gradient_clip_algorithm=cfg.loop.gradient_clip_algorithm,
         accumulate_grad_batches=cfg.loop.accumulate_grad_batches,
+        log_learning_rate=cfg.callbacks.learning_rate_monitor,
     )
     module.example_input_array = torch.zeros(1, *datamodule.input_shape)
     return module
@@ -137,9 +158,8 @@ def build_trainer(cfg: TrainConfig, folder: Path, datamodule: Data) -> Trainer:
         strategy=trainer.strategy,
         max_epochs=trainer.max_epochs,
         max_steps=trainer.max_steps,
-        limit_train_batches=trainer.limit_train_batches,
-        limit_val_batches=trainer.limit_val_batches if datamodule.split_sizes.val else 0,
-        limit_test_batches=trainer.limit_test_batches,
+        # Other limits are the data set's: Lightning would count executions.
+        limit_val_batches=None if trainer.limit_val_batches and datamodule.split_sizes.val else 0,
         check_val_every_n_epoch=trainer.check_val_every_n_epoch,
         log_every_n_steps=trainer.log_every_n_steps,
         num_sanity_val_steps=trainer.num_sanity_val_steps,
@@ -199,8 +219,6 @@ def build_callbacks(cfg: TrainConfig, folder: Path, datamodule: Data) -> list[Ca
     if stopping := cfg.callbacks.early_stopping:
         # Not strict: a run may end before its first validation, and names were checked before.
         callbacks.append(EarlyStopping(**stopping.model_dump(), strict=False))
-    if cfg.callbacks.learning_rate_monitor and cfg.logger:
-        callbacks.append(LearningRateMonitor())
     if datamodule.num_classes and "tensorboard" in cfg.logger:
         callbacks.append(ConfusionMatrixPicture(datamodule.class_names))
     callbacks += [build(leaf.leaf()) for leaf in cfg.callbacks.extra.values()]

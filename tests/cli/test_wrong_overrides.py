@@ -95,7 +95,8 @@ CASES: dict[str, tuple[str, str]] = {
     "key_of_another_data_set": (
         "data.noise=3",
         "data.noise=3: is not a key. Choose from: batch_size, drop_last, image_size, normalize, "
-        "num_workers, pin_memory, seed, shuffle, split_seed, test_fraction, val_fraction.",
+        "num_workers, on_device, pin_memory, seed, shuffle, split_seed, test_fraction, "
+        "val_fraction.",
     ),
     # --- optimizer
     "lr_text": ("optim.lr=abc", "optim.lr=abc: must be a number above 0. Try optim.lr=0.001."),

@@ -3,6 +3,7 @@ from __future__ import annotations
 import inspect
 from pathlib import Path
 
+import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
@@ -18,6 +19,7 @@ def test_there_is_one_file_for_each_data_set() -> None:
         "diabetes",
         "digits",
         "fashion_mnist",
+        "mapped",
         "mnist",
     ]
 
@@ -34,8 +36,11 @@ def test_every_argument_has_its_key(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", FILES)
-def test_the_settings_are_sound(path: Path) -> None:
-    leaf = OmegaConf.merge({"seed": 0, "paths": {"data_dir": "d"}}, {"data": OmegaConf.load(path)})
+def test_the_settings_are_sound(path: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "inputs.npy", np.zeros((100, 3)))
+    np.save(tmp_path / "targets.npy", np.arange(100) % 10)
+    paths = {"data_dir": str(tmp_path)}
+    leaf = OmegaConf.merge({"seed": 0, "paths": paths}, {"data": OmegaConf.load(path)})
     kwargs = OmegaConf.to_container(leaf.data, resolve=True)
     assert isinstance(kwargs, dict)
     data_set = getattr(fourbeat.data, kwargs.pop("_target_").removeprefix("fourbeat.data."))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fourbeat.data.loader import EpochOrder, epoch_seed, num_batches
+from fourbeat.data.order import EpochOrder, epoch_seed, num_batches
 
 
 def of_epoch(epoch: int, num_samples: int = 10, **kwargs: object) -> list[list[int]]:

@@ -27,7 +27,7 @@ class Beats(Callback):
         self.seen: list[str] = []
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        optimizer = pl_module.optimizers()
+        optimizer = trainer.optimizers[0]
         pl_module.net.register_forward_hook(lambda *_: self._note("forward", pl_module))
         pl_module.loss.register_forward_hook(lambda *_: self._note("loss", pl_module))
         trainer.optimizers[0].register_step_post_hook(lambda *_: self._note("step", pl_module))
@@ -101,7 +101,8 @@ def with_an_overflow(tmp_path: Path, loop: str, at_batch: int, *overrides: str) 
 
     class Overflow(Callback):
         def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
-            if trainer.fit_loop.batch_idx == at_batch:
+            # Counted before the step.
+            if trainer.global_step == at_batch:
                 next(pl_module.net.parameters()).grad.fill_(float("inf"))
 
     parts.trainer.callbacks.append(Overflow())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Iterator
@@ -11,6 +12,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
 
 from fourbeat.console import log, number
+from fourbeat.data import Execution, loaded_batches
+
+SECONDS_PER_DRAWING = 0.1
 
 
 class EpochLines(Callback):
@@ -54,19 +58,34 @@ class EpochLines(Callback):
         metrics = trainer.callback_metrics
         for name in sorted(metrics, key=lambda name: ("loss" not in name, name)):
             stale = name.startswith("val/") and not self._validated
-            # A learning rate has its own curve; beside a mean of the epoch, that of a few steps
-            # only confuses.
-            if not (stale or name.startswith("lr-") or f"{name}_epoch" in metrics):
+            # Beside a mean of the epoch, that of a few steps only confuses.
+            if not (stale or f"{name}_epoch" in metrics):
                 yield f"{name} {number(metrics[name].item())}"
 
 
 class ProgressBar(TQDMProgressBar):
-    """Lightning's bar, counting epochs from 1 as the lines do, without a logger's version."""
+    """Lightning's bar, counting mini-batches, and epochs from 1 as the lines do.
+
+    Drawn ten times a second at most: drawing it takes as long as a step of a small network.
+    """
 
     def on_train_epoch_start(self, trainer: Trainer, *_: Any) -> None:
         """Start the epoch's bar."""
         super().on_train_epoch_start(trainer)
+        assert trainer.train_dataloader is not None
+        self.train_progress_bar.total = loaded_batches(trainer.train_dataloader)
         self.train_progress_bar.set_description(_epoch(trainer))
+        self._drawn = -math.inf
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Move the bar on."""
+        now, is_last = time.monotonic(), trainer.is_last_batch
+        if self.is_enabled and (is_last or now - self._drawn >= SECONDS_PER_DRAWING):
+            bar, self._drawn = self.train_progress_bar, now
+            bar.n = _num_played(batch, batch_idx)
+            bar.set_postfix(self.get_metrics(trainer, pl_module))
 
     def get_metrics(
         self, trainer: Trainer, pl_module: LightningModule
@@ -88,6 +107,11 @@ def progress_callback(kind: Literal["auto", "bar", "lines", "none"]) -> Callback
     if kind == "none":
         return None
     return ProgressBar() if kind == "bar" else EpochLines()
+
+
+def _num_played(batch: Any, batch_idx: int) -> int:
+    """Mini-batches of the epoch that have been played."""
+    return batch.batch_idx + len(batch.sizes) if isinstance(batch, Execution) else batch_idx + 1
 
 
 def _epoch(trainer: Trainer) -> str:

@@ -8,7 +8,12 @@ from fourbeat.errors import Fault
 
 def combination_faults(cfg: TrainConfig) -> list[Fault]:
     """Find keys that are right alone and impossible together."""
-    return [*_horizon_faults(cfg), *_validation_faults(cfg), *_strategy_faults(cfg)]
+    return [
+        *_horizon_faults(cfg),
+        *_validation_faults(cfg),
+        *_strategy_faults(cfg),
+        *_loop_faults(cfg),
+    ]
 
 
 def _horizon_faults(cfg: TrainConfig) -> list[Fault]:
@@ -57,3 +62,11 @@ def _strategy_faults(cfg: TrainConfig) -> list[Fault]:
         hint = "Use loop.gradient_clip_algorithm=value, or trainer=ddp."
         faults.append(Fault("loop.gradient_clip_algorithm", "norm", sharded, hint))
     return faults
+
+
+def _loop_faults(cfg: TrainConfig) -> list[Fault]:
+    steps = cfg.loop.steps_per_execution
+    if cfg.loop.name == "four_beat" or steps in (1, "auto"):
+        return []
+    alone = "must be 1 with loop=automatic: Lightning plays the beats of one batch at a time"
+    return [Fault("loop.steps_per_execution", str(steps), alone, "Use loop=four_beat.")]

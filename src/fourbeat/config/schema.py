@@ -63,6 +63,7 @@ class DataConfig(LeafSection):
     val_fraction: Fraction | None = _left_out(0.15)
     test_fraction: Fraction | None = _left_out(0.15)
     split_seed: NonNegativeInt | None = _left_out(0)
+    on_device: bool | Literal["auto"] | None = _left_out("auto")
 
 
 class OptimConfig(LeafSection):
@@ -95,6 +96,7 @@ class LoopConfig(Section):
     gradient_clip_val: Positive | None = None
     gradient_clip_algorithm: Literal["norm", "value"] = "norm"
     accumulate_grad_batches: PositiveInt = 1
+    steps_per_execution: PositiveInt | Literal["auto"] = "auto"
 
 
 class TrainerConfig(Section):

@@ -8,19 +8,24 @@ from abc import ABC, abstractmethod
 from functools import cached_property
 from typing import Any, Literal
 
-from lightning.pytorch import LightningDataModule
 from torch import Tensor, float32, int64
-from torch.utils.data import DataLoader
 
 from fourbeat.data.checks import batch_faults, check_samples, split_faults
-from fourbeat.data.loader import EpochOrder, batch_loader
-from fourbeat.data.samples import NO_STATISTICS, Samples, Splits, SplitSizes, measure, split_indices
+from fourbeat.data.residence import OnDevice
+from fourbeat.data.samples import (
+    NO_STATISTICS,
+    Samples,
+    Splits,
+    SplitSizes,
+    Statistics,
+    measure,
+    split_indices,
+)
+from fourbeat.data.split_loaders import SplitLoaders
 from fourbeat.errors import ConfigError, Fault
 
 Task = Literal["multiclass", "binary", "regression"]
 """What is learned: one of several classes, one of two, or a number."""
-
-Loader = DataLoader[tuple[Tensor, Tensor]]
 
 _LOSSES: dict[Task, str] = {
     "multiclass": "torch.nn.CrossEntropyLoss",
@@ -29,7 +34,7 @@ _LOSSES: dict[Task, str] = {
 }
 
 
-class DataModule(LightningDataModule, ABC):
+class DataModule(SplitLoaders, ABC):
     """A data set in memory: its splits, its normalisation and its loaders.
 
     Your own data set is a subclass with the first few attributes below and a ``load`` method::
@@ -55,7 +60,9 @@ class DataModule(LightningDataModule, ABC):
         batch_size: Samples per batch and process.
         shuffle: New order of the training samples in each epoch.
         num_workers: Loading processes; 0 is fastest for data in memory.
-        pin_memory: Page-locked memory for faster transfer to a GPU.
+        pin_memory: Page-locked memory, from which copies to a GPU overlap with the training.
+        on_device: Keep the whole split on the GPU that trains, where batches are gathered without a
+            copy. ``auto``: if it takes at most half of the free memory and ``num_workers`` is 0.
         drop_last: Leave out the last training batch when it is short.
         val_fraction: Share of the samples for validation, 0 to 1.
         test_fraction: Share of the samples for testing, 0 to 1.
@@ -93,6 +100,7 @@ class DataModule(LightningDataModule, ABC):
         split_seed: int = 0,
         seed: int = 0,
         normalize: bool = True,
+        on_device: OnDevice = "auto",
     ) -> None:
         super().__init__()
         self.batch_size = batch_size
@@ -105,6 +113,7 @@ class DataModule(LightningDataModule, ABC):
         self.split_seed = split_seed
         self.seed = seed
         self.normalize = normalize
+        self.on_device = on_device
         self.input_statistics = NO_STATISTICS
         self.target_mean, self.target_std = NO_STATISTICS
 
@@ -205,16 +214,22 @@ class DataModule(LightningDataModule, ABC):
             ConfigError: If the settings have faults.
             DataError: If what was loaded is not what the data set announced.
         """
-        if faults := self.faults():
-            raise ConfigError(faults)
-        pool = self._checked(self.load(), "load", self.num_samples)
+        pool = self._checked_pool()
         own_test = self.load_test()
-        sizes = self.split_sizes if own_test is None else self.split_sizes._replace(test=0)
-        labels = None if self.task == "regression" else pool.targets
-        train, val, test = map(pool.at, split_indices(sizes, self.split_seed, labels))
+        train, val, test = map(pool.at, self._rows(pool, own_test is not None))
         if own_test is not None:
             test = self._checked(own_test, "load_test", self.split_sizes.test)
         return self._normalized(Splits(train, val, test))
+
+    def _checked_pool(self) -> Samples:
+        if faults := self.faults():
+            raise ConfigError(faults)
+        return self._checked(self.load(), "load", self.num_samples)
+
+    def _rows(self, pool: Samples, has_own_test: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+        sizes = self.split_sizes._replace(test=0) if has_own_test else self.split_sizes
+        labels = None if self.task == "regression" else pool.targets
+        return split_indices(sizes, self.split_seed, labels)
 
     def _checked(self, loaded: tuple[Tensor, Tensor], method: str, num_samples: int) -> Samples:
         inputs, targets = loaded
@@ -230,19 +245,30 @@ class DataModule(LightningDataModule, ABC):
             targets = targets.to(float32).reshape(num_samples, self.num_outputs)
         else:
             targets = targets.to(int64)
-        return Samples(inputs.to(float32), targets)
+        return Samples(inputs, targets)
 
     def _normalized(self, splits: Splits) -> Splits:
-        if not self.normalize:
-            return splits
-        inputs = measure(splits.train.inputs, per_feature=len(self.input_shape) == 1)
-        targets = NO_STATISTICS
-        self.input_statistics = inputs
-        if self.task == "regression":
-            targets = measure(splits.train.targets, per_feature=True)
+        splits = Splits(*(s._replace(inputs=s.inputs.to(float32)) for s in splits))
+        if self.normalize:
+            inputs = measure(splits.train.inputs, per_feature=self._per_feature)
+            self.input_statistics = inputs
+            splits = Splits(*(s._replace(inputs=inputs.standardise(s.inputs)) for s in splits))
+        if self._measures_targets(splits.train.targets):
+            targets = Statistics(self.target_mean, self.target_std)
             splits = Splits(*(s._replace(targets=targets.standardise(s.targets)) for s in splits))
-        self.target_mean, self.target_std = targets
-        return Splits(*(s._replace(inputs=inputs.standardise(s.inputs)) for s in splits))
+        return splits
+
+    @property
+    def _per_feature(self) -> bool:
+        """Whether each input has statistics of its own; the pixels of an image share theirs."""
+        return len(self.input_shape) == 1
+
+    def _measures_targets(self, train_targets: Tensor) -> bool:
+        """Measure the targets of a regression, if they are to be standardised."""
+        is_due = self.normalize and self.task == "regression"
+        if is_due:
+            self.target_mean, self.target_std = measure(train_targets, per_feature=True)
+        return is_due
 
     def setup(self, stage: str) -> None:
         """Load, split and normalise; a second call does nothing.
@@ -251,40 +277,3 @@ class DataModule(LightningDataModule, ABC):
             stage: Lightning's stage; all of them need the same tensors.
         """
         _ = self.splits
-
-    def train_dataloader(self) -> Loader:
-        """Return the loader of the training batches."""
-        return self._loader(self.splits.train, training=True)
-
-    def val_dataloader(self) -> Loader | list[Loader]:
-        """Return the loader of the validation batches; an empty list if there are none."""
-        return self._loader(self.splits.val, training=False) if self.split_sizes.val else []
-
-    def test_dataloader(self) -> Loader | list[Loader]:
-        """Return the loader of the test batches; an empty list if there are none."""
-        return self._loader(self.splits.test, training=False) if self.split_sizes.test else []
-
-    def predict_dataloader(self) -> Loader | list[Loader]:
-        """Return the loader of the batches to predict: the test split."""
-        return self.test_dataloader()
-
-    def _loader(self, samples: Samples, *, training: bool) -> Loader:
-        rank, world_size = self._rank_and_world_size()
-        order = EpochOrder(
-            len(samples.inputs),
-            batch_size=self.batch_size,
-            shuffle=self.shuffle and training,
-            drop_last=self.drop_last and training,
-            seed=self.seed,
-            rank=rank,
-            world_size=world_size,
-            pad=training,
-        )
-        return batch_loader(
-            *samples, order, num_workers=self.num_workers, pin_memory=self.pin_memory
-        )
-
-    def _rank_and_world_size(self) -> tuple[int, int]:
-        return (
-            (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
-        )

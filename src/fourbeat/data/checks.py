@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from fourbeat.data.loader import num_batches
+from fourbeat.data.order import num_batches
 from fourbeat.data.samples import SplitSizes
 from fourbeat.errors import DataError, Fault
 

@@ -76,6 +76,11 @@ def measure(values: Float32[Tensor, "samples ..."], *, per_feature: bool) -> Sta
         The statistics; values that do not vary have deviation 1, not 0.
     """
     std, mean = torch.std_mean(values, dim=0 if per_feature else None, correction=0)
+    return statistics_of(mean, std)
+
+
+def statistics_of(mean: Tensor, std: Tensor) -> Statistics:
+    """Replace the deviation of values that do not vary by 1."""
     # Rounding gives a constant column a tiny deviation, which would be blown up to noise of size 1.
     varies = std > 1e-6 * mean.abs()
     return Statistics(mean, torch.where(varies, std, torch.ones_like(std)))

@@ -16,6 +16,8 @@ class AutomaticModule(SupervisedModule):
     knobs that :class:`~fourbeat.modules.FourBeatModule` reads.
     """
 
+    _rates: dict[str, float] | None = None
+
     def training_step(self, batch: Batch, batch_idx: int) -> STEP_OUTPUT:
         """Compute the loss of one micro-batch.
 
@@ -24,15 +26,23 @@ class AutomaticModule(SupervisedModule):
             batch_idx: Index of the micro-batch in its epoch, from 0.
 
         Returns:
-            ``loss``, to be differentiated, right also in a short last accumulation group; and
-            ``mean_loss``, detached, to be logged.
+            ``loss``, to be differentiated, right also in a short last accumulation group.
         """
         inputs, targets = batch
+        group = self.accumulation_group(batch_idx)
         loss = self.loss(self.net(inputs), targets)
-        return {
-            "loss": self.accumulation_group(batch_idx).compensate(loss),
-            "mean_loss": loss.detach(),
-        }
+        self.running_loss.update(loss.detach(), len(inputs))
+        if group.is_last and self.log_is_due(self.global_step + 1):
+            # Before Lightning moves them on.
+            self._rates = self.learning_rates(self.trainer.optimizers[0])
+        return {"loss": group.compensate(loss)}
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """Log the training loss at its interval, counted in optimizer steps."""
+        if self._rates is not None:
+            self.log_training(self._rates, self.global_step)
+            self._rates = None
+        super().on_train_batch_end(outputs, batch, batch_idx)
 
     def lr_scheduler_step(self, scheduler: LRSchedulerTypeUnion, metric: Any | None) -> None:
         """Advance a scheduler, except one that counts steps when the scaler skipped the step."""

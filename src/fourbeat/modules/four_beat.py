@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 from lightning.pytorch.core.optimizer import LightningOptimizer
+from lightning.pytorch.loops.progress import _Progress
 from lightning.pytorch.strategies import ParallelStrategy
 from lightning.pytorch.utilities.types import STEP_OUTPUT
+from torch import Tensor
+from torch.optim import Optimizer
 
+from fourbeat.data import Execution
+from fourbeat.modules.accumulation import AccumulationGroup
+from fourbeat.modules.listeners import nobody_listens
 from fourbeat.modules.precision import MixedPrecision
-from fourbeat.modules.supervised import Batch, SupervisedModule
+from fourbeat.modules.supervised import Batch, SupervisedModule, mini_batches
 
 
 class FourBeatModule(SupervisedModule):
@@ -22,45 +29,91 @@ class FourBeatModule(SupervisedModule):
 
     automatic_optimization = False
 
-    def training_step(self, batch: Batch, batch_idx: int) -> STEP_OUTPUT:
+    def training_step(self, batch: Batch | Execution, batch_idx: int) -> STEP_OUTPUT:
+        """Play the beats on each micro-batch that the loader has handed over.
+
+        Args:
+            batch: A micro-batch, or an execution of several.
+            batch_idx: Index of the micro-batch in its epoch, from 0; an execution knows its own.
+
+        Returns:
+            The last micro-batch's mean loss, detached.
+        """
+        first = batch.batch_idx if isinstance(batch, Execution) else batch_idx
+        for index, (inputs, targets) in enumerate(mini_batches(batch), start=first):
+            group = self.accumulation_group(index)
+            is_due = group.is_last and self.log_is_due(self.num_steps + 1)
+            rates = self.learning_rates(self.optimizer) if is_due else {}
+            loss = self.beats(inputs, targets, group)
+            self.running_loss.update(loss, len(inputs))
+            if is_due:
+                self.log_training(rates, self.num_steps)
+        return {"loss": loss}
+
+    def beats(self, inputs: Tensor, targets: Tensor, group: AccumulationGroup) -> Tensor:
         """Play the beats on one micro-batch.
 
         Args:
-            batch: Inputs ``[batch, ...]`` and their targets ``[batch, ...]``.
-            batch_idx: Index of the micro-batch in its epoch, from 0.
+            inputs: ``[batch, ...]``.
+            targets: ``[batch, ...]``.
+            group: The micro-batches that share an optimizer step with this one.
 
         Returns:
-            The micro-batch's mean loss, detached.
+            Its mean loss, detached.
         """
-        inputs, targets = batch
-        optimizer = self.optimizer
-        group = self.accumulation_group(batch_idx)
-
         with self.autocast():
             outputs = self.net(inputs)  # beat 1: forward
             loss = self.loss(outputs, targets)  # beat 2: loss
 
         if group.is_first:
-            optimizer.zero_grad()
+            self.optimizer.zero_grad()
         with self.gradient_sync(enabled=group.is_last):
-            self.manual_backward(group.mean(loss))  # beat 3: backward
+            self.differentiate(group.mean(loss))  # beat 3: backward
 
         if group.is_last:
-            self.unscale_gradients(optimizer)
-            self.clip_gradients(
-                optimizer.optimizer, self.gradient_clip_val, self.gradient_clip_algorithm
-            )
-            optimizer.step()  # beat 4: step
+            self.unscale_gradients(self.optimizer)
+            if self.gradient_clip_val:
+                self.clip_gradients(
+                    self.optimizer, self.gradient_clip_val, self.gradient_clip_algorithm
+                )
+            self.update_weights()  # beat 4: step
             self.step_scheduler(ends_epoch=group.ends_epoch)
 
-        return {"loss": loss.detach()}
+        detached: Tensor = loss.detach()
+        return detached
+
+    def on_train_start(self) -> None:
+        """See who wants to be told of the beats."""
+        (self.optimizer,) = self.trainer.optimizers
+        self.unheard = nobody_listens(self.trainer, self)
 
     @property
-    def optimizer(self) -> LightningOptimizer:
-        """The one optimizer, in Lightning's wrapper, which counts ``trainer.global_step``."""
-        optimizer = self.optimizers()
-        assert isinstance(optimizer, LightningOptimizer)
-        return optimizer
+    def _progress(self) -> _Progress:
+        """Where Lightning counts the optimizer steps of manual optimization."""
+        return self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
+
+    @property
+    def num_steps(self) -> int:
+        """Optimizer steps made: ``trainer.global_step``, which takes 3 us to ask."""
+        return self._progress.total.completed
+
+    def differentiate(self, loss: Tensor) -> None:
+        """Compute the gradients and tell Lightning's hooks, if anybody listens to them."""
+        if self.unheard:
+            loss.backward()  # type: ignore[no-untyped-call]
+        else:
+            self.manual_backward(loss)
+
+    def update_weights(self) -> None:
+        """Make an optimizer step, which counts, and tell Lightning's hooks as above."""
+        if self.unheard:
+            self._progress.increment_ready()
+            self.optimizer.step()
+            self._progress.increment_completed()
+        else:
+            optimizer = self.optimizers()
+            assert isinstance(optimizer, LightningOptimizer)
+            optimizer.step()
 
     def autocast(self) -> AbstractContextManager[None]:
         """Autocast to the lower precision of ``trainer.precision``, if it has one."""
@@ -77,7 +130,7 @@ class FourBeatModule(SupervisedModule):
             with strategy.block_backward_sync():
                 yield
 
-    def unscale_gradients(self, optimizer: LightningOptimizer) -> None:
+    def unscale_gradients(self, optimizer: Optimizer) -> None:
         """Undo the loss scaling of 16-mixed, so that clipping sees the real gradients.
 
         The tutorial that fourbeat grew out of clips before it unscales: a clip at 1.0 then means a
@@ -85,7 +138,7 @@ class FourBeatModule(SupervisedModule):
         """
         plugin = self.trainer.precision_plugin
         if isinstance(plugin, MixedPrecision):
-            plugin.unscale(optimizer.optimizer)
+            plugin.unscale(optimizer)
 
     def step_scheduler(self, *, ends_epoch: bool) -> None:
         """Move the learning rate on: per step unless the scaler skipped it, and per epoch.
@@ -98,13 +151,13 @@ class FourBeatModule(SupervisedModule):
         if due:
             self.plan.scheduler.step()
 
-    def on_train_batch_end(self, outputs: STEP_OUTPUT, batch: Batch, batch_idx: int) -> None:
-        """Make the loggers' x-axis count optimizer steps: Lightning would count micro-batches here.
+    def on_train_batch_end(self, outputs: STEP_OUTPUT, batch: Any, batch_idx: int) -> None:
+        """Make the loggers' x-axis count optimizer steps: Lightning would count what it was handed.
 
         It adds 1 to this counter right after this hook.
         """
         super().on_train_batch_end(outputs, batch, batch_idx)
-        self.trainer.fit_loop.epoch_loop._batches_that_stepped = self.global_step - 1
+        self.trainer.fit_loop.epoch_loop._batches_that_stepped = self.num_steps - 1
 
     def on_train_epoch_end(self) -> None:
         """Show a plateau's scheduler the metric that it watches, once for each validation."""

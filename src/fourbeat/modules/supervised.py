@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
-import torch
 from jaxtyping import Float, Shaped
-from lightning.pytorch import LightningModule
+from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torchmetrics import MeanMetric, MetricCollection
+from torchmetrics import MetricCollection
 
-from fourbeat.data import limited_batches
+from fourbeat.data import Execution, limited_batches, loaded_batches
 from fourbeat.modules.accumulation import AccumulationGroup
 from fourbeat.modules.precision import MixedPrecision
+from fourbeat.modules.running_loss import RunningLoss
+from fourbeat.modules.split_metrics import SplitMetrics
+from fourbeat.modules.training_log import TrainingLog
 from fourbeat.optim import Horizon, SchedulerPlan
 
 # Inputs and targets: a tuple from a Dataset, a list from a DataLoader.
@@ -40,6 +42,8 @@ class SupervisedModule(LightningModule):
         gradient_clip_val: Largest gradient norm or value; None for no clipping.
         gradient_clip_algorithm: ``norm`` or ``value``.
         accumulate_grad_batches: Micro-batches per optimizer step, at least 1.
+        log_learning_rate: Log it with the loss: ``lr-Adam``, or ``lr-Adam/pg1`` and so on where
+            there are several parameter groups (the names of Lightning's LearningRateMonitor).
 
     Attributes:
         confusion_matrix: Of the latest validation or test, ``[num_classes, num_classes]``, rows
@@ -57,18 +61,20 @@ class SupervisedModule(LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str = "norm",
         accumulate_grad_batches: int = 1,
+        log_learning_rate: bool = False,
     ) -> None:
         super().__init__()
         self.net = net
         self.loss = loss
-        self.val_metrics = metrics.clone(prefix="val/")
-        self.test_metrics = metrics.clone(prefix="test/")
-        self.val_loss, self.test_loss = MeanMetric(), MeanMetric()
+        self.val_metrics, self.test_metrics = (SplitMetrics(metrics.clone()) for _ in range(2))
         self.build_optimizer, self.build_scheduler = optimizer, scheduler
         self.gradient_clip_val = gradient_clip_val
         self.gradient_clip_algorithm = gradient_clip_algorithm
         self.accumulate_grad_batches = accumulate_grad_batches
-        self._recent, self._epoch = _SampleMean(), _SampleMean()
+        self.log_learning_rate = log_learning_rate
+        self.running_loss = RunningLoss()
+        self.training_log = TrainingLog()
+        self._shown: Tensor | None = None
         self.confusion_matrix: Tensor | None = None
 
     @property
@@ -100,21 +106,22 @@ class SupervisedModule(LightningModule):
         """
         trainer = self.trainer
         loader = trainer.datamodule.train_dataloader()  # type: ignore[attr-defined]
+        batches = limited_batches(loaded_batches(loader), trainer.limit_train_batches)
+        self.num_train_batches = batches
         return Horizon.of(
-            num_batches=limited_batches(len(loader), trainer.limit_train_batches),
+            num_batches=batches,
             accumulate_grad_batches=self.accumulate_grad_batches,
             max_epochs=trainer.max_epochs,
             max_steps=trainer.max_steps,
         )
 
     def accumulation_group(self, batch_idx: int) -> AccumulationGroup:
-        """Find which micro-batches share an optimizer step with this one."""
-        return AccumulationGroup.of(
-            batch_idx,
-            self.trainer.num_training_batches,
-            self.accumulate_grad_batches,
-            ends_epoch=self.trainer.is_last_batch,
-        )
+        """Find which micro-batches share an optimizer step with this one.
+
+        Args:
+            batch_idx: Index of the micro-batch in its epoch, from 0.
+        """
+        return AccumulationGroup.of(batch_idx, self.num_train_batches, self.accumulate_grad_batches)
 
     @property
     def step_was_skipped(self) -> bool:
@@ -122,91 +129,84 @@ class SupervisedModule(LightningModule):
         plugin = self.trainer.precision_plugin
         return isinstance(plugin, MixedPrecision) and plugin.step_was_skipped
 
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        """Log the training loss at its interval, counted in optimizer steps."""
-        loss, num_samples = outputs.get("mean_loss", outputs["loss"]), len(batch[0])
-        self._recent.update(loss, num_samples)
-        self._epoch.update(loss, num_samples)
-        if not self.accumulation_group(batch_idx).is_last:
-            return
-        if self.global_step % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
-            self.log_at_step("train/loss", self._recent.compute())
+    def log_is_due(self, step: int) -> bool:
+        """Return whether values are logged after this optimizer step, the first being 1."""
+        interval: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        return step % interval == 0
 
-    def log_at_step(self, name: str, value: Tensor) -> None:
-        """Hand a value to the loggers and the progress bar, at the optimizer step just made.
+    def learning_rates(self, optimizer: Optimizer) -> dict[str, float]:
+        """Return the learning rate of each parameter group, if they are to be logged."""
+        groups = optimizer.param_groups if self.log_learning_rate else []
+        name = f"lr-{type(optimizer).__name__}"
+        if len(groups) == 1:
+            return {name: groups[0]["lr"]}
+        return {f"{name}/pg{i}": group["lr"] for i, group in enumerate(groups, start=1)}
 
-        Called at intervals only: ``self.log`` at every step would cost 150 us each time.
+    def log_training(self, values: dict[str, float], step: int) -> None:
+        """Keep the mean loss since the last time, and other values, for the loggers.
+
+        Not by ``self.log``, which costs 150 us each time, and knows no step within an execution.
+
+        Args:
+            values: Besides the loss, e.g. learning rates.
+            step: Optimizer steps made; the loggers count them from 0.
         """
-        self.log(name, value, prog_bar=True, logger=False)
-        for logger in self.trainer.loggers:
-            logger.log_metrics({name: value.item()}, step=self.global_step - 1)
+        self._shown = self.running_loss.recent()
+        self.training_log.add(step - 1, self._shown, values)
+
+    def configure_callbacks(self) -> list[Callback]:
+        """Let the Trainer tell the log when it is time to write."""
+        return [self.training_log]
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Show the loss that was logged last to the progress bar and the callbacks."""
+        if self._shown is not None:
+            self.log("train/loss", self._shown, prog_bar=True, logger=False)
+            self._shown = None
 
     def on_train_epoch_end(self) -> None:
         """Log the mean training loss of the epoch."""
-        self._recent.reset()
         # A run can be resumed at the end of an epoch, and has seen nothing of it then.
-        if self._epoch.num_samples:
-            self.log("train/loss_epoch", self._epoch.compute(), sync_dist=True, prog_bar=True)
+        if (loss := self.running_loss.epoch()) is not None:
+            self.log("train/loss_epoch", loss, sync_dist=True, prog_bar=True)
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Add one batch to the validation loss and metrics."""
-        self._evaluate(batch, self.val_loss, self.val_metrics)
+    def validation_step(self, batch: Batch | Execution, batch_idx: int) -> None:
+        """Add a batch, or an execution of several, to the validation loss and metrics."""
+        self._evaluate(batch, self.val_metrics)
 
     def on_validation_epoch_end(self) -> None:
         """Log the loss and the scalar metrics of the whole validation split."""
-        self._log_split("val", self.val_loss, self.val_metrics)
+        self._log_split("val", self.val_metrics)
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Add one batch to the test loss and metrics."""
-        self._evaluate(batch, self.test_loss, self.test_metrics)
+    def test_step(self, batch: Batch | Execution, batch_idx: int) -> None:
+        """Add a batch, or an execution of several, to the test loss and metrics."""
+        self._evaluate(batch, self.test_metrics)
 
     def on_test_epoch_end(self) -> None:
         """Log the loss and the scalar metrics of the whole test split."""
-        self._log_split("test", self.test_loss, self.test_metrics)
+        self._log_split("test", self.test_metrics)
 
     def predict_step(self, batch: Batch | Tensor, batch_idx: int) -> Tensor:
         """Compute the outputs of a batch, with or without its targets."""
         outputs: Tensor = self(batch if isinstance(batch, Tensor) else batch[0])
         return outputs
 
-    def _evaluate(self, batch: Batch, loss: MeanMetric, metrics: MetricCollection) -> None:
-        inputs, targets = batch
-        outputs = self(inputs)
-        loss.update(self.loss(outputs, targets), weight=len(inputs))
-        if outputs.ndim == targets.ndim + 1 and outputs.shape[-1] == 1:
-            # Not logits: torchmetrics takes those of a batch for probabilities when all happen to
-            # lie between 0 and 1, and so its result would depend on the batches.
-            outputs = outputs.squeeze(-1).float().sigmoid()
-        metrics.update(outputs, targets)
+    def _evaluate(self, batch: Batch | Execution, metrics: SplitMetrics) -> None:
+        for inputs, targets in mini_batches(batch):
+            outputs = self(inputs)
+            metrics.update(self.loss(outputs, targets), outputs, targets)
 
-    def _log_split(self, split: str, loss: MeanMetric, metrics: MetricCollection) -> None:
+    def _log_split(self, split: str, metrics: SplitMetrics) -> None:
         """Log the scalars, keep the confusion matrix for whoever draws it, start anew.
 
         The metrics have been summed over the processes; ``sync_dist`` averages equal values.
         """
-        values = {f"{split}/loss": loss.compute(), **metrics.compute()}
-        self.confusion_matrix = values.pop(f"{split}/confusion_matrix", None)
-        self.log_dict(values, sync_dist=True, prog_bar=split == "val")
-        loss.reset()
-        metrics.reset()
+        values = metrics.compute()
+        self.confusion_matrix = values.pop("confusion_matrix", None)
+        scalars = {f"{split}/{name}": value for name, value in values.items()}
+        self.log_dict(scalars, sync_dist=True, prog_bar=split == "val")
 
 
-class _SampleMean:
-    """A mean over samples, kept on the device: reading it is the only synchronisation."""
-
-    def __init__(self) -> None:
-        self.reset()
-
-    def reset(self) -> None:
-        self._total: Tensor | float = 0.0
-        self.num_samples = 0
-
-    def update(self, mean: Tensor, num_samples: int) -> None:
-        self._total = self._total + mean * num_samples
-        self.num_samples += num_samples
-
-    def compute(self) -> Tensor:
-        """Return the mean and start anew."""
-        mean = torch.as_tensor(self._total) / max(self.num_samples, 1)
-        self.reset()
-        return mean
+def mini_batches(batch: Batch | Execution) -> Iterable[Sequence[Tensor]]:
+    """Return the pairs of inputs and targets in what a loader has handed over."""
+    return batch.mini_batches() if isinstance(batch, Execution) else [batch]

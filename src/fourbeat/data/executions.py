@@ -1,0 +1,130 @@
+"""L2: which mini-batches are handed over at once: the executions of an epoch.
+
+Keras's term (``steps_per_execution``). Lightning spends 0.4 to 0.9 ms on each thing that a loader
+hands over, as much as a whole step of a small network takes. An execution of 32 mini-batches pays
+that once. Nothing else changes: the module plays the same mini-batches in the same order.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Int64, Shaped
+from torch import Tensor
+
+
+class Execution(NamedTuple):
+    """Mini-batches gathered at once.
+
+    Attributes:
+        inputs: Of all mini-batches, one after the other: ``[samples, ...]``.
+        targets: The same of the targets.
+        sizes: Samples of each mini-batch.
+        batch_idx: Index of the first mini-batch in its epoch, from 0.
+    """
+
+    inputs: Shaped[Tensor, "samples ..."]
+    targets: Shaped[Tensor, "samples ..."]
+    sizes: tuple[int, ...]
+    batch_idx: int
+
+    def mini_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the mini-batches, which are views: nothing is copied."""
+        inputs, targets = (torch.split(t, list(self.sizes)) for t in (self.inputs, self.targets))
+        return zip(inputs, targets, strict=True)
+
+    def to(self, device: torch.device) -> Execution:
+        """Copy to a device; from page-locked memory without waiting for the copy to end."""
+        inputs, targets = (t.to(device, non_blocking=True) for t in (self.inputs, self.targets))
+        return self._replace(inputs=inputs, targets=targets)
+
+
+class Chosen(NamedTuple):
+    """What a sampler says of an execution: its samples, and how they divide into mini-batches."""
+
+    indices: Int64[Tensor, " samples"]
+    sizes: tuple[int, ...]
+    batch_idx: int
+
+
+@dataclass(frozen=True)
+class ExecutionPlan:
+    """How an epoch's mini-batches divide into executions: a pure function of the epoch.
+
+    An execution has at most ``steps_per_execution`` mini-batches and ends where the epoch ends,
+    where the training ends, and at every optimizer step at which somebody outside looks.
+
+    Every epoch has the same number of executions, for Lightning asks for a loader's length once:
+    where an epoch has fewer stops than another may have, some executions are halved.
+
+    Attributes:
+        steps_per_execution: Most mini-batches in an execution, at least 1.
+        accumulate_grad_batches: Mini-batches per optimizer step.
+        stops: Intervals, in optimizer steps, at whose multiples an execution ends.
+        max_steps: Optimizer steps after which the training ends; -1 for no limit.
+        start_epoch: An epoch of which the first step is known.
+        start_step: Optimizer steps made before that epoch.
+    """
+
+    steps_per_execution: int = 1
+    accumulate_grad_batches: int = 1
+    stops: tuple[int, ...] = ()
+    max_steps: int = -1
+    start_epoch: int = 0
+    start_step: int = 0
+
+    def num_executions(self, num_batches: int) -> int:
+        """Count the executions of an epoch.
+
+        Args:
+            num_batches: Mini-batches of the epoch.
+        """
+        steps = self._num_steps(num_batches)
+        most_stops = sum(steps // interval + 1 for interval in self.stops) + (self.max_steps > 0)
+        return min(num_batches, math.ceil(num_batches / self.steps_per_execution) + most_stops)
+
+    def sizes(self, num_batches: int, epoch: int) -> list[int]:
+        """Divide an epoch.
+
+        Args:
+            num_batches: Mini-batches of the epoch.
+            epoch: The epoch, from 0.
+
+        Returns:
+            Mini-batches of each execution, ``num_executions`` of them.
+        """
+        ends = [*self._stops_in(num_batches, epoch), num_batches]
+        sizes: list[int] = []
+        for start, end in itertools.pairwise([0, *ends]):
+            full, rest = divmod(end - start, self.steps_per_execution)
+            sizes += [self.steps_per_execution] * full + [rest] * (rest > 0)
+        return _halved(sizes, self.num_executions(num_batches))
+
+    def _stops_in(self, num_batches: int, epoch: int) -> list[int]:
+        """Numbers of mini-batches of the epoch after which an execution ends before its end."""
+        if not self.stops and self.max_steps < 1:
+            return []
+        steps = self._num_steps(num_batches)
+        done = self.start_step + (epoch - self.start_epoch) * steps
+        last = self.max_steps - done
+        ends = {last} if 0 < last < steps else set()
+        for interval in self.stops:
+            ends.update(range(interval - done % interval, steps, interval))
+        return [step * self.accumulate_grad_batches for step in sorted(ends)]
+
+    def _num_steps(self, num_batches: int) -> int:
+        return math.ceil(num_batches / self.accumulate_grad_batches)
+
+
+def _halved(sizes: list[int], wanted: int) -> list[int]:
+    """Halve the largest executions until there are as many as wanted."""
+    while len(sizes) < wanted:
+        largest = sizes.index(max(sizes))
+        size = sizes[largest]
+        sizes[largest : largest + 1] = [size - size // 2, size // 2]
+    return sizes

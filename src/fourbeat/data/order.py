@@ -1,0 +1,168 @@
+"""L2: in which order the samples come, and how they divide into batches and executions.
+
+An epoch's order is a pure function of (seed, epoch). That makes a run repeatable and, later, a
+training state restorable: nothing about the order has to be stored but these two numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+from torch.utils.data import DistributedSampler
+
+from fourbeat.data.executions import Chosen, ExecutionPlan
+
+
+def limited_batches(num_batches: int, limit: int | float) -> int:
+    """Count the batches of an epoch that the Trainer uses.
+
+    Args:
+        num_batches: Batches in the epoch.
+        limit: The Trainer's ``limit_train_batches`` or its like: a number, or a fraction.
+    """
+    return min(num_batches, limit) if isinstance(limit, int) else int(num_batches * limit)
+
+
+def num_batches(num_samples: int, batch_size: int, drop_last: bool, world_size: int = 1) -> int:
+    """Count the training batches that each rank gets in one epoch.
+
+    Args:
+        num_samples: Samples in the training split.
+        batch_size: Samples per batch and rank.
+        drop_last: Leave out the last batch when it is short; otherwise it counts.
+        world_size: Number of ranks that share the split.
+
+    Returns:
+        The number of batches, the same on every rank.
+    """
+    samples_per_step = batch_size * world_size
+    full = num_samples // samples_per_step
+    return full if drop_last or num_samples % samples_per_step == 0 else full + 1
+
+
+class EpochOrder(DistributedSampler[Tensor | Chosen]):
+    """The batches of an epoch, each one a tensor of sample indices, or several in an execution.
+
+    The order is drawn in ``__iter__``, after Lightning's ``set_epoch``, by a generator of its own:
+    the global random state is neither read nor changed. It is a ``DistributedSampler`` because it
+    does the sharing among ranks itself: Lightning puts its own sampler around any other kind.
+
+    Training (``pad=True``): every rank gets equally many batches, and the ranks' i-th batches are
+    of equal size; together they are the i-th batch of one process with ``world_size`` times the
+    batch size. Where the samples do not divide evenly, up to ``world_size - 1`` from the start of
+    the epoch's order come twice.
+
+    Evaluation (``pad=False``): every sample comes exactly once. Several ranks get equally many
+    batches, whose sizes differ by at most one; with ``batch_size=1`` one may therefore hold two.
+
+    Args:
+        num_samples: Samples in the split.
+        batch_size: Samples per batch and rank.
+        shuffle: Draw a new permutation in each epoch; otherwise samples come as they are stored.
+        drop_last: Leave out the last batch when it is short (training only).
+        seed: Seed of the permutations, at least 0.
+        rank: Index of this process.
+        world_size: Number of processes that share the split.
+        pad: Repeat a few samples so that all ranks get the same amount.
+        limit: Batches of the epoch to use: a number, or a fraction.
+        plan: How the batches divide into executions; None hands them over one by one.
+
+    Raises:
+        ValueError: If evaluation should drop samples, or has fewer samples than ranks.
+    """
+
+    def __init__(
+        self,
+        num_samples: int,
+        *,
+        batch_size: int,
+        shuffle: bool,
+        drop_last: bool = False,
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        pad: bool = True,
+        limit: int | float = 1.0,
+        plan: ExecutionPlan | None = None,
+    ) -> None:
+        if drop_last and not pad:
+            raise ValueError("drop_last=True leaves samples out, but pad=False promises each once.")
+        if not pad and num_samples < world_size:
+            raise ValueError(f"{num_samples} samples cannot give {world_size} ranks a batch each.")
+        super().__init__(
+            range(num_samples),  # type: ignore[arg-type]  # only its length is asked for
+            num_replicas=world_size,
+            rank=rank,
+            shuffle=shuffle,
+            seed=seed,
+            drop_last=drop_last,
+        )
+        self.split_size = num_samples
+        self.batch_size = batch_size
+        self.pad = pad
+        self.limit = limit
+        self.plan = plan
+
+    @property
+    def num_batches(self) -> int:
+        """Batches per epoch on this rank that are used."""
+        return limited_batches(self._num_batches_of_split, self.limit)
+
+    @property
+    def _num_batches_of_split(self) -> int:
+        count = num_batches(self.split_size, self.batch_size, self.drop_last, self.num_replicas)
+        return count if self.pad else min(count, self.split_size // self.num_replicas)
+
+    def __len__(self) -> int:
+        """What is handed over per epoch on this rank: batches, or executions."""
+        return self.plan.num_executions(self.num_batches) if self.plan else self.num_batches
+
+    def __iter__(self) -> Iterator[Tensor | Chosen]:
+        order = self._permutation()
+        batches = self._training_batches(order) if self.pad else self._evaluation_batches(order)
+        batches = batches[: self.num_batches]
+        yield from self._executions(self.plan, batches) if self.plan else batches
+
+    def _executions(self, plan: ExecutionPlan, batches: tuple[Tensor, ...]) -> Iterator[Chosen]:
+        start = 0
+        for size in plan.sizes(self.num_batches, self.epoch):
+            chosen = batches[start : start + size]
+            yield Chosen(torch.cat(chosen), tuple(map(len, chosen)), start)
+            start += size
+
+    def _permutation(self) -> Int64[Tensor, " samples"]:
+        if not self.shuffle:
+            return torch.arange(self.split_size)
+        generator = torch.Generator().manual_seed(epoch_seed(self.seed, self.epoch))
+        return torch.randperm(self.split_size, generator=generator)
+
+    def _training_batches(self, order: Int64[Tensor, " samples"]) -> tuple[Tensor, ...]:
+        missing = -len(order) % self.num_replicas
+        if missing and not self.drop_last:
+            order = order[torch.arange(len(order) + missing) % len(order)]
+        # A short last batch, to be dropped, is cut off by __iter__.
+        return torch.split(order[self.rank :: self.num_replicas], self.batch_size)
+
+    def _evaluation_batches(self, order: Int64[Tensor, " samples"]) -> tuple[Tensor, ...]:
+        if self.num_replicas == 1:
+            return torch.split(order, self.batch_size)
+        # A rank without its own batch would leave the others waiting for it in the next reduction.
+        parts = order.tensor_split(self._num_batches_of_split * self.num_replicas)
+        return parts[self.rank :: self.num_replicas]
+
+
+def epoch_seed(seed: int, epoch: int) -> int:
+    """Mix a seed and an epoch, so that (0, 1) and (1, 0) do not share an order as their sum would.
+
+    Args:
+        seed: The run's seed, at least 0.
+        epoch: Epoch, from 0.
+
+    Returns:
+        A seed of 64 bits (NumPy's ``SeedSequence``).
+    """
+    return int(np.random.SeedSequence((seed, epoch)).generate_state(1, np.uint64)[0])

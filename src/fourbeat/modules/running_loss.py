@@ -1,0 +1,83 @@
+"""L3: the mean training loss, summed up without waiting for the device."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+# Losses are added up this many at a time: one addition for each would cost as much as the optimizer
+# of a small network. The number is fixed, not an execution's: a sum depends on where it is cut.
+CAPACITY = 64
+
+
+def weighted_sum(values: list[Tensor], weights: list[int]) -> Tensor:
+    """Add up scalars, in float32 at least, where they are.
+
+    Args:
+        values: Scalars on one device, at least one.
+        weights: A weight for each.
+    """
+    stacked = torch.stack(values)
+    stacked = stacked.to(torch.promote_types(stacked.dtype, torch.float32))
+    if len(set(weights)) == 1:  # all but an epoch's last: no tensor to be copied to the device
+        return stacked.sum() * weights[0]
+    return torch.dot(stacked, stacked.new_tensor(weights))
+
+
+class RunningLoss:
+    """Means over samples: since the last look, and over the epoch.
+
+    Kept on the device; reading a mean is the only synchronisation.
+    """
+
+    def __init__(self) -> None:
+        self._losses: list[Tensor] = []
+        self._sizes: list[int] = []
+        self._recent = self._epoch = _Sum()
+
+    def update(self, loss: Tensor, num_samples: int) -> None:
+        """Add a mini-batch.
+
+        Args:
+            loss: Its mean, detached; must not be changed in place afterwards.
+            num_samples: Its size.
+        """
+        self._losses.append(loss)
+        self._sizes.append(num_samples)
+        if len(self._losses) == CAPACITY:
+            self._add_up()
+
+    def recent(self) -> Tensor:
+        """Return the mean over the samples since this was last called, or the epoch began."""
+        self._add_up()
+        recent, self._recent = self._recent, _Sum()
+        return recent.mean()
+
+    def epoch(self) -> Tensor | None:
+        """Return the mean since this was last called and start anew; None if there is nothing."""
+        self._add_up()
+        epoch = self._epoch
+        self._recent = self._epoch = _Sum()
+        return epoch.mean() if epoch.num_samples else None
+
+    def _add_up(self) -> None:
+        if not self._losses:
+            return
+        total, num_samples = weighted_sum(self._losses, self._sizes), sum(self._sizes)
+        self._recent = self._recent.plus(total, num_samples)
+        self._epoch = self._epoch.plus(total, num_samples)
+        self._losses, self._sizes = [], []
+
+
+class _Sum:
+    """A sum over samples."""
+
+    def __init__(self, total: Tensor | float = 0.0, num_samples: int = 0) -> None:
+        self.total = total
+        self.num_samples = num_samples
+
+    def plus(self, total: Tensor, num_samples: int) -> _Sum:
+        return _Sum(self.total + total, self.num_samples + num_samples)
+
+    def mean(self) -> Tensor:
+        return torch.as_tensor(self.total) / max(self.num_samples, 1)

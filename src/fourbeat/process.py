@@ -1,0 +1,43 @@
+"""L1: settings of the whole process that make arithmetic on the CPU faster."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+
+# glibc's names for the settings of its allocator (malloc.h).
+M_TRIM_THRESHOLD = -1
+M_MMAP_THRESHOLD = -3
+# The largest that glibc takes on 64 bits; by default 128 KiB, which grows as blocks are freed.
+LARGEST_MMAP_THRESHOLD = 32 * 2**20
+TRIM_THRESHOLD = 512 * 2**20
+
+
+def set_up_process() -> None:
+    """Flush denormal numbers to zero, and keep freed memory for the next step.
+
+    Adam's moments of a unit that is never active decay into denormal numbers, on which a CPU is
+    many times slower: without flushing, its step takes twice as long in a long run.
+
+    Must come before torch starts its threads, which inherit the setting. Numbers below 1.2e-38
+    become 0 in the whole process from then on; of those that a network computes with, none should
+    be missed.
+    """
+    import torch
+
+    torch.set_flush_denormal(True)
+    _keep_freed_memory()
+
+
+def _keep_freed_memory() -> None:
+    """Tell glibc to give nothing back to the system that the next step will ask for again.
+
+    It would unmap every large gradient and map it anew, page by page, in every step: 2 to 20 % of
+    the time of a small network's step. Other allocators are left alone.
+    """
+    if sys.platform != "linux":
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:  # musl has none
+        mallopt(M_MMAP_THRESHOLD, LARGEST_MMAP_THRESHOLD)
+        mallopt(M_TRIM_THRESHOLD, TRIM_THRESHOLD)

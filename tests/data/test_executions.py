@@ -1,0 +1,92 @@
+"""How an epoch divides into executions."""
+
+from __future__ import annotations
+
+from itertools import accumulate, chain
+
+import pytest
+import torch
+
+from fourbeat.data import EpochOrder, Execution, ExecutionPlan, TensorBatches, batch_loader
+from fourbeat.data.loader import loaded_batches
+
+INPUTS = torch.arange(46.0).reshape(23, 2)
+TARGETS = torch.arange(23)
+
+
+@pytest.mark.parametrize(
+    ("plan", "num_batches", "epoch", "sizes"),
+    [
+        pytest.param(ExecutionPlan(4), 12, 0, [4, 4, 4], id="even"),
+        pytest.param(ExecutionPlan(4), 11, 3, [4, 4, 3], id="the last one short"),
+        pytest.param(ExecutionPlan(32), 11, 0, [11], id="one for the epoch"),
+        pytest.param(ExecutionPlan(1), 3, 0, [1, 1, 1], id="one by one"),
+        pytest.param(ExecutionPlan(8, max_steps=5), 11, 0, [5, 3, 3], id="where training ends"),
+        pytest.param(ExecutionPlan(8, max_steps=27), 11, 2, [5, 3, 3], id="in a later epoch"),
+        pytest.param(ExecutionPlan(8, 3, max_steps=2), 11, 0, [3, 3, 5], id="after a group"),
+        pytest.param(ExecutionPlan(8, stops=(6,)), 11, 0, [3, 3, 3, 2], id="at a checkpoint"),
+    ],
+)
+def test_an_epoch_divides_into_executions(
+    plan: ExecutionPlan, num_batches: int, epoch: int, sizes: list[int]
+) -> None:
+    assert plan.sizes(num_batches, epoch) == sizes
+
+
+@pytest.mark.parametrize("steps_per_execution", [1, 3, 8, 32])
+@pytest.mark.parametrize("accumulate_grad_batches", [1, 4])
+@pytest.mark.parametrize("stops", [(), (5,), (2, 7)], ids=["none", "5", "2 and 7"])
+@pytest.mark.parametrize("start", [(0, 0), (3, 31)], ids=["new", "resumed"])
+def test_every_stop_ends_an_execution(
+    steps_per_execution: int,
+    accumulate_grad_batches: int,
+    stops: tuple[int, ...],
+    start: tuple[int, int],
+) -> None:
+    first_epoch, step = start
+    plan = ExecutionPlan(steps_per_execution, accumulate_grad_batches, stops, 70, *start)
+    for epoch in range(first_epoch, first_epoch + 6):
+        sizes = plan.sizes(23, epoch)
+        assert sum(sizes) == 23
+        assert 0 < min(sizes) <= max(sizes) <= steps_per_execution
+        assert len(sizes) == plan.num_executions(23)
+        ends = set(accumulate(sizes))
+        for batch in range(1, 24):
+            if batch % accumulate_grad_batches and batch < 23:
+                continue
+            step += 1
+            if step == 70 or any(step % interval == 0 for interval in stops):
+                assert batch in ends
+
+
+def order(plan: ExecutionPlan | None, **kwargs: object) -> EpochOrder:
+    settings: dict = {"batch_size": 4, "shuffle": True, "seed": 3, **kwargs}
+    return EpochOrder(23, plan=plan, **settings)
+
+
+@pytest.mark.parametrize("steps_per_execution", [1, 3, 8])
+@pytest.mark.parametrize("limit", [1.0, 0.7, 2])
+def test_executions_hold_the_batches_of_the_order(steps_per_execution: int, limit: float) -> None:
+    samples = TensorBatches(INPUTS, TARGETS)
+    alone = batch_loader(samples, order(None, limit=limit))
+    together = batch_loader(samples, order(ExecutionPlan(steps_per_execution), limit=limit))
+    executions = list(together)
+    batches = list(chain.from_iterable(e.mini_batches() for e in executions))
+    assert len(executions) == len(together)
+    assert loaded_batches(together) == loaded_batches(alone) == len(alone) == len(batches)
+    for (inputs, targets), (same_inputs, same_targets) in zip(batches, alone, strict=True):
+        assert torch.equal(inputs, same_inputs)
+        assert torch.equal(targets, same_targets)
+
+
+def test_an_execution_knows_where_in_the_epoch_it_begins() -> None:
+    executions = list(batch_loader(TensorBatches(INPUTS, TARGETS), order(ExecutionPlan(4))))
+    assert [e.batch_idx for e in executions] == [0, 4]
+    assert [e.sizes for e in executions] == [(4, 4, 4, 4), (4, 3)]
+
+
+def test_an_execution_moves_to_a_device_whole() -> None:
+    execution = Execution(INPUTS, TARGETS, (12, 11), 0).to(torch.device("meta"))
+    assert execution.inputs.is_meta
+    assert execution.targets.is_meta
+    assert execution.sizes == (12, 11)
