@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from torch import Tensor
 
 
-@dataclass(frozen=True)
-class AccumulationGroup:
+class AccumulationGroup(NamedTuple):
     """The micro-batches whose gradients are summed before one optimizer step.
 
     Attributes:

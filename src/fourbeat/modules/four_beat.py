@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from lightning.pytorch.core.optimizer import LightningOptimizer
-from lightning.pytorch.loops.progress import _Progress
 from lightning.pytorch.strategies import ParallelStrategy
 from lightning.pytorch.utilities.types import STEP_OUTPUT
 from torch import Tensor
@@ -15,7 +13,7 @@ from torch.optim import Optimizer
 
 from fourbeat.data import Execution
 from fourbeat.modules.accumulation import AccumulationGroup
-from fourbeat.modules.listeners import nobody_listens
+from fourbeat.modules.listeners import nobody_listens, unannounced
 from fourbeat.modules.precision import MixedPrecision
 from fourbeat.modules.supervised import Batch, SupervisedModule, mini_batches
 
@@ -39,6 +37,7 @@ class FourBeatModule(SupervisedModule):
         Returns:
             The last micro-batch's mean loss, detached.
         """
+        self._zero_grad, self._step = unannounced(self.optimizer)
         first = batch.batch_idx if isinstance(batch, Execution) else batch_idx
         for index, (inputs, targets) in enumerate(mini_batches(batch), start=first):
             group = self.accumulation_group(index)
@@ -66,7 +65,7 @@ class FourBeatModule(SupervisedModule):
             loss = self.loss(outputs, targets)  # beat 2: loss
 
         if group.is_first:
-            self.optimizer.zero_grad()
+            self.zero_gradients()
         with self.gradient_sync(enabled=group.is_last):
             self.differentiate(group.mean(loss))  # beat 3: backward
 
@@ -83,19 +82,24 @@ class FourBeatModule(SupervisedModule):
         return detached
 
     def on_train_start(self) -> None:
-        """See who wants to be told of the beats."""
-        (self.optimizer,) = self.trainer.optimizers
-        self.unheard = nobody_listens(self.trainer, self)
-
-    @property
-    def _progress(self) -> _Progress:
-        """Where Lightning counts the optimizer steps of manual optimization."""
-        return self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
+        """See who wants to be told of the beats, and keep what Lightning takes long to find."""
+        trainer = self.trainer
+        (self.optimizer,) = trainer.optimizers
+        self.unheard = nobody_listens(trainer, self)
+        # Where Lightning counts the optimizer steps of manual optimization.
+        self._progress = trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
+        plugin, strategy = trainer.precision_plugin, trainer.strategy
+        self._mixed = plugin if isinstance(plugin, MixedPrecision) else None
+        self._parallel = strategy if isinstance(strategy, ParallelStrategy) else None
 
     @property
     def num_steps(self) -> int:
         """Optimizer steps made: ``trainer.global_step``, which takes 3 us to ask."""
         return self._progress.total.completed
+
+    def zero_gradients(self) -> None:
+        """Forget the gradients of the steps before, as ``optimizer.zero_grad()`` does."""
+        self._zero_grad()
 
     def differentiate(self, loss: Tensor) -> None:
         """Compute the gradients and tell Lightning's hooks, if anybody listens to them."""
@@ -108,7 +112,7 @@ class FourBeatModule(SupervisedModule):
         """Make an optimizer step, which counts, and tell Lightning's hooks as above."""
         if self.unheard:
             self._progress.increment_ready()
-            self.optimizer.step()
+            self._step()
             self._progress.increment_completed()
         else:
             optimizer = self.optimizers()
@@ -117,18 +121,13 @@ class FourBeatModule(SupervisedModule):
 
     def autocast(self) -> AbstractContextManager[None]:
         """Autocast to the lower precision of ``trainer.precision``, if it has one."""
-        plugin = self.trainer.precision_plugin
-        return plugin.forward_context() if isinstance(plugin, MixedPrecision) else nullcontext()
+        return self._mixed.forward_context() if self._mixed else nullcontext()
 
-    @contextmanager
-    def gradient_sync(self, *, enabled: bool) -> Iterator[None]:
+    def gradient_sync(self, *, enabled: bool) -> AbstractContextManager[None]:
         """Average gradients over the processes only in the backward that a step follows."""
-        strategy = self.trainer.strategy
-        if enabled or not isinstance(strategy, ParallelStrategy):
-            yield
-        else:
-            with strategy.block_backward_sync():
-                yield
+        if enabled or self._parallel is None:
+            return nullcontext()
+        return self._parallel.block_backward_sync()
 
     def unscale_gradients(self, optimizer: Optimizer) -> None:
         """Undo the loss scaling of 16-mixed, so that clipping sees the real gradients.
@@ -136,9 +135,8 @@ class FourBeatModule(SupervisedModule):
         The tutorial that fourbeat grew out of clips before it unscales: a clip at 1.0 then means a
         clip at 1/65536 and training stands still.
         """
-        plugin = self.trainer.precision_plugin
-        if isinstance(plugin, MixedPrecision):
-            plugin.unscale(optimizer)
+        if self._mixed:
+            self._mixed.unscale(optimizer)
 
     def step_scheduler(self, *, ends_epoch: bool) -> None:
         """Move the learning rate on: per step unless the scaler skipped it, and per epoch.

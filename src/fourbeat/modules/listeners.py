@@ -7,12 +7,17 @@ whole step. Where nobody listens, the module may go straight to PyTorch, with th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.plugins.precision import Precision
 from lightning.pytorch.profilers import PassThroughProfiler
 from lightning.pytorch.strategies import SingleDeviceStrategy
+from torch.optim import Optimizer
+from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 from fourbeat.modules.precision import MixedPrecision
 
@@ -36,6 +41,44 @@ def nobody_listens(trainer: Trainer, module: LightningModule) -> bool:
         and not overrides(module, LightningModule, MODULE_HOOKS)
         and not any(overrides(callback, Callback, CALLBACK_HOOKS) for callback in callbacks)
     )
+
+
+def unannounced(optimizer: Optimizer) -> tuple[Callable[[], Any], Callable[[], Any]]:
+    """Return an optimizer's ``zero_grad`` and ``step``, as plain as may be.
+
+    Torch opens a range for its profiler around each and looks for hooks: 20 us a step together.
+    Where there is neither, what lies under it is returned. To be asked anew now and then, since
+    either may come at any time.
+    """
+    if _torch_listens(optimizer):
+        return optimizer.zero_grad, optimizer.step
+    optimizer._opt_called = True  # type: ignore[attr-defined]  # what a scheduler asks for
+    return partial(_drop_gradients, optimizer), partial(_plain_step(optimizer), optimizer)
+
+
+def _torch_listens(optimizer: Optimizer) -> bool:
+    own_step = vars(optimizer).get("step")
+    return bool(
+        torch.autograd._profiler_enabled()  # type: ignore[attr-defined]
+        or _global_optimizer_pre_hooks
+        or _global_optimizer_post_hooks
+        or optimizer._optimizer_step_pre_hooks
+        or optimizer._optimizer_step_post_hooks
+        # A scheduler replaces it, only to note that it was called; others may do more.
+        or (own_step is not None and not hasattr(own_step, "_wrapped_by_lr_sched"))
+        or overrides(optimizer, Optimizer, ["zero_grad"])
+    )
+
+
+def _plain_step(optimizer: Optimizer) -> Callable[[Optimizer], Any]:
+    step = type(optimizer).step
+    return getattr(step, "__wrapped__", step) if getattr(step, "hooked", False) else step
+
+
+def _drop_gradients(optimizer: Optimizer) -> None:
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            parameter.grad = None
 
 
 def overrides(instance: object, base: type, hooks: Iterable[str]) -> bool:
