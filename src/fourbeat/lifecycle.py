@@ -83,10 +83,16 @@ def play(cfg: TrainConfig, parts: Parts, run: Run | None, ckpt_path: Path | None
 def fit(cfg: TrainConfig, parts: Parts, ckpt_path: Path | None) -> None:
     """Run Lightning's fit from a seed that does not depend on how the parts were built."""
     seed_everything(cfg.seed, workers=True, verbose=False)
-    with expected_warnings():
-        parts.trainer.fit(
-            parts.module, datamodule=parts.datamodule, ckpt_path=ckpt_path, weights_only=True
-        )
+    trainer, module = parts.trainer, parts.module
+    try:
+        with expected_warnings():
+            trainer.fit(module, datamodule=parts.datamodule, ckpt_path=ckpt_path, weights_only=True)
+    except BaseException:
+        # Lightning has closed the loggers, which open again for what the module still holds.
+        module.training_log.write(trainer.loggers)
+        for logger in trainer.loggers:
+            logger.finalize("failed")
+        raise
 
 
 def measure(cfg: TrainConfig, parts: Parts) -> dict[str, float]:

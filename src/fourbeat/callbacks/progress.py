@@ -92,7 +92,9 @@ class ProgressBar(TQDMProgressBar):
     ) -> dict[str, int | str | float | dict[str, float]]:
         """Return what stands at the bar's right; a mean of the epoch before would only confuse."""
         metrics = super().get_metrics(trainer, pl_module)
-        return {n: v for n, v in metrics.items() if n != "v_num" and not n.endswith("_epoch")}
+        shown = {n: v for n, v in metrics.items() if n != "v_num" and not n.endswith("_epoch")}
+        loss = trainer.callback_metrics.get("train/loss")
+        return shown if loss is None else {"train/loss": loss.item(), **shown}
 
 
 def progress_callback(kind: Literal["auto", "bar", "lines", "none"]) -> Callback | None:

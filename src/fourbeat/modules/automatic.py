@@ -26,23 +26,22 @@ class AutomaticModule(SupervisedModule):
             batch_idx: Index of the micro-batch in its epoch, from 0.
 
         Returns:
-            ``loss``, to be differentiated, right also in a short last accumulation group.
+            The loss to be differentiated, right also in a short last accumulation group.
         """
         inputs, targets = batch
         group = self.accumulation_group(batch_idx)
         loss = self.loss(self.net(inputs), targets)
         self.running_loss.update(loss.detach(), len(inputs))
-        if group.is_last and self.log_is_due(self.global_step + 1):
+        if group.is_last and self.log_is_due(self.num_steps + 1):
             # Before Lightning moves them on.
             self._rates = self.learning_rates(self.trainer.optimizers[0])
-        return {"loss": group.compensate(loss)}
+        return group.compensate(loss)
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Log the training loss at its interval, counted in optimizer steps."""
         if self._rates is not None:
-            self.log_training(self._rates, self.global_step)
+            self.log_training(self._rates, self.num_steps)
             self._rates = None
-        super().on_train_batch_end(outputs, batch, batch_idx)
 
     def lr_scheduler_step(self, scheduler: LRSchedulerTypeUnion, metric: Any | None) -> None:
         """Advance a scheduler, except one that counts steps when the scaler skipped the step."""

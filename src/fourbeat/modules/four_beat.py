@@ -83,19 +83,13 @@ class FourBeatModule(SupervisedModule):
 
     def on_train_start(self) -> None:
         """See who wants to be told of the beats, and keep what Lightning takes long to find."""
+        super().on_train_start()
         trainer = self.trainer
         (self.optimizer,) = trainer.optimizers
         self.unheard = nobody_listens(trainer, self)
-        # Where Lightning counts the optimizer steps of manual optimization.
-        self._progress = trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
         plugin, strategy = trainer.precision_plugin, trainer.strategy
         self._mixed = plugin if isinstance(plugin, MixedPrecision) else None
         self._parallel = strategy if isinstance(strategy, ParallelStrategy) else None
-
-    @property
-    def num_steps(self) -> int:
-        """Optimizer steps made: ``trainer.global_step``, which takes 3 us to ask."""
-        return self._progress.total.completed
 
     def zero_gradients(self) -> None:
         """Forget the gradients of the steps before, as ``optimizer.zero_grad()`` does."""
@@ -154,7 +148,6 @@ class FourBeatModule(SupervisedModule):
 
         It adds 1 to this counter right after this hook.
         """
-        super().on_train_batch_end(outputs, batch, batch_idx)
         self.trainer.fit_loop.epoch_loop._batches_that_stepped = self.num_steps - 1
 
     def on_train_epoch_end(self) -> None:

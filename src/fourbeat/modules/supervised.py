@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 from jaxtyping import Float, Shaped
-from lightning.pytorch import Callback, LightningModule
+from lightning.pytorch import LightningModule
+from lightning.pytorch.loops.progress import _Progress
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -74,7 +75,6 @@ class SupervisedModule(LightningModule):
         self.log_learning_rate = log_learning_rate
         self.running_loss = RunningLoss()
         self.training_log = TrainingLog()
-        self._shown: Tensor | None = None
         self.confusion_matrix: Tensor | None = None
 
     @property
@@ -129,6 +129,21 @@ class SupervisedModule(LightningModule):
         plugin = self.trainer.precision_plugin
         return isinstance(plugin, MixedPrecision) and plugin.step_was_skipped
 
+    @property
+    def num_steps(self) -> int:
+        """Optimizer steps made: ``trainer.global_step``, which takes 3 us to ask."""
+        return self._progress.total.completed
+
+    def on_train_start(self) -> None:
+        """Find where Lightning counts the optimizer steps."""
+        loop = self.trainer.fit_loop.epoch_loop
+        automatic, manual = loop.automatic_optimization, loop.manual_optimization
+        self._progress: _Progress = (
+            automatic.optim_progress.optimizer.step
+            if self.automatic_optimization
+            else manual.optim_step_progress
+        )
+
     def log_is_due(self, step: int) -> bool:
         """Return whether values are logged after this optimizer step, the first being 1."""
         interval: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
@@ -145,27 +160,25 @@ class SupervisedModule(LightningModule):
     def log_training(self, values: dict[str, float], step: int) -> None:
         """Keep the mean loss since the last time, and other values, for the loggers.
 
-        Not by ``self.log``, which costs 150 us each time, and knows no step within an execution.
+        Callbacks find the loss among the ``trainer.callback_metrics``. Not by ``self.log``, which
+        costs 150 us each time, and knows no step within an execution.
 
         Args:
             values: Besides the loss, e.g. learning rates.
             step: Optimizer steps made; the loggers count them from 0.
         """
-        self._shown = self.running_loss.recent()
-        self.training_log.add(step - 1, self._shown, values)
+        loss = self.running_loss.recent()
+        self.trainer.callback_metrics["train/loss"] = loss  # which the progress bar shows
+        self.training_log.add(step - 1, loss, values)
+        self.training_log.write_if_due(self.trainer.loggers)
 
-    def configure_callbacks(self) -> list[Callback]:
-        """Let the Trainer tell the log when it is time to write."""
-        return [self.training_log]
-
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Show the loss that was logged last to the progress bar and the callbacks."""
-        if self._shown is not None:
-            self.log("train/loss", self._shown, prog_bar=True, logger=False)
-            self._shown = None
+    def on_validation_start(self) -> None:
+        """Let the loggers have the training's values before the validation's."""
+        self.training_log.write(self.trainer.loggers)
 
     def on_train_epoch_end(self) -> None:
         """Log the mean training loss of the epoch."""
+        self.training_log.write(self.trainer.loggers)
         # A run can be resumed at the end of an epoch, and has seen nothing of it then.
         if (loss := self.running_loss.epoch()) is not None:
             self.log("train/loss_epoch", loss, sync_dist=True, prog_bar=True)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
-from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.loggers.logger import Logger
 from tensorboard.compat.proto.summary_pb2 import Summary
@@ -24,7 +23,7 @@ class Entry(NamedTuple):
     values: Mapping[str, float]
 
 
-class TrainingLog(Callback):
+class TrainingLog:
     """Keeps what is logged at exact steps, and hands it to the loggers later.
 
     A logger's writing thread takes the processor from the threads that train, which then wait for
@@ -46,25 +45,13 @@ class TrainingLog(Callback):
         """
         self._entries.append(Entry(step, loss, values))
 
-    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        """Write, if that was last done a second ago."""
+    def write_if_due(self, loggers: Sequence[Logger]) -> None:
+        """Hand over what was kept, if that was last done a second ago."""
         if time.monotonic() - self._written >= SECONDS_BETWEEN_WRITES:
-            self.write(trainer.loggers)
-
-    def on_validation_start(self, trainer: Trainer, *_: Any) -> None:
-        """Write before anything is logged of the validation."""
-        self.write(trainer.loggers)
-
-    def on_train_epoch_end(self, trainer: Trainer, *_: Any) -> None:
-        """Write before anything is logged of the epoch."""
-        self.write(trainer.loggers)
-
-    def on_exception(self, trainer: Trainer, *_: Any) -> None:
-        """Write what was measured before the training broke."""
-        self.write(trainer.loggers)
+            self.write(loggers)
 
     def write(self, loggers: Sequence[Logger]) -> None:
-        """Hand over what was kept."""
+        """Hand over what was kept: before anything is logged of later steps, and at the end."""
         entries, self._entries = self._entries, []
         self._written = time.monotonic()
         if not (entries and loggers):
