@@ -16,9 +16,9 @@ from fourbeat.data import DataModule, ExecutionPlan
 from fourbeat.modules import SupervisedModule
 from fourbeat.modules.listeners import overrides
 
-# Lightning's share of a small network's step falls from half of it to 3 % at 32; beyond, to 2 %
+# Lightning's share of a small network's step falls from half of it to 3 % at 64; beyond, to 2 %
 # (benchmarks/RESULTS.md).
-MOST_STEPS = 32
+MOST_STEPS = 64
 # What else an execution may cost: it holds so many bytes of inputs, and does so many operations,
 # that Ctrl-C, a progress bar and a time limit need not wait for longer than about a second.
 MOST_BYTES = 64 * 2**20

@@ -143,6 +143,7 @@ def build_module(cfg: TrainConfig, datamodule: DataModule) -> SupervisedModule:
         gradient_clip_algorithm=cfg.loop.gradient_clip_algorithm,
         accumulate_grad_batches=cfg.loop.accumulate_grad_batches,
         log_learning_rate=cfg.callbacks.learning_rate_monitor,
+        compile_training=cfg.loop.compile,
     )
     module.example_input_array = torch.zeros(1, *datamodule.input_shape)
     return module

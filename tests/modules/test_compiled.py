@@ -18,12 +18,8 @@ from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from fourbeat.modules import compiled
-from fourbeat.modules.compiled import (
-    CompiledSteps,
-    CompileFailure,
-    compile_forward_and_loss,
-    whole_step_obstacle,
-)
+from fourbeat.modules.compile_messages import CompileFailure
+from fourbeat.modules.compiled import CompiledSteps, whole_step_obstacle
 from fourbeat.modules.compiled_update import scheduled_hyperparameters
 
 BATCH_SIZE = 16
@@ -44,11 +40,11 @@ def traced_only(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Run graphs without compiling them; returns the steps in each graph that was made."""
     made: list[int] = []
 
-    def keep(graph: nn.Module, examples: list[Tensor]) -> nn.Module:
+    def keep(graph: nn.Module, examples: list[Tensor], options: dict[str, Any]) -> nn.Module:
         made.append(len(examples[-1]))
         return graph
 
-    monkeypatch.setattr(compiled, "_inductor", lambda: SimpleNamespace(compile=keep))
+    monkeypatch.setattr(compiled, "inductor", lambda: SimpleNamespace(compile=keep))
     return made
 
 
@@ -439,17 +435,3 @@ def test_samples_that_do_not_fill_the_mini_batches_are_refused() -> None:
         compiled_steps(net, optimizer).play(inputs[1:], targets, BATCH_SIZE, hyperparameters)
     with pytest.raises(ValueError, match="step 0 are for 0 groups: the optimizer has 1"):
         compiled_steps(net, optimizer).play(inputs, targets, BATCH_SIZE, [[], []])
-
-
-@pytest.mark.slow
-def test_forward_and_loss_alone_can_be_compiled_and_leave_the_names_as_they_are() -> None:
-    net, inputs, targets = mlp(), *digits(1)
-    names = list(net.state_dict())
-    outputs, loss = compile_forward_and_loss(net, nn.CrossEntropyLoss())(inputs, targets)
-    loss.backward()
-    gradient = net[0].weight.grad.clone()
-    net.zero_grad()
-    nn.CrossEntropyLoss()(net(inputs), targets).backward()
-    torch.testing.assert_close(gradient, net[0].weight.grad)
-    torch.testing.assert_close(outputs, net(inputs))
-    assert list(net.state_dict()) == names

@@ -171,7 +171,7 @@ WATCH = "+callbacks.extra.watcher._target_=tests.modules.test_executions.Watcher
 @pytest.mark.parametrize(
     ("overrides", "hooks"),
     [
-        pytest.param([], 1, id="up to 32 by default"),
+        pytest.param([], 1, id="up to 64 by default"),
         pytest.param(["loop.steps_per_execution=8"], 2, id="8 of the 12"),
         pytest.param(["trainer.profiler=simple"], 12, id="a profiler looks at each"),
         pytest.param([WATCH], 12, id="a callback looks at each"),

@@ -97,6 +97,7 @@ class LoopConfig(Section):
     gradient_clip_algorithm: Literal["norm", "value"] = "norm"
     accumulate_grad_batches: PositiveInt = 1
     steps_per_execution: PositiveInt | Literal["auto"] = "auto"
+    compile: bool = False
 
 
 class TrainerConfig(Section):

@@ -18,6 +18,17 @@ class AutomaticModule(SupervisedModule):
 
     _rates: dict[str, float] | None = None
 
+    def on_train_start(self) -> None:
+        """Compile forward and loss, if that is asked for."""
+        super().on_train_start()
+        if self.compile_training:
+            # Late: torch's compiler takes a second to import.
+            from fourbeat.modules.compile_messages import say
+            from fourbeat.modules.compiled_calls import compile_calls
+
+            say("loop.compile=true: forward and loss are compiled, the rest is Lightning's")
+            compile_calls(self.net, self.loss)
+
     def training_step(self, batch: Batch, batch_idx: int) -> STEP_OUTPUT:
         """Compute the loss of one micro-batch.
 
@@ -31,7 +42,7 @@ class AutomaticModule(SupervisedModule):
         inputs, targets = batch
         group = self.accumulation_group(batch_idx)
         loss = self.loss(self.net(inputs), targets)
-        self.running_loss.update(loss.detach(), len(inputs))
+        self.running_loss.update(loss.detach(), inputs.shape[0])
         if group.is_last and self.log_is_due(self.num_steps + 1):
             # Before Lightning moves them on.
             self._rates = self.learning_rates(self.trainer.optimizers[0])

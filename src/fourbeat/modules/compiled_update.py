@@ -206,12 +206,18 @@ class Updates:
 
     def coefficients(self) -> Tensor:
         """Compute all numbers of all steps, ``[steps, parameters, coefficients]``."""
-        columns = {name: self._column(name) for name in _columns(self._complete[0][0])}
+        names = _columns(self._complete[0][0])
+        # One tensor for all: at one for each, making them took as long as two steps.
+        table = torch.tensor(
+            [[[float(_value(g, name)) for name in names] for g in step] for step in self._complete],
+            dtype=torch.float64,
+        )
+        columns = dict(zip(names, table[:, self._group_of].unbind(-1), strict=True))
         done = torch.tensor(self._steps_done(), dtype=torch.float64)
         steps = done + torch.arange(1, len(self._complete) + 1)[:, None]
-        table = torch.stack(self.rule.coefficients(columns, steps), dim=-1)
+        numbers = torch.stack(self.rule.coefficients(columns, steps), dim=-1)
         is_double = any(p.dtype == torch.float64 for p in self.parameters)
-        return table.to(self.parameters[0].device, torch.float64 if is_double else torch.float32)
+        return numbers.to(self.parameters[0].device, torch.float64 if is_double else torch.float32)
 
     def slots(self) -> list[Tensor]:
         """Find the state tensors of all parameters, creating those that are not there yet.
@@ -237,10 +243,6 @@ class Updates:
             torch._foreach_add_(counts, num_steps)
         # What a scheduler looks for: it warns when it moves before the optimizer has stepped.
         self.optimizer._opt_called = True  # type: ignore[attr-defined]
-
-    def _column(self, name: str) -> Tensor:
-        rows = [[float(_value(group, name)) for group in step] for step in self._complete]
-        return torch.tensor(rows, dtype=torch.float64)[:, self._group_of]
 
     def _steps_done(self) -> list[float]:
         states = [self.optimizer.state.get(parameter, {}) for parameter in self.parameters]

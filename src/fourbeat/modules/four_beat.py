@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.strategies import ParallelStrategy
@@ -13,9 +15,12 @@ from torch.optim import Optimizer
 
 from fourbeat.data import Execution
 from fourbeat.modules.accumulation import AccumulationGroup
-from fourbeat.modules.listeners import nobody_listens, unannounced
+from fourbeat.modules.listeners import listener, unannounced
 from fourbeat.modules.precision import MixedPrecision
 from fourbeat.modules.supervised import Batch, SupervisedModule, mini_batches
+
+if TYPE_CHECKING:
+    from fourbeat.modules.compiled_player import CompiledPlayer
 
 
 class FourBeatModule(SupervisedModule):
@@ -39,15 +44,14 @@ class FourBeatModule(SupervisedModule):
         """
         self._zero_grad, self._step = unannounced(self.optimizer)
         first = batch.batch_idx if isinstance(batch, Execution) else batch_idx
-        for index, (inputs, targets) in enumerate(mini_batches(batch), start=first):
+        losses = self._player.play(batch, first) if self._player else []
+        rest = islice(mini_batches(batch), len(losses), None)
+        for index, (inputs, targets) in enumerate(rest, start=first + len(losses)):
             group = self.accumulation_group(index)
-            is_due = group.is_last and self.log_is_due(self.num_steps + 1)
-            rates = self.learning_rates(self.optimizer) if is_due else {}
-            loss = self.beats(inputs, targets, group)
-            self.running_loss.update(loss, len(inputs))
-            if is_due:
-                self.log_training(rates, self.num_steps)
-        return {"loss": loss}
+            rates = self.rates_if_due(self.num_steps + 1) if group.is_last else None
+            losses.append(self.beats(inputs, targets, group))
+            self.record(losses[-1], inputs.shape[0], rates)
+        return {"loss": losses[-1]}
 
     def beats(self, inputs: Tensor, targets: Tensor, group: AccumulationGroup) -> Tensor:
         """Play the beats on one micro-batch.
@@ -86,10 +90,38 @@ class FourBeatModule(SupervisedModule):
         super().on_train_start()
         trainer = self.trainer
         (self.optimizer,) = trainer.optimizers
-        self.unheard = nobody_listens(trainer, self)
+        self.unheard = listener(trainer, self) is None
         plugin, strategy = trainer.precision_plugin, trainer.strategy
         self._mixed = plugin if isinstance(plugin, MixedPrecision) else None
         self._parallel = strategy if isinstance(strategy, ParallelStrategy) else None
+        self._player = self._compiled_player() if self.compile_training else None
+
+    def _compiled_player(self) -> CompiledPlayer:
+        # Late: torch's compiler takes a second to import.
+        from fourbeat.modules.compiled_player import CompiledPlayer
+
+        return CompiledPlayer(self)
+
+    def rates_if_due(self, step: int) -> dict[str, float] | None:
+        """Return the learning rates, if they and the loss are logged after this optimizer step."""
+        return self.learning_rates(self.optimizer) if self.log_is_due(step) else None
+
+    def record(self, loss: Tensor, num_samples: int, rates: Mapping[str, float] | None) -> None:
+        """Add a micro-batch to the mean loss, and log that if it is due.
+
+        Args:
+            loss: Its mean, detached.
+            num_samples: Its size.
+            rates: The learning rates of the step just made; None if nothing is due.
+        """
+        self.running_loss.update(loss, num_samples)
+        if rates is not None:
+            self.log_training(rates, self.num_steps)
+
+    def count_step(self) -> None:
+        """Count an optimizer step that Lightning has not seen."""
+        self._progress.increment_ready()
+        self._progress.increment_completed()
 
     def zero_gradients(self) -> None:
         """Forget the gradients of the steps before, as ``optimizer.zero_grad()`` does."""
@@ -105,9 +137,8 @@ class FourBeatModule(SupervisedModule):
     def update_weights(self) -> None:
         """Make an optimizer step, which counts, and tell Lightning's hooks as above."""
         if self.unheard:
-            self._progress.increment_ready()
             self._step()
-            self._progress.increment_completed()
+            self.count_step()
         else:
             optimizer = self.optimizers()
             assert isinstance(optimizer, LightningOptimizer)

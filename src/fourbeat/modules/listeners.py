@@ -26,21 +26,27 @@ MODULE_HOOKS = (*CALLBACK_HOOKS, "backward", "manual_backward")
 PRECISION_HOOKS = ("pre_backward", "backward", "post_backward", "optimizer_step")
 
 
-def nobody_listens(trainer: Trainer, module: LightningModule) -> bool:
-    """Return whether backward and step may bypass Lightning.
+def listener(trainer: Trainer, module: LightningModule) -> str | None:
+    """Find who wants to be told of each backward or step, so that they must go through Lightning.
 
     Args:
         trainer: With its callbacks, strategy, precision plugin and profiler.
         module: What it trains.
+
+    Returns:
+        The first one, by its name; None when backward and step may bypass Lightning.
     """
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    return (
-        type(trainer.strategy) is SingleDeviceStrategy
-        and isinstance(trainer.profiler, PassThroughProfiler)  # type: ignore[attr-defined]
-        and _is_plain(trainer.precision_plugin)
-        and not overrides(module, LightningModule, MODULE_HOOKS)
-        and not any(overrides(callback, Callback, CALLBACK_HOOKS) for callback in callbacks)
-    )
+    if type(trainer.strategy) is not SingleDeviceStrategy:
+        return type(trainer.strategy).__name__
+    if not isinstance(profiler := trainer.profiler, PassThroughProfiler):  # type: ignore[attr-defined]
+        return type(profiler).__name__
+    if not _is_plain(trainer.precision_plugin):
+        return f"trainer.precision={trainer.precision}"
+    if overrides(module, LightningModule, MODULE_HOOKS):
+        return type(module).__name__
+    heard = (type(c).__name__ for c in callbacks if overrides(c, Callback, CALLBACK_HOOKS))
+    return next(heard, None)
 
 
 def unannounced(optimizer: Optimizer) -> tuple[Callable[[], Any], Callable[[], Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from jaxtyping import Float, Shaped
@@ -45,6 +45,7 @@ class SupervisedModule(LightningModule):
         accumulate_grad_batches: Micro-batches per optimizer step, at least 1.
         log_learning_rate: Log it with the loss: ``lr-Adam``, or ``lr-Adam/pg1`` and so on where
             there are several parameter groups (the names of Lightning's LearningRateMonitor).
+        compile_training: Play the training through compiled graphs, and say of what.
 
     Attributes:
         confusion_matrix: Of the latest validation or test, ``[num_classes, num_classes]``, rows
@@ -63,6 +64,7 @@ class SupervisedModule(LightningModule):
         gradient_clip_algorithm: str = "norm",
         accumulate_grad_batches: int = 1,
         log_learning_rate: bool = False,
+        compile_training: bool = False,
     ) -> None:
         super().__init__()
         self.net = net
@@ -73,6 +75,7 @@ class SupervisedModule(LightningModule):
         self.gradient_clip_algorithm = gradient_clip_algorithm
         self.accumulate_grad_batches = accumulate_grad_batches
         self.log_learning_rate = log_learning_rate
+        self.compile_training = compile_training
         self.running_loss = RunningLoss()
         self.training_log = TrainingLog()
         self.confusion_matrix: Tensor | None = None
@@ -157,7 +160,7 @@ class SupervisedModule(LightningModule):
             return {name: groups[0]["lr"]}
         return {f"{name}/pg{i}": group["lr"] for i, group in enumerate(groups, start=1)}
 
-    def log_training(self, values: dict[str, float], step: int) -> None:
+    def log_training(self, values: Mapping[str, float], step: int) -> None:
         """Keep the mean loss since the last time, and other values, for the loggers.
 
         Callbacks find the loss among the ``trainer.callback_metrics``. Not by ``self.log``, which
@@ -182,6 +185,13 @@ class SupervisedModule(LightningModule):
         # A run can be resumed at the end of an epoch, and has seen nothing of it then.
         if (loss := self.running_loss.epoch()) is not None:
             self.log("train/loss_epoch", loss, sync_dist=True, prog_bar=True)
+
+    def on_train_end(self) -> None:
+        """Leave the network as it came: whoever gets it does not expect it to compile."""
+        if self.compile_training:
+            from fourbeat.modules.compiled_calls import uncompile_calls
+
+            uncompile_calls(self.net, self.loss)
 
     def validation_step(self, batch: Batch | Execution, batch_idx: int) -> None:
         """Add a batch, or an execution of several, to the validation loss and metrics."""

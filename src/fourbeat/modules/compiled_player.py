@@ -1,0 +1,119 @@
+"""L3: ``loop.compile=true``: an execution's optimizer steps through compiled graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from torch import Tensor
+
+from fourbeat.data import Execution
+from fourbeat.modules.compile_messages import CompileFailure, say
+from fourbeat.modules.compiled import CompiledSteps, whole_step_obstacle
+from fourbeat.modules.compiled_calls import compile_calls
+from fourbeat.modules.compiled_update import scheduled_hyperparameters
+from fourbeat.modules.listeners import listener
+
+if TYPE_CHECKING:
+    from fourbeat.modules.four_beat import FourBeatModule
+
+
+class Ahead(NamedTuple):
+    """What an optimizer step will need, noted before it is made.
+
+    Attributes:
+        hyperparameters: Of each parameter group.
+        rates: To be logged with this step's loss; None if nothing is due then.
+    """
+
+    hyperparameters: Sequence[Mapping[str, Any]]
+    rates: Mapping[str, float] | None
+
+
+class CompiledPlayer:
+    """Plays a training's full mini-batches in graphs of whole optimizer steps.
+
+    What stands in the way of that is said in one line, and then forward and loss alone are
+    compiled. Short mini-batches are left to the module: each would need a graph of its own.
+
+    Args:
+        module: About to train.
+    """
+
+    def __init__(self, module: FourBeatModule) -> None:
+        self._module = module
+        self._batch_size = 0
+        self._steps: CompiledSteps | None = None
+        if reason := _obstacle(module):
+            self._compile_calls(reason)
+            return
+        say("loop.compile=true: whole optimizer steps are compiled, several per graph")
+        self._steps = CompiledSteps(
+            module.net,
+            module.loss,
+            module.optimizer,
+            gradient_clip_val=module.gradient_clip_val,
+            gradient_clip_algorithm=module.gradient_clip_algorithm,
+            autocast=module.autocast,
+        )
+
+    def play(self, batch: Execution | Sequence[Tensor], batch_idx: int) -> list[Tensor]:
+        """Make an optimizer step for each full mini-batch.
+
+        Args:
+            batch: A mini-batch, or an execution of several.
+            batch_idx: Index of the first one in its epoch.
+
+        Returns:
+            The loss of each mini-batch that was played: all full ones, or none.
+        """
+        sizes = batch.sizes if isinstance(batch, Execution) else (len(batch[0]),)
+        self._batch_size = self._batch_size or sizes[0]
+        count = sizes.count(self._batch_size)
+        if self._steps is None or count == 0:
+            return []
+        scheduler = self._module.plan.scheduler
+        before = scheduler.state_dict()
+        ahead = [self._look_ahead(batch_idx, i) for i in range(count)]
+        rows = slice(count * self._batch_size)
+        hyperparameters = [step.hyperparameters for step in ahead]
+        try:
+            played = self._steps.play(
+                batch[0][rows], batch[1][rows], self._batch_size, hyperparameters
+            )
+        except CompileFailure as failure:
+            scheduler.load_state_dict(before)
+            for group, old in zip(
+                scheduler.optimizer.param_groups, hyperparameters[0], strict=True
+            ):
+                group.update(old)
+            self._steps = None
+            self._compile_calls(str(failure))
+            return []
+        losses = list(played.unbind())
+        for loss, step in zip(losses, ahead, strict=True):
+            self._module.count_step()
+            self._module.record(loss, self._batch_size, step.rates)
+        return losses
+
+    def _look_ahead(self, batch_idx: int, position: int) -> Ahead:
+        """Note what a step will need, and move the learning rate on to the next one."""
+        module = self._module
+        hyperparameters = scheduled_hyperparameters(module.optimizer)
+        rates = module.rates_if_due(module.num_steps + position + 1)
+        group = module.accumulation_group(batch_idx + position)
+        module.step_scheduler(ends_epoch=group.ends_epoch)
+        return Ahead(hyperparameters, rates)
+
+    def _compile_calls(self, reason: str) -> None:
+        say("loop.compile=true: forward and loss alone are compiled: %s", reason)
+        compile_calls(self._module.net, self._module.loss)
+
+
+def _obstacle(module: FourBeatModule) -> str | None:
+    """Say why whole steps cannot be compiled, as the end of a sentence."""
+    if who := listener(module.trainer, module):
+        return f"{who} takes part in each step"
+    if module.accumulate_grad_batches > 1:
+        return f"loop.accumulate_grad_batches={module.accumulate_grad_batches}"
+    return whole_step_obstacle(module.net, module.loss, module.optimizer)
