@@ -48,7 +48,7 @@ class Options:
     @property
     def min_steps(self) -> int:
         """Steps that a time per step is the mean of, at least."""
-        return 1 if self.quick else 1500
+        return 1 if self.quick else 1000
 
     @property
     def fewer_rounds(self) -> int:

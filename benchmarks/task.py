@@ -96,11 +96,11 @@ class Record:
 
 
 def num_epochs(num_samples: int, batch_size: int, min_steps: int) -> int:
-    """Count the epochs of a task: one to warm up, two or more with ``min_steps`` steps to count.
+    """Count the epochs of a task: one to warm up, and as many as make ``min_steps`` steps.
 
     Args:
         num_samples: Samples per epoch.
         batch_size: Samples per step.
         min_steps: Steps to be counted at least.
     """
-    return 1 + max(2, math.ceil(min_steps / math.ceil(num_samples / batch_size)))
+    return 1 + math.ceil(min_steps / math.ceil(num_samples / batch_size))
