@@ -31,3 +31,19 @@ def test_optimizers_are_fused(tmp_path: Path) -> None:
     cfg = fourbeat.compose(*COMMON)
     module = build_parts(cfg, tmp_path).module.to("cuda")
     assert module.build_optimizer(module.net).defaults["fused"]
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [[], ["loop.accumulate_grad_batches=2"], ["loop=automatic"]],
+    ids=["whole steps", "forward and loss", "automatic"],
+)
+def test_the_compiled_loop_agrees_with_the_eager_one(tmp_path: Path, overrides: list[str]) -> None:
+    runs = [
+        fourbeat.train(
+            fourbeat.compose(*COMMON, *overrides, f"loop.compile={compiled}"), tmp_path / compiled
+        )
+        for compiled in ("false", "true")
+    ]
+    eager, compiled = (run.model.state_dict() for run in runs)
+    torch.testing.assert_close(compiled, eager, rtol=1e-3, atol=1e-4)
