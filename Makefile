@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 RIVALS := benchmarks/.venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help train test test-slow check fix bench clean
+.PHONY: help train test test-slow check fix bench torture clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -41,6 +41,9 @@ $(RIVALS): benchmarks/requirements.txt benchmarks/constraints.txt
 
 bench: $(READY) $(RIVALS)  ## speed beside the rivals, into benchmarks/RESULTS.md (two hours, alone on the machine)
 	$(BIN)/python -m benchmarks $(ARGS)
+
+torture: $(READY)  ## kill trainings at random instants, go on, compare (half an hour)
+	$(BIN)/python -m benchmarks.torture $(ARGS)
 
 clean:  ## remove the environment and caches; runs and data stay
 	rm -rf $(VENV) benchmarks/.venv .pytest_cache .mypy_cache .ruff_cache src/*.egg-info

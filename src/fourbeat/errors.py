@@ -66,3 +66,15 @@ class DataError(FourbeatError):
 
 class RunError(FourbeatError):
     """A run folder that is missing, incomplete, or not readable by this version."""
+
+
+class Stopped(BaseException):
+    """A signal has ended a run. No ``Exception``: code that goes on after errors must not.
+
+    Args:
+        signum: The signal's number.
+    """
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(f"signal {signum}")
+        self.signum = signum

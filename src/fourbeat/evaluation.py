@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-import torch
-
 from fourbeat.config.schema import TrainConfig
 from fourbeat.console import log, show_lines
 from fourbeat.lifecycle import expected_warnings, scalars
 from fourbeat.process import set_up_process
 from fourbeat.resuming import stored_config
 from fourbeat.run import Run
+from fourbeat.state import read_state
 from fourbeat.training import build_parts
 
 
@@ -39,9 +38,7 @@ def evaluate(
     cfg = silent(stored_config(run))
     parts = build_parts(cfg, run.dir)
     path = run.checkpoint(checkpoint)
-    parts.module.load_state_dict(
-        torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
-    )
+    parts.module.load_state_dict(read_state(path)["state_dict"])
     measure = parts.trainer.test if split == "test" else parts.trainer.validate
     with expected_warnings():
         (metrics,) = measure(parts.module, datamodule=parts.datamodule, verbose=False)

@@ -15,6 +15,7 @@ from fourbeat.config.schema import TrainConfig
 from fourbeat.data import DataModule, ExecutionPlan
 from fourbeat.modules import SupervisedModule
 from fourbeat.modules.listeners import overrides
+from fourbeat.state import StateCheckpoint
 
 # Lightning's share of a small network's step falls from half of it to 3 % at 64; beyond, to 2 %
 # (benchmarks/RESULTS.md).
@@ -26,7 +27,7 @@ MOST_FLOPS = {"cpu": 5e10, "cuda": 1e13, "mps": 1e12}
 
 BATCH_HOOKS = ("on_train_batch_start", "on_train_batch_end")
 # They look now and then, or at steps of which they tell: see _stops.
-CONTENT = (ModelCheckpoint, ProgressBar, Timer)
+CONTENT = (ModelCheckpoint, ProgressBar, StateCheckpoint, Timer)
 
 
 def plan_executions(
@@ -68,8 +69,9 @@ def _looks_at_each_batch(callback: Callback) -> bool:
 
 
 def _stops(callbacks: Sequence[Callback]) -> tuple[int, ...]:
-    checkpoints = [c for c in callbacks if isinstance(c, ModelCheckpoint)]
-    return tuple(sorted({c._every_n_train_steps for c in checkpoints} - {0}))
+    theirs = {c._every_n_train_steps for c in callbacks if isinstance(c, ModelCheckpoint)}
+    ours = {c.every_n_train_steps or 0 for c in callbacks if isinstance(c, StateCheckpoint)}
+    return tuple(sorted((theirs | ours) - {0}))
 
 
 def _affordable(module: SupervisedModule, datamodule: DataModule, device: torch.device) -> int:

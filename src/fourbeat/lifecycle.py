@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import shlex
-import signal
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,20 +12,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import torch
 from lightning.fabric.utilities.rank_zero import _get_rank
 from lightning.pytorch import Trainer, seed_everything
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch.jit._trace import TracerWarning
 
-from fourbeat.callbacks import BestMetrics
 from fourbeat.config.schema import TrainConfig
 from fourbeat.console import log
 from fourbeat.data import DataModule, LoaderDataModule
+from fourbeat.failures import broken, explained
 from fourbeat.modules import SupervisedModule
 from fourbeat.run import Outcome, Run, finish_run
+from fourbeat.state import Entry, StateCheckpoint, read_state
 
 Data: TypeAlias = DataModule | LoaderDataModule
 """A data set that a config can name, or loaders that were given."""
@@ -63,11 +62,16 @@ def play(cfg: TrainConfig, parts: Parts, run: Run | None, ckpt_path: Path | None
     metrics: dict[str, float] = {}
     outcome = Outcome("failed", "ended without an outcome")
     try:
-        fit(cfg, parts, ckpt_path)
-        metrics = measure(cfg, parts)
+        with checkpoints(parts.trainer).stop.listening():
+            fit(cfg, parts, ckpt_path)
+            metrics = measure(cfg, parts)
         outcome = ended(parts.trainer)
     except BaseException as error:
-        outcome = broken(error)
+        stop = checkpoints(parts.trainer).stop.signum
+        other = explained(error, stop, parts.trainer.world_size)
+        outcome = broken(other)
+        if other is not error:
+            raise other from error
         raise
     finally:
         if run is not None:
@@ -101,13 +105,12 @@ def measure(cfg: TrainConfig, parts: Parts) -> dict[str, float]:
     Returns:
         The metrics of the best validation and of the test.
     """
-    trainer = parts.trainer
-    best = best_metrics(trainer)
-    path = best_path(trainer)
-    metrics = scalars(best.metrics if best and best.metrics else trainer.callback_metrics)
-    if path and cfg.trainer.strategy != "fsdp":
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        parts.module.load_state_dict(state["state_dict"])
+    trainer, keeper = parts.trainer, checkpoints(parts.trainer)
+    keeper.stop.obey()
+    best = keeper.ranking.best or Entry(math.nan, 0, 0)
+    metrics = scalars(best.metrics or trainer.callback_metrics)
+    if keeper.best_path and cfg.trainer.strategy != "fsdp":
+        parts.module.load_state_dict(read_state(keeper.best_path)["state_dict"])
     if cfg.test and parts.datamodule.split_sizes.test and cfg.trainer.limit_test_batches:
         with expected_warnings():
             (tested,) = trainer.test(parts.module, datamodule=parts.datamodule, verbose=False)
@@ -120,15 +123,9 @@ def is_first_process() -> bool:
     return (_get_rank() or 0) == 0
 
 
-def best_path(trainer: Trainer) -> str:
-    """Return the path of the best checkpoint; empty when there is none."""
-    callback = trainer.checkpoint_callback
-    return callback.best_model_path if isinstance(callback, ModelCheckpoint) else ""
-
-
-def best_metrics(trainer: Trainer) -> BestMetrics | None:
-    """Return the callback that remembers the best validation."""
-    return next((c for c in trainer.callbacks if isinstance(c, BestMetrics)), None)  # type: ignore[attr-defined]
+def checkpoints(trainer: Trainer) -> StateCheckpoint:
+    """Return the callback that saves the training's state."""
+    return next(c for c in trainer.callbacks if isinstance(c, StateCheckpoint))  # type: ignore[attr-defined]
 
 
 def scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
@@ -146,21 +143,11 @@ def ended(trainer: Trainer) -> Outcome:
     return Outcome("finished", f"trainer.max_epochs={trainer.max_epochs} reached")
 
 
-def broken(error: BaseException) -> Outcome:
-    """Say what an exception means for the run."""
-    # Lightning turns Ctrl-C into SystemExit while it handles the KeyboardInterrupt.
-    if isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt):
-        return Outcome("interrupted", signal.Signals.SIGINT.name)
-    if isinstance(error, SIGTERMException):
-        return Outcome("interrupted", signal.Signals.SIGTERM.name)
-    first_line = (str(error) or type(error).__name__).splitlines()[0]
-    return Outcome("failed", f"{type(error).__name__}: {first_line}")
-
-
 def finish(run: Run, parts: Parts, outcome: Outcome, metrics: Mapping[str, float]) -> Run:
     """Write the outcome into the manifest."""
-    last = parts.folder / CHECKPOINT_DIR / "last.ckpt"
-    paths = {"best": best_path(parts.trainer), "last": str(last) if last.exists() else ""}
+    keeper = checkpoints(parts.trainer)
+    last = keeper.files.last if keeper.files else None
+    paths = {"best": keeper.best_path, "last": last if last and last.exists() else None}
     return finish_run(
         run,
         outcome,
@@ -236,6 +223,8 @@ def expected_warnings() -> Iterator[None]:
         warnings.filterwarnings("ignore", ".*is smaller than the logging interval")
         # What is asked for: the weights after so many steps.
         warnings.filterwarnings("ignore", "Using ModelCheckpoint with manual optimization")
+        # Its order knows where in the epoch it goes on, though Lightning cannot see that.
+        warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before")
         # A resumed run writes into the folder of its checkpoints.
         warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
         yield

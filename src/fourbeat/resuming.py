@@ -1,57 +1,147 @@
-"""L5: going on with a run, in its own folder, from its last checkpoint."""
+"""L5: going on with a run, in its own folder, as if it had never been interrupted."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
-import torch
 from omegaconf import DictConfig, OmegaConf
 
 from fourbeat.checks import checked
 from fourbeat.config.compose import apply_overrides
 from fourbeat.config.schema import TrainConfig
 from fourbeat.console import log, log_file, show_lines
-from fourbeat.errors import ConfigError, Fault, RunError
-from fourbeat.lifecycle import is_first_process, play
+from fourbeat.errors import RunError
+from fourbeat.lifecycle import CHECKPOINT_DIR, Parts, checkpoints, is_first_process, play
 from fourbeat.process import set_up_process
+from fourbeat.resume_checks import (
+    refuse_another_network,
+    refuse_another_run,
+    refuse_new_horizon,
+    refuse_to_stand_still,
+)
 from fourbeat.run import Run, resume_run
+from fourbeat.state import DamagedCheckpointError, Position, cut_logs, newest_first, read_state
 from fourbeat.training import build_parts, write_config
 
 GIVEN_LOADERS = "fourbeat.data.LoaderDataModule"
 
 
-def resume(run_dir: str | Path, overrides: Sequence[str] = ()) -> Run:
-    """Go on with a run from its last checkpoint, with its own config.
+class RestartPoint(NamedTuple):
+    """A file and the state in it."""
+
+    path: Path
+    state: dict[str, Any]
+
+    @property
+    def position(self) -> Position:
+        """Where the training stood."""
+        return Position.of(self.state)
+
+
+def resume(
+    run_dir: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    checkpoint: str = "last",
+    force: bool = False,
+) -> Run:
+    """Go on with a run from a saved state, with its own config.
+
+    The finished run is the one that would have been: on a CPU the weights, the logs and the
+    checkpoints are the same to the last bit. A run that was killed before its first save begins
+    anew.
 
     Args:
         run_dir: The run folder.
         overrides: Keys to change, e.g. ``["trainer.max_epochs=40"]``. No group can be chosen anew:
             the config is the one that the run stored.
+        checkpoint: ``last``, ``best``, or a path. What the run did after it is forgotten.
+        force: Allow changes that make it another run.
 
     Returns:
         The run, gone on with.
 
     Raises:
-        RunError: There is no such run, it has no checkpoint, or it is over and nothing extends it.
-        ConfigError: An override does not fit.
+        RunError: There is no such run, it has no such checkpoint, all are damaged, or the run is
+            over and nothing extends it.
+        ConfigError: An override does not fit, or makes it another run.
     """
     set_up_process()
     show_lines()
     run = Run.load(run_dir)
     cfg = stored_config(run, overrides)
-    checkpoint = run.checkpoint("last")
-    num_epochs, num_steps = _progress(checkpoint)
-    _refuse_to_stand_still(run, cfg, num_epochs, num_steps)
-    _refuse_new_horizon(run, cfg)
+    point = restart_point(run, checkpoint)
+    refuse_to_stand_still(run, cfg, point.position if point else None)
+    refuse_new_horizon(run, cfg)
+    refuse_another_run(run, cfg, force=force)
     parts = build_parts(cfg, run.dir)
+    if point is not None:
+        refuse_another_network(point.path, point.state, parts.module.state_dict())
+    with log_file(run.dir):
+        return _go_on(cfg, parts, run, point, overrides)
+
+
+def _go_on(
+    cfg: TrainConfig, parts: Parts, run: Run, point: RestartPoint | None, overrides: Sequence[str]
+) -> Run:
+    position = point.position if point else Position("between epochs", 0, 0, 0)
     going_on = None
     if is_first_process():
-        going_on = resume_run(run, overrides=overrides, from_step=num_steps)
+        own = point.state.get("fourbeat", {}) if point else {}
+        if point is None or own:
+            cut_logs(run.dir, own.get("log_position", {}))
+        _make_newest(parts, point)
+        going_on = resume_run(run, overrides=overrides, from_step=position.step)
         write_config(cfg, run.dir)
-    with log_file(run.dir):
-        log.info("going on from epoch %d, step %d", num_epochs, num_steps)
-        return play(cfg, parts, going_on, checkpoint)
+        if point is None:
+            log.info("no state was saved yet: begins anew")
+        else:
+            log.info("going on from epoch %d, step %d", position.epoch, position.step)
+    return play(cfg, parts, going_on, point.path if point else None)
+
+
+def _make_newest(parts: Parts, point: RestartPoint | None) -> None:
+    """A run that goes on from an older state and is killed must not go on from a newer one."""
+    files = checkpoints(parts.trainer).files
+    if files and point and point.path not in newest_first(files.folder):
+        files.write_last(point.path)
+
+
+def restart_point(run: Run, checkpoint: str) -> RestartPoint | None:
+    """Find the state to go on from: of the newest ones, the first that is not damaged.
+
+    Args:
+        run: The run.
+        checkpoint: ``last``, ``best``, or a path.
+
+    Returns:
+        The state; None if none was ever saved.
+
+    Raises:
+        RunError: There is no such checkpoint, or no good one.
+    """
+    if checkpoint != "last":
+        return _read(run.checkpoint(checkpoint))
+    paths = newest_first(run.dir / CHECKPOINT_DIR)
+    if not paths and run.outcome.status in ("finished", "stopped_early"):
+        paths = [run.checkpoint("last")]
+    for path in paths:
+        try:
+            return _read(path)
+        except DamagedCheckpointError as error:
+            log.warning("%s", error)
+    if paths:
+        raise RunError(f"resume={run.dir}: none of its checkpoints is good. Train again.")
+    return None
+
+
+def _read(path: Path) -> RestartPoint:
+    state = read_state(path)
+    if "state_dict" not in state or "loops" not in state:
+        raise RunError(f"{path}: holds no training to go on with, only {', '.join(state) or '-'}.")
+    return RestartPoint(path, state)
 
 
 def stored_config(run: Run, overrides: Sequence[str] = ()) -> TrainConfig:
@@ -70,48 +160,3 @@ def stored_config(run: Run, overrides: Sequence[str] = ()) -> TrainConfig:
     composed = OmegaConf.create(run.config)
     assert isinstance(composed, DictConfig)
     return checked(apply_overrides(composed, overrides))
-
-
-def _progress(checkpoint: Path) -> tuple[int, int]:
-    """Epochs and optimizer steps done in a checkpoint."""
-    # weights_only: a checkpoint may come from a stranger, and a pickle can run code.
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    progress = state["loops"]["fit_loop"]["epoch_progress"]["current"]
-    return int(progress["processed"]), int(state["global_step"])
-
-
-def _refuse_to_stand_still(run: Run, cfg: TrainConfig, num_epochs: int, num_steps: int) -> None:
-    trainer, status = cfg.trainer, run.outcome.status
-    over = -1 < trainer.max_epochs <= num_epochs or -1 < trainer.max_steps <= num_steps
-    if over:
-        raise RunError(
-            f"resume={run.dir}: this run has {status.replace('_', ' ')} ({run.outcome.reason}); "
-            f"it did {num_epochs} epochs, {num_steps} steps. "
-            f"To extend it, add e.g. trainer.max_epochs={num_epochs * 2}."
-        )
-    if status == "stopped_early" and run.config["callbacks"] == cfg.plain()["callbacks"]:
-        raise RunError(
-            f"resume={run.dir}: this run stopped early ({run.outcome.reason}). "
-            "To go on all the same, add callbacks.early_stopping=null."
-        )
-
-
-def _refuse_new_horizon(run: Run, cfg: TrainConfig) -> None:
-    """A schedule over the whole training cannot be stretched: torch keeps its old length."""
-    was = run.config["trainer"]
-    keys = {"max_epochs": cfg.trainer.max_epochs, "max_steps": cfg.trainer.max_steps}
-    changed = {name: value for name, value in keys.items() if value != was[name]}
-    if not cfg.scheduler.horizon or not changed:
-        return
-    name = cfg.scheduler.target.rpartition(".")[2]
-    raise ConfigError(
-        [
-            Fault(
-                f"trainer.{key}",
-                str(value),
-                f"cannot change from {was[key]} on resume: {name} spans the whole training",
-                "Start a new run, or use a scheduler without a horizon (constant, step, plateau).",
-            )
-            for key, value in changed.items()
-        ]
-    )

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 import yaml
 from lightning.pytorch import Callback, Trainer, seed_everything
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.profilers import (
     AdvancedProfiler,
@@ -26,12 +26,7 @@ from lightning.pytorch.profilers import (
     SimpleProfiler,
 )
 
-from fourbeat.callbacks import (
-    BestMetrics,
-    ConfusionMatrixPicture,
-    ProgressBar,
-    progress_callback,
-)
+from fourbeat.callbacks import ConfusionMatrixPicture, ProgressBar, progress_callback
 from fourbeat.checks import check
 from fourbeat.config.leaves import build
 from fourbeat.config.schema import ModelCheckpointConfig, TrainConfig
@@ -52,6 +47,7 @@ from fourbeat.modules import (
 from fourbeat.optim import build_optimizer, build_scheduler
 from fourbeat.process import set_up_process
 from fourbeat.run import Run, start_run
+from fourbeat.state import CheckpointIO, KeptFiles, StateCheckpoint
 
 CONFIG_FILE = "config.yaml"
 
@@ -172,23 +168,21 @@ def build_trainer(cfg: TrainConfig, folder: Path, datamodule: Data) -> Trainer:
         callbacks=callbacks,
         # Without ours, Lightning would add a bar of its own.
         enable_progress_bar=any(isinstance(c, ProgressBar) for c in callbacks),
-        # Without ours, Lightning would write checkpoints of its own into the logger's folder.
-        enable_checkpointing=any(isinstance(c, ModelCheckpoint) for c in callbacks),
         enable_model_summary=False,
         # Our order of the epoch knows its rank; Lightning's sampler would fetch single samples.
         use_distributed_sampler=False,
-        **_precision(cfg),
+        plugins=[CheckpointIO(), *_precision_plugins(cfg)],
+        precision=None if _precision_plugins(cfg) else cfg.trainer.precision,
         **_played_by_lightning(cfg),
     )
 
 
-def _precision(cfg: TrainConfig) -> dict[str, Any]:
+def _precision_plugins(cfg: TrainConfig) -> list[MixedPrecision]:
     precision = cfg.trainer.precision
     if precision not in ("16-mixed", "bf16-mixed") or cfg.trainer.strategy == "fsdp":
-        return {"precision": precision}
+        return []
     device = accelerator(cfg.trainer.accelerator)
-    manual = cfg.loop.name == "four_beat"
-    return {"plugins": [MixedPrecision(precision, device, manual=manual)]}
+    return [MixedPrecision(precision, device, manual=cfg.loop.name == "four_beat")]
 
 
 def _played_by_lightning(cfg: TrainConfig) -> dict[str, Any]:
@@ -223,40 +217,22 @@ def build_callbacks(cfg: TrainConfig, folder: Path, datamodule: Data) -> list[Ca
     if datamodule.num_classes and "tensorboard" in cfg.logger:
         callbacks.append(ConfusionMatrixPicture(datamodule.class_names))
     callbacks += [build(leaf.leaf()) for leaf in cfg.callbacks.extra.values()]
-    if cfg.callbacks.model_checkpoint:
-        validates = cfg.trainer.limit_val_batches != 0 and datamodule.split_sizes.val != 0
-        callbacks += build_checkpoints(cfg.callbacks.model_checkpoint, folder, validates)
+    callbacks.append(build_checkpoint(cfg.callbacks.model_checkpoint, folder))
     return [callback for callback in callbacks if callback is not None]
 
 
-def build_checkpoints(
-    settings: ModelCheckpointConfig, folder: Path, validates: bool
-) -> list[Callback]:
-    """Build what keeps ``best.ckpt`` (for use) and ``last.ckpt`` (for ``resume=``).
-
-    The best is saved after the validation, if there is one: what is saved before it would hold the
-    metric of the epoch before (Lightning issue 20185). The last is saved when its epoch is over:
-    Lightning goes on from there without ending the epoch a second time.
-    """
-    several = settings.save_top_k > 1
-    best = ModelCheckpoint(
-        dirpath=folder / CHECKPOINT_DIR,
-        filename="best-{epoch}-{step}" if several else "best",
+def build_checkpoint(settings: ModelCheckpointConfig | None, folder: Path) -> StateCheckpoint:
+    """Build what saves the training's state, and stops the training on a signal."""
+    if settings is None:
+        return StateCheckpoint()
+    return StateCheckpoint(
+        KeptFiles(folder / CHECKPOINT_DIR, settings.save_last, settings.save_top_k),
         monitor=settings.monitor,
         mode=settings.mode,
-        save_top_k=settings.save_top_k,
-        save_on_train_epoch_end=not (validates and settings.monitor.startswith("val/")),
-        enable_version_counter=False,
-        auto_insert_metric_name=several,
+        every_n_train_steps=settings.every_n_train_steps,
+        interval_s=settings.train_time_interval_s,
+        max_time_share=settings.max_time_share,
     )
-    last = ModelCheckpoint(
-        dirpath=folder / CHECKPOINT_DIR,
-        filename="last",
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
-    )
-    metrics = BestMetrics(settings.monitor, settings.mode)
-    return [metrics, best, last] if settings.save_last else [metrics, best]
 
 
 def write_config(cfg: TrainConfig, folder: Path) -> None:

@@ -143,7 +143,7 @@ def test_data_that_cannot_be_had_is_one_message_and_a_failed_run(
     assert outcomes(place) == ["failed"]
 
 
-def test_ctrl_c_ends_with_code_130_and_one_line(place: Path) -> None:
+def test_ctrl_c_saves_the_state_and_ends_with_code_130(place: Path) -> None:
     words = ["trainer.max_epochs=-1", "trainer.max_steps=100000", "callbacks.progress=lines"]
     with subprocess.Popen(
         [sys.executable, str(TRAIN), *words, "callbacks.early_stopping=null"],
@@ -160,7 +160,8 @@ def test_ctrl_c_ends_with_code_130_and_one_line(place: Path) -> None:
         _, err = running.communicate(timeout=60)
     assert running.returncode == 130
     assert [line for line in err.splitlines() if "fourbeat" in line] == [
-        "fourbeat: interrupted; to go on with the newest run: python scripts/train.py resume=last"
+        "fourbeat: SIGINT: stops as soon as the state can be saved; again: at once",
+        "fourbeat: interrupted; to go on with the newest run: python scripts/train.py resume=last",
     ]
     assert "Traceback" not in err
     assert outcomes(place) == ["interrupted"]

@@ -1,11 +1,9 @@
 """L3: callbacks of ours: progress, the best validation's metrics, the confusion matrix drawn."""
 
-from fourbeat.callbacks.best_metrics import BestMetrics
 from fourbeat.callbacks.confusion_matrix import ConfusionMatrixPicture
 from fourbeat.callbacks.progress import EpochLines, ProgressBar, progress_callback
 
 __all__ = [
-    "BestMetrics",
     "ConfusionMatrixPicture",
     "EpochLines",
     "ProgressBar",

@@ -113,7 +113,7 @@ def progress_callback(kind: Literal["auto", "bar", "lines", "none"]) -> Callback
 
 def _num_played(batch: Any, batch_idx: int) -> int:
     """Mini-batches of the epoch that have been played."""
-    return batch.batch_idx + len(batch.sizes) if isinstance(batch, Execution) else batch_idx + 1
+    return batch.num_played if isinstance(batch, Execution) else batch_idx + 1
 
 
 def _epoch(trainer: Trainer) -> str:

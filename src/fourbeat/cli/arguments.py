@@ -53,6 +53,22 @@ class Arguments:
         values = [o.partition("=")[2] for o in self.overrides if o.startswith("resume=")]
         return values[-1] if values and values[-1] not in ("", "null", "''", '""') else None
 
+    @property
+    def force(self) -> bool:
+        """Whether ``resume.force=true`` is given.
+
+        Raises:
+            ConfigError: It is neither true nor false.
+        """
+        values = [o.partition("=")[2] for o in self.overrides if o.startswith("resume.force=")]
+        faults = [
+            Fault("resume.force", value, "must be true or false")
+            for value in values
+            if value not in ("true", "false")
+        ]
+        raise_faults(faults)
+        return values[-1:] == ["true"]
+
 
 def _unknown(word: str) -> Fault:
     if word.startswith("-"):

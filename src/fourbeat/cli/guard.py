@@ -7,6 +7,7 @@ until it is good), then let Hydra make the run's folder and call the job.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from typing import Literal
@@ -15,12 +16,12 @@ from hydra.errors import HydraException, InstantiationException
 from omegaconf.errors import OmegaConfBaseException
 
 from fourbeat.cli.arguments import Arguments
-from fourbeat.cli.report import INTERRUPTED, report
+from fourbeat.cli.report import SIGNALLED, report
 from fourbeat.cli.sweep import num_failed
 from fourbeat.cli.sweep_check import check_sweep
 from fourbeat.config.compose import compose, compose_good
 from fourbeat.config.deferred import register
-from fourbeat.errors import Fault, FourbeatError, raise_faults
+from fourbeat.errors import Fault, FourbeatError, Stopped, raise_faults
 
 Script = Literal["train", "eval"]
 
@@ -39,7 +40,9 @@ def run(main: Callable[[], None], script: Script) -> None:
         main: A function decorated with ``hydra.main``.
         script: Which script it is, which is also the name of its primary config.
     """
-    with_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    # The first process of a distributed training has set it for itself, see below.
+    is_first = "LOCAL_RANK" not in os.environ
+    with_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1" and is_first
     # Hydra must not print and exit by itself: its messages show neither key nor remedy.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.exit(_guarded(lambda: _main(main, script), with_traceback))
@@ -53,20 +56,26 @@ def _guarded(body: Callable[[], int], with_traceback: bool) -> int:
     except (FourbeatError, HydraException, OmegaConfBaseException) as error:
         return report(error, with_traceback=with_traceback)
     except KeyboardInterrupt:
-        return _interrupted()
+        return _stopped(signal.SIGINT)
+    except Stopped as stop:
+        return _stopped(stop.signum)
     except SystemExit as error:
         # Lightning turns Ctrl-C into SystemExit while it handles the KeyboardInterrupt.
         if isinstance(error.__context__, KeyboardInterrupt):
-            return _interrupted()
+            return _stopped(signal.SIGINT)
         if isinstance(error.__cause__, FourbeatError):  # from a job, past Hydra
             return report(error.__cause__, with_traceback=with_traceback)
         raise
 
 
-def _interrupted() -> int:
+def _stopped(signum: int) -> int:
+    # A process that Lightning started for a distributed training. Lightning kills the first one
+    # when another ends with a code, but that one still has to say how the run ended.
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        return 0
     hint = "to go on with the newest run: python scripts/train.py resume=last"
     print(f"fourbeat: interrupted; {hint}", file=sys.stderr)
-    return INTERRUPTED
+    return SIGNALLED + signum
 
 
 def _main(main: Callable[[], None], script: Script) -> int:

@@ -79,13 +79,27 @@ def resume_job(arguments: Arguments) -> None:
     spec = arguments.resume or ""
     if arguments.is_multirun:
         raise_faults([Fault("resume", spec, "cannot be used with -m", "Leave out -m.")])
+    force = arguments.force
     places = [o for o in arguments.overrides if o.startswith("paths.")]
-    folder = _found("resume", spec, Path(compose(places).paths.output_dir))
+    root = Path(compose(places).paths.output_dir)
+    folder, checkpoint = _restart(spec, root)
 
     from fourbeat.resuming import resume
 
     # Hydra's keys say where a new run goes; this one has its folder.
-    resume(folder, [o for o in arguments.overrides if not o.startswith(("resume=", "hydra"))])
+    own = ("resume=", "resume.", "hydra")
+    overrides = [o for o in arguments.overrides if not o.startswith(own)]
+    resume(folder, overrides, checkpoint=checkpoint, force=force)
+
+
+def _restart(spec: str, root: Path) -> tuple[Path, str]:
+    """Which run, and which of its checkpoints: ``last``, ``best`` (of the newest run), a path."""
+    if spec == "best":
+        return _found("resume", "last", root), "best"
+    file = Path(spec).resolve()
+    if file.suffix == ".ckpt" and file.is_file():
+        return _found("resume", str(file.parent.parent), root), str(file)
+    return _found("resume", spec, root), "last"
 
 
 def eval_job(composed: DictConfig) -> None:

@@ -7,8 +7,8 @@ import traceback
 
 from fourbeat.errors import ConfigError, FourbeatError
 
-INTERRUPTED = 130
-"""128 + SIGINT, as shells have it."""
+SIGNALLED = 128
+"""Added to the number of the signal that ended a process, as shells have it."""
 
 WRONG = 2
 """Exit code of what a user can mend."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt
 
 UnlimitedOr = Literal[-1] | PositiveInt
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -123,13 +123,21 @@ class TrainerConfig(Section):
     profiler: Literal["simple", "advanced", "pytorch"] | None = None
 
 
+def _number_of_last(value: Any) -> Any:
+    """Read what the first runs have in their manifests: yes or no."""
+    return {True: 2, False: 0}[value] if isinstance(value, bool) else value
+
+
 class ModelCheckpointConfig(Section):
-    """Which weights are kept: the best ones by a metric, and the last ones."""
+    """Which states are kept, and how often: the best ones by a metric, and the newest ones."""
 
     monitor: str = "val/loss"
     mode: Mode = "min"
     save_top_k: PositiveInt = 1
-    save_last: bool = True
+    save_last: Annotated[NonNegativeInt, BeforeValidator(_number_of_last)] = 2
+    every_n_train_steps: PositiveInt | None = None
+    train_time_interval_s: Positive = 60.0
+    max_time_share: Annotated[float, Field(gt=0, le=1)] = 0.02
 
 
 class EarlyStoppingConfig(Section):

@@ -43,6 +43,11 @@ class Execution(NamedTuple):
         inputs, targets = (t.to(device, non_blocking=True) for t in (self.inputs, self.targets))
         return self._replace(inputs=inputs, targets=targets)
 
+    @property
+    def num_played(self) -> int:
+        """Mini-batches of the epoch that have been played when this execution is over."""
+        return self.batch_idx + len(self.sizes)
+
 
 class Chosen(NamedTuple):
     """What a sampler says of an execution: its samples, and how they divide into mini-batches."""
@@ -57,7 +62,9 @@ class ExecutionPlan:
     """How an epoch's mini-batches divide into executions: a pure function of the epoch.
 
     An execution has at most ``steps_per_execution`` mini-batches and ends where the epoch ends,
-    where the training ends, and at every optimizer step at which somebody outside looks.
+    where the training ends, and at every optimizer step at which somebody outside looks. It holds
+    whole groups of mini-batches that share an optimizer step, if such a group fits in: a training
+    state can be saved only between groups.
 
     Every epoch has the same number of executions, for Lightning asks for a loader's length once:
     where an epoch has fewer stops than another may have, some executions are halved.
@@ -86,24 +93,31 @@ class ExecutionPlan:
         """
         steps = self._num_steps(num_batches)
         most_stops = sum(steps // interval + 1 for interval in self.stops) + (self.max_steps > 0)
-        return min(num_batches, math.ceil(num_batches / self.steps_per_execution) + most_stops)
+        return min(num_batches, len(self._divided(num_batches)) + most_stops)
 
-    def sizes(self, num_batches: int, epoch: int) -> list[int]:
-        """Divide an epoch.
+    def sizes(self, num_batches: int, epoch: int, first_batch: int = 0) -> list[int]:
+        """Divide an epoch, or what is left of it.
 
         Args:
             num_batches: Mini-batches of the epoch.
             epoch: The epoch, from 0.
+            first_batch: Mini-batches that have been played; a whole number of groups.
 
         Returns:
-            Mini-batches of each execution, ``num_executions`` of them.
+            Mini-batches of each execution: ``num_executions`` of them for a whole epoch, at most as
+            many for the rest of one.
         """
-        ends = [*self._stops_in(num_batches, epoch), num_batches]
+        stops = [stop for stop in self._stops_in(num_batches, epoch) if stop > first_batch]
         sizes: list[int] = []
-        for start, end in itertools.pairwise([0, *ends]):
-            full, rest = divmod(end - start, self.steps_per_execution)
-            sizes += [self.steps_per_execution] * full + [rest] * (rest > 0)
-        return _halved(sizes, self.num_executions(num_batches))
+        for start, end in itertools.pairwise([first_batch, *stops, num_batches]):
+            sizes += self._divided(end - start)
+        return sizes if first_batch else _halved(sizes, self.num_executions(num_batches))
+
+    def _divided(self, num_batches: int) -> list[int]:
+        group, most = self.accumulate_grad_batches, self.steps_per_execution
+        together = group * max(1, most // group)
+        full, rest = divmod(num_batches, together)
+        return _cut(together, most) * full + _cut(rest, most)
 
     def _stops_in(self, num_batches: int, epoch: int) -> list[int]:
         """Numbers of mini-batches of the epoch after which an execution ends before its end."""
@@ -119,6 +133,11 @@ class ExecutionPlan:
 
     def _num_steps(self, num_batches: int) -> int:
         return math.ceil(num_batches / self.accumulate_grad_batches)
+
+
+def _cut(length: int, most: int) -> list[int]:
+    full, rest = divmod(length, most)
+    return [most] * full + [rest] * (rest > 0)
 
 
 def _halved(sizes: list[int], wanted: int) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -100,6 +101,7 @@ def batch_loader(
         pin_memory=pin_memory and _can_pin_memory(),
         collate_fn=_as_it_is,
         persistent_workers=num_workers > 0,
+        worker_init_fn=_ignore_interrupts,
         # Without it, each epoch takes the workers' base seed from the global random state.
         generator=torch.Generator().manual_seed(order.seed),
     )
@@ -114,6 +116,11 @@ def loaded_batches(loader: DataLoader[Any]) -> int:
 def _as_it_is(batch: Any) -> Any:
     """Torch's default would look into every part of it for numpy arrays."""
     return batch
+
+
+def _ignore_interrupts(worker_id: int) -> None:
+    """A terminal sends Ctrl-C to all processes; only the one that trains knows when to stop."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _can_pin_memory() -> bool:

@@ -1,7 +1,8 @@
 """L2: in which order the samples come, and how they divide into batches and executions.
 
-An epoch's order is a pure function of (seed, epoch). That makes a run repeatable and, later, a
-training state restorable: nothing about the order has to be stored but these two numbers.
+An epoch's order is a pure function of (seed, epoch). That makes a run repeatable and a training
+state restorable: nothing about the order has to be stored but these two numbers, and how many
+batches of the epoch have been played.
 """
 
 from __future__ import annotations
@@ -70,6 +71,8 @@ class EpochOrder(DistributedSampler[Tensor | Chosen]):
         pad: Repeat a few samples so that all ranks get the same amount.
         limit: Batches of the epoch to use: a number, or a fraction.
         plan: How the batches divide into executions; None hands them over one by one.
+        start: Epoch and batch to begin with: the batches before it are not handed over, though
+            the length stays that of a whole epoch.
 
     Raises:
         ValueError: If evaluation should drop samples, or has fewer samples than ranks.
@@ -88,6 +91,7 @@ class EpochOrder(DistributedSampler[Tensor | Chosen]):
         pad: bool = True,
         limit: int | float = 1.0,
         plan: ExecutionPlan | None = None,
+        start: tuple[int, int] = (0, 0),
     ) -> None:
         if drop_last and not pad:
             raise ValueError("drop_last=True leaves samples out, but pad=False promises each once.")
@@ -106,6 +110,9 @@ class EpochOrder(DistributedSampler[Tensor | Chosen]):
         self.pad = pad
         self.limit = limit
         self.plan = plan
+        self.start_epoch, self.start_batch = start
+        # Worker processes ask for their first batches before anybody calls set_epoch.
+        self.set_epoch(self.start_epoch)
 
     @property
     def num_batches(self) -> int:
@@ -121,15 +128,27 @@ class EpochOrder(DistributedSampler[Tensor | Chosen]):
         """What is handed over per epoch on this rank: batches, or executions."""
         return self.plan.num_executions(self.num_batches) if self.plan else self.num_batches
 
+    @property
+    def _first_batch(self) -> int:
+        return self.start_batch if self.epoch == self.start_epoch else 0
+
+    @property
+    def num_left(self) -> int:
+        """What is handed over in this epoch: all of it, except in one begun in the middle."""
+        if self.plan is None:
+            return self.num_batches - self._first_batch
+        return len(self.plan.sizes(self.num_batches, self.epoch, self._first_batch))
+
     def __iter__(self) -> Iterator[Tensor | Chosen]:
         order = self._permutation()
         batches = self._training_batches(order) if self.pad else self._evaluation_batches(order)
-        batches = batches[: self.num_batches]
-        yield from self._executions(self.plan, batches) if self.plan else batches
+        batches, first = batches[: self.num_batches], self._first_batch
+        yield from self._executions(self.plan, batches, first) if self.plan else batches[first:]
 
-    def _executions(self, plan: ExecutionPlan, batches: tuple[Tensor, ...]) -> Iterator[Chosen]:
-        start = 0
-        for size in plan.sizes(self.num_batches, self.epoch):
+    def _executions(
+        self, plan: ExecutionPlan, batches: tuple[Tensor, ...], start: int
+    ) -> Iterator[Chosen]:
+        for size in plan.sizes(self.num_batches, self.epoch, start):
             chosen = batches[start : start + size]
             yield Chosen(torch.cat(chosen), tuple(map(len, chosen)), start)
             start += size

@@ -38,6 +38,7 @@ class SplitLoaders(LightningDataModule):
         execution_plan: How the batches of an epoch divide into executions; None hands them over
             one by one, as any LightningModule expects them.
         limits: What is used of each split. Not the Trainer's: it would count executions.
+        first_batch: Mini-batches of the current epoch that were played before a resume.
     """
 
     batch_size: int
@@ -52,6 +53,7 @@ class SplitLoaders(LightningDataModule):
         super().__init__()
         self.execution_plan: ExecutionPlan | None = None
         self.limits = BatchLimits()
+        self.first_batch = 0
         self._resident: dict[tuple[Split, torch.device], Samples] = {}
 
     @property
@@ -69,20 +71,33 @@ class SplitLoaders(LightningDataModule):
         return TensorBatches(*self._resident[split, device])
 
     def train_dataloader(self) -> Loader:
-        """Return the loader of the training batches."""
-        plan, trainer = self.execution_plan, self.trainer
-        if plan is not None and trainer is not None:
-            epoch, step = trainer.current_epoch, trainer.global_step
-            plan = replace(plan, start_epoch=epoch, start_step=step)
+        """Return the loader of the training batches, from where the training stands."""
         samples = self.samples("train")
-        order = self._order(
-            samples,
+        epoch, step = (0, 0)
+        if self.trainer is not None:
+            epoch, step = self.trainer.current_epoch, self.trainer.global_step
+        return self._loader(samples, self.train_order(epoch, step, samples))
+
+    def train_order(self, epoch: int, step: int, samples: Gatherable | None = None) -> EpochOrder:
+        """Return the order of the training batches.
+
+        Args:
+            epoch: The epoch to begin with, at its ``first_batch``.
+            step: Optimizer steps made so far.
+            samples: The split; None: the one in memory.
+        """
+        plan = self.execution_plan
+        if plan is not None:
+            before = step - self.first_batch // plan.accumulate_grad_batches
+            plan = replace(plan, start_epoch=epoch, start_step=before)
+        return self._order(
+            self.samples("train") if samples is None else samples,
             shuffle=self.shuffle,
             drop_last=self.drop_last,
             limit=self.limits.train,
             plan=plan,
+            start=(epoch, self.first_batch),
         )
-        return self._loader(samples, order)
 
     def val_dataloader(self) -> Loader | list[Loader]:
         """Return the loader of the validation batches; an empty list if there are none."""

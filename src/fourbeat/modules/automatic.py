@@ -16,8 +16,6 @@ class AutomaticModule(SupervisedModule):
     knobs that :class:`~fourbeat.modules.FourBeatModule` reads.
     """
 
-    _rates: dict[str, float] | None = None
-
     def on_train_start(self) -> None:
         """Compile forward and loss, if that is asked for."""
         super().on_train_start()
@@ -43,16 +41,11 @@ class AutomaticModule(SupervisedModule):
         group = self.accumulation_group(batch_idx)
         loss = self.loss(self.net(inputs), targets)
         self.running_loss.update(loss.detach(), inputs.shape[0])
-        if group.is_last and self.log_is_due(self.num_steps + 1):
-            # Before Lightning moves them on.
-            self._rates = self.learning_rates(self.trainer.optimizers[0])
+        step = self.num_steps + 1
+        if group.is_last and self.log_is_due(step):
+            # Before Lightning moves the rates on.
+            self.log_training(self.learning_rates(self.trainer.optimizers[0]), step)
         return group.compensate(loss)
-
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        """Log the training loss at its interval, counted in optimizer steps."""
-        if self._rates is not None:
-            self.log_training(self._rates, self.num_steps)
-            self._rates = None
 
     def lr_scheduler_step(self, scheduler: LRSchedulerTypeUnion, metric: Any | None) -> None:
         """Advance a scheduler, except one that counts steps when the scaler skipped the step."""

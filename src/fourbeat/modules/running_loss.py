@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -60,6 +62,27 @@ class RunningLoss:
         self._recent = self._epoch = _Sum()
         return epoch.mean() if epoch.num_samples else None
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return what has been added so far: a sum depends on where it is cut, so nothing is."""
+        return {
+            "losses": torch.stack(self._losses) if self._losses else None,
+            "sizes": list(self._sizes),
+            "recent": self._recent.plain(),
+            "epoch": self._epoch.plain(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
+        """Go on from a state.
+
+        Args:
+            state: What :meth:`state_dict` returned.
+            device: Where the losses to come will be.
+        """
+        losses = state["losses"]
+        self._losses = [] if losses is None else list(losses.to(device).unbind())
+        self._sizes = list(state["sizes"])
+        self._recent, self._epoch = (_Sum.of(state[n], device) for n in ("recent", "epoch"))
+
     def _add_up(self) -> None:
         if not self._losses:
             return
@@ -75,6 +98,14 @@ class _Sum:
     def __init__(self, total: Tensor | float = 0.0, num_samples: int = 0) -> None:
         self.total = total
         self.num_samples = num_samples
+
+    @classmethod
+    def of(cls, plain: tuple[Tensor | float, int], device: torch.device) -> _Sum:
+        total, num_samples = plain
+        return cls(total.to(device) if isinstance(total, Tensor) else total, num_samples)
+
+    def plain(self) -> tuple[Tensor | float, int]:
+        return self.total, self.num_samples
 
     def plus(self, total: Tensor, num_samples: int) -> _Sum:
         return _Sum(self.total + total, self.num_samples + num_samples)

@@ -137,6 +137,14 @@ class SupervisedModule(LightningModule):
         """Optimizer steps made: ``trainer.global_step``, which takes 3 us to ask."""
         return self._progress.total.completed
 
+    def process_state(self) -> dict[str, Any]:
+        """Return what a resumed run needs besides the weights."""
+        return {"running_loss": self.running_loss.state_dict()}
+
+    def load_process_state(self, state: dict[str, Any]) -> None:
+        """Go on from what :meth:`process_state` returned."""
+        self.running_loss.load_state_dict(state["running_loss"], self.device)
+
     def on_train_start(self) -> None:
         """Find where Lightning counts the optimizer steps."""
         loop = self.trainer.fit_loop.epoch_loop

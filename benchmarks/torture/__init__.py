@@ -1,0 +1,1 @@
+"""Whether a training survives being killed: ``python -m benchmarks.torture``."""

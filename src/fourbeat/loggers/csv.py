@@ -1,0 +1,37 @@
+"""L2: one table of everything that was logged, which a resumed run goes on with."""
+
+from __future__ import annotations
+
+import csv
+import os
+import warnings
+from pathlib import Path
+
+from lightning.fabric.loggers.logger import rank_zero_experiment
+from lightning.pytorch.loggers import csv_logs
+
+
+class CSVLogger(csv_logs.CSVLogger):
+    """Lightning's logger, which deletes the table that it finds; this one goes on with it."""
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> csv_logs.ExperimentWriter:
+        """The writer, which knows the columns that there are."""
+        if self._experiment is None:
+            self._experiment = self._going_on(Path(self.log_dir))
+        assert isinstance(self._experiment, csv_logs.ExperimentWriter)
+        return self._experiment
+
+    def _going_on(self, folder: Path) -> csv_logs.ExperimentWriter:
+        table, kept = folder / "metrics.csv", folder / "metrics.csv.kept"
+        if table.is_file():
+            os.replace(table, kept)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Experiment logs directory .* is not empty")
+            writer = csv_logs.ExperimentWriter(log_dir=str(folder))
+        if kept.is_file():  # also that of a run that was killed between these two moves
+            os.replace(kept, table)
+            with table.open(newline="") as file:
+                writer.metrics_keys = next(csv.reader(file), [])
+        return writer

@@ -1,0 +1,29 @@
+"""L3: the state of a training: captured, written, read, and gone on from, to the last bit."""
+
+from __future__ import annotations
+
+from fourbeat.state.capture import FORMAT_VERSION, Position, Resumable, capture
+from fourbeat.state.checkpoint import StateCheckpoint
+from fourbeat.state.file import CheckpointIO, DamagedCheckpointError, read_state, write_state
+from fourbeat.state.kept_files import KeptFiles, newest_first
+from fourbeat.state.log_position import cut_logs
+from fourbeat.state.ranking import Entry, Ranking
+from fourbeat.state.stop import StopRequest
+
+__all__ = [
+    "FORMAT_VERSION",
+    "CheckpointIO",
+    "DamagedCheckpointError",
+    "Entry",
+    "KeptFiles",
+    "Position",
+    "Ranking",
+    "Resumable",
+    "StateCheckpoint",
+    "StopRequest",
+    "capture",
+    "cut_logs",
+    "newest_first",
+    "read_state",
+    "write_state",
+]

@@ -1,0 +1,188 @@
+"""L3: all that a training needs to go on, captured from a Trainer and put back into one.
+
+Lightning's own checkpoint, which any Lightning program can read, and under ``fourbeat`` what that
+lacks: random generators, means and metrics of the epoch so far, the latest values, the position in
+mini-batches, how far the logs were written. What differs between processes is kept for each.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import EarlyStopping
+
+from fourbeat.data.split_loaders import SplitLoaders
+from fourbeat.state.generators import generator_states, set_generator_states
+from fourbeat.state.measured import measured, set_latest, set_measured
+
+FORMAT_VERSION = 1
+"""Raised when an old reader would misread a new file."""
+
+KEY = "fourbeat"
+
+Moment = Literal["within an epoch", "between epochs"]
+"""Where Lightning's loops can be made to stand again exactly as they stood."""
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """A module that has more to remember than its weights, in each process."""
+
+    def process_state(self) -> dict[str, Any]:
+        """Return plain data and tensors."""
+
+    def load_process_state(self, state: dict[str, Any]) -> None:
+        """Go on from what :meth:`process_state` returned."""
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a training stands.
+
+    Attributes:
+        moment: Whether an epoch is under way.
+        epoch: The epoch that is under way, or comes next; from 0.
+        batch: Mini-batches of it that have been played.
+        step: Optimizer steps made.
+        is_over: Whether the training has come to its end.
+        stop_reason: Why it ended before its horizon; empty if it did not.
+    """
+
+    moment: Moment
+    epoch: int
+    batch: int
+    step: int
+    is_over: bool = False
+    stop_reason: str = ""
+
+    @classmethod
+    def of(cls, state: dict[str, Any]) -> Position:
+        """Read it from a state, also from a checkpoint that Lightning wrote at an epoch's end."""
+        if KEY in state:
+            return cls(**state[KEY]["position"])
+        epoch = state["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
+        return cls("between epochs", int(epoch), 0, int(state["global_step"]))
+
+
+def capture(
+    trainer: Trainer,
+    module: LightningModule,
+    position: Position,
+    log_position: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return the state of a training; all processes must call it together.
+
+    Args:
+        trainer: Standing at one of the moments.
+        module: What it trains.
+        position: Where it stands.
+        log_position: How far the logs were written.
+
+    Returns:
+        Tensors, which are not copied, and plain data.
+    """
+    state: dict[str, Any] = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
+    own = _process_state(trainer, module)
+    state[KEY] = {
+        "format_version": FORMAT_VERSION,
+        "position": vars(position),
+        "processes": _gathered(own) if trainer.world_size > 1 else [own],
+        "log_position": log_position or {},
+    }
+    return state
+
+
+def copied(state: dict[str, Any]) -> dict[str, Any]:
+    """Return a state whose tensors no later step changes: a state in memory."""
+    return copy.deepcopy(state)
+
+
+def place(trainer: Trainer, state: dict[str, Any]) -> None:
+    """Make Lightning go on from a state's position, before it reads the state's loops.
+
+    Args:
+        trainer: With its data set up, about to read the state.
+        state: Is changed: the loops' counters are those of this run's executions.
+    """
+    position, data = Position.of(state), trainer.datamodule  # type: ignore[attr-defined]
+    loops = state["loops"]["fit_loop"]
+    if position.moment == "between epochs":
+        progress = loops["epoch_progress"]
+        for counts in (progress["total"], progress["current"]):
+            counts["ready"] = counts["started"] = counts["completed"] = counts["processed"]
+    elif isinstance(data, SplitLoaders):
+        data.first_batch = position.batch
+        order = data.train_order(position.epoch, position.step)
+        # How many batches Lightning takes for played: it counts executions, which this run may
+        # cut differently.
+        played = len(order) - order.num_left
+        counts = loops["epoch_loop.batch_progress"]["current"]
+        counts.update(dict.fromkeys(("ready", "started", "processed", "completed"), played))
+    _place_callbacks(trainer, state, position)
+
+
+def _place_callbacks(trainer: Trainer, state: dict[str, Any], position: Position) -> None:
+    stopping = trainer.early_stopping_callback
+    if not isinstance(stopping, EarlyStopping):
+        return
+    if (saved := state["callbacks"].get(stopping.state_key)) is not None:
+        saved["patience"] = stopping.patience  # the config's, should it have been changed
+        if position.stop_reason and saved["wait_count"] >= stopping.patience:
+            stopping.stopping_reason_message = position.stop_reason
+            trainer.should_stop = True
+
+
+def go_on(trainer: Trainer, module: LightningModule, state: dict[str, Any]) -> None:
+    """Make everything else as it was, when the loops are about to go on.
+
+    Args:
+        trainer: That has read the state.
+        module: What it trains.
+        state: As it was read.
+    """
+    loop = trainer.fit_loop
+    if Position.of(state).moment == "between epochs":
+        # Nothing is restarted: the next epoch begins as it always does.
+        for each in (loop, loop.epoch_loop, loop.epoch_loop.val_loop):
+            each.on_iteration_done()
+    else:
+        # Lightning holds on to this through the whole epoch, and then leaves a plateau's scheduler
+        # out. The loop within ends it by itself.
+        loop._restarting = False
+    if (own := process_state_of(trainer, state)) is not None:
+        set_measured(trainer, module, own["measured"])
+        if isinstance(module, Resumable) and own["module"] is not None:
+            module.load_process_state(own["module"])
+        set_generator_states(own["generators"])
+
+
+def show_latest(trainer: Trainer, state: dict[str, Any]) -> None:
+    """Put back the latest values, which Lightning forgets at the start of every fit."""
+    if (own := process_state_of(trainer, state)) is not None:
+        set_latest(trainer, own["measured"])
+
+
+def process_state_of(trainer: Trainer, state: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what a state holds of this process; None for a checkpoint that Lightning wrote."""
+    if KEY not in state:
+        return None
+    processes: list[dict[str, Any]] = state[KEY]["processes"]
+    return processes[trainer.global_rank % len(processes)]
+
+
+def _process_state(trainer: Trainer, module: LightningModule) -> dict[str, Any]:
+    return {
+        "generators": generator_states(),
+        "measured": measured(trainer, module),
+        "module": module.process_state() if isinstance(module, Resumable) else None,
+    }
+
+
+def _gathered(own: dict[str, Any]) -> list[dict[str, Any]]:
+    processes: list[dict[str, Any]] = [{}] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(processes, own)
+    return processes

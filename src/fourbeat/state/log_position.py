@@ -1,0 +1,115 @@
+"""L3: how far the logs were written when a state was captured, and cutting them back to there.
+
+Whatever a run logged after the state from which it is resumed, it will log again: without the cut,
+every step in between would stand in the log twice.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.loggers.logger import Logger
+
+from fourbeat.run.files import write_whole
+
+EVENT_FILES = "events.out.tfevents.*"
+TABLE = "metrics.csv"
+
+
+def log_position(
+    loggers: Sequence[Logger], folder: Path, *, durable: bool = True
+) -> dict[str, Any]:
+    """Write out what the loggers hold, and return how far they are.
+
+    Args:
+        loggers: The Trainer's. Only TensorBoard and CSV files can be cut back.
+        folder: The run folder.
+        durable: Whether a power cut must not lose it either.
+
+    Returns:
+        Bytes of each event file and rows of each table, by paths relative to the folder.
+    """
+    for logger in loggers:
+        _flush(logger)
+    if durable:
+        for path in (*_event_files(folder), *_tables(folder)):
+            _sync(path)
+    return {
+        "event_bytes": {_name(p, folder): p.stat().st_size for p in _event_files(folder)},
+        "table_rows": {_name(p, folder): len(_rows(p)[1]) for p in _tables(folder)},
+    }
+
+
+def cut_logs(folder: Path, position: dict[str, Any]) -> None:
+    """Cut the logs of a run folder back to a position.
+
+    Args:
+        folder: The run folder.
+        position: What :func:`log_position` returned; empty: back to nothing.
+    """
+    sizes, rows = position.get("event_bytes", {}), position.get("table_rows", {})
+    for path in list(_event_files(folder)):
+        if (size := sizes.get(_name(path, folder))) is None:
+            path.unlink()
+        elif size < path.stat().st_size:
+            os.truncate(path, size)
+    for path in list(_tables(folder)):
+        if (count := rows.get(_name(path, folder))) is None:
+            path.unlink()
+        else:
+            _cut_table(path, count)
+
+
+def _flush(logger: Logger) -> None:
+    if isinstance(logger, TensorBoardLogger):
+        # In processes other than the first, and before anything was logged, there is no writer.
+        if logger._experiment is not None:
+            logger._experiment.flush()
+    elif isinstance(logger, CSVLogger):
+        if logger._experiment is not None:
+            logger._experiment.save()
+    else:
+        logger.save()
+
+
+def _event_files(folder: Path) -> Iterator[Path]:
+    return folder.rglob(EVENT_FILES)
+
+
+def _tables(folder: Path) -> Iterator[Path]:
+    return folder.rglob(TABLE)
+
+
+def _name(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).as_posix()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _rows(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    with path.open(newline="") as file:
+        reader = csv.DictReader(file)
+        # A kill in the middle of a write leaves a torn last line.
+        rows = [row for row in reader if None not in row.values()]
+        return list(reader.fieldnames or []), rows
+
+
+def _cut_table(path: Path, count: int) -> None:
+    names, rows = _rows(path)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, names, extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(rows[:count])
+    write_whole(path, text.getvalue().encode())

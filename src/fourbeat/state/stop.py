@@ -1,0 +1,78 @@
+"""L3: signals that ask a run to stop: heard at once, obeyed when nothing is lost by it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from fourbeat.errors import Stopped
+
+
+def stop_signals() -> tuple[int, ...]:
+    """Return the signals that ask a run to stop on this machine."""
+    names = ["SIGINT", "SIGTERM"]
+    if "SLURM_JOB_ID" in os.environ:
+        names.append("SIGUSR1")  # what `sbatch --signal=B:USR1@120` sends ahead of the end
+    return tuple(getattr(signal, name) for name in names if hasattr(signal, name))
+
+
+class StopRequest:
+    """Listens to the signals that ask a run to stop.
+
+    The first one is only noted: an exception out of a handler can get lost in code that is not
+    Python's, and would leave the training between two states. The second one stops at once.
+
+    Attributes:
+        signum: What was heard; None: nothing yet.
+    """
+
+    def __init__(self) -> None:
+        self._signals = stop_signals()
+        self.signum: int | None = None
+
+    def __bool__(self) -> bool:
+        return self.signum is not None
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Listen, in the main thread: others get no signals."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        former = {signum: signal.getsignal(signum) for signum in self._signals}
+        self.listen()
+        try:
+            yield
+        finally:
+            for signum, handler in former.items():
+                signal.signal(signum, handler)
+
+    def listen(self) -> None:
+        """Take the place of Lightning's handlers, which would stop the run after any batch."""
+        if threading.current_thread() is threading.main_thread():
+            for signum in self._signals:
+                signal.signal(signum, self._hear)
+
+    def obey(self) -> None:
+        """Stop, if that was asked for.
+
+        Raises:
+            Stopped: It was.
+        """
+        if self.signum is not None:
+            raise Stopped(self.signum)
+
+    def _hear(self, signum: int, frame: FrameType | None) -> Any:
+        is_first, self.signum = self.signum is None, signum
+        if not is_first:
+            raise Stopped(signum)
+        if os.environ.get("LOCAL_RANK", "0") == "0":
+            name = signal.Signals(signum).name
+            text = f"fourbeat: {name}: stops as soon as the state can be saved; again: at once\n"
+            os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, text.encode())

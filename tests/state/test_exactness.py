@@ -1,0 +1,169 @@
+"""A run that was stopped and gone on with ends as the one that was never interrupted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from benchmarks.torture.comparison import differences, logged
+from state.conftest import SMALL
+from torch import Tensor
+from torchmetrics import MeanMetric
+
+import fourbeat
+from fourbeat.modules import AutomaticModule
+from fourbeat.run import Run
+
+Interrupted = Callable[..., Run]
+
+
+def whole(tmp_path: Path, *overrides: str) -> Run:
+    return fourbeat.train(fourbeat.compose(*SMALL, *overrides), tmp_path / "whole")
+
+
+CASES = {
+    "one by one": (["loop.steps_per_execution=1"], [5, 10, 1, 12]),
+    "executions": (["loop.steps_per_execution=4"], [2, 4, 5]),
+    "automatic": (["loop=automatic"], [5, 10, 1, 12]),
+    "accumulation": (["loop.accumulate_grad_batches=3", "loop.steps_per_execution=3"], [2, 5]),
+    "accumulation, automatic": (["loop=automatic", "loop.accumulate_grad_batches=3"], [2, 5, 3]),
+    "accumulation over executions": (
+        ["loop.accumulate_grad_batches=5", "loop.steps_per_execution=3"],
+        [2, 3],
+    ),
+    "plateau": (["scheduler=plateau", "loop.steps_per_execution=4"], [3, 4]),
+    "plateau, automatic": (["scheduler=plateau", "loop=automatic"], [9, 20]),
+    "onecycle": (["scheduler=onecycle", "optim=momentum", "loop.steps_per_execution=4"], [2, 4]),
+    "bf16": (["trainer.precision=bf16-mixed", "loop.steps_per_execution=4"], [2, 4]),
+    "max_steps": (["trainer.max_steps=31", "loop.steps_per_execution=4"], [2, 4]),
+    "max_steps, automatic": (["trainer.max_steps=31", "loop=automatic"], [9, 9]),
+    "rare validation": (["trainer.check_val_every_n_epoch=2", "loop=automatic"], [11, 9, 9]),
+    "several best": (
+        ["callbacks.model_checkpoint.save_top_k=2", "loop.steps_per_execution=4"],
+        [3, 4],
+    ),
+    "monitored training": (
+        ["callbacks.model_checkpoint.monitor=train/loss_epoch", "loop.steps_per_execution=4"],
+        [3, 4],
+    ),
+    "early stopping": (
+        [
+            *("optim=sgd", "optim.lr=1e-30", "callbacks.early_stopping.patience=1"),
+            "loop.steps_per_execution=4",
+        ],
+        [2, 3],
+    ),
+    "dropout": (
+        ["model=mlp", "model.dropout=0.5", "model.hidden_features=[9]", "data.num_workers=2"],
+        [1, 2],
+    ),
+    "ties of processes": (["loop=automatic", "data.num_workers=1", "model=mlp"], [7, 20]),
+}
+
+
+@pytest.mark.parametrize(("overrides", "moments"), CASES.values(), ids=CASES.keys())
+def test_an_interrupted_run_is_the_same_to_the_last_bit(
+    tmp_path: Path, interrupted: Interrupted, overrides: list[str], moments: list[int]
+) -> None:
+    one, other = whole(tmp_path, *overrides), interrupted(overrides, moments)
+    assert len(other.manifest.resumed) == len(moments)
+    assert not list(differences(one.dir, other.dir))
+
+
+def test_it_may_be_gone_on_with_in_other_executions_and_worker_processes(
+    tmp_path: Path, interrupted: Interrupted
+) -> None:
+    start, changes = (
+        ["loop.steps_per_execution=4", "scheduler=cosine"],
+        [
+            ["loop.steps_per_execution=1"],
+            ["loop.steps_per_execution=7", "data.num_workers=1"],
+            ["loop.steps_per_execution=32", "data.num_workers=0"],
+        ],
+    )
+    other = interrupted(start, [2, 3, 2], iter(changes))
+    assert not list(differences(whole(tmp_path, *start).dir, other.dir))
+
+
+def test_another_place_does_as_well(tmp_path: Path, interrupted: Interrupted, stop_at) -> None:
+    from fourbeat.errors import Stopped
+
+    stop_at(4)
+    with pytest.raises(Stopped):
+        fourbeat.train(fourbeat.compose(*SMALL, "loop.steps_per_execution=4"), tmp_path / "first")
+    stop_at(None)
+    (tmp_path / "first").rename(tmp_path / "second")
+    other = fourbeat.resume(tmp_path / "second")
+    assert not list(differences(whole(tmp_path, "loop.steps_per_execution=4").dir, other.dir))
+
+
+def test_a_run_that_is_extended_is_the_longer_run(tmp_path: Path) -> None:
+    short = fourbeat.train(
+        fourbeat.compose(*SMALL, "trainer.max_epochs=1", "scheduler=step"), tmp_path / "short"
+    )
+    longer = fourbeat.resume(short.dir, ["trainer.max_epochs=3"])
+    one = whole(tmp_path, "scheduler=step")
+    found = [d for d in differences(one.dir, longer.dir) if "hp/" not in d]
+    assert not found
+
+
+class Chatty(AutomaticModule):
+    """Logs in every way that Lightning has, as a user's own module may."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.mean = MeanMetric()
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        loss = super().training_step(batch, batch_idx)
+        value: Tensor = loss.detach() + torch.rand(())
+        self.log("mine/mean", value, on_step=True, on_epoch=True, prog_bar=True)
+        self.log("mine/largest", value, on_step=False, on_epoch=True, reduce_fx="max")
+        self.mean.update(value)
+        self.log("mine/metric", self.mean, on_step=False, on_epoch=True)
+        return loss
+
+
+def test_running_means_of_the_users_own_go_on(
+    tmp_path: Path, interrupted: Interrupted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fourbeat.training.AutomaticModule", Chatty)
+    overrides = ["loop=automatic"]
+    one, other = whole(tmp_path, *overrides), interrupted(overrides, [6, 11, 3])
+    assert "mine/metric" in logged(one.dir)
+    assert not list(differences(one.dir, other.dir))
+
+
+def test_a_second_signal_stops_at_once(tmp_path: Path, stop_at, monkeypatch) -> None:
+    import signal
+
+    from fourbeat.errors import Stopped
+    from fourbeat.modules import FourBeatModule
+
+    beats, heard = FourBeatModule.beats, []
+
+    def interrupt(self: Any, *args: Any) -> Any:
+        heard.append(1)
+        if len(heard) in (7, 8):
+            signal.raise_signal(signal.SIGTERM)
+        return beats(self, *args)
+
+    monkeypatch.setattr(FourBeatModule, "beats", interrupt)
+    with pytest.raises(Stopped):
+        whole(tmp_path, "loop.steps_per_execution=16")
+    assert len(heard) == 8
+    monkeypatch.undo()
+    assert fourbeat.resume(tmp_path / "whole").outcome.status == "finished"
+
+
+@pytest.fixture(autouse=True)
+def _former_handlers() -> Any:
+    """A training leaves the signals' handlers as they were."""
+    import signal
+
+    before = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
+    yield
+    assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == before

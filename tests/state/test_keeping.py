@@ -1,0 +1,105 @@
+"""Which states are kept: the newest, the best, and how often they are saved."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from fourbeat.state import Entry, KeptFiles, Ranking, newest_first
+from fourbeat.state import time_share as time_share_module
+from fourbeat.state.time_share import TimeShare
+
+
+def names(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_the_newest_ones_are_turned_over(tmp_path: Path) -> None:
+    files = KeptFiles(tmp_path / "checkpoints", num_last=3, num_best=1)
+    for data in (b"1", b"2", b"3", b"4"):
+        files.write_last(data)
+    assert names(files.folder) == {"last.ckpt": b"4", "last-1.ckpt": b"3", "last-2.ckpt": b"2"}
+    assert [path.read_bytes() for path in newest_first(files.folder)] == [b"4", b"3", b"2"]
+
+
+def test_a_best_one_is_the_newest_one_too_without_being_written_twice(tmp_path: Path) -> None:
+    files = KeptFiles(tmp_path, num_last=2, num_best=1)
+    files.write_last(b"old")
+    files.write_last(files.write_best(b"new", [Entry(1.0, 0, 5)]))
+    assert names(tmp_path) == {"best.ckpt": b"new", "last.ckpt": b"new", "last-1.ckpt": b"old"}
+    assert (tmp_path / "best.ckpt").samefile(tmp_path / "last.ckpt")
+    files.write_last(b"newer")
+    assert names(tmp_path) == {"best.ckpt": b"new", "last.ckpt": b"newer", "last-1.ckpt": b"new"}
+
+
+def test_the_best_few_have_their_epoch_and_step_in_their_names(tmp_path: Path) -> None:
+    files, ranking = KeptFiles(tmp_path, num_last=0, num_best=2), Ranking("min", 2)
+    for epoch, score in enumerate([3.0, 1.0, 5.0, 2.0]):
+        if ranking.add(Entry(score, epoch, 10 * epoch)):
+            files.write_best(str(score).encode(), ranking.entries)
+    assert names(tmp_path) == {
+        "best-epoch=1-step=10.ckpt": b"1.0",
+        "best-epoch=3-step=30.ckpt": b"2.0",
+    }
+
+
+@pytest.mark.parametrize(
+    ("mode", "scores", "best"),
+    [
+        pytest.param("min", [3.0, 1.0, 2.0], 1, id="small"),
+        pytest.param("max", [3.0, 1.0, 4.0], 2, id="large"),
+        pytest.param("min", [1.0, 1.0], 0, id="a tie keeps the earlier one"),
+        pytest.param("min", [math.nan, 5.0, math.nan], 1, id="a number beats NaN"),
+        pytest.param("max", [math.nan, -5.0], 1, id="also where large is best"),
+        pytest.param("min", [math.inf, -math.inf, 0.0], 1, id="infinities are numbers"),
+    ],
+)
+def test_the_best_one_is_judged_as_lightning_does(
+    mode: str, scores: list[float], best: int
+) -> None:
+    ranking = Ranking(mode)
+    for epoch, score in enumerate(scores):
+        ranking.add(Entry(score, epoch, epoch))
+    assert ranking.best is not None
+    assert ranking.best.epoch == best
+
+
+def test_a_ranking_is_plain_data() -> None:
+    ranking, other = Ranking("min", 2), Ranking("min", 2)
+    assert ranking.best is None
+    ranking.add(Entry(2.0, 0, 5, {"val/loss": 2.0}))
+    ranking.add(Entry(1.0, 1, 10, {"val/loss": 1.0}))
+    other.load_state_dict(ranking.state_dict())
+    assert other.entries == ranking.entries
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    now = [100.0]
+    monkeypatch.setattr(time_share_module.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_saves_take_no_more_than_their_share(clock: list[float]) -> None:
+    share = TimeShare(0.02, interval_s=60.0)
+    assert share.allows_a_save  # nothing is known yet of how long one takes
+    with share.spent():
+        clock[0] += 1.0
+    assert not share.allows_a_save
+    clock[0] += 98.0
+    assert not share.allows_a_save  # one more would make it 2 s of 99
+    clock[0] += 1.0
+    assert share.allows_a_save
+
+
+def test_the_interval_begins_with_the_latest_save(clock: list[float]) -> None:
+    share = TimeShare(1.0, interval_s=60.0)
+    clock[0] += 59.0
+    assert not share.interval_is_over
+    clock[0] += 1.0
+    assert share.interval_is_over
+    with share.spent():
+        clock[0] += 5.0
+    assert not share.interval_is_over

@@ -1,0 +1,155 @@
+"""Which state a run is gone on with, what is refused, and old files that must still load."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from benchmarks.torture.comparison import differences, logged
+from state.conftest import SMALL
+
+import fourbeat
+from fourbeat.errors import ConfigError, RunError
+from fourbeat.run import Run
+from fourbeat.state import read_state
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def train(place: Path, *overrides: str) -> Run:
+    return fourbeat.train(fourbeat.compose(*SMALL, *overrides), place)
+
+
+def as_if_killed(run: Run, *gone: str) -> Path:
+    """Let a run look as if it had been killed, with some of its checkpoints gone."""
+    path = run.dir / "manifest.json"
+    path.write_text(path.read_text().replace('"status": "finished"', '"status": "running"'))
+    for name in gone:
+        (run.dir / "checkpoints" / name).unlink()
+    return run.dir
+
+
+def flip_a_bit(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.unlink()  # it may be a link to another checkpoint
+    path.write_bytes(data)
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_taken(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = train(tmp_path / "whole")
+    run = as_if_killed(train(tmp_path / "run"))
+    flip_a_bit(run / "checkpoints" / "last.ckpt")
+    capsys.readouterr()
+    again = fourbeat.resume(run)
+    assert "last.ckpt: is damaged (its checksum does not fit)." in capsys.readouterr().out
+    assert again.outcome.status == "finished"
+    assert not list(differences(whole.dir, again.dir))
+
+
+def test_when_all_are_damaged_the_run_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    run = as_if_killed(train(tmp_path / "run"))
+    for path in (run / "checkpoints").glob("last*.ckpt"):
+        flip_a_bit(path)
+    before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file() and p.suffix != ".log"}
+    with pytest.raises(RunError, match="none of its checkpoints is good"):
+        fourbeat.resume(run)
+    assert {p: p.read_bytes() for p in before} == before
+
+
+def test_a_run_that_was_killed_before_its_first_save_begins_anew(tmp_path: Path) -> None:
+    whole = train(tmp_path / "whole")
+    run = as_if_killed(train(tmp_path / "run"))
+    shutil.rmtree(run / "checkpoints")
+    again = fourbeat.resume(run)
+    assert again.manifest.resumed[0]["from_step"] == 0
+    assert not list(differences(whole.dir, again.dir))
+
+
+def test_a_run_that_was_killed_in_its_test_only_tests(tmp_path: Path) -> None:
+    whole = train(tmp_path / "whole")
+    run = as_if_killed(train(tmp_path / "run"))
+    weights = (run / "checkpoints" / "last.ckpt").read_bytes()
+    again = fourbeat.resume(run)
+    assert (run / "checkpoints" / "last.ckpt").read_bytes() == weights
+    assert not list(differences(whole.dir, again.dir))
+
+
+def test_going_on_from_the_best_state_forgets_what_came_after_it(tmp_path: Path) -> None:
+    overrides = ["optim=sgd", "optim.lr=20", "loop.steps_per_execution=4"]
+    run = train(tmp_path / "run", *overrides)
+    best = read_state(run.checkpoint("best"))["global_step"]
+    last = (run.dir / "checkpoints" / "last.ckpt").read_bytes()
+    assert best < run.manifest.num_steps
+    again = fourbeat.resume(as_if_killed(run), ["optim.lr=0.01"], checkpoint="best", force=True)
+    assert again.manifest.resumed[0]["from_step"] == best
+    assert again.manifest.num_steps == run.manifest.num_steps
+    assert (run.dir / "checkpoints" / "last.ckpt").read_bytes() != last
+    assert [step for step, _ in logged(run.dir)["val/loss"]] == [11, 23, 35]
+
+
+def test_changes_that_make_it_another_run_are_listed(tmp_path: Path) -> None:
+    run = as_if_killed(train(tmp_path / "run"), "last.ckpt")
+    changes = ["optim.lr=0.5", "data.batch_size=8", "trainer.max_epochs=4", "data.num_workers=1"]
+    with pytest.raises(ConfigError) as raised:
+        fourbeat.resume(run, changes)
+    assert [fault.key for fault in raised.value.faults] == ["data.batch_size", "optim.lr"]
+    assert "optim.lr=0.5: was 0.001: another run." in str(raised.value)
+    assert "resume.force=true" in str(raised.value)
+    assert fourbeat.resume(run, changes, force=True).outcome.status == "finished"
+
+
+def test_a_checkpoint_of_another_network_is_refused_with_names_and_shapes(tmp_path: Path) -> None:
+    run = as_if_killed(train(tmp_path / "run", "model=mlp", "model.hidden_features=[4]"))
+    other = train(tmp_path / "other", "model=mlp", "model.hidden_features=[5]")
+    shutil.copy(other.checkpoint("last"), run / "checkpoints" / "last.ckpt")
+    message = r"does not fit the network.*\n.*: \[5\] in the checkpoint, \[4\] in the network"
+    with pytest.raises(RunError, match=message):
+        fourbeat.resume(run)
+
+
+def test_weights_alone_are_no_training(tmp_path: Path) -> None:
+    run = as_if_killed(train(tmp_path / "run"))
+    torch.save({"weights": torch.zeros(1)}, run / "checkpoints" / "last.ckpt")
+    with pytest.raises(RunError, match="holds no training to go on with, only weights"):
+        fourbeat.resume(run)
+
+
+@pytest.mark.parametrize(("version", "step"), [("v0", 12), ("v1", 9)])
+def test_old_runs_can_still_be_gone_on_with(tmp_path: Path, version: str, step: int) -> None:
+    """v0: a checkpoint that Lightning wrote at an epoch's end; v1: ours, within an epoch."""
+    shutil.copytree(GOLDEN / f"run_{version}", tmp_path / "run")
+    run = fourbeat.resume(tmp_path / "run")
+    assert run.manifest.resumed[0]["from_step"] == step
+    assert (run.manifest.num_epochs, run.manifest.num_steps) == (3, 18)
+    assert run.outcome.status == "finished"
+
+
+def test_an_exception_keeps_the_weights_of_the_step_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fourbeat.modules import FourBeatModule
+
+    beats, played = FourBeatModule.beats, []
+
+    def break_later(self, *args):
+        played.append({n: p.clone() for n, p in self.net.named_parameters()})
+        if len(played) == 15:
+            raise ZeroDivisionError("a bug")
+        return beats(self, *args)
+
+    monkeypatch.setattr(FourBeatModule, "beats", break_later)
+    with pytest.raises(ZeroDivisionError):
+        train(tmp_path / "run", "loop.steps_per_execution=8")
+    kept = read_state(tmp_path / "run" / "checkpoints" / "exception.ckpt")
+    assert kept["global_step"] == 14
+    assert all(torch.equal(kept["state_dict"][f"net.{n}"], p) for n, p in played[-1].items())
+    monkeypatch.undo()
+    again = fourbeat.resume(tmp_path / "run")
+    assert not list(
+        differences(train(tmp_path / "whole", "loop.steps_per_execution=8").dir, again.dir)
+    )
