@@ -11,7 +11,8 @@ from benchmarks.torture.comparison import differences, logged
 from state.conftest import SMALL
 
 import fourbeat
-from fourbeat.errors import ConfigError, RunError
+from fourbeat.errors import ConfigError, NonFiniteError, RunError
+from fourbeat.models import CirclesNet
 from fourbeat.run import Run
 from fourbeat.state import read_state
 
@@ -153,3 +154,52 @@ def test_an_exception_keeps_the_weights_of_the_step_before(
     assert not list(
         differences(train(tmp_path / "whole", "loop.steps_per_execution=8").dir, again.dir)
     )
+
+
+@pytest.mark.parametrize(
+    "loop",
+    [["loop=automatic"], ["loop.steps_per_execution=1"], ["loop.steps_per_execution=8"]],
+    ids=" ".join,
+)
+def test_a_loss_that_is_no_number_ends_the_run_before_the_weights_are_spoilt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loop: list[str]
+) -> None:
+    forward, calls = CirclesNet.forward, []
+
+    def overflow(self, inputs):
+        calls.append(self.training)
+        outputs = forward(self, inputs)
+        return outputs * float("inf") if sum(calls) == 15 else outputs
+
+    monkeypatch.setattr(CirclesNet, "forward", overflow)
+    with pytest.raises(NonFiniteError, match=r"train/loss is (nan|inf) at step 14; .*resume=last"):
+        train(tmp_path / "run", *loop)
+    outcome = Run.load(tmp_path / "run").outcome
+    assert outcome.status == "failed"
+    assert outcome.reason.startswith("NonFiniteError: train/loss is")
+    kept = read_state(tmp_path / "run" / "checkpoints" / "exception.ckpt")
+    assert kept["global_step"] == 14
+    assert all(value.isfinite().all() for value in kept["state_dict"].values())
+    monkeypatch.undo()
+    again = fourbeat.resume(tmp_path / "run")
+    assert not list(differences(train(tmp_path / "whole", *loop).dir, again.dir))
+
+
+@pytest.mark.filterwarnings("ignore:Encountered .nan. values")
+def test_told_to_train_on_regardless_a_run_keeps_its_last_good_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    forward, calls = CirclesNet.forward, []
+
+    def overflow(self, inputs):
+        calls.append(self.training)
+        outputs = forward(self, inputs)
+        return outputs * float("nan") if sum(calls) == 15 else outputs
+
+    monkeypatch.setattr(CirclesNet, "forward", overflow)
+    every = "callbacks.model_checkpoint.every_n_train_steps=1"
+    stay = "callbacks.early_stopping=null"
+    run = train(tmp_path / "run", "loop.terminate_on_nan=false", every, stay)
+    assert run.outcome.status == "finished"
+    assert "the weights are not finite at step 15: nothing was saved" in capsys.readouterr().out
+    assert read_state(run.checkpoint("last"))["global_step"] == 14

@@ -68,6 +68,12 @@ class RunError(FourbeatError):
     """A run folder that is missing, incomplete, or not readable by this version."""
 
 
+class NonFiniteError(FourbeatError):
+    """A loss that is NaN or infinite has ended a training."""
+
+    exit_code = 3
+
+
 class Stopped(BaseException):
     """A signal has ended a run. No ``Exception``: code that goes on after errors must not.
 

@@ -20,7 +20,7 @@ HARMLESS = (
     *("trainer.max_epochs", "trainer.max_steps", "trainer.limit_test_batches"),
     *("trainer.accelerator", "trainer.profiler", "trainer.detect_anomaly"),
     *("trainer.log_every_n_steps", "trainer.num_sanity_val_steps"),
-    *("loop.steps_per_execution", "loop.compile"),
+    *("loop.steps_per_execution", "loop.compile", "loop.terminate_on_nan"),
     *("data.num_workers", "data.pin_memory", "data.on_device", "data.data_dir"),
     *("data.download", "data.mirrors", "data.retries", "data.timeout_s"),
 )

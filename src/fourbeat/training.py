@@ -47,6 +47,7 @@ from fourbeat.modules import (
 from fourbeat.optim import build_optimizer, build_scheduler
 from fourbeat.process import set_up_process
 from fourbeat.run import Run, start_run
+from fourbeat.slurm import note_job
 from fourbeat.state import CheckpointIO, KeptFiles, StateCheckpoint
 
 CONFIG_FILE = "config.yaml"
@@ -90,6 +91,7 @@ def begin(cfg: TrainConfig, parts: Parts, overrides: Sequence[str] = ()) -> Run:
             code_dir=Path(__file__).parent,
         )
         write_config(cfg, parts.folder)
+        note_job(parts.folder)
     with log_file(parts.folder):
         return play(cfg, parts, run)
 
@@ -140,6 +142,7 @@ def build_module(cfg: TrainConfig, datamodule: DataModule) -> SupervisedModule:
         accumulate_grad_batches=cfg.loop.accumulate_grad_batches,
         log_learning_rate=cfg.callbacks.learning_rate_monitor,
         compile_training=cfg.loop.compile,
+        terminate_on_nan=cfg.loop.terminate_on_nan,
     )
     module.example_input_array = torch.zeros(1, *datamodule.input_shape)
     return module

@@ -58,6 +58,9 @@ def _guarded(body: Callable[[], int], with_traceback: bool) -> int:
     except KeyboardInterrupt:
         return _stopped(signal.SIGINT)
     except Stopped as stop:
+        from fourbeat.slurm import requeue
+
+        requeue(stop.signum)
         return _stopped(stop.signum)
     except SystemExit as error:
         # Lightning turns Ctrl-C into SystemExit while it handles the KeyboardInterrupt.
@@ -87,10 +90,21 @@ def _main(main: Callable[[], None], script: Script) -> int:
         from fourbeat.cli.jobs import resume_job
 
         resume_job(arguments)
+    elif script == "train" and _goes_on_after_requeue(arguments):
+        return 0
     else:
         _check(arguments, script)
         main()
     return FAILED if num_failed() else 0
+
+
+def _goes_on_after_requeue(arguments: Arguments) -> bool:
+    """Go on with the run that this job of SLURM's had started, if that queued it again."""
+    if os.environ.get("SLURM_RESTART_COUNT", "0") == "0" or arguments.is_multirun:
+        return False
+    from fourbeat.cli.jobs import requeued_job
+
+    return requeued_job(arguments)
 
 
 def _inform(main: Callable[[], None], arguments: Arguments, script: Script) -> None:

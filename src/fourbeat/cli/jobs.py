@@ -80,8 +80,7 @@ def resume_job(arguments: Arguments) -> None:
     if arguments.is_multirun:
         raise_faults([Fault("resume", spec, "cannot be used with -m", "Leave out -m.")])
     force = arguments.force
-    places = [o for o in arguments.overrides if o.startswith("paths.")]
-    root = Path(compose(places).paths.output_dir)
+    root = Path(compose(_places(arguments)).paths.output_dir)
     folder, checkpoint = _restart(spec, root)
 
     from fourbeat.resuming import resume
@@ -90,6 +89,26 @@ def resume_job(arguments: Arguments) -> None:
     own = ("resume=", "resume.", "hydra")
     overrides = [o for o in arguments.overrides if not o.startswith(own)]
     resume(folder, overrides, checkpoint=checkpoint, force=force)
+
+
+def requeued_job(arguments: Arguments) -> bool:
+    """Go on with the run that this job of SLURM's started before it was queued again.
+
+    Returns:
+        Whether there is such a run.
+    """
+    from fourbeat.slurm import requeued_run
+
+    folder = requeued_run(Path(compose(_places(arguments)).paths.output_dir))
+    if folder is not None:
+        from fourbeat.resuming import resume
+
+        resume(folder)
+    return folder is not None
+
+
+def _places(arguments: Arguments) -> list[str]:
+    return [o for o in arguments.overrides if o.startswith("paths.")]
 
 
 def _restart(spec: str, root: Path) -> tuple[Path, str]:

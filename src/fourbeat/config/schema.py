@@ -98,6 +98,7 @@ class LoopConfig(Section):
     accumulate_grad_batches: PositiveInt = 1
     steps_per_execution: PositiveInt | Literal["auto"] = "auto"
     compile: bool = False
+    terminate_on_nan: bool = True
 
 
 class TrainerConfig(Section):

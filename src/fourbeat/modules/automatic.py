@@ -40,6 +40,7 @@ class AutomaticModule(SupervisedModule):
         inputs, targets = batch
         group = self.accumulation_group(batch_idx)
         loss = self.loss(self.net(inputs), targets)
+        self.check_finite(loss)
         self.running_loss.update(loss.detach(), inputs.shape[0])
         step = self.num_steps + 1
         if group.is_last and self.log_is_due(step):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import Tensor
 
-from fourbeat.data import Execution
+from fourbeat.data import EpochOrder, Execution
 from fourbeat.modules.compile_messages import CompileFailure, say
 from fourbeat.modules.compiled import CompiledSteps, whole_step_obstacle
 from fourbeat.modules.compiled_calls import compile_calls
@@ -42,7 +42,10 @@ class CompiledPlayer:
 
     def __init__(self, module: FourBeatModule) -> None:
         self._module = module
-        self._batch_size = 0
+        loader = module.trainer.train_dataloader
+        order = getattr(loader, "sampler", None)
+        # Not that of the first batch: a run may be gone on with at a short last one.
+        self._batch_size = order.batch_size if isinstance(order, EpochOrder) else 0
         self._steps: CompiledSteps | None = None
         if reason := _obstacle(module):
             self._compile_calls(reason)
@@ -90,6 +93,7 @@ class CompiledPlayer:
             self._steps = None
             self._compile_calls(str(failure))
             return []
+        self._module.check_finite(played.sum())  # NaN and infinity survive an addition
         losses = list(played.unbind())
         for loss, step in zip(losses, ahead, strict=True):
             self._module.count_step()

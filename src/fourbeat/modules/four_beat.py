@@ -67,6 +67,7 @@ class FourBeatModule(SupervisedModule):
         with self.autocast():
             outputs = self.net(inputs)  # beat 1: forward
             loss = self.loss(outputs, targets)  # beat 2: loss
+        self.check_finite(loss)
 
         if group.is_first:
             self.zero_gradients()

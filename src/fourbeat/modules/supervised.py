@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -14,6 +15,7 @@ from torch.optim import Optimizer
 from torchmetrics import MetricCollection
 
 from fourbeat.data import Execution, limited_batches, loaded_batches
+from fourbeat.errors import NonFiniteError
 from fourbeat.modules.accumulation import AccumulationGroup
 from fourbeat.modules.precision import MixedPrecision
 from fourbeat.modules.running_loss import RunningLoss
@@ -25,6 +27,11 @@ from fourbeat.optim import Horizon, SchedulerPlan
 Batch: TypeAlias = Sequence[Tensor]
 BuildOptimizer: TypeAlias = Callable[[nn.Module], Optimizer]
 BuildScheduler: TypeAlias = Callable[[Optimizer, Horizon], SchedulerPlan]
+
+NAN_REMEDY = (
+    "Go on from the last good state with e.g. resume=last optim.lr=... resume.force=true, or "
+    "loop.gradient_clip_val=1.0; to train on regardless: loop.terminate_on_nan=false."
+)
 
 
 class SupervisedModule(LightningModule):
@@ -46,11 +53,14 @@ class SupervisedModule(LightningModule):
         log_learning_rate: Log it with the loss: ``lr-Adam``, or ``lr-Adam/pg1`` and so on where
             there are several parameter groups (the names of Lightning's LearningRateMonitor).
         compile_training: Play the training through compiled graphs, and say of what.
+        terminate_on_nan: End the training when its loss is NaN or infinite.
 
     Attributes:
         confusion_matrix: Of the latest validation or test, ``[num_classes, num_classes]``, rows
             are the true classes; None for regression.
     """
+
+    _looks_at_losses = False
 
     def __init__(
         self,
@@ -65,6 +75,7 @@ class SupervisedModule(LightningModule):
         accumulate_grad_batches: int = 1,
         log_learning_rate: bool = False,
         compile_training: bool = False,
+        terminate_on_nan: bool = True,
     ) -> None:
         super().__init__()
         self.net = net
@@ -76,6 +87,7 @@ class SupervisedModule(LightningModule):
         self.accumulate_grad_batches = accumulate_grad_batches
         self.log_learning_rate = log_learning_rate
         self.compile_training = compile_training
+        self.terminate_on_nan = terminate_on_nan
         self.running_loss = RunningLoss()
         self.training_log = TrainingLog()
         self.confusion_matrix: Tensor | None = None
@@ -146,7 +158,7 @@ class SupervisedModule(LightningModule):
         self.running_loss.load_state_dict(state["running_loss"], self.device)
 
     def on_train_start(self) -> None:
-        """Find where Lightning counts the optimizer steps."""
+        """Find where Lightning counts the optimizer steps, and whether losses are looked at."""
         loop = self.trainer.fit_loop.epoch_loop
         automatic, manual = loop.automatic_optimization, loop.manual_optimization
         self._progress: _Progress = (
@@ -154,6 +166,10 @@ class SupervisedModule(LightningModule):
             if self.automatic_optimization
             else manual.optim_step_progress
         )
+        plugin = self.trainer.precision_plugin
+        is_scaled = isinstance(plugin, MixedPrecision) and plugin.scaler is not None
+        on_cpu = self.device.type == "cpu"
+        self._looks_at_losses = self.terminate_on_nan and on_cpu and not is_scaled
 
     def log_is_due(self, step: int) -> bool:
         """Return whether values are logged after this optimizer step, the first being 1."""
@@ -181,15 +197,47 @@ class SupervisedModule(LightningModule):
         loss = self.running_loss.recent()
         self.trainer.callback_metrics["train/loss"] = loss  # which the progress bar shows
         self.training_log.add(step - 1, loss, values)
-        self.training_log.write_if_due(self.trainer.loggers)
+        if self.training_log.is_due:
+            self.write_log()
+
+    def write_log(self) -> None:
+        """Let the loggers have the training's values.
+
+        Raises:
+            NonFiniteError: A loss was NaN or infinite, and had not been looked at before.
+        """
+        bad = self.training_log.write(self.trainer.loggers)
+        if bad is not None and self.terminate_on_nan:
+            raise NonFiniteError(
+                f"train/loss is not finite by step {bad}; the weights are spoilt. {NAN_REMEDY}"
+            )
+
+    def check_finite(self, loss: Tensor) -> None:
+        """Stop before a loss that is no number spoils the weights.
+
+        Only on the CPU: a GPU would have to be waited for at each step. There, ``write_log`` sees
+        it within a second or so, and no state is saved whose weights are not finite. Nor under
+        16-mixed, where an overflow is the loss scaler's business.
+
+        Args:
+            loss: Of a mini-batch, before its gradients are computed.
+
+        Raises:
+            NonFiniteError: It is NaN or infinite.
+        """
+        if self._looks_at_losses and not math.isfinite(loss.item()):
+            raise NonFiniteError(
+                f"train/loss is {loss.item()} at step {self.num_steps}; stopped before the weights "
+                f"were changed. {NAN_REMEDY}"
+            )
 
     def on_validation_start(self) -> None:
         """Let the loggers have the training's values before the validation's."""
-        self.training_log.write(self.trainer.loggers)
+        self.write_log()
 
     def on_train_epoch_end(self) -> None:
         """Log the mean training loss of the epoch."""
-        self.training_log.write(self.trainer.loggers)
+        self.write_log()
         # A run can be resumed at the end of an epoch, and has seen nothing of it then.
         if (loss := self.running_loss.epoch()) is not None:
             self.log("train/loss_epoch", loss, sync_dist=True, prog_bar=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -45,21 +46,27 @@ class TrainingLog:
         """
         self._entries.append(Entry(step, loss, values))
 
-    def write_if_due(self, loggers: Sequence[Logger]) -> None:
-        """Hand over what was kept, if that was last done a second ago."""
-        if time.monotonic() - self._written >= SECONDS_BETWEEN_WRITES:
-            self.write(loggers)
+    @property
+    def is_due(self) -> bool:
+        """Whether what was kept was last handed over a second ago."""
+        return time.monotonic() - self._written >= SECONDS_BETWEEN_WRITES
 
-    def write(self, loggers: Sequence[Logger]) -> None:
-        """Hand over what was kept: before anything is logged of later steps, and at the end."""
+    def write(self, loggers: Sequence[Logger]) -> int | None:
+        """Hand over what was kept: before anything is logged of later steps, and at the end.
+
+        Returns:
+            The first step whose loss is no finite number; None if all are.
+        """
         entries, self._entries = self._entries, []
         self._written = time.monotonic()
-        if not (entries and loggers):
-            return
+        if not entries:
+            return None
         losses = torch.stack([entry.loss for entry in entries]).tolist()
         for entry, loss in zip(entries, losses, strict=True):
             for logger in loggers:
                 _log(logger, {"train/loss": loss, **entry.values}, entry.step)
+        bad = (e.step for e, loss in zip(entries, losses, strict=True) if not math.isfinite(loss))
+        return next(bad, None)
 
 
 def _log(logger: Logger, values: dict[str, float], step: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fourbeat.run.folder import checkpoint_path, find_run
+from fourbeat.run.folder import checkpoint_path, find_run, run_folders
 from fourbeat.run.manifest import (
     FORMAT_VERSION,
     MANIFEST_FILE,
@@ -36,6 +36,7 @@ __all__ = [
     "read_environment",
     "read_git",
     "resume_run",
+    "run_folders",
     "start_run",
     "table",
     "write_csv",

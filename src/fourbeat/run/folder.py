@@ -73,7 +73,7 @@ def _home(path: str) -> Path:
 
 
 def _last(root: Path) -> Path:
-    folders = list(_runs(root))
+    folders = list(run_folders(root))
     started = []
     for folder in folders:
         with contextlib.suppress(RunError):  # one damaged run must not hide the others
@@ -85,7 +85,8 @@ def _last(root: Path) -> Path:
     raise RunError(f"last: there is no run under {root} yet. {_TRAIN_FIRST}")
 
 
-def _runs(root: Path) -> Iterator[Path]:
+def run_folders(root: Path) -> Iterator[Path]:
+    """Yield the run folders under a folder, those of sweeps included."""
     for folder, names, files in os.walk(root):
         names.sort()
         if MANIFEST_FILE in files:
@@ -96,7 +97,7 @@ def _runs(root: Path) -> Iterator[Path]:
 def _what_is(place: Path) -> str:
     if not place.is_dir():
         return f"{place}: is a file. Name the run's folder instead."
-    if inner := list(_runs(place)):
+    if inner := list(run_folders(place)):
         return f"{place}: holds {len(inner)} runs and is none itself. Name one, e.g. {inner[0]}"
     return (
         f"{place}: is not a run folder: it has no {MANIFEST_FILE}. "
@@ -105,7 +106,7 @@ def _what_is(place: Path) -> str:
 
 
 def _nothing_called(spec: str, root: Path) -> str:
-    folders = {str(folder.relative_to(root)): folder for folder in _runs(root)}
+    folders = {str(folder.relative_to(root)): folder for folder in run_folders(root)}
     head = f"{spec}: there is no such folder, neither here nor under {root}."
     if not folders:
         return f"{head} There is no run under {root} yet. {_TRAIN_FIRST}"

@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
+from fourbeat.console import log
 from fourbeat.data import Execution
 from fourbeat.errors import RunError
 from fourbeat.state.capture import Moment, Position, capture, copied, go_on, place, show_latest
@@ -122,12 +123,12 @@ class StateCheckpoint(Checkpoint):
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
         """Keep the weights of the step before, if they are any good."""
-        if isinstance(exception, Exception) and self.files and trainer.is_global_zero:
-            weights = [p for p in pl_module.parameters() if p.is_floating_point()]
-            if all(bool(p.isfinite().all()) for p in weights):
-                state = trainer._checkpoint_connector.dump_checkpoint(weights_only=True)
-                with contextlib.suppress(RunError):  # the exception is what the user must read of
-                    write_state(self.files.folder / EXCEPTION_FILE, state)
+        if self.files is None or not isinstance(exception, Exception):
+            return
+        if trainer.is_global_zero and _is_finite(pl_module):
+            state = trainer._checkpoint_connector.dump_checkpoint(weights_only=True)
+            with contextlib.suppress(RunError):  # the exception is what the user must read of
+                write_state(self.files.folder / EXCEPTION_FILE, state)
 
     def state_dict(self) -> dict[str, Any]:
         """Return which states are the best ones: plain data."""
@@ -225,6 +226,13 @@ class StateCheckpoint(Checkpoint):
     def _save(self, position: Position, *, improved: bool = False) -> None:
         if self.files is None:
             return
+        if not _is_finite(self._module):
+            log.warning(
+                "the weights are not finite at step %d: nothing was saved, what was saved before "
+                "is kept",
+                position.step,
+            )
+            return
         with self._time.spent():
             state = self._capture(position, durable=True)
             if self._trainer.is_global_zero:
@@ -250,3 +258,12 @@ class StateCheckpoint(Checkpoint):
             signum, due = flags.tolist()
             self.stop.signum, is_due = signum or None, bool(due)
         return bool(self.stop), is_due
+
+
+def _is_finite(module: LightningModule) -> bool:
+    """Return whether all weights are numbers: a state that holds others is no good to anybody."""
+    weights = [p.detach() for p in module.parameters() if p.is_floating_point() and p.numel()]
+    if not weights:
+        return True
+    largest = torch._foreach_norm(weights, float("inf"))
+    return bool(torch.stack([n.to(largest[0].device).float() for n in largest]).isfinite().all())
