@@ -29,6 +29,7 @@ from fourbeat.modules.losses import mismatch_faults, try_loss
 from fourbeat.monitors import monitor_faults
 from fourbeat.optim import optimizer_faults, scheduler_faults
 from fourbeat.optim.trial import find_faults
+from fourbeat.process import set_up_process
 
 # What the program adds when it builds a leaf, and which keys it takes out.
 SUPPLIED = {"optim": {"params"}, "scheduler": {"optimizer"}, "logger": {"save_dir"}}
@@ -53,6 +54,7 @@ def checked(composed: DictConfig) -> TrainConfig:
     Raises:
         ConfigError: With every fault that a stage found.
     """
+    set_up_process()  # torch starts its threads when the parts are tried
     deferred = check_train(composed)
     if _data(deferred)[0] is None:  # nobody can say what the references to it stand for
         raise_faults(_faults(deferred))

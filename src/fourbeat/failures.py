@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from fourbeat.errors import RunError, Stopped
 from fourbeat.run import Outcome
@@ -22,6 +25,22 @@ def broken(error: BaseException) -> Outcome:
         return Outcome("interrupted", signal.Signals.SIGINT.name)
     first_line = (str(error) or type(error).__name__).splitlines()[0]
     return Outcome("failed", f"{type(error).__name__}: {first_line}")
+
+
+@contextmanager
+def quiet_on_a_full_disk() -> Iterator[None]:
+    """Let TensorBoard's writing thread end without a traceback: the main thread says it better."""
+    former = threading.excepthook
+
+    def hook(arguments: threading.ExceptHookArgs) -> None:
+        if getattr(arguments.exc_value, "errno", None) not in FULL:
+            former(arguments)
+
+    threading.excepthook = hook
+    try:
+        yield
+    finally:
+        threading.excepthook = former
 
 
 def explained(error: BaseException, stop: int | None, num_processes: int) -> BaseException:

@@ -21,7 +21,7 @@ from torch.jit._trace import TracerWarning
 from fourbeat.config.schema import TrainConfig
 from fourbeat.console import log
 from fourbeat.data import DataModule, LoaderDataModule
-from fourbeat.failures import broken, explained
+from fourbeat.failures import broken, explained, quiet_on_a_full_disk
 from fourbeat.modules import SupervisedModule
 from fourbeat.run import Outcome, Run, finish_run
 from fourbeat.state import Entry, StateCheckpoint, read_state
@@ -62,7 +62,7 @@ def play(cfg: TrainConfig, parts: Parts, run: Run | None, ckpt_path: Path | None
     metrics: dict[str, float] = {}
     outcome = Outcome("failed", "ended without an outcome")
     try:
-        with checkpoints(parts.trainer).stop.listening():
+        with checkpoints(parts.trainer).stop.listening(), quiet_on_a_full_disk():
             fit(cfg, parts, ckpt_path)
             metrics = measure(cfg, parts)
         outcome = ended(parts.trainer)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fourbeat.data.order import EpochOrder, epoch_seed, num_batches
+from fourbeat.data.order import EpochOrder, mixed_seed, num_batches
 
 
 def of_epoch(epoch: int, num_samples: int = 10, **kwargs: object) -> list[list[int]]:
@@ -61,7 +61,7 @@ def test_without_shuffling_samples_come_as_stored_in_every_epoch() -> None:
 
 
 def test_the_shuffled_order_is_torchs_permutation_of_the_mixed_seed() -> None:
-    generator = torch.Generator().manual_seed(epoch_seed(7, 2))
+    generator = torch.Generator().manual_seed(mixed_seed(7, 2))
 
     assert flat(of_epoch(2, seed=7)) == torch.randperm(10, generator=generator).tolist()
 

@@ -17,7 +17,8 @@ from torch import nn
 
 from fourbeat.checks import compose
 from fourbeat.lifecycle import Parts, fit
-from fourbeat.training import build_parts
+from fourbeat.resuming import resume
+from fourbeat.training import build_parts, train
 
 ROOT = Path(__file__).parents[2]
 COMMON = [
@@ -206,3 +207,18 @@ def test_the_network_is_handed_back_uncompiled(tmp_path: Path) -> None:
         tmp_path, "trainer.max_steps=2", "loop.compile=true", "loop.accumulate_grad_batches=2"
     )
     assert parts.module.net._compiled_call_impl is None
+
+
+@pytest.mark.slow
+def test_a_compiled_run_that_was_interrupted_is_the_same_to_the_last_bit(tmp_path: Path) -> None:
+    common = [word for word in COMMON if not word.startswith("callbacks.model_checkpoint")]
+    settings = [*common, "loop.compile=true", "trainer.max_epochs=2", "data.batch_size=128"]
+    keep = ["callbacks.model_checkpoint={every_n_train_steps: 4, max_time_share: 1.0}"]
+    whole = train(compose(*settings, *keep), tmp_path / "whole")
+    part = train(compose(*settings, *keep, "trainer.max_steps=10"), tmp_path / "part")
+    # The state before the last one: in the middle of an epoch.
+    (part.dir / "checkpoints" / "last-1.ckpt").replace(part.dir / "checkpoints" / "last.ckpt")
+    part = resume(part.dir, ["trainer.max_steps=-1"])
+    same = zip(whole.model.parameters(), part.model.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in same)
+    assert whole.metrics == part.metrics

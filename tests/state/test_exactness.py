@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from benchmarks.torture.comparison import differences, logged
@@ -14,6 +16,7 @@ from torch import Tensor
 from torchmetrics import MeanMetric
 
 import fourbeat
+from fourbeat.data import Circles
 from fourbeat.modules import AutomaticModule
 from fourbeat.run import Run
 
@@ -86,6 +89,47 @@ def test_it_may_be_gone_on_with_in_other_executions_and_worker_processes(
     )
     other = interrupted(start, [2, 3, 2], iter(changes))
     assert not list(differences(whole(tmp_path, *start).dir, other.dir))
+
+
+class Noisy(Circles):
+    """Adds noise from all three generators, as augmentations do."""
+
+    def samples(self, split: Any) -> Any:
+        return WithNoise(super().samples(split)) if split == "train" else super().samples(split)
+
+
+class WithNoise:
+    def __init__(self, samples: Any) -> None:
+        self._samples = samples
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __getitem__(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        inputs, targets = self._samples[indices]
+        noise = torch.randn_like(inputs) + random.random() + np.random.random()
+        return inputs + 0.1 * noise, targets
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_what_is_drawn_while_a_batch_is_gathered_is_drawn_again(
+    tmp_path: Path, interrupted: Interrupted, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    monkeypatch.setattr("fourbeat.data.Circles", Noisy)
+    overrides = [f"data.num_workers={workers}", "loop.steps_per_execution=3"]
+    other = interrupted(overrides, [2, 3])
+    assert not list(differences(whole(tmp_path, *overrides).dir, other.dir))
+
+
+@pytest.mark.parametrize("loop", ["loop=automatic", "loop.steps_per_execution=5"])
+def test_worker_processes_draw_the_same_whatever_their_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loop: str
+) -> None:
+    monkeypatch.setattr("fourbeat.data.Circles", Noisy)
+    one = whole(tmp_path / "one", "data.num_workers=0", "loop.steps_per_execution=1")
+    two = whole(tmp_path / "two", "data.num_workers=2", loop)
+    same = zip(one.model.parameters(), two.model.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in same)
 
 
 def test_another_place_does_as_well(tmp_path: Path, interrupted: Interrupted, stop_at) -> None:

@@ -50,11 +50,21 @@ class Execution(NamedTuple):
 
 
 class Chosen(NamedTuple):
-    """What a sampler says of an execution: its samples, and how they divide into mini-batches."""
+    """What a sampler says of an execution: its samples, and how they divide into mini-batches.
+
+    Attributes:
+        indices: Of the samples.
+        sizes: Samples of each mini-batch.
+        batch_idx: Index of the first mini-batch in its epoch.
+        seeds: For whatever is drawn while each mini-batch is gathered; empty: nobody sets any.
+        is_execution: Whether it is handed over as one, or as a plain batch.
+    """
 
     indices: Int64[Tensor, " samples"]
     sizes: tuple[int, ...]
     batch_idx: int
+    seeds: tuple[int, ...] = ()
+    is_execution: bool = True
 
 
 @dataclass(frozen=True)

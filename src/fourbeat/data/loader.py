@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from fourbeat.data.executions import Chosen, Execution
 from fourbeat.data.order import EpochOrder
+from fourbeat.generators import generator_states, generators_seeded, same_states
 
 
 @runtime_checkable
@@ -75,7 +76,32 @@ class ExecutionBatches(Dataset[Any]):
     def __getitem__(self, chosen: Tensor | Chosen) -> tuple[Tensor, Tensor] | Execution:
         if isinstance(chosen, Tensor):
             return self.samples[chosen]
-        return Execution(*self.samples[chosen.indices], chosen.sizes, chosen.batch_idx)
+        inputs, targets = self._gathered(chosen)
+        if not chosen.is_execution:
+            return inputs, targets
+        return Execution(inputs, targets, chosen.sizes, chosen.batch_idx)
+
+    def _gathered(self, chosen: Chosen) -> tuple[Tensor, Tensor]:
+        """With seeds, one by one: what is drawn must not depend on the execution."""
+        if not chosen.seeds:
+            return self.samples[chosen.indices]
+        parts = []
+        batches = torch.split(chosen.indices, list(chosen.sizes))
+        for seed, indices in zip(chosen.seeds, batches, strict=True):
+            with generators_seeded(seed):
+                parts.append(self.samples[indices])
+        inputs, targets = zip(*parts, strict=True)
+        return torch.cat(inputs), torch.cat(targets)
+
+
+def draws_numbers(samples: Gatherable) -> bool:
+    """Return whether gathering a batch draws random numbers, as augmentations do: tries it."""
+    if isinstance(samples, TensorBatches) or not len(samples):
+        return False
+    with generators_seeded():
+        before = generator_states()
+        samples[torch.arange(min(2, len(samples)))]
+        return not same_states(before, generator_states())
 
 
 def batch_loader(

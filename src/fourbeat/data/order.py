@@ -73,6 +73,8 @@ class EpochOrder(DistributedSampler[Tensor | Chosen]):
         plan: How the batches divide into executions; None hands them over one by one.
         start: Epoch and batch to begin with: the batches before it are not handed over, though
             the length stays that of a whole epoch.
+        seeded: Give each batch a seed for what is drawn while it is gathered: so it depends neither
+            on executions nor on worker processes, whose random generators nobody can capture.
 
     Raises:
         ValueError: If evaluation should drop samples, or has fewer samples than ranks.
@@ -92,6 +94,7 @@ class EpochOrder(DistributedSampler[Tensor | Chosen]):
         limit: int | float = 1.0,
         plan: ExecutionPlan | None = None,
         start: tuple[int, int] = (0, 0),
+        seeded: bool = False,
     ) -> None:
         if drop_last and not pad:
             raise ValueError("drop_last=True leaves samples out, but pad=False promises each once.")
@@ -110,6 +113,7 @@ class EpochOrder(DistributedSampler[Tensor | Chosen]):
         self.pad = pad
         self.limit = limit
         self.plan = plan
+        self.seeded = seeded
         self.start_epoch, self.start_batch = start
         # Worker processes ask for their first batches before anybody calls set_epoch.
         self.set_epoch(self.start_epoch)
@@ -143,20 +147,27 @@ class EpochOrder(DistributedSampler[Tensor | Chosen]):
         order = self._permutation()
         batches = self._training_batches(order) if self.pad else self._evaluation_batches(order)
         batches, first = batches[: self.num_batches], self._first_batch
-        yield from self._executions(self.plan, batches, first) if self.plan else batches[first:]
+        if self.plan is None and not self.seeded:
+            yield from batches[first:]
+        else:
+            yield from self._chosen(batches, first)
 
-    def _executions(
-        self, plan: ExecutionPlan, batches: tuple[Tensor, ...], start: int
-    ) -> Iterator[Chosen]:
-        for size in plan.sizes(self.num_batches, self.epoch, start):
-            chosen = batches[start : start + size]
-            yield Chosen(torch.cat(chosen), tuple(map(len, chosen)), start)
-            start += size
+    def _chosen(self, batches: tuple[Tensor, ...], start: int) -> Iterator[Chosen]:
+        plan = self.plan or ExecutionPlan(1)
+        for size in plan.sizes(len(batches), self.epoch, start):
+            chosen, end = batches[start : start + size], start + size
+            seeds = tuple(map(self._seed_of, range(start, end))) if self.seeded else ()
+            sizes = tuple(map(len, chosen))
+            yield Chosen(torch.cat(chosen), sizes, start, seeds, self.plan is not None)
+            start = end
+
+    def _seed_of(self, batch_idx: int) -> int:
+        return mixed_seed(self.seed, self.epoch, self.rank, batch_idx)
 
     def _permutation(self) -> Int64[Tensor, " samples"]:
         if not self.shuffle:
             return torch.arange(self.split_size)
-        generator = torch.Generator().manual_seed(epoch_seed(self.seed, self.epoch))
+        generator = torch.Generator().manual_seed(mixed_seed(self.seed, self.epoch))
         return torch.randperm(self.split_size, generator=generator)
 
     def _training_batches(self, order: Int64[Tensor, " samples"]) -> tuple[Tensor, ...]:
@@ -174,14 +185,13 @@ class EpochOrder(DistributedSampler[Tensor | Chosen]):
         return parts[self.rank :: self.num_replicas]
 
 
-def epoch_seed(seed: int, epoch: int) -> int:
+def mixed_seed(*numbers: int) -> int:
     """Mix a seed and an epoch, so that (0, 1) and (1, 0) do not share an order as their sum would.
 
     Args:
-        seed: The run's seed, at least 0.
-        epoch: Epoch, from 0.
+        *numbers: The run's seed, an epoch and so on, each at least 0.
 
     Returns:
         A seed of 64 bits (NumPy's ``SeedSequence``).
     """
-    return int(np.random.SeedSequence((seed, epoch)).generate_state(1, np.uint64)[0])
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])

@@ -11,7 +11,7 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
 from fourbeat.data.executions import ExecutionPlan
-from fourbeat.data.loader import Gatherable, TensorBatches, batch_loader
+from fourbeat.data.loader import Gatherable, TensorBatches, batch_loader, draws_numbers
 from fourbeat.data.order import EpochOrder
 from fourbeat.data.residence import OnDevice, resident
 from fourbeat.data.samples import Samples, Splits
@@ -87,16 +87,18 @@ class SplitLoaders(LightningDataModule):
             samples: The split; None: the one in memory.
         """
         plan = self.execution_plan
+        samples = self.samples("train") if samples is None else samples
         if plan is not None:
             before = step - self.first_batch // plan.accumulate_grad_batches
             plan = replace(plan, start_epoch=epoch, start_step=before)
         return self._order(
-            self.samples("train") if samples is None else samples,
+            samples,
             shuffle=self.shuffle,
             drop_last=self.drop_last,
             limit=self.limits.train,
             plan=plan,
             start=(epoch, self.first_batch),
+            seeded=draws_numbers(samples),
         )
 
     def val_dataloader(self) -> Loader | list[Loader]:

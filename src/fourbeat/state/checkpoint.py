@@ -123,7 +123,9 @@ class StateCheckpoint(Checkpoint):
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
         """Keep the weights of the step before, if they are any good."""
-        if self.files is None or not isinstance(exception, Exception):
+        if self.files is None:
+            return
+        if isinstance(exception, RunError) or not isinstance(exception, Exception):
             return
         if trainer.is_global_zero and _is_finite(pl_module):
             state = trainer._checkpoint_connector.dump_checkpoint(weights_only=True)

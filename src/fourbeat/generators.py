@@ -1,8 +1,10 @@
-"""L2: the states of all random generators of a process, as plain data."""
+"""L1: the states of all random generators of a process, as plain data."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -38,3 +40,32 @@ def set_generator_states(states: dict[str, Any]) -> None:
     torch.set_rng_state(states["torch"])
     for index, state in enumerate(states["cuda"][: torch.cuda.device_count()]):
         torch.cuda.set_rng_state(state, index)
+
+
+@contextmanager
+def generators_seeded(seed: int | None = None) -> Iterator[None]:
+    """Put all generators back to where they were, at the end.
+
+    Args:
+        seed: What they begin with; None: where they are.
+    """
+    states = generator_states()
+    try:
+        if seed is not None:
+            torch.manual_seed(seed)
+            random.seed(seed)
+            np.random.seed(seed % 2**32)
+        yield
+    finally:
+        set_generator_states(states)
+
+
+def same_states(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Return whether nothing was drawn between two captures."""
+    return (
+        one["python"] == other["python"]
+        and torch.equal(one["numpy"][1], other["numpy"][1])
+        and one["numpy"][2:] == other["numpy"][2:]
+        and torch.equal(one["torch"], other["torch"])
+        and all(map(torch.equal, one["cuda"], other["cuda"]))
+    )
