@@ -2,6 +2,8 @@
 
 import logging
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -84,3 +86,36 @@ def test_lightning_keeps_its_remarks_and_tells_its_warnings(name: str) -> None:
 )
 def test_numbers_are_printed_with_digits_that_say_something(value: float, text: str) -> None:
     assert number(value) == text
+
+
+TALKATIVE = """
+from pathlib import Path
+from fourbeat.console import log, show_lines
+
+show_lines()
+for number in range(20_000):
+    log.info("line %d", number)
+Path("done").touch()
+"""
+
+
+def test_a_reader_that_has_read_enough_ends_nothing(tmp_path: Path) -> None:
+    (tmp_path / "talk.py").write_text(TALKATIVE)
+    command = f"{sys.executable} talk.py | head -1"
+    done = subprocess.run(
+        command, shell=True, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "line 0\n"
+    assert done.stderr == ""
+    assert (tmp_path / "done").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_is_not_announced_at_each_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "train.log").symlink_to("/dev/full")
+    show_lines()
+    with log_file(tmp_path):
+        log.info("a line")
+    assert capsys.readouterr() == ("a line\n", "")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +25,26 @@ class _Stdout(logging.StreamHandler):  # type: ignore[type-arg]
     @property
     def stream(self):  # type: ignore[no-untyped-def]
         return sys.stdout
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  (logging's name)
+        """Go on training without a word when nobody reads any more, as after ``| head``."""
+        if not isinstance(sys.exc_info()[1], BrokenPipeError):
+            super().handleError(record)
+            return
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class _LogFile(logging.FileHandler):
+    """Leaves it to the training to say that the disk is full."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+    def close(self) -> None:
+        """Close, whatever could not be written."""
+        with contextlib.suppress(OSError):
+            super().close()
 
 
 def show_lines() -> None:
@@ -49,7 +71,7 @@ def number(value: float) -> str:
 @contextmanager
 def log_file(folder: Path) -> Iterator[None]:
     """Copy the lines printed in this block, with the time, to the run folder's log."""
-    handler = logging.FileHandler(folder / LOG_FILE, encoding="utf-8", delay=True)
+    handler = _LogFile(folder / LOG_FILE, encoding="utf-8", delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     log.addHandler(handler)
     try:
