@@ -7,7 +7,7 @@ import math
 import shlex
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -23,7 +23,7 @@ from fourbeat.console import log
 from fourbeat.data import DataModule, LoaderDataModule
 from fourbeat.failures import broken, explained, quiet_on_a_full_disk
 from fourbeat.modules import SupervisedModule
-from fourbeat.run import Outcome, Run, finish_run
+from fourbeat.run import Outcome, Run, finish_run, locked
 from fourbeat.state import Entry, StateCheckpoint, read_state
 
 Data: TypeAlias = DataModule | LoaderDataModule
@@ -121,6 +121,11 @@ def measure(cfg: TrainConfig, parts: Parts) -> dict[str, float]:
 def is_first_process() -> bool:
     """Return whether this process, of those of a distributed training, prints and writes."""
     return (_get_rank() or 0) == 0
+
+
+def held(folder: Path) -> AbstractContextManager[None]:
+    """Hold the run folder for all processes of a training; the first one does."""
+    return locked(folder) if is_first_process() else nullcontext()
 
 
 def checkpoints(trainer: Trainer) -> StateCheckpoint:

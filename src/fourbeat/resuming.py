@@ -13,7 +13,7 @@ from fourbeat.config.compose import apply_overrides
 from fourbeat.config.schema import TrainConfig
 from fourbeat.console import log, log_file, show_lines
 from fourbeat.errors import RunError
-from fourbeat.lifecycle import CHECKPOINT_DIR, Parts, checkpoints, is_first_process, play
+from fourbeat.lifecycle import CHECKPOINT_DIR, Parts, checkpoints, held, is_first_process, play
 from fourbeat.process import set_up_process
 from fourbeat.resume_checks import (
     refuse_another_network,
@@ -71,6 +71,11 @@ def resume(
     set_up_process()
     show_lines()
     run = Run.load(run_dir)
+    with held(run.dir):
+        return _resume(run, overrides, checkpoint, force=force)
+
+
+def _resume(run: Run, overrides: Sequence[str], checkpoint: str, *, force: bool) -> Run:
     cfg = stored_config(run, overrides)
     point = restart_point(run, checkpoint)
     refuse_to_stand_still(run, cfg, point.position if point else None)

@@ -34,7 +34,7 @@ from fourbeat.console import log_file, show_lines
 from fourbeat.data import BatchLimits, DataModule
 from fourbeat.devices import accelerator
 from fourbeat.executions import plan_executions
-from fourbeat.lifecycle import CHECKPOINT_DIR, Data, Parts, is_first_process, play
+from fourbeat.lifecycle import CHECKPOINT_DIR, Data, Parts, held, is_first_process, play
 from fourbeat.modules import (
     AutomaticModule,
     FourBeatModule,
@@ -92,7 +92,7 @@ def begin(cfg: TrainConfig, parts: Parts, overrides: Sequence[str] = ()) -> Run:
         )
         write_config(cfg, parts.folder)
         note_job(parts.folder)
-    with log_file(parts.folder):
+    with held(parts.folder), log_file(parts.folder):
         return play(cfg, parts, run)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fourbeat.run.folder import checkpoint_path, find_run, run_folders
+from fourbeat.run.lock import locked
 from fourbeat.run.manifest import (
     FORMAT_VERSION,
     MANIFEST_FILE,
@@ -33,6 +34,7 @@ __all__ = [
     "collect",
     "find_run",
     "finish_run",
+    "locked",
     "read_environment",
     "read_git",
     "resume_run",

@@ -7,13 +7,14 @@ mini-batches, how far the logs were written. What differs between processes is k
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
+from torch import Tensor
+from torch.utils._pytree import tree_map
 
 from fourbeat.data.split_loaders import SplitLoaders
 from fourbeat.generators import generator_states, set_generator_states
@@ -97,8 +98,14 @@ def capture(
 
 
 def copied(state: dict[str, Any]) -> dict[str, Any]:
-    """Return a state whose tensors no later step changes: a state in memory."""
-    return copy.deepcopy(state)
+    """Return a state whose tensors no later step changes, in the main memory."""
+    copy: dict[str, Any] = tree_map(_copied, state)
+    return copy
+
+
+def _copied(value: Any) -> Any:
+    # A GPU that is full of a network and its optimizer has no room for them twice.
+    return value.detach().to("cpu", copy=True) if isinstance(value, Tensor) else value
 
 
 def place(trainer: Trainer, state: dict[str, Any]) -> None:
