@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -26,7 +27,8 @@ def train(place: Path, *overrides: str) -> Run:
 def as_if_killed(run: Run, *gone: str) -> Path:
     """Let a run look as if it had been killed, with some of its checkpoints gone."""
     path = run.dir / "manifest.json"
-    path.write_text(path.read_text().replace('"status": "finished"', '"status": "running"'))
+    text = re.sub('"status": "(finished|stopped_early)"', '"status": "running"', path.read_text())
+    path.write_text(text)
     for name in gone:
         (run.dir / "checkpoints" / name).unlink()
     return run.dir
@@ -71,9 +73,15 @@ def test_a_run_that_was_killed_before_its_first_save_begins_anew(tmp_path: Path)
     assert not list(differences(whole.dir, again.dir))
 
 
-def test_a_run_that_was_killed_in_its_test_only_tests(tmp_path: Path) -> None:
-    whole = train(tmp_path / "whole")
-    run = as_if_killed(train(tmp_path / "run"))
+STOPS_EARLY = ("optim=sgd", "optim.lr=1e-30", "callbacks.early_stopping.patience=1")
+
+
+@pytest.mark.parametrize("overrides", [(), STOPS_EARLY], ids=["finished", "stopped early"])
+def test_a_run_that_was_killed_in_its_test_only_tests(
+    tmp_path: Path, overrides: tuple[str, ...]
+) -> None:
+    whole = train(tmp_path / "whole", *overrides)
+    run = as_if_killed(train(tmp_path / "run", *overrides))
     weights = (run / "checkpoints" / "last.ckpt").read_bytes()
     again = fourbeat.resume(run)
     assert (run / "checkpoints" / "last.ckpt").read_bytes() == weights

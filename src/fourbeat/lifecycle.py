@@ -84,7 +84,7 @@ def play(cfg: TrainConfig, parts: Parts, run: Run | None, ckpt_path: Path | None
     return dataclasses.replace(run, model=parts.module.net)
 
 
-def fit(cfg: TrainConfig, parts: Parts, ckpt_path: Path | None) -> None:
+def fit(cfg: TrainConfig, parts: Parts, ckpt_path: Path | str | None) -> None:
     """Run Lightning's fit from a seed that does not depend on how the parts were built."""
     seed_everything(cfg.seed, workers=True, verbose=False)
     trainer, module = parts.trainer, parts.module

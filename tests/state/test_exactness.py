@@ -10,15 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from benchmarks.torture.comparison import differences, logged
+from benchmarks.torture.comparison import differences, logged, same
 from state.conftest import SMALL
 from torch import Tensor
 from torchmetrics import MeanMetric
 
 import fourbeat
 from fourbeat.data import Circles
+from fourbeat.lifecycle import fit
 from fourbeat.modules import AutomaticModule
 from fourbeat.run import Run
+from fourbeat.state import CheckpointIO, StateCheckpoint, capture, read_state
+from fourbeat.state.file import copied
+from fourbeat.training import build_parts
 
 Interrupted = Callable[..., Run]
 
@@ -130,6 +134,31 @@ def test_worker_processes_draw_the_same_whatever_their_number(
     two = whole(tmp_path / "two", "data.num_workers=2", loop)
     same = zip(one.model.parameters(), two.model.parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in same)
+
+
+@pytest.mark.parametrize("loop", ["loop=automatic", "loop.steps_per_execution=1"])
+def test_a_state_in_memory_can_be_gone_on_with_again_and_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loop: str
+) -> None:
+    captured: list[dict[str, Any]] = []
+    after_batch = StateCheckpoint._after_batch
+
+    def capture_once(self: StateCheckpoint) -> None:
+        after_batch(self)
+        if self._trainer.global_step == 17 and not captured:
+            position = self._position("within an epoch")
+            captured.append(copied(capture(self._trainer, self._module, position)))
+
+    monkeypatch.setattr(StateCheckpoint, "_after_batch", capture_once)
+    one = whole(tmp_path, loop)
+    cfg = fourbeat.compose(*SMALL, loop, "callbacks.model_checkpoint=null", "logger=none")
+    for _ in range(2):
+        parts = build_parts(cfg, tmp_path / "again")
+        checkpoints = parts.trainer.strategy.checkpoint_io
+        assert isinstance(checkpoints, CheckpointIO)
+        fit(cfg, parts, checkpoints.hold(captured[0]))
+        last = read_state(one.checkpoint("last"))["state_dict"]
+        assert same(dict(last), dict(parts.module.state_dict()))
 
 
 def test_another_place_does_as_well(tmp_path: Path, interrupted: Interrupted, stop_at) -> None:

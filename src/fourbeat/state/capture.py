@@ -13,8 +13,6 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
-from torch import Tensor
-from torch.utils._pytree import tree_map
 
 from fourbeat.data.split_loaders import SplitLoaders
 from fourbeat.generators import generator_states, set_generator_states
@@ -97,17 +95,6 @@ def capture(
     return state
 
 
-def copied(state: dict[str, Any]) -> dict[str, Any]:
-    """Return a state whose tensors no later step changes, in the main memory."""
-    copy: dict[str, Any] = tree_map(_copied, state)
-    return copy
-
-
-def _copied(value: Any) -> Any:
-    # A GPU that is full of a network and its optimizer has no room for them twice.
-    return value.detach().to("cpu", copy=True) if isinstance(value, Tensor) else value
-
-
 def place(trainer: Trainer, state: dict[str, Any]) -> None:
     """Make Lightning go on from a state's position, before it reads the state's loops.
 
@@ -137,10 +124,10 @@ def _place_callbacks(trainer: Trainer, state: dict[str, Any], position: Position
     if not isinstance(stopping, EarlyStopping):
         return
     if (saved := state["callbacks"].get(stopping.state_key)) is not None:
-        saved["patience"] = stopping.patience  # the config's, should it have been changed
-        if position.stop_reason and saved["wait_count"] >= stopping.patience:
+        if position.stop_reason and saved["patience"] == stopping.patience:
             stopping.stopping_reason_message = position.stop_reason
             trainer.should_stop = True
+        saved["patience"] = stopping.patience  # the config's, should it have been changed
 
 
 def go_on(trainer: Trainer, module: LightningModule, state: dict[str, Any]) -> None:

@@ -13,8 +13,8 @@ from lightning.pytorch.callbacks import Checkpoint
 from fourbeat.console import log
 from fourbeat.data import Execution
 from fourbeat.errors import RunError
-from fourbeat.state.capture import Moment, Position, capture, copied, go_on, place, show_latest
-from fourbeat.state.file import clear_temporary_files, encode, write_state
+from fourbeat.state.capture import Moment, Position, capture, go_on, place, show_latest
+from fourbeat.state.file import clear_temporary_files, copied, encode, write_state
 from fourbeat.state.kept_files import KeptFiles
 from fourbeat.state.log_position import log_position
 from fourbeat.state.moments import Moments
@@ -91,8 +91,9 @@ class StateCheckpoint(Checkpoint):
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Prepare the loops for going on from a state."""
-        self._read = checkpoint
-        place(trainer, checkpoint)
+        if trainer.state.fn == "fit":
+            self._read = checkpoint
+            place(trainer, checkpoint)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show the values that were the latest ones."""
@@ -139,6 +140,9 @@ class StateCheckpoint(Checkpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from plain data."""
         self.ranking.load_state_dict(state_dict["ranking"])
+        if self.files is not None:
+            # Later ones have taken the place of some, which now are forgotten.
+            self.ranking.entries = [e for e in self.ranking.entries if self.files.best(e).exists()]
         self._validated_at = state_dict["validated_at"]
 
     def _begin(self) -> None:

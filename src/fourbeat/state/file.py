@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.fabric.utilities.types import _PATH
+from torch import Tensor
+from torch.utils._pytree import tree_map
 
 from fourbeat.errors import RunError
 from fourbeat.run.files import write_whole
@@ -24,6 +26,17 @@ from fourbeat.run.files import write_whole
 _LENGTH_BYTES = 2
 _SEAL = b"sha256:"
 _SEAL_LENGTH = len(_SEAL) + 64
+
+
+def copied(state: dict[str, Any]) -> dict[str, Any]:
+    """Return a state whose tensors no later step changes, in the main memory."""
+    copy: dict[str, Any] = tree_map(_copied, state)
+    return copy
+
+
+def _copied(value: Any) -> Any:
+    # A GPU that is full of a network and its optimizer has no room for them twice.
+    return value.detach().to("cpu", copy=True) if isinstance(value, Tensor) else value
 
 
 class DamagedCheckpointError(RunError):
@@ -117,7 +130,24 @@ def link_whole(source: Path, target: Path) -> None:
 
 
 class CheckpointIO(TorchCheckpointIO):
-    """Lets Lightning write and read every checkpoint as above, also those of its own callbacks."""
+    """Lets Lightning write and read every checkpoint as above, also those of its own callbacks.
+
+    A state in memory can be gone on with, too: ``trainer.fit(..., ckpt_path=io.hold(state))``.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._held: dict[str, dict[str, Any]] = {}
+
+    def hold(self, state: dict[str, Any]) -> str:
+        """Return the path that a state in memory is read from, as often as it is asked for.
+
+        Args:
+            state: Captured, and copied if the training that it was captured from goes on.
+        """
+        path = f"held:{len(self._held)}"
+        self._held[path] = state
+        return path
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: _PATH, storage_options: Any | None = None
@@ -129,6 +159,8 @@ class CheckpointIO(TorchCheckpointIO):
         self, path: _PATH, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
         """Read a checkpoint onto the CPU, whatever the arguments say."""
+        if (held := self._held.get(str(path))) is not None:
+            return copied(held)
         return read_state(Path(path))
 
 
