@@ -47,3 +47,20 @@ def test_the_compiled_loop_agrees_with_the_eager_one(tmp_path: Path, overrides: 
     ]
     eager, compiled = (run.model.state_dict() for run in runs)
     torch.testing.assert_close(compiled, eager, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("precision", ["32-true", "16-mixed"])
+def test_a_run_that_is_gone_on_with_agrees_with_the_uninterrupted_one(
+    tmp_path: Path, precision: str
+) -> None:
+    overrides = [*COMMON, "model.dropout=0.3", f"trainer.precision={precision}"]
+    overrides += [
+        "callbacks.model_checkpoint.every_n_train_steps=5",
+        "callbacks.model_checkpoint.max_time_share=1",
+    ]
+    whole = fourbeat.train(fourbeat.compose(*overrides), tmp_path / "whole")
+    part = fourbeat.train(fourbeat.compose(*overrides, "trainer.max_steps=17"), tmp_path / "part")
+    # The state before the last one: in the middle of an epoch.
+    (part.dir / "checkpoints" / "last-1.ckpt").replace(part.dir / "checkpoints" / "last.ckpt")
+    part = fourbeat.resume(part.dir, ["trainer.max_steps=-1"])
+    torch.testing.assert_close(part.model.state_dict(), whole.model.state_dict())

@@ -158,10 +158,10 @@ def _faults_of_stop(chain: Chain, code: int, place: Path) -> list[str]:
     import torch
 
     manifest = json.loads((place / "killed" / "manifest.json").read_text())
-    state = torch.load(place / "killed" / "checkpoints" / "last.ckpt", weights_only=True)
-    if state["global_step"] != manifest["num_steps"]:
-        return [f"saved step {state['global_step']} of {manifest['num_steps']}"]
-    return []
+    path = place / "killed" / "checkpoints" / "last.ckpt"
+    saved = torch.load(path, weights_only=True)["global_step"] if path.exists() else 0
+    made = manifest["num_steps"]
+    return [f"saved step {saved} of {made}"] if saved != made else []
 
 
 def _longest_delay_s(folder: Path) -> float:

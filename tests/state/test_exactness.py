@@ -45,6 +45,8 @@ CASES = {
     "plateau, automatic": (["scheduler=plateau", "loop=automatic"], [9, 20]),
     "onecycle": (["scheduler=onecycle", "optim=momentum", "loop.steps_per_execution=4"], [2, 4]),
     "bf16": (["trainer.precision=bf16-mixed", "loop.steps_per_execution=4"], [2, 4]),
+    "fp16": (["trainer.precision=16-mixed", "loop.steps_per_execution=4"], [2, 4]),
+    "fp16, automatic": (["trainer.precision=16-mixed", "loop=automatic"], [9, 9]),
     "max_steps": (["trainer.max_steps=31", "loop.steps_per_execution=4"], [2, 4]),
     "max_steps, automatic": (["trainer.max_steps=31", "loop=automatic"], [9, 9]),
     "rare validation": (["trainer.check_val_every_n_epoch=2", "loop=automatic"], [11, 9, 9]),

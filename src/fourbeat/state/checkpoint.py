@@ -100,6 +100,10 @@ class StateCheckpoint(Checkpoint):
         if self._read is not None:
             show_latest(trainer, self._read)
 
+    def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Listen to signals before the training begins, too."""
+        self._listen()
+
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note with which weights a validation was made."""
         if not trainer.sanity_checking:
@@ -145,13 +149,17 @@ class StateCheckpoint(Checkpoint):
             self.ranking.entries = [e for e in self.ranking.entries if self.files.best(e).exists()]
         self._validated_at = state_dict["validated_at"]
 
+    def _listen(self) -> None:
+        """Put Lightning's handlers aside: they end an evaluation, or the run after any batch."""
+        self.stop.listen()
+        self._trainer._signal_connector.received_sigterm = False
+
     def _begin(self) -> None:
         trainer, is_resumed = self._trainer, self._read is not None
         if self._read is not None:
             go_on(trainer, self._module, self._read)
             self._read = None
-        self.stop.listen()
-        trainer._signal_connector.received_sigterm = False
+        self._listen()
         self._time.start()
         stop, _ = self._agreed(is_due=False)
         if stop:
