@@ -23,6 +23,7 @@ from fourbeat.console import log
 from fourbeat.data import DataModule, LoaderDataModule
 from fourbeat.failures import broken, explained, quiet_on_a_full_disk
 from fourbeat.modules import SupervisedModule
+from fourbeat.process import old_objects_left_alone
 from fourbeat.run import Outcome, Run, finish_run, locked
 from fourbeat.state import Entry, StateCheckpoint, read_state
 
@@ -89,7 +90,7 @@ def fit(cfg: TrainConfig, parts: Parts, ckpt_path: Path | str | None) -> None:
     seed_everything(cfg.seed, workers=True, verbose=False)
     trainer, module = parts.trainer, parts.module
     try:
-        with expected_warnings():
+        with expected_warnings(), old_objects_left_alone():
             trainer.fit(module, datamodule=parts.datamodule, ckpt_path=ckpt_path, weights_only=True)
     except BaseException:
         # Lightning has closed the loggers, which open again for what the module still holds.

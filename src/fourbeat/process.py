@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 # glibc's names for the settings of its allocator (malloc.h).
 M_TRIM_THRESHOLD = -1
@@ -41,3 +44,18 @@ def _keep_freed_memory() -> None:
     if mallopt is not None:  # musl has none
         mallopt(M_MMAP_THRESHOLD, LARGEST_MMAP_THRESHOLD)
         mallopt(M_TRIM_THRESHOLD, TRIM_THRESHOLD)
+
+
+@contextmanager
+def old_objects_left_alone() -> Iterator[None]:
+    """Keep the garbage collector from looking through all that was made before.
+
+    What torch, Lightning and the compiler have imported is hundreds of thousands of objects that
+    stay: looking through them takes a quarter of a second, in the middle of some epoch. What comes
+    to be within this block is collected as ever.
+    """
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()

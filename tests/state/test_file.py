@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -114,21 +113,8 @@ def test_a_folder_without_permission_keeps_its_file(tmp_path: Path) -> None:
     assert read_state(tmp_path / "a.ckpt")["step"] == 7
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 64 KiB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(place)]
-    try:
-        subprocess.run(command, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("only root may mount a disk")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
-
-
-def test_a_full_disk_leaves_the_old_file(small_disk: Path) -> None:
+def test_a_full_disk_leaves_the_old_file(mount: Callable[[str], Path]) -> None:
+    small_disk = mount("64k")
     write_state(small_disk / "a.ckpt", STATE)
     with pytest.raises(RunError, match=r"a\.ckpt: could not be written \(No space left"):
         write_state(small_disk / "a.ckpt", {"weights": torch.zeros(100_000)})
