@@ -143,7 +143,10 @@ def test_data_that_cannot_be_had_is_one_message_and_a_failed_run(
     assert outcomes(place) == ["failed"]
 
 
-def test_ctrl_c_saves_the_state_and_ends_with_code_130(place: Path) -> None:
+@pytest.mark.parametrize("ignores", [False, True], ids=["terminal", "background"])
+def test_ctrl_c_saves_the_state_and_ends_with_code_130(place: Path, ignores: bool) -> None:
+    """Not where a shell started it in the background, and told it to ignore Ctrl-C."""
+    handler = signal.SIG_IGN if ignores else signal.SIG_DFL
     words = ["trainer.max_epochs=-1", "trainer.max_steps=100000", "callbacks.progress=lines"]
     with subprocess.Popen(
         [sys.executable, str(TRAIN), *words, "callbacks.early_stopping=null"],
@@ -152,12 +155,20 @@ def test_ctrl_c_saves_the_state_and_ends_with_code_130(place: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, handler),
     ) as running:
         assert running.stdout is not None
         assert any(line.startswith("epoch 2") for line in running.stdout)
         time.sleep(0.05)  # somewhere in the epoch, not at its end
         running.send_signal(signal.SIGINT)
+        if ignores:
+            assert any(line.startswith("epoch 4") for line in running.stdout)
+            running.terminate()
         _, err = running.communicate(timeout=60)
+    if ignores:
+        assert running.returncode == 143
+        assert "SIGINT" not in err
+        return
     assert running.returncode == 130
     assert [line for line in err.splitlines() if "fourbeat" in line] == [
         "fourbeat: SIGINT: stops as soon as the state can be saved; again: at once",

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import signal
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,15 @@ def test_no_more_attempts_are_made_than_asked_for(server: Any, tmp_path: Path) -
     assert len(server.requests) == 3
 
 
+@pytest.fixture
+def _hears_ctrl_c() -> Iterator[None]:
+    """A shell lets what it starts in the background ignore Ctrl-C, and so its tests."""
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, former)
+
+
+@pytest.mark.usefixtures("_hears_ctrl_c")
 def test_an_interrupted_download_leaves_nothing_behind(server: Any, tmp_path: Path) -> None:
     main_thread = threading.get_ident()
     server.serve(

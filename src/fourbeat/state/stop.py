@@ -46,6 +46,8 @@ class StopRequest:
             yield
             return
         former = {signum: signal.getsignal(signum) for signum in self._signals}
+        # A shell lets what it starts in the background ignore Ctrl-C, which is not meant for it.
+        self._signals = tuple(s for s in former if former[s] is not signal.SIG_IGN)
         self.listen()
         try:
             yield
