@@ -164,6 +164,17 @@ def test_an_exception_keeps_the_weights_of_the_step_before(
     )
 
 
+def overflow_in_step_15(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
+    forward, calls = CirclesNet.forward, []
+
+    def overflow(self, inputs):
+        calls.append(self.training)
+        outputs = forward(self, inputs)
+        return outputs * factor if sum(calls) == 15 else outputs
+
+    monkeypatch.setattr(CirclesNet, "forward", overflow)
+
+
 @pytest.mark.parametrize(
     "loop",
     [["loop=automatic"], ["loop.steps_per_execution=1"], ["loop.steps_per_execution=8"]],
@@ -172,14 +183,7 @@ def test_an_exception_keeps_the_weights_of_the_step_before(
 def test_a_loss_that_is_no_number_ends_the_run_before_the_weights_are_spoilt(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loop: list[str]
 ) -> None:
-    forward, calls = CirclesNet.forward, []
-
-    def overflow(self, inputs):
-        calls.append(self.training)
-        outputs = forward(self, inputs)
-        return outputs * float("inf") if sum(calls) == 15 else outputs
-
-    monkeypatch.setattr(CirclesNet, "forward", overflow)
+    overflow_in_step_15(monkeypatch, float("inf"))
     with pytest.raises(NonFiniteError, match=r"train/loss is (nan|inf) at step 14; .*resume=last"):
         train(tmp_path / "run", *loop)
     outcome = Run.load(tmp_path / "run").outcome
@@ -197,14 +201,7 @@ def test_a_loss_that_is_no_number_ends_the_run_before_the_weights_are_spoilt(
 def test_told_to_train_on_regardless_a_run_keeps_its_last_good_state(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    forward, calls = CirclesNet.forward, []
-
-    def overflow(self, inputs):
-        calls.append(self.training)
-        outputs = forward(self, inputs)
-        return outputs * float("nan") if sum(calls) == 15 else outputs
-
-    monkeypatch.setattr(CirclesNet, "forward", overflow)
+    overflow_in_step_15(monkeypatch, float("nan"))
     every = "callbacks.model_checkpoint.every_n_train_steps=1"
     stay = "callbacks.early_stopping=null"
     run = train(tmp_path / "run", "loop.terminate_on_nan=false", every, stay)

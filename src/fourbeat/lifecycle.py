@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import shlex
 import warnings
 from collections.abc import Iterator, Mapping
@@ -25,7 +24,7 @@ from fourbeat.failures import broken, explained, quiet_on_a_full_disk
 from fourbeat.modules import SupervisedModule
 from fourbeat.process import old_objects_left_alone
 from fourbeat.run import Outcome, Run, finish_run, locked
-from fourbeat.state import Entry, StateCheckpoint, read_state
+from fourbeat.state import StateCheckpoint, read_state
 
 Data: TypeAlias = DataModule | LoaderDataModule
 """A data set that a config can name, or loaders that were given."""
@@ -108,8 +107,8 @@ def measure(cfg: TrainConfig, parts: Parts) -> dict[str, float]:
     """
     trainer, keeper = parts.trainer, checkpoints(parts.trainer)
     keeper.stop.obey()
-    best = keeper.ranking.best or Entry(math.nan, 0, 0)
-    metrics = scalars(best.metrics or trainer.callback_metrics)
+    best = keeper.ranking.best
+    metrics = scalars(best.metrics if best else trainer.callback_metrics)
     if keeper.best_path and cfg.trainer.strategy != "fsdp":
         parts.module.load_state_dict(read_state(keeper.best_path)["state_dict"])
     if cfg.test and parts.datamodule.split_sizes.test and cfg.trainer.limit_test_batches:

@@ -22,7 +22,14 @@ from fourbeat.resume_checks import (
     refuse_to_stand_still,
 )
 from fourbeat.run import Run, resume_run
-from fourbeat.state import DamagedCheckpointError, Position, cut_logs, newest_first, read_state
+from fourbeat.state import (
+    DamagedCheckpointError,
+    Position,
+    cut_logs,
+    log_position_of,
+    newest_first,
+    read_state,
+)
 from fourbeat.training import build_parts, write_config
 
 GIVEN_LOADERS = "fourbeat.data.LoaderDataModule"
@@ -94,9 +101,9 @@ def _go_on(
     position = point.position if point else Position("between epochs", 0, 0, 0)
     going_on = None
     if is_first_process():
-        own = point.state.get("fourbeat", {}) if point else {}
-        if point is None or own:
-            cut_logs(run.dir, own.get("log_position", {}))
+        logged = log_position_of(point.state) if point else {}
+        if logged is not None:
+            cut_logs(run.dir, logged)
         _make_newest(parts, point)
         going_on = resume_run(run, overrides=overrides, from_step=position.step)
         write_config(cfg, run.dir)

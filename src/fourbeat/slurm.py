@@ -14,7 +14,6 @@ from pathlib import Path
 
 from fourbeat.console import log
 from fourbeat.errors import RunError
-from fourbeat.run import Run, run_folders
 
 JOB_FILE = "slurm_job"
 """In a run folder: the id of the job that started it."""
@@ -32,14 +31,22 @@ def note_job(folder: Path) -> None:
         (folder / JOB_FILE).write_text(job, encoding="utf-8")
 
 
+def was_requeued() -> bool:
+    """Return whether SLURM has queued this process's job again, and started it anew."""
+    return os.environ.get("SLURM_RESTART_COUNT", "0") != "0"
+
+
 def requeued_run(root: Path) -> Path | None:
     """Return the run that this job started before SLURM queued it again; None if there is none.
 
     Args:
         root: The folder under which runs lie.
     """
-    if os.environ.get("SLURM_RESTART_COUNT", "0") == "0":
+    if not was_requeued():
         return None
+    # Late: every start asks was_requeued(), and few go on.
+    from fourbeat.run import Run, run_folders
+
     job = job_id()
     started = []
     for folder in run_folders(root):

@@ -151,6 +151,7 @@ def build_module(cfg: TrainConfig, datamodule: DataModule) -> SupervisedModule:
 def build_trainer(cfg: TrainConfig, folder: Path, datamodule: Data) -> Trainer:
     """Build Lightning's Trainer."""
     trainer, callbacks = cfg.trainer, build_callbacks(cfg, folder, datamodule)
+    precision_plugins = _precision_plugins(cfg)
     return Trainer(
         accelerator=trainer.accelerator,
         devices=trainer.devices,
@@ -174,8 +175,8 @@ def build_trainer(cfg: TrainConfig, folder: Path, datamodule: Data) -> Trainer:
         enable_model_summary=False,
         # Our order of the epoch knows its rank; Lightning's sampler would fetch single samples.
         use_distributed_sampler=False,
-        plugins=[CheckpointIO(), *_precision_plugins(cfg)],
-        precision=None if _precision_plugins(cfg) else cfg.trainer.precision,
+        plugins=[CheckpointIO(), *precision_plugins],
+        precision=None if precision_plugins else cfg.trainer.precision,
         **_played_by_lightning(cfg),
     )
 

@@ -1,4 +1,4 @@
-"""L3: callbacks of ours: progress, the best validation's metrics, the confusion matrix drawn."""
+"""L3: callbacks of ours: progress, the confusion matrix drawn."""
 
 from fourbeat.callbacks.confusion_matrix import ConfusionMatrixPicture
 from fourbeat.callbacks.progress import EpochLines, ProgressBar, progress_callback

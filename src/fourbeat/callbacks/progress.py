@@ -12,7 +12,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
 
 from fourbeat.console import log, number
-from fourbeat.data import Execution, loaded_batches
+from fourbeat.data import loaded_batches, num_played
 
 SECONDS_PER_DRAWING = 0.1
 
@@ -84,7 +84,7 @@ class ProgressBar(TQDMProgressBar):
         now, is_last = time.monotonic(), trainer.is_last_batch
         if self.is_enabled and (is_last or now - self._drawn >= SECONDS_PER_DRAWING):
             bar, self._drawn = self.train_progress_bar, now
-            bar.n = _num_played(batch, batch_idx)
+            bar.n = num_played(batch, batch_idx)
             bar.set_postfix(self.get_metrics(trainer, pl_module))
 
     def get_metrics(
@@ -109,11 +109,6 @@ def progress_callback(kind: Literal["auto", "bar", "lines", "none"]) -> Callback
     if kind == "none":
         return None
     return ProgressBar() if kind == "bar" else EpochLines()
-
-
-def _num_played(batch: Any, batch_idx: int) -> int:
-    """Mini-batches of the epoch that have been played."""
-    return batch.num_played if isinstance(batch, Execution) else batch_idx + 1
 
 
 def _epoch(trainer: Trainer) -> str:

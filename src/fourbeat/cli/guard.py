@@ -100,7 +100,9 @@ def _main(main: Callable[[], None], script: Script) -> int:
 
 def _goes_on_after_requeue(arguments: Arguments) -> bool:
     """Go on with the run that this job of SLURM's had started, if that queued it again."""
-    if os.environ.get("SLURM_RESTART_COUNT", "0") == "0" or arguments.is_multirun:
+    from fourbeat.slurm import was_requeued
+
+    if arguments.is_multirun or not was_requeued():
         return False
     from fourbeat.cli.jobs import requeued_job
 

@@ -6,7 +6,7 @@ from fourbeat.data.base import DataModule
 from fourbeat.data.circles import Circles
 from fourbeat.data.diabetes import Diabetes
 from fourbeat.data.digits import Digits
-from fourbeat.data.executions import Execution, ExecutionPlan
+from fourbeat.data.executions import Execution, ExecutionPlan, num_played
 from fourbeat.data.given import LoaderDataModule
 from fourbeat.data.loader import TensorBatches, batch_loader, loaded_batches
 from fourbeat.data.mapped import Mapped
@@ -36,4 +36,5 @@ __all__ = [
     "limited_batches",
     "loaded_batches",
     "num_batches",
+    "num_played",
 ]

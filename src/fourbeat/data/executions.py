@@ -11,7 +11,7 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Int64, Shaped
@@ -47,6 +47,16 @@ class Execution(NamedTuple):
     def num_played(self) -> int:
         """Mini-batches of the epoch that have been played when this execution is over."""
         return self.batch_idx + len(self.sizes)
+
+
+def num_played(batch: Any, batch_idx: int) -> int:
+    """Count the mini-batches of an epoch that have been played.
+
+    Args:
+        batch: What the loader has handed over last: a mini-batch, or an execution of several.
+        batch_idx: Lightning's index of it in the epoch, from 0.
+    """
+    return batch.num_played if isinstance(batch, Execution) else batch_idx + 1
 
 
 class Chosen(NamedTuple):

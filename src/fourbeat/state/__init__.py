@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fourbeat.state.capture import FORMAT_VERSION, Position, Resumable, capture
+from fourbeat.state.capture import FORMAT_VERSION, Position, Resumable, capture, log_position_of
 from fourbeat.state.checkpoint import StateCheckpoint
 from fourbeat.state.file import CheckpointIO, DamagedCheckpointError, read_state, write_state
 from fourbeat.state.kept_files import KeptFiles, newest_first
@@ -23,6 +23,7 @@ __all__ = [
     "StopRequest",
     "capture",
     "cut_logs",
+    "log_position_of",
     "newest_first",
     "read_state",
     "write_state",

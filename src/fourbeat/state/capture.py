@@ -168,6 +168,11 @@ def process_state_of(trainer: Trainer, state: dict[str, Any]) -> dict[str, Any] 
     return processes[trainer.global_rank % len(processes)]
 
 
+def log_position_of(state: dict[str, Any]) -> dict[str, Any] | None:
+    """Return how far the logs were written; None for a checkpoint that Lightning wrote."""
+    return state[KEY]["log_position"] if KEY in state else None
+
+
 def _process_state(trainer: Trainer, module: LightningModule) -> dict[str, Any]:
     return {
         "generators": generator_states(),

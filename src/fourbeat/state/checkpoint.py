@@ -11,7 +11,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
 from fourbeat.console import log
-from fourbeat.data import Execution
+from fourbeat.data import num_played
 from fourbeat.errors import RunError
 from fourbeat.state.capture import Moment, Position, capture, go_on, place, show_latest
 from fourbeat.state.file import clear_temporary_files, copied, encode, write_state
@@ -113,7 +113,7 @@ class StateCheckpoint(Checkpoint):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Note how many mini-batches of the epoch have been played."""
-        self._played = batch.num_played if isinstance(batch, Execution) else batch_idx + 1
+        self._played = num_played(batch, batch_idx)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the last state; a run that is stopped from now on only lacks its test."""

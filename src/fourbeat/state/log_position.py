@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +37,13 @@ def log_position(
     """
     for logger in loggers:
         _flush(logger)
+    events, tables = _event_files(folder), _tables(folder)
     if durable:
-        for path in (*_event_files(folder), *_tables(folder)):
+        for path in (*events, *tables):
             _sync(path)
     return {
-        "event_bytes": {_name(p, folder): p.stat().st_size for p in _event_files(folder)},
-        "table_rows": {_name(p, folder): len(_rows(p)[1]) for p in _tables(folder)},
+        "event_bytes": {_name(path, folder): path.stat().st_size for path in events},
+        "table_rows": {_name(path, folder): len(_rows(path)[1]) for path in tables},
     }
 
 
@@ -54,12 +55,12 @@ def cut_logs(folder: Path, position: dict[str, Any]) -> None:
         position: What :func:`log_position` returned; empty: back to nothing.
     """
     sizes, rows = position.get("event_bytes", {}), position.get("table_rows", {})
-    for path in list(_event_files(folder)):
+    for path in _event_files(folder):
         if (size := sizes.get(_name(path, folder))) is None:
             path.unlink()
         elif size < path.stat().st_size:
             os.truncate(path, size)
-    for path in list(_tables(folder)):
+    for path in _tables(folder):
         if (count := rows.get(_name(path, folder))) is None:
             path.unlink()
         else:
@@ -78,12 +79,12 @@ def _flush(logger: Logger) -> None:
         logger.save()
 
 
-def _event_files(folder: Path) -> Iterator[Path]:
-    return folder.rglob(EVENT_FILES)
+def _event_files(folder: Path) -> list[Path]:
+    return list(folder.rglob(EVENT_FILES))
 
 
-def _tables(folder: Path) -> Iterator[Path]:
-    return folder.rglob(TABLE)
+def _tables(folder: Path) -> list[Path]:
+    return list(folder.rglob(TABLE))
 
 
 def _name(path: Path, folder: Path) -> str:
