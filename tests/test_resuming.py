@@ -101,6 +101,16 @@ def test_going_on_from_the_best_state_forgets_what_came_after_it(tmp_path: Path)
     assert [step for step, _ in logged(run.dir)["val/loss"]] == [11, 23, 35]
 
 
+def test_a_run_that_stopped_early_can_go_back_to_its_best_state(tmp_path: Path) -> None:
+    run = train(tmp_path / "run", *STOPS_EARLY)
+    assert run.outcome.status == "stopped_early"
+    again = fourbeat.resume(run.dir, ["optim.lr=0.1"], checkpoint="best", force=True)
+    assert again.manifest.resumed[0]["from_step"] == 12
+    assert again.manifest.num_steps > 12
+    with pytest.raises(RunError, match=r"this run (has finished|stopped early)"):
+        fourbeat.resume(run.dir)
+
+
 def test_changes_that_make_it_another_run_are_listed(tmp_path: Path) -> None:
     run = as_if_killed(train(tmp_path / "run"), "last.ckpt")
     changes = ["optim.lr=0.5", "data.batch_size=8", "trainer.max_epochs=4", "data.num_workers=1"]

@@ -37,6 +37,8 @@ def refuse_to_stand_still(run: Run, cfg: TrainConfig, position: Position | None)
     if position is None or status not in ("finished", "stopped_early"):
         return
     num_epochs, num_steps = position.epoch, position.step
+    if num_steps < run.manifest.num_steps:
+        return  # it goes back to before its end, e.g. to its best state
     if -1 < trainer.max_epochs <= num_epochs or -1 < trainer.max_steps <= num_steps:
         raise RunError(
             f"resume={run.dir}: this run has {status.replace('_', ' ')} ({run.outcome.reason}); "
