@@ -29,8 +29,8 @@ BuildOptimizer: TypeAlias = Callable[[nn.Module], Optimizer]
 BuildScheduler: TypeAlias = Callable[[Optimizer, Horizon], SchedulerPlan]
 
 NAN_REMEDY = (
-    "Go on from the last good state with e.g. resume=last optim.lr=... resume.force=true, or "
-    "loop.gradient_clip_val=1.0; to train on regardless: loop.terminate_on_nan=false."
+    "Go on from the last good state with e.g. resume=last loop.gradient_clip_val=1.0 "
+    "resume.force=true; to train on regardless: loop.terminate_on_nan=false."
 )
 
 
