@@ -10,6 +10,7 @@ import pytest
 import torch
 from benchmarks.torture.comparison import differences, logged
 from state.conftest import SMALL
+from tensorboard.compat.proto.summary_pb2 import Summary
 
 import fourbeat
 from fourbeat.errors import ConfigError, NonFiniteError, RunError
@@ -194,7 +195,7 @@ def test_a_loss_that_is_no_number_ends_the_run_before_the_weights_are_spoilt(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loop: list[str]
 ) -> None:
     overflow_in_step_15(monkeypatch, float("inf"))
-    with pytest.raises(NonFiniteError, match=r"train/loss is (nan|inf) at step 14; .*resume=last"):
+    with pytest.raises(NonFiniteError, match=r"train/loss is (nan|inf) at step 14; .*resume=best"):
         train(tmp_path / "run", *loop)
     outcome = Run.load(tmp_path / "run").outcome
     assert outcome.status == "failed"
@@ -218,3 +219,57 @@ def test_told_to_train_on_regardless_a_run_keeps_its_last_good_state(
     assert run.outcome.status == "finished"
     assert "the weights are not finite at step 15: nothing was saved" in capsys.readouterr().out
     assert read_state(run.checkpoint("last"))["global_step"] == 14
+
+
+SCHEDULES = ["constant", "step", "cosine", "onecycle", "linear_warmup_cosine", "plateau"]
+
+
+def rates(run: Path) -> dict[int, float]:
+    values = logged(run)["lr-Adam"]
+    return {step: Summary.Value.FromString(value).simple_value for step, value in values}
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULES)
+def test_a_changed_learning_rate_scales_the_rest_of_the_schedule(
+    tmp_path: Path, scheduler: str
+) -> None:
+    overrides = [f"scheduler={scheduler}", "trainer.log_every_n_steps=1"]
+    overrides += ["callbacks.model_checkpoint.save_last=3"]
+    whole, run = (train(tmp_path / name, *overrides) for name in ("whole", "run"))
+    state = run.dir / "checkpoints" / "last-2.ckpt"
+    step = read_state(state)["global_step"]
+    assert step < run.manifest.num_steps
+    changes = ["optim.lr=2e-4"] + ["scheduler.max_lr=2e-4"] * (scheduler == "onecycle")
+    again = fourbeat.resume(as_if_killed(run), changes, checkpoint=str(state), force=True)
+    before, after = (rates(run.dir) for run in (whole, again))
+    assert before.keys() == after.keys()
+    for at, rate in after.items():
+        assert rate == pytest.approx(before[at] * (1.0 if at < step else 0.2), rel=1e-5), at
+
+
+def test_other_hyperparameters_are_changed_too(tmp_path: Path) -> None:
+    run = train(tmp_path / "run", "optim=adamw", "optim.weight_decay=0.01")
+    changes = ["optim.weight_decay=0.5", "optim.betas=[0.8,0.9]", "trainer.max_epochs=4"]
+    again = fourbeat.resume(run.dir, changes, force=True)
+    groups = read_state(again.checkpoint("last"))["optimizer_states"][0]["param_groups"]
+    assert [group["weight_decay"] for group in groups] == [0.5, 0.0]
+    assert {tuple(group["betas"]) for group in groups} == {(0.8, 0.9)}
+    # Once changed, it stays.
+    later = fourbeat.resume(run.dir, ["trainer.max_epochs=5"])
+    groups = read_state(later.checkpoint("last"))["optimizer_states"][0]["param_groups"]
+    assert groups[0]["weight_decay"] == 0.5
+
+
+def test_a_changed_rate_that_the_schedule_does_not_go_by_is_refused(tmp_path: Path) -> None:
+    run = train(tmp_path / "run", "scheduler=onecycle")
+    with pytest.raises(ConfigError, match=r"OneCycleLR goes by scheduler.max_lr alone") as raised:
+        fourbeat.resume(as_if_killed(run), ["optim.lr=0.1"], force=True)
+    assert "Add scheduler.max_lr=0.1." in str(raised.value)
+
+
+def test_what_a_saved_state_cannot_take_is_refused_by_force_too(tmp_path: Path) -> None:
+    run = train(tmp_path / "run", "scheduler=step")
+    changes = ["scheduler.gamma=0.5", "optim.amsgrad=true", "trainer.max_epochs=4"]
+    with pytest.raises(ConfigError, match=r"scheduler.gamma=0.5: was 0.1: the saved state") as e:
+        fourbeat.resume(run.dir, changes, force=True)
+    assert [fault.key for fault in e.value.faults] == ["optim.amsgrad", "scheduler.gamma"]

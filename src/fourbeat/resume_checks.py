@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,12 @@ HARMLESS = (
     *("data.num_workers", "data.pin_memory", "data.on_device", "data.data_dir"),
     *("data.download", "data.mirrors", "data.retries", "data.timeout_s"),
 )
+# What the saved state of optimizer and scheduler holds in another form, or not at all.
+FIXED = (
+    *("optim._target_", "optim.exclude_from_weight_decay", "optim.amsgrad", "optim.centered"),
+    "scheduler",
+)
+PEAK = "scheduler.max_lr"  # which may change: the rates are scaled
 ABSENT = "absent"
 
 
@@ -80,17 +86,28 @@ def refuse_new_horizon(run: Run, cfg: TrainConfig) -> None:
 def refuse_another_run(run: Run, cfg: TrainConfig, *, force: bool) -> None:
     """Refuse changes with which the resumed run would not be the one that was interrupted.
 
+    Args:
+        run: The run.
+        cfg: What it is to be gone on with.
+        force: Allow those that a saved state can take.
+
     Raises:
         ConfigError: With one fault for each.
     """
-    if force:
-        return
     was, now = dict(_leaves(run.config)), dict(_leaves(cfg.plain()))
-    hint = "Leave it as it was, start a new run, or add resume.force=true."
+    keys = was.keys() | now.keys()
+    changed = sorted(key for key in keys if was.get(key, ABSENT) != now.get(key, ABSENT))
+    if force:
+        _refuse_without_effect(changed, now)
+        changed = [key for key in changed if _is_one_of(FIXED, key) and key != PEAK]
+        allowed, hint = "the saved state cannot take another", "Leave it, or start a new run."
+    else:
+        changed = [key for key in changed if not _is_one_of(HARMLESS, key)]
+        allowed = "another run"
+        hint = "Leave it as it was, start a new run, or add resume.force=true."
     raise_faults(
-        Fault(key, str(now.get(key, ABSENT)), f"was {was.get(key, ABSENT)}: another run", hint)
-        for key in sorted(was.keys() | now.keys())
-        if was.get(key, ABSENT) != now.get(key, ABSENT) and not _is_harmless(key)
+        Fault(key, str(now.get(key, ABSENT)), f"was {was.get(key, ABSENT)}: {allowed}", hint)
+        for key in changed
     )
 
 
@@ -117,8 +134,16 @@ def refuse_another_network(
         )
 
 
-def _is_harmless(key: str) -> bool:
-    return any(key == name or key.startswith(f"{name}.") for name in HARMLESS)
+def _refuse_without_effect(changed: Sequence[str], now: Mapping[str, Any]) -> None:
+    if "optim.lr" in changed and PEAK in now and PEAK not in changed:
+        rate = str(now["optim.lr"])
+        name = str(now["scheduler._target_"]).rpartition(".")[2]
+        hint = f"Add {PEAK}={rate}."
+        raise ConfigError([Fault("optim.lr", rate, f"{name} goes by {PEAK} alone", hint)])
+
+
+def _is_one_of(names: Sequence[str], key: str) -> bool:
+    return any(key == name or key.startswith(f"{name}.") for name in names)
 
 
 def _leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

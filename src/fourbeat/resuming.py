@@ -105,7 +105,7 @@ def _go_on(
         if logged is not None:
             cut_logs(run.dir, logged)
         _make_newest(parts, point)
-        going_on = resume_run(run, overrides=overrides, from_step=position.step)
+        going_on = resume_run(run, config=cfg.plain(), overrides=overrides, from_step=position.step)
         write_config(cfg, run.dir)
         if point is None:
             log.info("no state was saved yet: begins anew")

@@ -140,12 +140,15 @@ def test_a_run_gives_its_best_checkpoint_even_after_it_was_moved(run: Run, tmp_p
 
 
 def test_a_resume_is_noted_and_the_run_is_running_again(run: Run) -> None:
-    first = resume_run(finished(run, Outcome("interrupted")), overrides=[], from_step=10)
-    second = resume_run(first, overrides=["trainer.max_epochs=9"], from_step=30)
+    interrupted = finished(run, Outcome("interrupted"))
+    first = resume_run(interrupted, config=run.config, overrides=[], from_step=10)
+    longer = {**run.config, "trainer": {"max_epochs": 9}}
+    second = resume_run(first, config=longer, overrides=["trainer.max_epochs=9"], from_step=30)
 
     assert Run.load(run.dir) == second
     assert second.outcome == Outcome("running")
     assert second.manifest.ended is None
+    assert second.config == longer
     assert second.manifest.overrides == ["seed=0"]
     assert [(r["from_step"], r["overrides"]) for r in second.manifest.resumed] == [
         (10, []),

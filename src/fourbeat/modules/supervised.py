@@ -21,7 +21,7 @@ from fourbeat.modules.precision import MixedPrecision
 from fourbeat.modules.running_loss import RunningLoss
 from fourbeat.modules.split_metrics import SplitMetrics
 from fourbeat.modules.training_log import TrainingLog
-from fourbeat.optim import Horizon, SchedulerPlan
+from fourbeat.optim import Horizon, SchedulerPlan, apply_changes, hyperparameters
 
 # Inputs and targets: a tuple from a Dataset, a list from a DataLoader.
 Batch: TypeAlias = Sequence[Tensor]
@@ -29,8 +29,8 @@ BuildOptimizer: TypeAlias = Callable[[nn.Module], Optimizer]
 BuildScheduler: TypeAlias = Callable[[Optimizer, Horizon], SchedulerPlan]
 
 NAN_REMEDY = (
-    "Go on from the last good state with e.g. resume=last loop.gradient_clip_val=1.0 "
-    "resume.force=true; to train on regardless: loop.terminate_on_nan=false."
+    "Go on from the best state with e.g. resume=best optim.lr=1e-4 resume.force=true; "
+    "to train on regardless: loop.terminate_on_nan=false."
 )
 
 
@@ -106,6 +106,7 @@ class SupervisedModule(LightningModule):
         """Build optimizer and scheduler; the scheduler's horizon comes from the Trainer."""
         optimizer = self.build_optimizer(self.net)
         self.plan = plan = self.build_scheduler(optimizer, self.horizon())
+        self._built_with = hyperparameters(optimizer)
         config: dict[str, Any] = {"scheduler": plan.scheduler, "interval": plan.interval}
         # In manual optimization the module steps the scheduler, and Lightning takes no monitor.
         if plan.monitor and self.automatic_optimization:
@@ -151,11 +152,14 @@ class SupervisedModule(LightningModule):
 
     def process_state(self) -> dict[str, Any]:
         """Return what a resumed run needs besides the weights."""
-        return {"running_loss": self.running_loss.state_dict()}
+        return {"running_loss": self.running_loss.state_dict(), "built_with": self._built_with}
 
     def load_process_state(self, state: dict[str, Any]) -> None:
         """Go on from what :meth:`process_state` returned."""
         self.running_loss.load_state_dict(state["running_loss"], self.device)
+        (optimizer,) = self.trainer.optimizers
+        was = state.get("built_with", self._built_with)  # the first states lack it
+        apply_changes(optimizer, self.plan.scheduler, was, self._built_with)
 
     def on_train_start(self) -> None:
         """Find where Lightning counts the optimizer steps, and whether losses are looked at."""

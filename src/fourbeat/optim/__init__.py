@@ -1,5 +1,6 @@
 """L2: optimizers and their parameter groups, schedulers and when they step."""
 
+from fourbeat.optim.changed import apply_changes, hyperparameters
 from fourbeat.optim.linear_warmup_cosine import LinearWarmupCosineLR
 from fourbeat.optim.optimizer import build_optimizer, optimizer_faults
 from fourbeat.optim.parameter_groups import Excludable, parameter_groups
@@ -10,8 +11,10 @@ __all__ = [
     "Horizon",
     "LinearWarmupCosineLR",
     "SchedulerPlan",
+    "apply_changes",
     "build_optimizer",
     "build_scheduler",
+    "hyperparameters",
     "optimizer_faults",
     "parameter_groups",
     "scheduler_faults",

@@ -124,11 +124,14 @@ def start_run(
     return _saved(Run(folder, manifest))
 
 
-def resume_run(run: Run, *, overrides: Sequence[str], from_step: int) -> Run:
+def resume_run(
+    run: Run, *, config: Mapping[str, Any], overrides: Sequence[str], from_step: int
+) -> Run:
     """Note in the manifest that a run goes on, and return it as running.
 
     Args:
         run: The run as `Run.load` gives it.
+        config: What it goes on with; it is also what it would be resumed with from now on.
         overrides: The overrides given with the resume, in order.
         from_step: Optimizer steps done in the checkpoint from which it goes on.
 
@@ -137,7 +140,8 @@ def resume_run(run: Run, *, overrides: Sequence[str], from_step: int) -> Run:
     """
     entry = {"when": utc_now(), "overrides": list(overrides), "from_step": from_step}
     resumed = [*run.manifest.resumed, entry]
-    return _saved(run, outcome=Outcome("running"), ended=None, resumed=resumed)
+    changes = {"config": dict(config), "resumed": resumed}
+    return _saved(run, outcome=Outcome("running"), ended=None, **changes)
 
 
 def finish_run(

@@ -1,0 +1,62 @@
+"""L2: hyperparameters that were changed between two parts of a training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+Hyperparameters: TypeAlias = Sequence[dict[str, Any]]
+"""Of each parameter group, before the first step."""
+
+_RATES = ("lr", "initial_lr", "max_lr", "min_lr")
+
+
+def hyperparameters(optimizer: Optimizer) -> Hyperparameters:
+    """Return what an optimizer was built with.
+
+    Args:
+        optimizer: With its scheduler, neither of which has made a step.
+    """
+    return [
+        {name: value for name, value in group.items() if name != "params"}
+        for group in optimizer.param_groups
+    ]
+
+
+def apply_changes(
+    optimizer: Optimizer, scheduler: LRScheduler, was: Hyperparameters, now: Hyperparameters
+) -> None:
+    """Let a restored optimizer have the hyperparameters that its config has by now.
+
+    Torch restores the old ones with the moments. A learning rate that a schedule has moved is
+    scaled as its first value was, and what the schedule goes by is scaled with it.
+
+    Args:
+        optimizer: Restored from a state.
+        scheduler: Restored with it.
+        was: What the optimizer was built with when the state was captured.
+        now: What it was built with this time. Where it is the same, nothing is touched.
+    """
+    scales = []
+    for group, old, new in zip(optimizer.param_groups, was, now, strict=True):
+        scale = new["lr"] / old["lr"] if new["lr"] != old["lr"] else None
+        scales.append(scale)
+        changed = {name for name, value in new.items() if value != old.get(name)}
+        group.update({name: new[name] for name in changed.difference(_RATES)})
+        group.update({name: _scaled(group[name], scale) for name in _RATES if name in group})
+    _scale(scheduler, scales)
+
+
+def _scale(scheduler: LRScheduler, scales: Sequence[float | None]) -> None:
+    for name in ("base_lrs", "_last_lr"):
+        if (rates := getattr(scheduler, name, None)) is not None:
+            setattr(scheduler, name, [_scaled(r, s) for r, s in zip(rates, scales, strict=True)])
+    for inner in getattr(scheduler, "_schedulers", ()):
+        _scale(inner, scales)
+
+
+def _scaled(rate: Any, scale: float | None) -> Any:
+    return rate if scale is None else rate * scale
