@@ -11,6 +11,10 @@ from typing import Any
 
 import torch
 from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
+from tensorboard.compat.proto.summary_pb2 import Summary
+
+from fourbeat.recorder.block import Block
+from fourbeat.recorder.store import PLUGIN
 
 # Of a manifest, what does not say when, where and how often it was run.
 COMPARED = ("outcome", "num_epochs", "num_steps", "metrics", "checkpoints")
@@ -79,7 +83,15 @@ def logged(folder: Path) -> dict[str, list[tuple[int, bytes]]]:
     for path in sorted(folder.rglob("events.out.tfevents.*"), key=_age):
         for event in LegacyEventFileLoader(str(path)).Load():
             for value in event.summary.value:
+                if value.metadata.plugin_data.plugin_name == PLUGIN:
+                    values[value.tag] += _rows(value)
                 # The start of a session has its time in it.
-                if not value.tag.startswith("_hparams_"):
+                elif not value.tag.startswith("_hparams_"):
                     values[value.tag].append((event.step, value.SerializeToString()))
     return values
+
+
+def _rows(value: Summary.Value) -> list[tuple[int, bytes]]:
+    """Records step by step: where a block of them ends depends on the clock."""
+    block = Block.decode(*value.tensor.string_val)
+    return [(int(s), row.tobytes()) for s, row in zip(block.steps, block.values, strict=True)]

@@ -69,9 +69,28 @@ class RunError(FourbeatError):
 
 
 class NonFiniteError(FourbeatError):
-    """A loss that is NaN or infinite has ended a training."""
+    """A number that is NaN or infinite has ended a training.
+
+    Args:
+        step: Index of the optimizer step, from 0.
+        what: What is not finite, e.g. ``train/loss``.
+        value: The number.
+        spoilt: Whether the weights have been changed by it.
+
+    Attributes:
+        step: As above.
+    """
 
     exit_code = 3
+
+    def __init__(self, step: int, what: str, value: float, *, spoilt: bool = False) -> None:
+        self.step = step
+        done = "the weights are spoilt" if spoilt else "stopped before the weights were changed"
+        super().__init__(
+            f"{what} is {value} at step {step}; {done}. "
+            "Go on from the best state with e.g. resume=best optim.lr=1e-4 resume.force=true; "
+            "to train on regardless: loop.terminate_on_nan=false."
+        )
 
 
 class Stopped(BaseException):

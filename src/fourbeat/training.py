@@ -46,6 +46,7 @@ from fourbeat.modules import (
 )
 from fourbeat.optim import build_optimizer, build_scheduler
 from fourbeat.process import set_up_process
+from fourbeat.recorder import RecorderCallback
 from fourbeat.run import Run, start_run
 from fourbeat.slurm import note_job
 from fourbeat.state import CheckpointIO, KeptFiles, StateCheckpoint
@@ -220,6 +221,10 @@ def build_callbacks(cfg: TrainConfig, folder: Path, datamodule: Data) -> list[Ca
         callbacks.append(EarlyStopping(**stopping.model_dump(), strict=False))
     if datamodule.num_classes and "tensorboard" in cfg.logger:
         callbacks.append(ConfusionMatrixPicture(datamodule.class_names))
+    if (recorder := cfg.callbacks.recorder) and cfg.trainer.strategy != "fsdp":
+        # fsdp: no process has the whole of a gradient.
+        stops = cfg.loop.terminate_on_nan
+        callbacks.append(RecorderCallback(**recorder.model_dump(), stop_on_nan=stops))
     callbacks += [build(leaf.leaf()) for leaf in cfg.callbacks.extra.values()]
     callbacks.append(build_checkpoint(cfg.callbacks.model_checkpoint, folder))
     return [callback for callback in callbacks if callback is not None]

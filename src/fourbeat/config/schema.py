@@ -150,11 +150,18 @@ class EarlyStoppingConfig(Section):
     min_delta: NonNegative = 0.0
 
 
+class RecorderConfig(Section):
+    """What is written down of each optimizer step."""
+
+    layers_every_n_steps: PositiveInt = 100
+
+
 class CallbacksConfig(Section):
     """The standard callbacks, and any others as leaves under ``extra``."""
 
     model_checkpoint: ModelCheckpointConfig | None = ModelCheckpointConfig()
     early_stopping: EarlyStoppingConfig | None = EarlyStoppingConfig()
+    recorder: RecorderConfig | None = RecorderConfig()
     learning_rate_monitor: bool = True
     progress: Literal["auto", "bar", "lines", "none"] = "auto"
     extra: dict[str, LeafSection] = {}

@@ -11,12 +11,14 @@ class AccumulationGroup(NamedTuple):
     """The micro-batches whose gradients are summed before one optimizer step.
 
     Attributes:
-        position: Index of the current micro-batch in its group, from 0.
+        batch_idx: Index of the current micro-batch in its epoch, from 0.
+        position: Its index in its group, from 0.
         size: How many micro-batches the group has; fewer than ``full_size`` at the end of an epoch.
         full_size: ``loop.accumulate_grad_batches``.
         ends_epoch: Whether the current micro-batch is the epoch's last.
     """
 
+    batch_idx: int
     position: int
     size: int
     full_size: int
@@ -33,7 +35,8 @@ class AccumulationGroup(NamedTuple):
         """
         start = batch_idx - batch_idx % full_size
         size = min(full_size, num_batches - start)
-        return cls(batch_idx - start, size, full_size, ends_epoch=batch_idx + 1 == num_batches)
+        ends_epoch = batch_idx + 1 == num_batches
+        return cls(batch_idx, batch_idx - start, size, full_size, ends_epoch)
 
     @property
     def is_first(self) -> bool:

@@ -95,8 +95,10 @@ class CompiledPlayer:
             return []
         self._module.check_finite(played.sum())  # NaN and infinity survive an addition
         losses = list(played.unbind())
-        for loss, step in zip(losses, ahead, strict=True):
+        for index, (loss, step) in enumerate(zip(losses, ahead, strict=True), start=batch_idx):
             self._module.count_step()
+            self._module.after.loss(loss)
+            self._module.after.step(step.hyperparameters, index, True)
             self._module.record(loss, self._batch_size, step.rates)
         return losses
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from fourbeat.data import Execution
+from fourbeat.events import Beats
 from fourbeat.modules.accumulation import AccumulationGroup
 from fourbeat.modules.listeners import listener, unannounced
 from fourbeat.modules.precision import MixedPrecision
@@ -28,9 +29,14 @@ class FourBeatModule(SupervisedModule):
 
     Given the same config, ends with the same weights as
     :class:`~fourbeat.modules.AutomaticModule`, to the last bit.
+
+    Attributes:
+        after: Tells the observers of each beat.
     """
 
     automatic_optimization = False
+
+    after = Beats()
 
     def training_step(self, batch: Batch | Execution, batch_idx: int) -> STEP_OUTPUT:
         """Play the beats on each micro-batch that the loader has handed over.
@@ -66,21 +72,29 @@ class FourBeatModule(SupervisedModule):
         """
         with self.autocast():
             outputs = self.net(inputs)  # beat 1: forward
+            self.after.forward(outputs)
             loss = self.loss(outputs, targets)  # beat 2: loss
+        share = group.mean(loss)
+        self.after.loss(share)
         self.check_finite(loss)
 
         if group.is_first:
             self.zero_gradients()
         with self.gradient_sync(enabled=group.is_last):
-            self.differentiate(group.mean(loss))  # beat 3: backward
+            self.differentiate(share)  # beat 3: backward
+        self.after.backward()
 
         if group.is_last:
             self.unscale_gradients(self.optimizer)
+            self.after.unscale(self.optimizer)
             if self.gradient_clip_val:
                 self.clip_gradients(
                     self.optimizer, self.gradient_clip_val, self.gradient_clip_algorithm
                 )
+            self.after.clip(self.optimizer)
             self.update_weights()  # beat 4: step
+            taken = not self.step_was_skipped
+            self.after.step(self.optimizer.param_groups, group.batch_idx, taken)
             self.step_scheduler(ends_epoch=group.ends_epoch)
 
         detached: Tensor = loss.detach()
@@ -91,6 +105,7 @@ class FourBeatModule(SupervisedModule):
         super().on_train_start()
         trainer = self.trainer
         (self.optimizer,) = trainer.optimizers
+        self.after = Beats(self.observers)
         self.unheard = listener(trainer, self) is None
         plugin, strategy = trainer.precision_plugin, trainer.strategy
         self._mixed = plugin if isinstance(plugin, MixedPrecision) else None

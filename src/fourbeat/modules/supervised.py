@@ -16,6 +16,7 @@ from torchmetrics import MetricCollection
 
 from fourbeat.data import Execution, limited_batches, loaded_batches
 from fourbeat.errors import NonFiniteError
+from fourbeat.events import Observer
 from fourbeat.modules.accumulation import AccumulationGroup
 from fourbeat.modules.precision import MixedPrecision
 from fourbeat.modules.running_loss import RunningLoss
@@ -27,11 +28,6 @@ from fourbeat.optim import Horizon, SchedulerPlan, apply_changes, hyperparameter
 Batch: TypeAlias = Sequence[Tensor]
 BuildOptimizer: TypeAlias = Callable[[nn.Module], Optimizer]
 BuildScheduler: TypeAlias = Callable[[Optimizer, Horizon], SchedulerPlan]
-
-NAN_REMEDY = (
-    "Go on from the best state with e.g. resume=best optim.lr=1e-4 resume.force=true; "
-    "to train on regardless: loop.terminate_on_nan=false."
-)
 
 
 class SupervisedModule(LightningModule):
@@ -56,6 +52,7 @@ class SupervisedModule(LightningModule):
         terminate_on_nan: End the training when its loss is NaN or infinite.
 
     Attributes:
+        observers: Who is to be told of the beats of the next training.
         confusion_matrix: Of the latest validation or test, ``[num_classes, num_classes]``, rows
             are the true classes; None for regression.
     """
@@ -88,6 +85,7 @@ class SupervisedModule(LightningModule):
         self.log_learning_rate = log_learning_rate
         self.compile_training = compile_training
         self.terminate_on_nan = terminate_on_nan
+        self.observers: list[Observer] = []
         self.running_loss = RunningLoss()
         self.training_log = TrainingLog()
         self.confusion_matrix: Tensor | None = None
@@ -212,9 +210,7 @@ class SupervisedModule(LightningModule):
         """
         bad = self.training_log.write(self.trainer.loggers)
         if bad is not None and self.terminate_on_nan:
-            raise NonFiniteError(
-                f"train/loss is not finite by step {bad}; the weights are spoilt. {NAN_REMEDY}"
-            )
+            raise NonFiniteError(*bad, spoilt=True)
 
     def check_finite(self, loss: Tensor) -> None:
         """Stop before a loss that is no number spoils the weights.
@@ -230,10 +226,7 @@ class SupervisedModule(LightningModule):
             NonFiniteError: It is NaN or infinite.
         """
         if self._looks_at_losses and not math.isfinite(loss.item()):
-            raise NonFiniteError(
-                f"train/loss is {loss.item()} at step {self.num_steps}; stopped before the weights "
-                f"were changed. {NAN_REMEDY}"
-            )
+            raise NonFiniteError(self.num_steps, "train/loss", loss.item())
 
     def on_validation_start(self) -> None:
         """Let the loggers have the training's values before the validation's."""

@@ -51,11 +51,12 @@ class TrainingLog:
         """Whether what was kept was last handed over a second ago."""
         return time.monotonic() - self._written >= SECONDS_BETWEEN_WRITES
 
-    def write(self, loggers: Sequence[Logger]) -> int | None:
+    def write(self, loggers: Sequence[Logger]) -> tuple[int, str, float] | None:
         """Hand over what was kept: before anything is logged of later steps, and at the end.
 
         Returns:
-            The first step whose loss is no finite number; None if all are.
+            The first step whose loss is no finite number, the loss's name and its value; None if
+            all are finite.
         """
         entries, self._entries = self._entries, []
         self._written = time.monotonic()
@@ -65,7 +66,8 @@ class TrainingLog:
         for entry, loss in zip(entries, losses, strict=True):
             for logger in loggers:
                 _log(logger, {"train/loss": loss, **entry.values}, entry.step)
-        bad = (e.step for e, loss in zip(entries, losses, strict=True) if not math.isfinite(loss))
+        pairs = zip(entries, losses, strict=True)
+        bad = ((e.step, "train/loss", loss) for e, loss in pairs if not math.isfinite(loss))
         return next(bad, None)
 
 

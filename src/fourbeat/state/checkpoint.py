@@ -13,6 +13,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from fourbeat.console import log
 from fourbeat.data import num_played
 from fourbeat.errors import RunError
+from fourbeat.recorder import RecorderCallback
 from fourbeat.state.capture import Moment, Position, capture, go_on, place, show_latest
 from fourbeat.state.file import clear_temporary_files, copied, encode, write_state
 from fourbeat.state.kept_files import KeptFiles
@@ -227,6 +228,9 @@ class StateCheckpoint(Checkpoint):
         trainer = self._trainer
         if (training_log := getattr(self._module, "training_log", None)) is not None:
             training_log.write(trainer.loggers)
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, RecorderCallback):
+                callback.flush()
         logs = None
         if trainer.is_global_zero:
             folder = Path(trainer.default_root_dir)

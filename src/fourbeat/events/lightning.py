@@ -1,0 +1,93 @@
+"""L3: the beats of any LightningModule, heard from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities.types import STEP_OUTPUT
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.utils.hooks import RemovableHandle
+
+from fourbeat.events.observer import Beats, Observer
+
+
+class LightningBeats(Callback):
+    """Tells observers of the beats that Lightning plays, in automatic and manual optimization.
+
+    Clipped gradients are looked at right after the step, which leaves them as they were: Lightning
+    clips within ``optimizer.step()``, where nobody is told.
+
+    Args:
+        observers: Who is told.
+    """
+
+    def __init__(self, observers: Sequence[Observer]) -> None:
+        self.beats = Beats(observers)
+        self._handles: list[RemovableHandle] = []
+        self._batch_idx = 0
+        self._unstepped: Optimizer | None = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Listen to the optimizers, and to the network; a second call does nothing."""
+        if self._handles:
+            return
+        net = getattr(pl_module, "net", None)
+        network = net if isinstance(net, nn.Module) else pl_module
+        self._handles = [o.register_step_post_hook(self._stepped) for o in trainer.optimizers]
+        self._handles.append(network.register_forward_hook(self._computed))
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Listen no longer."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Note which batch it is."""
+        self._batch_idx = batch_idx
+
+    def on_before_backward(
+        self, trainer: Trainer, pl_module: LightningModule, loss: Tensor
+    ) -> None:
+        """Tell of the loss; a scaler has scaled it by now."""
+        scaler = getattr(trainer.precision_plugin, "scaler", None)
+        self.beats.loss(loss if scaler is None else loss.detach() / scaler._scale)
+
+    def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Tell of the gradients."""
+        self.beats.backward()
+
+    def on_before_optimizer_step(
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
+    ) -> None:
+        """Tell of all gradients together; a scaler has unscaled them by now."""
+        self._unstepped = optimizer
+        self.beats.unscale(optimizer)
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: STEP_OUTPUT,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Tell of a step that the scaler has left out."""
+        if self._unstepped is not None:
+            self.beats.clip(self._unstepped)
+            self.beats.step(self._unstepped.param_groups, batch_idx, False)
+            self._unstepped = None
+
+    def _computed(self, network: nn.Module, inputs: Any, outputs: Any) -> None:
+        if network.training:
+            self.beats.forward(outputs)
+
+    def _stepped(self, optimizer: Optimizer, arguments: Any, options: Any) -> None:
+        self._unstepped = None
+        self.beats.clip(optimizer)
+        self.beats.step(optimizer.param_groups, self._batch_idx, True)

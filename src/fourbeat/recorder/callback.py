@@ -1,0 +1,132 @@
+"""L3: the recorder of a Trainer's training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol, cast, runtime_checkable
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from tensorboard.summary.writer.event_file_writer import EventFileWriter
+from torch import nn
+
+from fourbeat.events import Beats, Observer
+from fourbeat.events.lightning import LightningBeats
+from fourbeat.recorder.block import Block
+from fourbeat.recorder.recorder import Recorder
+from fourbeat.recorder.store import Writer, write_block
+
+FOLDER = "records"
+
+
+@runtime_checkable
+class TellsOfBeats(Protocol):
+    """A module that plays the beats itself and tells of them."""
+
+    observers: list[Observer]
+    after: Beats
+
+
+class RecorderCallback(Callback):
+    """Records each optimizer step of any LightningModule, into the run's own event file.
+
+    Args:
+        layers_every_n_steps: Optimizer steps between two looks at each layer's weights, updates and
+            outputs.
+        stop_on_nan: End the training before a gradient that is not finite spoils the weights. Only
+            on the CPU, where looking at each costs nothing, and without a loss scaler, whose
+            business it is.
+
+    Attributes:
+        recorder: Of the training that is under way; None between trainings.
+    """
+
+    def __init__(self, *, layers_every_n_steps: int = 100, stop_on_nan: bool = False) -> None:
+        self.layers_every_n_steps, self.stop_on_nan = layers_every_n_steps, stop_on_nan
+        self.recorder: Recorder | None = None
+        self._beats: LightningBeats | None = None
+        self._own_writer: EventFileWriter | None = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin, or go on."""
+        self._trainer = trainer
+        self.recorder = recorder = self._recorder(trainer, pl_module)
+        recorder.epoch = trainer.current_epoch
+        if isinstance(pl_module, TellsOfBeats):
+            pl_module.observers.append(recorder)
+        else:
+            self._beats = LightningBeats([recorder])
+            # Lightning, which is going through this list, may call it too.
+            self._beats.on_train_start(trainer, pl_module)
+            trainer.callbacks.append(self._beats)  # type: ignore[attr-defined]
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Tell the recorder which epoch it is."""
+        if self.recorder is not None:
+            self.recorder.epoch = trainer.current_epoch
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write what is left."""
+        if self.recorder is not None:
+            self.recorder.close()
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Write what is left."""
+        if self.recorder is not None:
+            self.recorder.close()
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Leave the module and the Trainer as they came."""
+        if isinstance(pl_module, TellsOfBeats) and self.recorder in pl_module.observers:
+            pl_module.observers.remove(self.recorder)
+        if self._beats is not None:
+            self._beats.teardown(trainer, pl_module, stage)
+            trainer.callbacks.remove(self._beats)  # type: ignore[attr-defined]
+        if self._own_writer is not None:
+            self._own_writer.close()
+        self.recorder = self._beats = self._own_writer = None
+
+    def flush(self) -> None:
+        """Let the event file have all that was recorded so far."""
+        if self.recorder is not None:
+            self.recorder.flush()
+
+    def _recorder(self, trainer: Trainer, module: LightningModule) -> Recorder:
+        network = getattr(module, "net", None)
+        scaler = getattr(trainer.precision_plugin, "scaler", None)
+        return Recorder(
+            network if isinstance(network, nn.Module) else module,
+            self._write,
+            num_groups=max((len(o.param_groups) for o in trainer.optimizers), default=0),
+            first_step=trainer.global_step,
+            layers_every_n_steps=self.layers_every_n_steps,
+            watch_outputs=not getattr(module, "compile_training", False),
+            clips=_clips(trainer, module),
+            stop_on_nan=self.stop_on_nan and module.device.type == "cpu",
+            scale=None if scaler is None else scaler.get_scale,
+        )
+
+    def _write(self, tag: str, block: Block) -> None:
+        if self._trainer.is_global_zero:
+            write_block(self._writer(), tag, block)
+
+    def _writer(self) -> Writer:
+        for logger in self._trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                writer = logger.experiment._get_file_writer()
+                assert writer is not None  # only the first process is asked
+                return cast(Writer, writer)
+        if self._own_writer is None:
+            self._own_writer = EventFileWriter(str(Path(self._trainer.default_root_dir) / FOLDER))
+        return cast(Writer, self._own_writer)
+
+
+def _clips(trainer: Trainer, module: LightningModule) -> bool:
+    """Return whether gradients may be changed between unscale and step."""
+    if hasattr(module, "gradient_clip_val"):
+        return bool(module.gradient_clip_val)
+    own = type(module).configure_gradient_clipping
+    is_plain = own is LightningModule.configure_gradient_clipping and module.automatic_optimization
+    return bool(trainer.gradient_clip_val) or not is_plain

@@ -1,0 +1,114 @@
+"""L2: what is measured of each layer at some of the steps: weights, updates, outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from fourbeat.recorder.block import Block
+from fourbeat.recorder.layers import Layers, numbers
+from fourbeat.recorder.probes import activation_numbers, difference_norms, norms
+
+OUTPUT_COLUMNS = ("activation_mean", "activation_std", "activation_dead")
+
+
+class LayerRow(NamedTuple):
+    """What was measured at one step, still on the device."""
+
+    step: int
+    weights: list[Tensor]
+    updates: list[Tensor]
+    outputs: dict[str, Tensor]
+
+
+class LayerProbes:
+    """Measures the weights' norms, how far the step moved them, and what the layers put out.
+
+    Costs 0.3 ms for a small network, and a copy of its weights while the step lasts.
+
+    Args:
+        layers: The layers.
+        network: Whose modules without children are looked at for their outputs; None: none are.
+    """
+
+    def __init__(self, layers: Layers, network: nn.Module | None) -> None:
+        self._layers = layers
+        self._leaves = _leaves(network) if network is not None else {}
+        self._is_armed = False
+        self._before: list[Tensor] = []
+        self._outputs: dict[str, Tensor] = {}
+        self._handles: list[RemovableHandle] = []
+
+    def arm(self) -> None:
+        """Measure the step to come."""
+        self._is_armed = True
+        self._handles = [
+            leaf.register_forward_hook(partial(self._put_out, name))
+            for name, leaf in self._leaves.items()
+        ]
+
+    def before_update(self) -> None:
+        """Keep the weights, if they are to be compared."""
+        if self._is_armed:
+            self._before = [p.detach().clone() for p in self._layers.parameters]
+
+    def after_update(self, step: int) -> LayerRow | None:
+        """Compare them, if the step was to be measured.
+
+        Args:
+            step: Its index.
+        """
+        if not self._is_armed:
+            return None
+        self.disarm()
+        weights = [p.detach() for p in self._layers.parameters]
+        updates = difference_norms(weights, self._before) if self._before else []
+        row = LayerRow(step, norms(weights), updates, self._outputs)
+        self._before, self._outputs = [], {}
+        return row
+
+    def disarm(self) -> None:
+        """Leave the network as it came."""
+        self._is_armed = False
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+
+    def block(self, rows: Sequence[LayerRow]) -> Block:
+        """Make a block of rows.
+
+        Args:
+            rows: At least one.
+        """
+        names = self._layers.names
+        columns = [f"weight_norm/{n}" for n in names] + [f"update_norm/{n}" for n in names]
+        columns += [f"{column}/{n}" for n in self._leaves for column in OUTPUT_COLUMNS]
+        values = [np.concatenate([*self._norms(row), self._measured(row)]) for row in rows]
+        steps = np.array([row.step for row in rows], np.int64)
+        return Block(tuple(columns), steps, np.stack(values).astype(np.float32))
+
+    def _norms(self, row: LayerRow) -> tuple[Any, Any]:
+        nothing = np.full(len(self._layers.names), np.nan)
+        of_layers = self._layers.norms
+        weights = of_layers(numbers(row.weights)[None])[0]
+        return weights, of_layers(numbers(row.updates)[None])[0] if row.updates else nothing
+
+    def _measured(self, row: LayerRow) -> Any:
+        nothing = torch.full((len(OUTPUT_COLUMNS),), torch.nan)
+        measured = [row.outputs.get(name, nothing).cpu() for name in self._leaves]
+        return torch.cat(measured).double().numpy() if measured else np.empty(0)
+
+    def _put_out(self, name: str, leaf: nn.Module, inputs: Any, outputs: Any) -> None:
+        # With several micro-batches to a step, the last one's is kept.
+        if isinstance(outputs, Tensor) and outputs.is_floating_point() and leaf.training:
+            self._outputs[name] = activation_numbers(outputs)
+
+
+def _leaves(network: nn.Module) -> dict[str, nn.Module]:
+    return {name: m for name, m in network.named_modules() if name and not list(m.children())}

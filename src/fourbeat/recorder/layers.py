@@ -1,0 +1,95 @@
+"""L2: the layers of a network: the modules that own the weights that are trained."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float64
+from numpy import ndarray
+from torch import Tensor, nn
+
+ROOT = "(root)"
+"""Stands for the network itself, if it owns weights that are no layer's."""
+
+
+@dataclass(frozen=True)
+class Layers:
+    """The layers of a network, in the order in which it has them.
+
+    Attributes:
+        names: Their names, as ``network.get_submodule`` takes them.
+        parameters: The weights that are trained, layer by layer; a shared one once, in the first.
+        starts: Index of each layer's first parameter.
+    """
+
+    names: tuple[str, ...]
+    parameters: tuple[nn.Parameter, ...]
+    starts: tuple[int, ...]
+
+    @classmethod
+    def of(cls, network: nn.Module) -> Layers:
+        """Find them."""
+        names: list[str] = []
+        parameters: list[nn.Parameter] = []
+        starts: list[int] = []
+        for name, own in _trained(network):
+            names.append(name or ROOT)
+            starts.append(len(parameters))
+            parameters += own
+        return cls(tuple(names), tuple(parameters), tuple(starts))
+
+    def name_of(self, parameter: int) -> str:
+        """Return the layer of a parameter, by its index."""
+        return self.names[bisect.bisect_right(self.starts, parameter) - 1]
+
+    def gradients(self) -> list[Tensor]:
+        """Return the gradient of each parameter; a zero for one that has none."""
+        gradients = [p.grad for p in self.parameters]
+        if all(g is not None and not g.is_sparse for g in gradients):
+            return gradients  # type: ignore[return-value]
+        return [_dense(p) for p in self.parameters]
+
+    def norms(self, of_parameters: Float64[ndarray, "rows parameters"]) -> ndarray:
+        """Combine the norms of parameters to those of layers.
+
+        Args:
+            of_parameters: One column for each parameter.
+
+        Returns:
+            One column for each layer, the root of the sum of squares, float64.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.sqrt(np.add.reduceat(of_parameters**2, self.starts, axis=1))
+
+
+def _trained(network: nn.Module) -> Iterator[tuple[str, list[nn.Parameter]]]:
+    seen: set[nn.Parameter] = set()
+    for name, module in network.named_modules():
+        own = [p for p in module.parameters(recurse=False) if p.requires_grad and p not in seen]
+        seen.update(own)
+        if own:
+            yield name, own
+
+
+def _dense(parameter: nn.Parameter) -> Tensor:
+    gradient = parameter.grad
+    if gradient is None:
+        return parameter.new_zeros(1)
+    return gradient.coalesce().values() if gradient.is_sparse else gradient
+
+
+def numbers(scalars: Sequence[Tensor]) -> Float64[ndarray, " scalars"]:
+    """Fetch scalars from the device, all at once.
+
+    Args:
+        scalars: At least one.
+    """
+    first = scalars[0]
+    if any(s.dtype != first.dtype or s.device != first.device for s in scalars):
+        scalars = [s.to(first.device, torch.float64) for s in scalars]
+    values: ndarray = torch.stack(list(scalars)).double().cpu().numpy()
+    return values

@@ -1,0 +1,165 @@
+"""L2: records in event files: written among TensorBoard's values, read back from a run folder."""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy import ndarray
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import DATA_CLASS_TENSOR, Summary, SummaryMetadata
+from tensorboard.compat.proto.tensor_pb2 import TensorProto
+from tensorboard.compat.proto.types_pb2 import DT_STRING
+
+from fourbeat.errors import RunError
+from fourbeat.recorder.block import LAYERS_TAG, STEPS_TAG, Block
+
+PLUGIN = "fourbeat"
+EVENT_FILES = "events.out.tfevents.*"
+# A record of TensorBoard's files: length, checksum of the length, data, checksum of the data.
+_HEADER, _FOOTER_BYTES = struct.Struct("<QI"), 4
+
+
+class Writer(Protocol):
+    """What writes events: TensorBoard's ``FileWriter`` or ``EventFileWriter``."""
+
+    def add_event(self, event: Event) -> None:
+        """Hand over an event."""
+
+    def flush(self) -> None:
+        """Let the file have it."""
+
+
+def write_block(writer: Writer, tag: str, block: Block) -> None:
+    """Write rows of a table as one event.
+
+    Args:
+        writer: Of the run's own event file.
+        tag: Of the table.
+        block: At least one row.
+    """
+    about = SummaryMetadata(
+        data_class=DATA_CLASS_TENSOR,
+        plugin_data=SummaryMetadata.PluginData(plugin_name=PLUGIN),
+    )
+    tensor = TensorProto(dtype=DT_STRING, string_val=[block.schema(), block.encode()])
+    tensor.tensor_shape.dim.add(size=2)
+    value = Summary.Value(tag=tag, metadata=about, tensor=tensor)
+    event = Event(wall_time=time.time(), step=int(block.steps[0]), summary=Summary(value=[value]))
+    writer.add_event(event)
+    writer.flush()
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of a run's whole table, in the order of their steps, each step once.
+
+    Attributes:
+        steps: Index of each row's optimizer step, from 0.
+        columns: Name to numbers, one for each row; NaN where there is none.
+    """
+
+    steps: ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    columns: Mapping[str, ndarray] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self.steps)
+
+    def part(self, prefix: str) -> dict[str, ndarray]:
+        """Return the columns ``prefix/NAME``, by name, in their order."""
+        start = f"{prefix}/"
+        return {n[len(start) :]: c for n, c in self.columns.items() if n.startswith(start)}
+
+    def row(self, step: int) -> dict[str, float] | None:
+        """Return the numbers of a step; None if it was not recorded."""
+        (found,) = np.nonzero(self.steps == step)
+        return {n: float(c[found[0]]) for n, c in self.columns.items()} if len(found) else None
+
+
+@dataclass(frozen=True)
+class Records:
+    """What was recorded of a run.
+
+    Attributes:
+        steps: One row for each optimizer step: ``epoch``, ``batch_idx``, ``taken``,
+            ``loss_scale``, ``lr/GROUP``, ``loss``, ``grad_norm_clipped``, ``grad_norm/LAYER``.
+        layers: Rows for some of the steps: ``weight_norm/LAYER``, ``update_norm/LAYER`` and
+            ``activation_mean``, ``activation_std``, ``activation_dead``, each ``/LAYER``.
+    """
+
+    steps: Table
+    layers: Table
+
+    @property
+    def grad_norm(self) -> ndarray:
+        """Norm of all gradients together, unscaled, before clipping, one for each step."""
+        parts = list(self.steps.part("grad_norm").values())
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.sqrt(sum(np.float64(p) ** 2 for p in parts)) if parts else np.empty(0)
+
+
+def read_records(folder: Path) -> Records:
+    """Read what was recorded of a run; a last block that a kill has torn is left out.
+
+    Args:
+        folder: The run folder.
+
+    Raises:
+        RunError: A file cannot be read, or was written by a newer version.
+    """
+    blocks: dict[str, list[Block]] = {STEPS_TAG: [], LAYERS_TAG: []}
+    try:
+        for path in sorted(folder.rglob(EVENT_FILES), key=lambda p: p.stat().st_mtime_ns):
+            for tag, block in _blocks(path):
+                blocks[tag].append(block)
+    except (OSError, ValueError) as error:
+        raise RunError(f"{folder}: its records could not be read ({error}).") from error
+    return Records(*(_joined(blocks[tag]) for tag in (STEPS_TAG, LAYERS_TAG)))
+
+
+def _blocks(path: Path) -> Iterator[tuple[str, Block]]:
+    for data in _events(path.read_bytes()):
+        if PLUGIN.encode() not in data:
+            continue  # parsing takes long, and most events are others'
+        for value in Event.FromString(data).summary.value:
+            if value.tag in (STEPS_TAG, LAYERS_TAG):
+                yield value.tag, Block.decode(*value.tensor.string_val)
+
+
+def _events(data: bytes) -> Iterator[bytes]:
+    """Yield the records of an event file that are whole.
+
+    Checksums are not looked at: in pure Python they take longer than all else, and the blocks have
+    one of their own.
+    """
+    start = 0
+    while start + _HEADER.size <= len(data):
+        length, _ = _HEADER.unpack_from(data, start)
+        start += _HEADER.size
+        if start + length + _FOOTER_BYTES > len(data):
+            return
+        yield data[start : start + length]
+        start += length + _FOOTER_BYTES
+
+
+def _joined(blocks: list[Block]) -> Table:
+    if not blocks:
+        return Table()
+    names = list(dict.fromkeys(name for block in blocks for name in block.columns))
+    steps = np.concatenate([block.steps for block in blocks])
+    # Of a step that was written twice, the last one counts; np.unique finds the first.
+    steps, last = np.unique(steps[::-1], return_index=True)
+    columns = {n: np.concatenate([_column(b, n) for b in blocks])[::-1][last] for n in names}
+    return Table(steps, columns)
+
+
+def _column(block: Block, name: str) -> Any:
+    if name in block.columns:
+        return block.values[:, block.columns.index(name)]
+    return np.full(len(block.steps), np.nan, np.float32)
