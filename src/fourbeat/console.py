@@ -62,6 +62,11 @@ def show_lines() -> None:
     log.disabled = False
 
 
+def short_path(path: Path) -> str:
+    """Return a path as a user would type it from where they are."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
 def number(value: float) -> str:
     """Return a metric as it is printed: four decimals, or a power of ten where they say nothing."""
     plain = value == 0 or not math.isfinite(value) or 1e-3 <= abs(value) < 1e6

@@ -18,8 +18,9 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch.jit._trace import TracerWarning
 
 from fourbeat.config.schema import TrainConfig
-from fourbeat.console import log
+from fourbeat.console import log, short_path
 from fourbeat.data import DataModule, LoaderDataModule
+from fourbeat.errors import NonFiniteError
 from fourbeat.failures import broken, explained, quiet_on_a_full_disk
 from fourbeat.modules import SupervisedModule
 from fourbeat.process import old_objects_left_alone
@@ -49,6 +50,8 @@ class Parts:
 def play(cfg: TrainConfig, parts: Parts, run: Run | None, ckpt_path: Path | None = None) -> Run:
     """Fit, test with the best weights, and finish the run's manifest, however it ends.
 
+    After a number that is none, the last steps are played again to find the layer that went first.
+
     Args:
         cfg: The config.
         parts: What :func:`fourbeat.training.build_parts` built from it.
@@ -58,6 +61,15 @@ def play(cfg: TrainConfig, parts: Parts, run: Run | None, ckpt_path: Path | None
     Returns:
         The finished run with the best weights in ``model``.
     """
+    try:
+        return _play(cfg, parts, run, ckpt_path)
+    except NonFiniteError as error:
+        if run is not None:
+            tell_story(run.dir, error.step)
+        raise
+
+
+def _play(cfg: TrainConfig, parts: Parts, run: Run | None, ckpt_path: Path | None) -> Run:
     announce(cfg, parts)
     metrics: dict[str, float] = {}
     outcome = Outcome("failed", "ended without an outcome")
@@ -82,6 +94,24 @@ def play(cfg: TrainConfig, parts: Parts, run: Run | None, ckpt_path: Path | None
         log_hyperparameters(cfg, parts.trainer, metrics)
         conclude(run)
     return dataclasses.replace(run, model=parts.module.net)
+
+
+def tell_story(folder: Path, step: int) -> None:
+    """Print what led to a number that is none, if it can be found out.
+
+    Args:
+        folder: The run folder.
+        step: Index of the optimizer step that failed.
+    """
+    from fourbeat.replay.story import story  # plays trainings itself
+
+    try:
+        lines = story(folder, step)
+    # Whatever it is, it must not take the place of the error that ended the run.
+    except Exception as error:
+        lines = [f"the last steps could not be played again: {error}"]
+    for line in lines:
+        log.info("%s", line)
 
 
 def fit(cfg: TrainConfig, parts: Parts, ckpt_path: Path | str | None) -> None:
@@ -200,13 +230,9 @@ def conclude(run: Run) -> None:
         shown = [f"{n} {v:.4f}" for n, v in run.metrics.items() if n.startswith(f"{split}/")]
         if shown:
             log.info("%s", "  ".join(shown))
-    log.info("run folder   %s", _short(run.dir))
+    log.info("run folder   %s", short_path(run.dir))
     if (run.dir / "tensorboard").is_dir():
-        log.info("TensorBoard  tensorboard --logdir %s", shlex.quote(_short(run.dir)))
-
-
-def _short(path: Path) -> str:
-    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+        log.info("TensorBoard  tensorboard --logdir %s", shlex.quote(short_path(run.dir)))
 
 
 @contextmanager

@@ -23,9 +23,11 @@ from fourbeat.resume_checks import (
 )
 from fourbeat.run import Run, resume_run
 from fourbeat.state import (
+    SNAPSHOT_DIR,
     DamagedCheckpointError,
     Position,
     cut_logs,
+    forget_later,
     log_position_of,
     newest_first,
     read_state,
@@ -104,6 +106,7 @@ def _go_on(
         logged = log_position_of(point.state) if point else {}
         if logged is not None:
             cut_logs(run.dir, logged)
+        forget_later(run.dir / SNAPSHOT_DIR, position.step)
         _make_newest(parts, point)
         going_on = resume_run(run, config=cfg.plain(), overrides=overrides, from_step=position.step)
         write_config(cfg, run.dir)

@@ -49,7 +49,7 @@ from fourbeat.process import set_up_process
 from fourbeat.recorder import RecorderCallback
 from fourbeat.run import Run, start_run
 from fourbeat.slurm import note_job
-from fourbeat.state import CheckpointIO, KeptFiles, StateCheckpoint
+from fourbeat.state import SNAPSHOT_DIR, CheckpointIO, KeptFiles, Snapshots, StateCheckpoint
 
 CONFIG_FILE = "config.yaml"
 
@@ -241,6 +241,7 @@ def build_checkpoint(settings: ModelCheckpointConfig | None, folder: Path) -> St
         every_n_train_steps=settings.every_n_train_steps,
         interval_s=settings.train_time_interval_s,
         max_time_share=settings.max_time_share,
+        snapshots=Snapshots(folder / SNAPSHOT_DIR, settings.save_snapshots),
     )
 
 

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from fourbeat.config.check import check_eval, check_train, own_keys
+from fourbeat.config.check import check_keys, check_train, own_keys
 from fourbeat.config.compose import compose
+from fourbeat.config.schema import EvalConfig
 from fourbeat.errors import ConfigError, Fault
 
 
@@ -16,7 +17,7 @@ def test_a_good_config_comes_back_typed() -> None:
 
 
 def test_a_good_evaluation_comes_back_typed() -> None:
-    config = check_eval(compose(["run=last", "split=val"], "eval"))
+    config = check_keys(EvalConfig, compose(["run=last", "split=val"], "eval"))
     assert (config.run, config.split, config.checkpoint) == ("last", "val", "best")
 
 
@@ -28,7 +29,9 @@ def test_faults_that_are_known_already_are_told_first() -> None:
 
 def test_a_known_fault_alone_is_enough() -> None:
     with pytest.raises(ConfigError, match="run=foo: is not an option"):
-        check_eval(compose(["run=last"], "eval"), [Fault("run", "foo", "is not an option")])
+        check_keys(
+            EvalConfig, compose(["run=last"], "eval"), [Fault("run", "foo", "is not an option")]
+        )
 
 
 def test_keys_are_judged_alone_where_their_combination_is_not_asked_for() -> None:

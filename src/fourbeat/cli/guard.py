@@ -14,6 +14,7 @@ from typing import Literal
 
 from hydra.errors import HydraException, InstantiationException
 from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel
 
 from fourbeat.cli.arguments import Arguments
 from fourbeat.cli.report import SIGNALLED, report
@@ -23,7 +24,7 @@ from fourbeat.config.compose import compose, compose_good
 from fourbeat.config.deferred import register
 from fourbeat.errors import Fault, FourbeatError, Stopped, raise_faults
 
-Script = Literal["train", "eval"]
+Script = Literal["train", "eval", "replay"]
 
 FAILED = 1
 
@@ -45,6 +46,8 @@ def run(main: Callable[[], None], script: Script) -> None:
     with_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1" and is_first
     # Hydra must not print and exit by itself: its messages show neither key nor remedy.
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    if script == "replay":
+        sys.argv[1:] = ["as_json=true" if word == "--json" else word for word in sys.argv[1:]]
     sys.exit(_guarded(lambda: _main(main, script), with_traceback))
 
 
@@ -129,10 +132,12 @@ def _check(arguments: Arguments, script: Script) -> None:
         return
     composed, faults = compose_good(arguments.overrides, config_name)
 
-    from fourbeat.config.check import check_eval, check_train
+    from fourbeat.config.check import check_keys, check_train
+    from fourbeat.config.schema import EvalConfig, ReplayConfig
 
-    if script == "eval":
-        check_eval(composed, faults)
+    if script != "train":
+        schemas: dict[str, type[BaseModel]] = {"eval": EvalConfig, "replay": ReplayConfig}
+        check_keys(schemas[script], composed, faults)
         return
     check_train(composed, faults)
 
@@ -142,5 +147,5 @@ def _check(arguments: Arguments, script: Script) -> None:
 
 
 def _no_sweep(script: Script) -> list[Fault]:
-    hint = "Call eval.py once for each run."
-    return [Fault("-m", "", "is for train.py alone", hint)] if script == "eval" else []
+    hint = f"Call {script}.py once for each run."
+    return [Fault("-m", "", "is for train.py alone", hint)] if script != "train" else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import traceback
 from pathlib import Path
 
@@ -130,15 +131,40 @@ def eval_job(composed: DictConfig) -> None:
     Raises:
         SystemExit: Because of an error of ours, which Hydra would have announced in its own way.
     """
-    from fourbeat.config.check import check_eval
+    from fourbeat.config.check import check_keys
+    from fourbeat.config.schema import EvalConfig
 
-    cfg = check_eval(composed)
+    cfg = check_keys(EvalConfig, composed)
     try:
         folder = _found("run", cfg.run, Path(cfg.paths.output_dir))
 
         from fourbeat.evaluation import evaluate
 
         evaluate(folder, cfg.checkpoint, cfg.split)
+    except FourbeatError as error:
+        raise SystemExit(error.exit_code) from error
+
+
+def replay_job(composed: DictConfig) -> None:
+    """Play a step of a run again, and print what it was like.
+
+    Args:
+        composed: What Hydra composed from ``conf/replay.yaml`` and the command line.
+
+    Raises:
+        SystemExit: Because of an error of ours, which Hydra would have announced in its own way.
+    """
+    from fourbeat.config.check import check_keys
+    from fourbeat.config.schema import ReplayConfig
+
+    cfg = check_keys(ReplayConfig, composed)
+    try:
+        folder = _found("run", cfg.run, Path(cfg.paths.output_dir))
+
+        from fourbeat.replay import as_data, lines, replay
+
+        replayed = replay(folder, cfg.step)
+        print(json.dumps(as_data(replayed)) if cfg.as_json else "\n".join(lines(replayed)))
     except FourbeatError as error:
         raise SystemExit(error.exit_code) from error
 

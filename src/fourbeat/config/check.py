@@ -14,7 +14,7 @@ from fourbeat.config.combinations import combination_faults
 from fourbeat.config.deferred import deferring
 from fourbeat.config.messages import faults_of
 from fourbeat.config.resolve import container
-from fourbeat.config.schema import EvalConfig, TrainConfig
+from fourbeat.config.schema import TrainConfig
 from fourbeat.errors import Fault, raise_faults
 
 Config = TypeVar("Config", bound=BaseModel)
@@ -22,6 +22,13 @@ Config = TypeVar("Config", bound=BaseModel)
 OPTIONAL_PACKAGES = {
     "lightning.pytorch.loggers.WandbLogger": "wandb",
     "lightning.pytorch.loggers.MLFlowLogger": "mlflow",
+}
+
+# Keys that have no default, and what to do when one is not given.
+TO_GIVE = {
+    "run": "Add run=last, or run=RUN_FOLDER.",
+    "other": "Add other=RUN_FOLDER.",
+    "step": "Add step=N, counted from 0 as on TensorBoard's axis.",
 }
 
 
@@ -56,10 +63,15 @@ def own_keys(cfg: DictConfig) -> tuple[TrainConfig | None, list[Fault]]:
     return config, [*unresolved, *refused, *_package_faults(values), *_folder_faults(values)]
 
 
-def check_eval(cfg: DictConfig, found: Iterable[Fault] = ()) -> EvalConfig:
-    """Check a composed evaluation config.
+def check_keys(
+    schema: type[Config],
+    cfg: DictConfig,
+    found: Iterable[Fault] = (),
+) -> Config:
+    """Check the composed config of a script that looks at runs.
 
     Args:
+        schema: What it must be.
         cfg: The config.
         found: Faults that are known already and are to be told together with the others.
 
@@ -67,9 +79,11 @@ def check_eval(cfg: DictConfig, found: Iterable[Fault] = ()) -> EvalConfig:
         ConfigError: With every fault found.
     """
     values, unresolved = container(cfg)
-    if "run" not in values:  # it has no default to fall back on
-        unresolved = [Fault("run", "", "must be given", "Add run=last, or run=RUN_FOLDER.")]
-    config, refused = _validated(EvalConfig, values, unresolved)
+    fields = schema.model_fields.items()
+    missing = [key for key, field in fields if field.is_required() and key not in values]
+    unresolved = [fault for fault in unresolved if fault.key not in missing]
+    unresolved += [Fault(key, "", "must be given", TO_GIVE[key]) for key in missing]
+    config, refused = _validated(schema, values, unresolved)
     raise_faults([*found, *unresolved, *refused])
     assert config is not None
     return config

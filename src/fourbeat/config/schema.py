@@ -136,6 +136,7 @@ class ModelCheckpointConfig(Section):
     mode: Mode = "min"
     save_top_k: PositiveInt = 1
     save_last: Annotated[NonNegativeInt, BeforeValidator(_number_of_last)] = 2
+    save_snapshots: NonNegativeInt = 8
     every_n_train_steps: PositiveInt | None = None
     train_time_interval_s: Positive = 60.0
     max_time_share: Annotated[float, Field(gt=0, le=1)] = 0.02
@@ -202,6 +203,15 @@ class TrainConfig(Section):
     def plain(self) -> dict[str, Any]:
         """Return the config as plain dicts and lists, leaves with their ``_target_``."""
         return self.model_dump(by_alias=True, exclude_unset=True)
+
+
+class ReplayConfig(Section):
+    """What ``conf/replay.yaml`` composes to: which step of which run, and how it is printed."""
+
+    run: str = Field(min_length=1)
+    step: NonNegativeInt
+    as_json: bool = False
+    paths: PathsConfig = PathsConfig()
 
 
 class EvalConfig(Section):

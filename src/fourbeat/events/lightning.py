@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.types import STEP_OUTPUT
@@ -12,6 +12,68 @@ from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from fourbeat.events.observer import Beats, Observer
+
+
+@runtime_checkable
+class TellsOfBeats(Protocol):
+    """A module that plays the beats itself and tells of them."""
+
+    observers: list[Observer]
+    after: Beats
+
+
+class Observation:
+    """Observers at work in a Trainer's training, whichever module it trains.
+
+    Args:
+        trainer: About to train: before the module's own ``on_train_start``.
+        module: What it trains.
+        observers: Who is told of the beats.
+    """
+
+    def __init__(
+        self, trainer: Trainer, module: LightningModule, observers: Sequence[Observer]
+    ) -> None:
+        self._trainer, self._module, self._observers = trainer, module, observers
+        self._beats: LightningBeats | None = None
+        if isinstance(module, TellsOfBeats):
+            module.observers += observers
+        else:
+            self._beats = LightningBeats(observers)
+            # Lightning, which is going through its list of callbacks, may call it too.
+            self._beats.on_train_start(trainer, module)
+            trainer.callbacks.append(self._beats)  # type: ignore[attr-defined]
+
+    def end(self) -> None:
+        """Leave the module and the Trainer as they came."""
+        if self._beats is not None:
+            self._beats.teardown(self._trainer, self._module, "fit")
+            self._trainer.callbacks.remove(self._beats)  # type: ignore[attr-defined]
+        elif isinstance(self._module, TellsOfBeats):
+            gone = self._observers
+            self._module.observers = [o for o in self._module.observers if o not in gone]
+
+
+class Watching(Callback):
+    """Lets observers watch a training; those of callbacks before it in the list are told first.
+
+    Args:
+        observers: Who is told of the beats.
+    """
+
+    def __init__(self, observers: Sequence[Observer]) -> None:
+        self.observers = observers
+        self._observation: Observation | None = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin."""
+        self._observation = Observation(trainer, pl_module, self.observers)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """End."""
+        if self._observation is not None:
+            self._observation.end()
+            self._observation = None
 
 
 class LightningBeats(Callback):

@@ -3,5 +3,6 @@
 from fourbeat.recorder.callback import RecorderCallback
 from fourbeat.recorder.recorder import Recorder
 from fourbeat.recorder.store import Records, Table, read_records
+from fourbeat.recorder.watch import watch
 
-__all__ = ["Recorder", "RecorderCallback", "Records", "Table", "read_records"]
+__all__ = ["Recorder", "RecorderCallback", "Records", "Table", "read_records", "watch"]

@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol, cast, runtime_checkable
+from typing import cast
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from torch import nn
 
-from fourbeat.events import Beats, Observer
-from fourbeat.events.lightning import LightningBeats
+from fourbeat.events.lightning import Observation
 from fourbeat.recorder.block import Block
-from fourbeat.recorder.recorder import Recorder
+from fourbeat.recorder.recorder import Recorder, Write
 from fourbeat.recorder.store import Writer, write_block
 
 FOLDER = "records"
-
-
-@runtime_checkable
-class TellsOfBeats(Protocol):
-    """A module that plays the beats itself and tells of them."""
-
-    observers: list[Observer]
-    after: Beats
 
 
 class RecorderCallback(Callback):
@@ -36,15 +27,23 @@ class RecorderCallback(Callback):
         stop_on_nan: End the training before a gradient that is not finite spoils the weights. Only
             on the CPU, where looking at each costs nothing, and without a loss scaler, whose
             business it is.
+        write: Gets the blocks in the event file's stead.
 
     Attributes:
         recorder: Of the training that is under way; None between trainings.
     """
 
-    def __init__(self, *, layers_every_n_steps: int = 100, stop_on_nan: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        layers_every_n_steps: int = 100,
+        stop_on_nan: bool = False,
+        write: Write | None = None,
+    ) -> None:
         self.layers_every_n_steps, self.stop_on_nan = layers_every_n_steps, stop_on_nan
+        self._write = write or self._write_to_log
         self.recorder: Recorder | None = None
-        self._beats: LightningBeats | None = None
+        self._observation: Observation | None = None
         self._own_writer: EventFileWriter | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -52,13 +51,7 @@ class RecorderCallback(Callback):
         self._trainer = trainer
         self.recorder = recorder = self._recorder(trainer, pl_module)
         recorder.epoch = trainer.current_epoch
-        if isinstance(pl_module, TellsOfBeats):
-            pl_module.observers.append(recorder)
-        else:
-            self._beats = LightningBeats([recorder])
-            # Lightning, which is going through this list, may call it too.
-            self._beats.on_train_start(trainer, pl_module)
-            trainer.callbacks.append(self._beats)  # type: ignore[attr-defined]
+        self._observation = Observation(trainer, pl_module, [recorder])
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Tell the recorder which epoch it is."""
@@ -79,14 +72,11 @@ class RecorderCallback(Callback):
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Leave the module and the Trainer as they came."""
-        if isinstance(pl_module, TellsOfBeats) and self.recorder in pl_module.observers:
-            pl_module.observers.remove(self.recorder)
-        if self._beats is not None:
-            self._beats.teardown(trainer, pl_module, stage)
-            trainer.callbacks.remove(self._beats)  # type: ignore[attr-defined]
+        if self._observation is not None:
+            self._observation.end()
         if self._own_writer is not None:
             self._own_writer.close()
-        self.recorder = self._beats = self._own_writer = None
+        self.recorder = self._observation = self._own_writer = None
 
     def flush(self) -> None:
         """Let the event file have all that was recorded so far."""
@@ -108,7 +98,7 @@ class RecorderCallback(Callback):
             scale=None if scaler is None else scaler.get_scale,
         )
 
-    def _write(self, tag: str, block: Block) -> None:
+    def _write_to_log(self, tag: str, block: Block) -> None:
         if self._trainer.is_global_zero:
             write_block(self._writer(), tag, block)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook
 from torch.utils.hooks import RemovableHandle
 
 from fourbeat.recorder.block import Block
@@ -34,12 +34,14 @@ class LayerProbes:
 
     Args:
         layers: The layers.
-        network: Whose modules without children are looked at for their outputs; None: none are.
+        network: Whose modules without children are looked at for their outputs; None: none are,
+            nor where torch has compiled one.
     """
 
     def __init__(self, layers: Layers, network: nn.Module | None) -> None:
         self._layers = layers
         self._leaves = _leaves(network) if network is not None else {}
+        self._names = {leaf: name for name, leaf in self._leaves.items()}
         self._is_armed = False
         self._before: list[Tensor] = []
         self._outputs: dict[str, Tensor] = {}
@@ -48,10 +50,9 @@ class LayerProbes:
     def arm(self) -> None:
         """Measure the step to come."""
         self._is_armed = True
-        self._handles = [
-            leaf.register_forward_hook(partial(self._put_out, name))
-            for name, leaf in self._leaves.items()
-        ]
+        if self._leaves and not self._handles:
+            # Not on each: torch validates a transformer in another way, if it has hooks.
+            self._handles = [register_module_forward_hook(self._put_out)]
 
     def before_update(self) -> None:
         """Keep the weights, if they are to be compared."""
@@ -104,11 +105,27 @@ class LayerProbes:
         measured = [row.outputs.get(name, nothing).cpu() for name in self._leaves]
         return torch.cat(measured).double().numpy() if measured else np.empty(0)
 
-    def _put_out(self, name: str, leaf: nn.Module, inputs: Any, outputs: Any) -> None:
+    def _put_out(self, module: nn.Module, inputs: Any, outputs: Any) -> None:
+        if torch.compiler.is_compiling() or module not in self._names or not module.training:
+            return
         # With several micro-batches to a step, the last one's is kept.
-        if isinstance(outputs, Tensor) and outputs.is_floating_point() and leaf.training:
-            self._outputs[name] = activation_numbers(outputs)
+        if _is_measurable(outputs):
+            self._outputs[self._names[module]] = activation_numbers(outputs)
+
+
+def _is_measurable(outputs: Any) -> bool:
+    # What looks like a tensor within vmap is none any more after it.
+    return (
+        type(outputs) is Tensor
+        and outputs.is_floating_point()
+        and outputs.layout is torch.strided
+        and outputs.numel() > 0
+        and not torch._C._functorch.is_functorch_wrapped_tensor(outputs)
+    )
 
 
 def _leaves(network: nn.Module) -> dict[str, nn.Module]:
+    # A hook would make torch compile everything once more.
+    if any(hasattr(m, "_orig_mod") or m._compiled_call_impl for m in network.modules()):
+        return {}
     return {name: m for name, m in network.named_modules() if name and not list(m.children())}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import torch
@@ -21,8 +22,10 @@ def norms(tensors: Sequence[Tensor]) -> list[Tensor]:
     Returns:
         Scalars :math:`\sqrt{\sum_i x_i^2}`, one for each.
     """
-    low = any(t.dtype in _LOW_PRECISION for t in tensors)
-    return list(torch._foreach_norm(list(tensors), 2, dtype=torch.float32 if low else None))
+    dtypes = {t.dtype for t in tensors}
+    low = not dtypes.isdisjoint(_LOW_PRECISION)
+    dtype = functools.reduce(torch.promote_types, dtypes, torch.float32) if low else None
+    return list(torch._foreach_norm(list(tensors), 2, dtype=dtype))
 
 
 def difference_norms(tensors: Sequence[Tensor], others: Sequence[Tensor]) -> list[Tensor]:

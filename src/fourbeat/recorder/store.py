@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from numpy import ndarray
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import DATA_CLASS_TENSOR, Summary, SummaryMetadata
@@ -113,23 +114,25 @@ def read_records(folder: Path) -> Records:
     Raises:
         RunError: A file cannot be read, or was written by a newer version.
     """
-    blocks: dict[str, list[Block]] = {STEPS_TAG: [], LAYERS_TAG: []}
     try:
-        for path in sorted(folder.rglob(EVENT_FILES), key=lambda p: p.stat().st_mtime_ns):
-            for tag, block in _blocks(path):
-                blocks[tag].append(block)
-    except (OSError, ValueError) as error:
+        found = [each for path in folder.rglob(EVENT_FILES) for each in _blocks(path)]
+    except (OSError, ValueError, DecodeError) as error:
         raise RunError(f"{folder}: its records could not be read ({error}).") from error
-    return Records(*(_joined(blocks[tag]) for tag in (STEPS_TAG, LAYERS_TAG)))
+    # Not by the age of their files, which a copy of the folder has not.
+    found.sort(key=lambda each: each[0])
+    steps, layers = ([b for _, t, b in found if t == tag] for tag in (STEPS_TAG, LAYERS_TAG))
+    return Records(joined(steps), joined(layers))
 
 
-def _blocks(path: Path) -> Iterator[tuple[str, Block]]:
+def _blocks(path: Path) -> Iterator[tuple[float, str, Block]]:
+    """Yield when each block was written, its tag, and the block."""
     for data in _events(path.read_bytes()):
         if PLUGIN.encode() not in data:
             continue  # parsing takes long, and most events are others'
-        for value in Event.FromString(data).summary.value:
+        event = Event.FromString(data)
+        for value in event.summary.value:
             if value.tag in (STEPS_TAG, LAYERS_TAG):
-                yield value.tag, Block.decode(*value.tensor.string_val)
+                yield event.wall_time, value.tag, Block.decode(*value.tensor.string_val)
 
 
 def _events(data: bytes) -> Iterator[bytes]:
@@ -148,7 +151,8 @@ def _events(data: bytes) -> Iterator[bytes]:
         start += length + _FOOTER_BYTES
 
 
-def _joined(blocks: list[Block]) -> Table:
+def joined(blocks: list[Block]) -> Table:
+    """Join blocks to a table; of a step that comes twice, the last row counts."""
     if not blocks:
         return Table()
     names = list(dict.fromkeys(name for block in blocks for name in block.columns))

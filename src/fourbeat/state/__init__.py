@@ -8,10 +8,12 @@ from fourbeat.state.file import CheckpointIO, DamagedCheckpointError, read_state
 from fourbeat.state.kept_files import KeptFiles, newest_first
 from fourbeat.state.log_position import cut_logs
 from fourbeat.state.ranking import Entry, Ranking
+from fourbeat.state.snapshots import SNAPSHOT_DIR, Snapshots, forget_later, snapshots
 from fourbeat.state.stop import StopRequest
 
 __all__ = [
     "FORMAT_VERSION",
+    "SNAPSHOT_DIR",
     "CheckpointIO",
     "DamagedCheckpointError",
     "Entry",
@@ -19,12 +21,15 @@ __all__ = [
     "Position",
     "Ranking",
     "Resumable",
+    "Snapshots",
     "StateCheckpoint",
     "StopRequest",
     "capture",
     "cut_logs",
+    "forget_later",
     "log_position_of",
     "newest_first",
     "read_state",
+    "snapshots",
     "write_state",
 ]

@@ -20,6 +20,7 @@ from fourbeat.state.kept_files import KeptFiles
 from fourbeat.state.log_position import log_position
 from fourbeat.state.moments import Moments
 from fourbeat.state.ranking import Entry, Ranking
+from fourbeat.state.snapshots import Snapshots
 from fourbeat.state.stop import StopRequest
 from fourbeat.state.time_share import TimeShare
 
@@ -42,6 +43,7 @@ class StateCheckpoint(Checkpoint):
         interval_s: Seconds between two saves within an epoch.
         max_time_share: The part of the run's time that saves may take, 0 to 1. The last state, and
             one that is saved because of a signal, are saved in any case.
+        snapshots: Keeps some of the saved states for good; None: none.
 
     Attributes:
         stop: The signals that were heard.
@@ -57,8 +59,9 @@ class StateCheckpoint(Checkpoint):
         every_n_train_steps: int | None = None,
         interval_s: float = 60.0,
         max_time_share: float = 0.02,
+        snapshots: Snapshots | None = None,
     ) -> None:
-        self.files, self.monitor = files, monitor
+        self.files, self.snapshots, self.monitor = files, snapshots, monitor
         self.every_n_train_steps = every_n_train_steps
         self.ranking = Ranking(mode, files.num_best if files else 1)
         self.stop = StopRequest()
@@ -266,6 +269,9 @@ class StateCheckpoint(Checkpoint):
             data = files.write_best(data, self.ranking.entries)
         if files.num_last:
             files.write_last(data)
+            data = files.last
+        if self.snapshots is not None:
+            self.snapshots.keep(Position.of(state).step, data)
 
     def _agreed(self, *, is_due: bool) -> tuple[bool, bool]:
         """Decide together with the other processes: whether to stop, and whether to save."""

@@ -1,0 +1,133 @@
+"""L5: what a replay measures: records in memory, and one step beat by beat."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.utils.hooks import RemovableHandle
+
+from fourbeat.events import Observer
+from fourbeat.recorder.block import LAYERS_TAG, STEPS_TAG, Block
+from fourbeat.recorder.layers import Layers
+from fourbeat.recorder.store import Records, joined
+
+
+class Memory:
+    """Takes records as the event file of a run would."""
+
+    def __init__(self) -> None:
+        self._blocks: dict[str, list[Block]] = {STEPS_TAG: [], LAYERS_TAG: []}
+
+    def write(self, tag: str, block: Block) -> None:
+        """Take rows of a table."""
+        self._blocks[tag].append(block)
+
+    @property
+    def records(self) -> Records:
+        """All that was taken."""
+        return Records(*(joined(self._blocks[tag]) for tag in (STEPS_TAG, LAYERS_TAG)))
+
+
+def size(tensor: Tensor) -> dict[str, float]:
+    """Measure a tensor: ``norm``, ``mean``, ``std``, ``max_abs``, and the share of non-finite ones.
+
+    Args:
+        tensor: Any shape, at least one element.
+    """
+    values = tensor.detach().double().flatten()
+    std, mean = torch.std_mean(values, correction=0)
+    return {
+        "norm": float(values.norm()),
+        "mean": float(mean),
+        "std": float(std),
+        "max_abs": float(values.abs().max()),
+        "non_finite": float((~values.isfinite()).double().mean()),
+    }
+
+
+class Instruments(Observer):
+    """Measures everything about one optimizer step: each layer, each beat.
+
+    Of several micro-batches, the last one's inputs and outputs are kept.
+
+    Args:
+        network: Whose layers are looked at.
+        skip: Optimizer steps to let pass first.
+
+    Attributes:
+        layers: Layer to what was measured of it: ``input``, ``output``, ``output_gradient``,
+            ``gradient``, ``clipped_gradient``, ``weight``, ``update``.
+    """
+
+    def __init__(self, network: nn.Module, skip: int) -> None:
+        self.layers: dict[str, dict[str, dict[str, float]]] = {}
+        self.losses: list[float] = []
+        self.was_taken = False
+        self._parts = Layers.of(network)
+        self._network, self._skip = network, skip
+        self._handles: list[RemovableHandle] = []
+        self._before: list[Tensor] = []
+        self._arm()
+
+    def on_loss(self, loss: Tensor) -> None:
+        """Keep it."""
+        if self._skip == 0:
+            self.losses.append(float(loss.detach()))
+
+    def on_unscale(self, optimizer: Optimizer) -> None:
+        """Measure the gradients, and keep the weights."""
+        if self._skip == 0:
+            self._of_parameters("gradient", self._parts.gradients())
+            self._before = [p.detach().clone() for p in self._parts.parameters]
+
+    def on_clip(self, optimizer: Optimizer) -> None:
+        """Measure them as the optimizer gets them."""
+        if self._skip == 0:
+            self._of_parameters("clipped_gradient", self._parts.gradients())
+
+    def on_step(self, groups: Sequence[Mapping[str, Any]], batch_idx: int, taken: bool) -> None:
+        """Measure the weights, and how far they were moved."""
+        if self._skip == 0:
+            after = [p.detach() for p in self._parts.parameters]
+            self._of_parameters("weight", after)
+            moved = [a - b for a, b in zip(after, self._before, strict=True)]
+            self._of_parameters("update", moved)
+            self.was_taken = taken
+            self.disarm()
+        self._skip -= 1
+        self._arm()
+
+    def disarm(self) -> None:
+        """Leave the network as it came."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+
+    def _arm(self) -> None:
+        if self._skip == 0:
+            leaves = [(n, m) for n, m in self._network.named_modules() if n and not [*m.children()]]
+            self._handles = [m.register_forward_hook(partial(self._put_out, n)) for n, m in leaves]
+
+    def _put_out(self, name: str, leaf: nn.Module, inputs: Any, outputs: Any) -> None:
+        if not (leaf.training and isinstance(outputs, Tensor)):
+            return
+        self._note(name, "output", outputs)
+        if inputs and isinstance(inputs[0], Tensor):
+            self._note(name, "input", inputs[0])
+        if outputs.requires_grad:
+            hear = partial(self._note, name, "output_gradient")
+            outputs.register_hook(hear)  # type: ignore[no-untyped-call]
+
+    def _note(self, name: str, what: str, tensor: Tensor) -> None:
+        if tensor.numel():
+            self.layers.setdefault(name, {})[what] = size(tensor)
+
+    def _of_parameters(self, what: str, tensors: Sequence[Tensor]) -> None:
+        edges = [*self._parts.starts, len(tensors)]
+        for name, start, end in zip(self._parts.names, edges, edges[1:], strict=False):
+            self._note(name, what, torch.cat([t.detach().flatten() for t in tensors[start:end]]))

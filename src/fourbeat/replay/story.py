@@ -1,0 +1,79 @@
+"""L5: what went wrong in a run that ended in a number that is none: five lines."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+from fourbeat.console import short_path
+from fourbeat.replay.replaying import Replay, replay
+from fourbeat.replay.report import number, times
+from fourbeat.replay.suspects import QUANTITIES
+
+
+def story(run_dir: Path, step: int) -> list[str]:
+    """Play the last steps again, and say which layer went first, when, and how far.
+
+    Args:
+        run_dir: The run folder.
+        step: Index of the optimizer step that failed.
+
+    Returns:
+        Five lines; fewer if no layer left its range.
+    """
+    return list(_lines(replay(run_dir, step), run_dir))
+
+
+def _lines(replayed: Replay, folder: Path) -> Iterator[str]:
+    step, name = replayed.step, shlex.quote(short_path(folder))
+    yield f"what happened: {_loss(replayed)}"
+    if replayed.suspects:
+        first = replayed.suspects[0]
+        left = first.departure
+        yield (
+            f"first to go:   {first.layer}, at step {left.step}: {QUANTITIES[first.quantity]} "
+            f"{number(left.value)}, {times(left)} of the usual {number(left.median)}"
+        )
+        yield f"then:          {_others(replayed)}"
+    yield f"kept:          {_kept(replayed)}"
+    at = replayed.suspects[0].departure.step if replayed.suspects else step
+    yield f"look closer:   python scripts/replay.py run={name} step={at}"
+
+
+def _loss(replayed: Replay) -> str:
+    steps = replayed.replayed.steps
+    losses = dict(zip(steps.steps.tolist(), steps.columns["loss"].tolist(), strict=True))
+    finite = {s: v for s, v in losses.items() if math.isfinite(v) and s < replayed.step}
+    last = number(losses.get(replayed.step))
+    if not finite:
+        return f"the loss was {last} at step {replayed.step}"
+    least = min(finite, key=lambda s: finite[s])
+    return (
+        f"the loss fell to {number(finite[least])} at step {least} and was {last} at step "
+        f"{replayed.step}"
+    )
+
+
+def _others(replayed: Replay) -> str:
+    first, seen = replayed.suspects[0], {replayed.suspects[0].layer}
+    told = []
+    for suspect in replayed.suspects:
+        if suspect.layer not in seen:
+            seen.add(suspect.layer)
+            told.append(f"{suspect.layer} at step {suspect.departure.step}")
+    return ", ".join(told[:4]) if told else f"no other layer, {first.layer} alone"
+
+
+def _kept(replayed: Replay) -> str:
+    kept = [f"the states at steps {', '.join(map(str, _steps(replayed)))}"]
+    if (replayed.run.dir / "checkpoints" / "exception.ckpt").exists():
+        kept.append(f"the weights before step {replayed.step} (checkpoints/exception.ckpt)")
+    return "; ".join(kept)
+
+
+def _steps(replayed: Replay) -> list[int]:
+    from fourbeat.replay.session import starts
+
+    return [start.step for start in starts(replayed.run)]

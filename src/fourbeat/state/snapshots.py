@@ -1,0 +1,87 @@
+"""L3: earlier states of a run, to go back to: a bounded number, denser near the present."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from fourbeat.run.files import write_whole
+from fourbeat.state.file import link_whole, make_folder
+
+SNAPSHOT_DIR = "snapshots"
+
+
+class Snapshots:
+    """Keeps states that were saved anyway: a second name for the same file costs no time.
+
+    Args:
+        folder: Where they lie.
+        num_kept: How many.
+    """
+
+    def __init__(self, folder: Path, num_kept: int) -> None:
+        self.folder, self.num_kept = folder, num_kept
+
+    def keep(self, step: int, data: bytes | Path) -> None:
+        """Keep a state, and let those go that are least missed.
+
+        Args:
+            step: Optimizer steps made by then.
+            data: An encoded state, or a file that holds it.
+        """
+        if not self.num_kept:
+            return
+        make_folder(self.folder)
+        path = self.folder / f"step={step}.ckpt"
+        if isinstance(data, Path):
+            link_whole(data, path)
+        else:
+            write_whole(path, data)
+        steps = sorted(found := snapshots(self.folder))
+        while len(steps) > self.num_kept:
+            _remove(found[gone := least_missed(steps)])
+            steps.remove(gone)
+
+
+def snapshots(folder: Path) -> dict[int, Path]:
+    """Find the snapshots in a folder.
+
+    Returns:
+        Optimizer steps made by then, and the file.
+    """
+    matches = {path: re.fullmatch(r"step=(\d+)\.ckpt", path.name) for path in folder.glob("*.ckpt")}
+    return {int(match[1]): path for path, match in matches.items() if match}
+
+
+def forget_later(folder: Path, step: int) -> None:
+    """Remove the snapshots of what a run did after a state that it goes on from.
+
+    Args:
+        folder: Where they lie.
+        step: Optimizer steps made by then.
+    """
+    for later, path in snapshots(folder).items():
+        if later > step:
+            _remove(path)
+
+
+def least_missed(steps: Sequence[int]) -> int:
+    """Choose the snapshot without which the gaps, as parts of their age, stay smallest.
+
+    Args:
+        steps: Ascending, at least two; the last is now, and is not chosen.
+    """
+    now = steps[-1]
+    gaps = {
+        here: (after - before) / (now - before)
+        for before, here, after in zip((0, *steps[:-2]), steps[:-1], steps[1:], strict=True)
+        if now > before
+    }
+    return min(gaps, key=lambda step: gaps[step])
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()

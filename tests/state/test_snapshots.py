@@ -1,0 +1,58 @@
+"""Earlier states, to go back to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fourbeat.state import Snapshots, forget_later, snapshots
+from fourbeat.state.snapshots import least_missed
+
+
+def kept_after(folder: Path, num_kept: int, steps: range) -> list[int]:
+    keeper = Snapshots(folder, num_kept)
+    for step in steps:
+        keeper.keep(step, b"state")
+    return sorted(snapshots(folder))
+
+
+def test_never_more_than_so_many_are_kept_and_the_newest_always(tmp_path: Path) -> None:
+    kept = kept_after(tmp_path, 8, range(10, 1001, 10))
+    assert len(kept) == 8
+    assert kept[-2:] == [990, 1000]
+
+
+def test_they_lie_denser_near_the_present(tmp_path: Path) -> None:
+    kept = [0, *kept_after(tmp_path, 8, range(10, 1001, 10))]
+    gaps = [after - before for before, after in zip(kept, kept[1:], strict=False)]
+    assert gaps[0] > gaps[-1]
+    # From anywhere, the way back to a state is at most the way to the present.
+    assert all(gap <= 1000 - before for before, gap in zip(kept, gaps, strict=False))
+
+
+def test_none_are_kept_if_none_are_wanted(tmp_path: Path) -> None:
+    assert kept_after(tmp_path / "snapshots", 0, range(3)) == []
+    assert not (tmp_path / "snapshots").exists()
+
+
+def test_a_file_becomes_a_snapshot_without_being_copied(tmp_path: Path) -> None:
+    last = tmp_path / "last.ckpt"
+    last.write_bytes(b"state")
+    Snapshots(tmp_path / "snapshots", 2).keep(7, last)
+    assert (tmp_path / "snapshots" / "step=7.ckpt").samefile(last)
+
+
+def test_what_comes_after_a_state_is_forgotten(tmp_path: Path) -> None:
+    kept_after(tmp_path, 9, range(1, 6))
+    forget_later(tmp_path, 3)
+    assert sorted(snapshots(tmp_path)) == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("steps", "gone"),
+    [([1, 2], 1), ([10, 11, 100], 10), ([50, 90, 95, 100], 50), ([60, 90, 95, 100], 90)],
+    ids=str,
+)
+def test_the_one_that_is_least_missed_goes(steps: list[int], gone: int) -> None:
+    assert least_missed(steps) == gone
