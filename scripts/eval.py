@@ -1,5 +1,11 @@
 """Measure a run again from its folder: ``python scripts/eval.py run=last``."""
 
+import sys
+
+# Python looks for modules beside a script first, where inspect.py would be taken for its own.
+if sys.path[0].endswith("scripts"):
+    del sys.path[0]
+
 import hydra
 from omegaconf import DictConfig
 

@@ -1,5 +1,11 @@
 """Play a step of a run again: ``python scripts/replay.py run=last step=47``."""
 
+import sys
+
+# Python looks for modules beside a script first, where inspect.py would be taken for its own.
+if sys.path[0].endswith("scripts"):
+    del sys.path[0]
+
 import hydra
 from omegaconf import DictConfig
 

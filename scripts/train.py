@@ -1,5 +1,11 @@
 """Train a model: ``python scripts/train.py optim=adamw``; ``--help`` shows the rest."""
 
+import sys
+
+# Python looks for modules beside a script first, where inspect.py would be taken for its own.
+if sys.path[0].endswith("scripts"):
+    del sys.path[0]
+
 import hydra
 from omegaconf import DictConfig
 

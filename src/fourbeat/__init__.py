@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from fourbeat.checks import compose
     from fourbeat.evaluation import evaluate
     from fourbeat.fitting import fit
+    from fourbeat.recorder import read_records, watch
     from fourbeat.resuming import resume
     from fourbeat.run import Run
     from fourbeat.training import train
@@ -21,11 +22,13 @@ _HOMES = {
     "compose": "fourbeat.checks",
     "evaluate": "fourbeat.evaluation",
     "fit": "fourbeat.fitting",
+    "read_records": "fourbeat.recorder",
     "resume": "fourbeat.resuming",
     "train": "fourbeat.training",
+    "watch": "fourbeat.recorder",
 }
 
-__all__ = ["Run", "compose", "evaluate", "fit", "resume", "train"]
+__all__ = ["Run", "compose", "evaluate", "fit", "read_records", "resume", "train", "watch"]
 
 
 def __getattr__(name: str) -> Any:

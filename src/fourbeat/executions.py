@@ -51,7 +51,8 @@ def plan_executions(
     """
     steps = cfg.loop.steps_per_execution
     if steps == "auto":
-        watched = cfg.loop.name == "automatic" or cfg.trainer.profiler is not None
+        pauses = cfg.debug.pause_at is not None or cfg.debug.pause_on == "spike"
+        watched = pauses or cfg.loop.name == "automatic" or cfg.trainer.profiler is not None
         watched = watched or any(map(_looks_at_each_batch, callbacks))
         steps = 1 if watched else _affordable(module, datamodule, device)
     if steps == 1:

@@ -20,7 +20,7 @@ from torch.jit._trace import TracerWarning
 from fourbeat.config.schema import TrainConfig
 from fourbeat.console import log, short_path
 from fourbeat.data import DataModule, LoaderDataModule
-from fourbeat.errors import NonFiniteError
+from fourbeat.errors import NonFiniteError, RunError
 from fourbeat.failures import broken, explained, quiet_on_a_full_disk
 from fourbeat.modules import SupervisedModule
 from fourbeat.process import old_objects_left_alone
@@ -66,6 +66,8 @@ def play(cfg: TrainConfig, parts: Parts, run: Run | None, ckpt_path: Path | None
     except NonFiniteError as error:
         if run is not None:
             tell_story(run.dir, error.step)
+            if cfg.debug.pause_on == "nonfinite":
+                look_inside(run.dir, error.step)
         raise
 
 
@@ -112,6 +114,16 @@ def tell_story(folder: Path, step: int) -> None:
         lines = [f"the last steps could not be played again: {error}"]
     for line in lines:
         log.info("%s", line)
+
+
+def look_inside(folder: Path, step: int) -> None:
+    """Open the inspector at a step of a run that has ended, if there is a terminal."""
+    from fourbeat.inspector import inspect_run  # plays trainings itself
+
+    try:
+        inspect_run(folder, step)
+    except RunError as error:
+        log.info("%s", error)
 
 
 def fit(cfg: TrainConfig, parts: Parts, ckpt_path: Path | str | None) -> None:

@@ -16,7 +16,7 @@ from fourbeat.state import Position
 # What may change without making it another run: how long it goes on, where it runs and how fast,
 # what is watched, logged and kept. Everything else changes what is computed.
 HARMLESS = (
-    *("callbacks", "logger", "paths", "resume", "sweep", "test"),
+    *("callbacks", "debug", "logger", "paths", "resume", "sweep", "test"),
     *("trainer.max_epochs", "trainer.max_steps", "trainer.limit_test_batches"),
     *("trainer.accelerator", "trainer.profiler", "trainer.detect_anomaly"),
     *("trainer.log_every_n_steps", "trainer.num_sanity_val_steps"),

@@ -33,8 +33,17 @@ from fourbeat.config.schema import ModelCheckpointConfig, TrainConfig
 from fourbeat.console import log_file, show_lines
 from fourbeat.data import BatchLimits, DataModule
 from fourbeat.devices import accelerator
+from fourbeat.events.lightning import Watching
 from fourbeat.executions import plan_executions
-from fourbeat.lifecycle import CHECKPOINT_DIR, Data, Parts, held, is_first_process, play
+from fourbeat.lifecycle import (
+    CHECKPOINT_DIR,
+    Data,
+    Parts,
+    checkpoints,
+    held,
+    is_first_process,
+    play,
+)
 from fourbeat.modules import (
     AutomaticModule,
     FourBeatModule,
@@ -106,6 +115,7 @@ def build_parts(cfg: TrainConfig, folder: Path) -> Parts:
     datamodule: DataModule = build(cfg.data.leaf())
     module = build_module(cfg, datamodule)
     trainer = build_trainer(cfg, folder, datamodule)
+    add_pauser(cfg, trainer, folder)
     hand_over(cfg, module, datamodule, trainer)
     return Parts(module, datamodule, trainer, folder)
 
@@ -123,6 +133,18 @@ def hand_over(
     if (plan := datamodule.execution_plan) is not None:
         batches = trainer.num_sanity_val_steps
         trainer.num_sanity_val_steps = math.ceil(batches / plan.steps_per_execution)
+
+
+def add_pauser(cfg: TrainConfig, trainer: Trainer, folder: Path) -> None:
+    """Let the training stop where ``debug.pause_at`` or ``debug.pause_on=spike`` says."""
+    at, on_spike = cfg.debug.pause_at, cfg.debug.pause_on == "spike"
+    if at is None and not on_spike:
+        return
+    from fourbeat.inspector.live import Pauser  # plays trainings, and so imports this module
+
+    pauser = Pauser(folder, at, on_spike=on_spike)
+    checkpoints(trainer).pauser = pauser
+    trainer.callbacks.append(Watching([pauser]))  # type: ignore[attr-defined]
 
 
 def build_module(cfg: TrainConfig, datamodule: DataModule) -> SupervisedModule:

@@ -24,7 +24,7 @@ from fourbeat.config.compose import compose, compose_good
 from fourbeat.config.deferred import register
 from fourbeat.errors import Fault, FourbeatError, Stopped, raise_faults
 
-Script = Literal["train", "eval", "replay"]
+Script = Literal["train", "eval", "replay", "inspect", "diff"]
 
 FAILED = 1
 
@@ -46,7 +46,7 @@ def run(main: Callable[[], None], script: Script) -> None:
     with_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1" and is_first
     # Hydra must not print and exit by itself: its messages show neither key nor remedy.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    if script == "replay":
+    if script in ("replay", "diff"):
         sys.argv[1:] = ["as_json=true" if word == "--json" else word for word in sys.argv[1:]]
     sys.exit(_guarded(lambda: _main(main, script), with_traceback))
 
@@ -133,10 +133,15 @@ def _check(arguments: Arguments, script: Script) -> None:
     composed, faults = compose_good(arguments.overrides, config_name)
 
     from fourbeat.config.check import check_keys, check_train
-    from fourbeat.config.schema import EvalConfig, ReplayConfig
+    from fourbeat.config.schema import DiffConfig, EvalConfig, InspectConfig, ReplayConfig
 
     if script != "train":
-        schemas: dict[str, type[BaseModel]] = {"eval": EvalConfig, "replay": ReplayConfig}
+        schemas: dict[str, type[BaseModel]] = {
+            "eval": EvalConfig,
+            "replay": ReplayConfig,
+            "inspect": InspectConfig,
+            "diff": DiffConfig,
+        }
         check_keys(schemas[script], composed, faults)
         return
     check_train(composed, faults)

@@ -169,6 +169,61 @@ def replay_job(composed: DictConfig) -> None:
         raise SystemExit(error.exit_code) from error
 
 
+def inspect_job(composed: DictConfig) -> None:
+    """Stop a run that is played again at a step, and ask what to do there.
+
+    Args:
+        composed: What Hydra composed from ``conf/inspect.yaml`` and the command line.
+
+    Raises:
+        SystemExit: Because of an error of ours, which Hydra would have announced in its own way.
+    """
+    from fourbeat.config.check import check_keys
+    from fourbeat.config.schema import InspectConfig
+
+    cfg = check_keys(InspectConfig, composed)
+    try:
+        folder = _found("run", cfg.run, Path(cfg.paths.output_dir))
+
+        from fourbeat.inspector import inspect_run
+
+        inspect_run(folder, cfg.step)
+    except FourbeatError as error:
+        raise SystemExit(error.exit_code) from error
+
+
+def diff_job(composed: DictConfig) -> None:
+    """Print where two runs part, and what differs between them.
+
+    Args:
+        composed: What Hydra composed from ``conf/diff.yaml`` and the command line.
+
+    Raises:
+        SystemExit: With 1 if they part, as diff(1) has it; with 2 for any trouble, also for what
+            would otherwise end with 1.
+    """
+    from fourbeat.config.check import check_keys
+    from fourbeat.config.schema import DiffConfig
+
+    cfg = check_keys(DiffConfig, composed)
+    try:
+        root = Path(cfg.paths.output_dir)
+        folders = _found("run", cfg.run, root), _found("other", cfg.other, root)
+
+        from fourbeat.replay.diff_report import as_data, lines
+        from fourbeat.replay.parting import part
+
+        parting = part(*folders, replay=cfg.replay)
+        print(json.dumps(as_data(parting)) if cfg.as_json else "\n".join(lines(parting)))
+    except FourbeatError as error:
+        raise SystemExit(error.exit_code) from error
+    except Exception as error:
+        traceback.print_exc()
+        raise SystemExit(2) from error
+    if not parting.is_same:
+        raise SystemExit(1)
+
+
 def _found(key: str, spec: str, root: Path) -> Path:
     from fourbeat.run import find_run
 

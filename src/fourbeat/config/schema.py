@@ -175,6 +175,13 @@ class PathsConfig(Section):
     output_dir: str = Field(default="runs", min_length=1)
 
 
+class DebugConfig(Section):
+    """Where a training stops and asks."""
+
+    pause_at: NonNegativeInt | None = None
+    pause_on: Literal["nonfinite", "spike"] | None = None
+
+
 class SweepConfig(Section):
     """How the jobs of a sweep are compared, and what each returns to Hydra's sweeper."""
 
@@ -193,6 +200,7 @@ class TrainConfig(Section):
     trainer: TrainerConfig = TrainerConfig()
     callbacks: CallbacksConfig = CallbacksConfig()
     sweep: SweepConfig = SweepConfig()
+    debug: DebugConfig = DebugConfig()
     data: DataConfig
     model: LeafSection
     loss: LeafSection
@@ -210,6 +218,24 @@ class ReplayConfig(Section):
 
     run: str = Field(min_length=1)
     step: NonNegativeInt
+    as_json: bool = False
+    paths: PathsConfig = PathsConfig()
+
+
+class InspectConfig(Section):
+    """What ``conf/inspect.yaml`` composes to: at which step of which run to stop."""
+
+    run: str = Field(min_length=1)
+    step: NonNegativeInt | None = None
+    paths: PathsConfig = PathsConfig()
+
+
+class DiffConfig(Section):
+    """What ``conf/diff.yaml`` composes to: which two runs, and how it is printed."""
+
+    run: str = Field(min_length=1)
+    other: str = Field(min_length=1)
+    replay: bool = True
     as_json: bool = False
     paths: PathsConfig = PathsConfig()
 

@@ -143,10 +143,19 @@ class EpochOrder(DistributedSampler[Tensor | Chosen]):
             return self.num_batches - self._first_batch
         return len(self.plan.sizes(self.num_batches, self.epoch, self._first_batch))
 
-    def __iter__(self) -> Iterator[Tensor | Chosen]:
-        order = self._permutation()
+    def batches(self, epoch: int) -> tuple[Tensor, ...]:
+        """Return the sample indices of each batch of an epoch on this rank.
+
+        Args:
+            epoch: From 0.
+        """
+        order = self._permutation(epoch)
         batches = self._training_batches(order) if self.pad else self._evaluation_batches(order)
-        batches, first = batches[: self.num_batches], self._first_batch
+        # A short last batch, to be dropped, is cut off, too.
+        return batches[: self.num_batches]
+
+    def __iter__(self) -> Iterator[Tensor | Chosen]:
+        batches, first = self.batches(self.epoch), self._first_batch
         if self.plan is None and not self.seeded:
             yield from batches[first:]
         else:
@@ -164,17 +173,16 @@ class EpochOrder(DistributedSampler[Tensor | Chosen]):
     def _seed_of(self, batch_idx: int) -> int:
         return mixed_seed(self.seed, self.epoch, self.rank, batch_idx)
 
-    def _permutation(self) -> Int64[Tensor, " samples"]:
+    def _permutation(self, epoch: int) -> Int64[Tensor, " samples"]:
         if not self.shuffle:
             return torch.arange(self.split_size)
-        generator = torch.Generator().manual_seed(mixed_seed(self.seed, self.epoch))
+        generator = torch.Generator().manual_seed(mixed_seed(self.seed, epoch))
         return torch.randperm(self.split_size, generator=generator)
 
     def _training_batches(self, order: Int64[Tensor, " samples"]) -> tuple[Tensor, ...]:
         missing = -len(order) % self.num_replicas
         if missing and not self.drop_last:
             order = order[torch.arange(len(order) + missing) % len(order)]
-        # A short last batch, to be dropped, is cut off by __iter__.
         return torch.split(order[self.rank :: self.num_replicas], self.batch_size)
 
     def _evaluation_batches(self, order: Int64[Tensor, " samples"]) -> tuple[Tensor, ...]:

@@ -52,6 +52,7 @@ class SupervisedModule(LightningModule):
         terminate_on_nan: End the training when its loss is NaN or infinite.
 
     Attributes:
+        built_with: What the optimizer was built with, group by group.
         observers: Who is to be told of the beats of the next training.
         confusion_matrix: Of the latest validation or test, ``[num_classes, num_classes]``, rows
             are the true classes; None for regression.
@@ -104,7 +105,7 @@ class SupervisedModule(LightningModule):
         """Build optimizer and scheduler; the scheduler's horizon comes from the Trainer."""
         optimizer = self.build_optimizer(self.net)
         self.plan = plan = self.build_scheduler(optimizer, self.horizon())
-        self._built_with = hyperparameters(optimizer)
+        self.built_with = hyperparameters(optimizer)
         config: dict[str, Any] = {"scheduler": plan.scheduler, "interval": plan.interval}
         # In manual optimization the module steps the scheduler, and Lightning takes no monitor.
         if plan.monitor and self.automatic_optimization:
@@ -150,14 +151,14 @@ class SupervisedModule(LightningModule):
 
     def process_state(self) -> dict[str, Any]:
         """Return what a resumed run needs besides the weights."""
-        return {"running_loss": self.running_loss.state_dict(), "built_with": self._built_with}
+        return {"running_loss": self.running_loss.state_dict(), "built_with": self.built_with}
 
     def load_process_state(self, state: dict[str, Any]) -> None:
         """Go on from what :meth:`process_state` returned."""
         self.running_loss.load_state_dict(state["running_loss"], self.device)
         (optimizer,) = self.trainer.optimizers
-        was = state.get("built_with", self._built_with)  # the first states lack it
-        apply_changes(optimizer, self.plan.scheduler, was, self._built_with)
+        was = state.get("built_with", self.built_with)  # the first states lack it
+        apply_changes(optimizer, self.plan.scheduler, was, self.built_with)
 
     def on_train_start(self) -> None:
         """Find where Lightning counts the optimizer steps, and whether losses are looked at."""

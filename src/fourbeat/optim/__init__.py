@@ -1,6 +1,6 @@
 """L2: optimizers and their parameter groups, schedulers and when they step."""
 
-from fourbeat.optim.changed import apply_changes, hyperparameters
+from fourbeat.optim.changed import apply_changes, hyperparameters, scale_rates
 from fourbeat.optim.linear_warmup_cosine import LinearWarmupCosineLR
 from fourbeat.optim.optimizer import build_optimizer, optimizer_faults
 from fourbeat.optim.parameter_groups import Excludable, parameter_groups
@@ -17,5 +17,6 @@ __all__ = [
     "hyperparameters",
     "optimizer_faults",
     "parameter_groups",
+    "scale_rates",
     "scheduler_faults",
 ]

@@ -40,14 +40,32 @@ def apply_changes(
         was: What the optimizer was built with when the state was captured.
         now: What it was built with this time. Where it is the same, nothing is touched.
     """
-    scales = []
+    scales = [_scale_of(*pair) for pair in zip(was, now, strict=True)]
     for group, old, new in zip(optimizer.param_groups, was, now, strict=True):
-        scale = new["lr"] / old["lr"] if new["lr"] != old["lr"] else None
-        scales.append(scale)
         changed = {name for name, value in new.items() if value != old.get(name)}
         group.update({name: new[name] for name in changed.difference(_RATES)})
+    scale_rates(optimizer, scheduler, scales)
+
+
+def scale_rates(
+    optimizer: Optimizer, scheduler: LRScheduler, scales: Sequence[float | None]
+) -> None:
+    """Multiply learning rates, and all that their schedule goes by.
+
+    Args:
+        optimizer: With any number of parameter groups.
+        scheduler: Of it.
+        scales: One for each group; None leaves it alone.
+    """
+    for group, scale in zip(optimizer.param_groups, scales, strict=True):
         group.update({name: _scaled(group[name], scale) for name in _RATES if name in group})
     _scale(scheduler, scales)
+
+
+def _scale_of(old: dict[str, Any], new: dict[str, Any]) -> float | None:
+    # The rate itself may begin at 0, in a warm-up.
+    was, now = old.get("initial_lr", old["lr"]), new.get("initial_lr", new["lr"])
+    return None if was == now else float(now / was)
 
 
 def _scale(scheduler: LRScheduler, scales: Sequence[float | None]) -> None:

@@ -63,15 +63,17 @@ class Block:
         Raises:
             ValueError: It is damaged, or was written by a newer version.
         """
-        about = json.loads(schema)
-        if about["format_version"] > FORMAT_VERSION:
-            version = about["format_version"]
-            raise ValueError(f"records of format {version}: this fourbeat reads {FORMAT_VERSION}")
-        rows, columns = about["rows"], tuple(about["columns"])
         try:
-            raw = zlib.decompress(data)
-        except zlib.error as error:
+            about = json.loads(schema)
+            version = about["format_version"]
+            if version <= FORMAT_VERSION:
+                return cls._decode(about["rows"], tuple(about["columns"]), zlib.decompress(data))
+        except (zlib.error, LookupError, TypeError, ValueError) as error:
             raise ValueError(f"damaged records: {error}") from error
+        raise ValueError(f"records of format {version}: this fourbeat reads {FORMAT_VERSION}")
+
+    @classmethod
+    def _decode(cls, rows: int, columns: tuple[str, ...], raw: bytes) -> Block:
         steps = np.cumsum(np.frombuffer(raw, "<i8", rows))
         planes = np.frombuffer(raw, np.uint8, offset=8 * rows).reshape(4, -1)
         values = np.ascontiguousarray(planes.T).view("<f4").reshape(len(columns), rows).T

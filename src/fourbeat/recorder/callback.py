@@ -66,9 +66,12 @@ class RecorderCallback(Callback):
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        """Write what is left."""
-        if self.recorder is not None:
-            self.recorder.close()
+        """Write what is left; Lightning calls no ``teardown`` then."""
+        try:
+            if self.recorder is not None:
+                self.recorder.close()
+        finally:
+            self.teardown(trainer, pl_module, "fit")
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Leave the module and the Trainer as they came."""

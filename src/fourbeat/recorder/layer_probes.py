@@ -126,6 +126,7 @@ def _is_measurable(outputs: Any) -> bool:
 
 def _leaves(network: nn.Module) -> dict[str, nn.Module]:
     # A hook would make torch compile everything once more.
-    if any(hasattr(m, "_orig_mod") or m._compiled_call_impl for m in network.modules()):
+    marks = ("_orig_mod", "_compiled_call_impl", "_compiler_ctx")
+    if any(getattr(m, mark, None) is not None for m in network.modules() for mark in marks):
         return {}
     return {name: m for name, m in network.named_modules() if name and not list(m.children())}

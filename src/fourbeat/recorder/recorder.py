@@ -77,6 +77,7 @@ class Recorder(Observer):
         self._probes = LayerProbes(self._layers, network if watch_outputs else None)
         self._write, self._every = write, layers_every_n_steps
         self._clips, self._stops, self._scale = clips, stop_on_nan, scale
+        self._num_groups = num_groups
         rates = (f"lr/{i}" for i in range(num_groups))
         self._plain_columns = ("epoch", "batch_idx", "taken", "loss_scale", *rates)
         self._most_rows = max(16, MOST_SCALARS // (len(self._layers.parameters) + 1))
@@ -99,7 +100,7 @@ class Recorder(Observer):
         Raises:
             NonFiniteError: One is NaN or infinite.
         """
-        self._norms = norms(self._layers.gradients())
+        self._norms = self._measured(optimizer)
         if self._scale is not None:
             self._loss_scale = self._scale()
         elif self._stops:
@@ -109,11 +110,14 @@ class Recorder(Observer):
     def on_clip(self, optimizer: Optimizer) -> None:
         """Measure them again."""
         if self._clips:
-            self._clipped = norms(self._layers.gradients())
+            self._clipped = self._measured(optimizer)
 
     def on_step(self, groups: Sequence[Mapping[str, Any]], batch_idx: int, taken: bool) -> None:
         """Add a row."""
-        plain = (self.epoch, batch_idx, taken, self._loss_scale, *[g["lr"] for g in groups])
+        rates = [float(group["lr"]) for group in groups[: self._num_groups]]
+        # Of several optimizers, each may have another number of groups.
+        rates += [math.nan] * (self._num_groups - len(rates))
+        plain = (self.epoch, batch_idx, taken, self._loss_scale, *rates)
         losses, self._losses = self._losses, []
         loss = losses[0] if len(losses) == 1 else torch.stack(losses).sum() if losses else None
         self._rows.append(Row(self.step, plain, loss, self._norms, self._clipped))
@@ -138,8 +142,16 @@ class Recorder(Observer):
 
     def close(self) -> None:
         """Write what is left, and leave the network as it came."""
-        self.flush()
-        self._probes.disarm()
+        try:
+            self.flush()
+        finally:
+            self._probes.disarm()
+
+    def _measured(self, optimizer: Optimizer) -> list[Tensor]:
+        measured = norms(self._layers.gradients())
+        # A fused optimizer unscales by itself, within its step, if nobody has before.
+        scale = getattr(optimizer, "grad_scale", None)
+        return measured if scale is None else [norm / scale for norm in measured]
 
     def _arm(self) -> None:
         if self.step % self._every == 0:

@@ -97,6 +97,11 @@ class Records:
     steps: Table
     layers: Table
 
+    @classmethod
+    def empty(cls) -> Records:
+        """Return those of a run that has not made a step."""
+        return cls(Table(), Table())
+
     @property
     def grad_norm(self) -> ndarray:
         """Norm of all gradients together, unscaled, before clipping, one for each step."""

@@ -39,7 +39,8 @@ def size(tensor: Tensor) -> dict[str, float]:
     Args:
         tensor: Any shape, at least one element.
     """
-    values = tensor.detach().double().flatten()
+    # On the CPU: Apple's GPUs have no float64, others may have no room for it.
+    values = tensor.detach().cpu().double().flatten()
     std, mean = torch.std_mean(values, correction=0)
     return {
         "norm": float(values.norm()),
@@ -53,7 +54,8 @@ def size(tensor: Tensor) -> dict[str, float]:
 class Instruments(Observer):
     """Measures everything about one optimizer step: each layer, each beat.
 
-    Of several micro-batches, the last one's inputs and outputs are kept.
+    Of several micro-batches, the last one's inputs and outputs are kept; of a layer that is called
+    several times in one, the last call's.
 
     Args:
         network: Whose layers are looked at.
@@ -72,12 +74,14 @@ class Instruments(Observer):
         self._network, self._skip = network, skip
         self._handles: list[RemovableHandle] = []
         self._before: list[Tensor] = []
+        self._differentiated: set[str] = set()
         self._arm()
 
     def on_loss(self, loss: Tensor) -> None:
         """Keep it."""
         if self._skip == 0:
             self.losses.append(float(loss.detach()))
+            self._differentiated.clear()
 
     def on_unscale(self, optimizer: Optimizer) -> None:
         """Measure the gradients, and keep the weights."""
@@ -111,17 +115,26 @@ class Instruments(Observer):
     def _arm(self) -> None:
         if self._skip == 0:
             leaves = [(n, m) for n, m in self._network.named_modules() if n and not [*m.children()]]
-            self._handles = [m.register_forward_hook(partial(self._put_out, n)) for n, m in leaves]
+            takes, puts = self._take_in, self._put_out
+            self._handles = [m.register_forward_pre_hook(partial(takes, n)) for n, m in leaves]
+            self._handles += [m.register_forward_hook(partial(puts, n)) for n, m in leaves]
+
+    def _take_in(self, name: str, leaf: nn.Module, inputs: Any) -> None:
+        # Before the call, which may put its outputs in its inputs' place.
+        if leaf.training and inputs and isinstance(inputs[0], Tensor):
+            self._note(name, "input", inputs[0])
 
     def _put_out(self, name: str, leaf: nn.Module, inputs: Any, outputs: Any) -> None:
         if not (leaf.training and isinstance(outputs, Tensor)):
             return
         self._note(name, "output", outputs)
-        if inputs and isinstance(inputs[0], Tensor):
-            self._note(name, "input", inputs[0])
         if outputs.requires_grad:
-            hear = partial(self._note, name, "output_gradient")
-            outputs.register_hook(hear)  # type: ignore[no-untyped-call]
+            outputs.register_hook(partial(self._differentiate, name))  # type: ignore[no-untyped-call]
+
+    def _differentiate(self, name: str, gradient: Tensor) -> None:
+        if name not in self._differentiated:  # the way back begins with the last call
+            self._differentiated.add(name)
+            self._note(name, "output_gradient", gradient)
 
     def _note(self, name: str, what: str, tensor: Tensor) -> None:
         if tensor.numel():

@@ -58,8 +58,7 @@ def replay(run_dir: str | Path, step: int) -> Replay:
     run = Run.load(run_dir)
     recorded = read_records(run.dir)
     last = last_step(run, recorded)
-    if not 0 <= step <= last:
-        raise RunError(f"step={step}: {run.dir} has the steps 0 to {last}.")
+    _refuse_absent(run, step, last)
     cfg = replay_config(run)
     start, memory = nearest_start(run, max(0, step - WINDOW)), Memory()
     instruments: list[Instruments] = []
@@ -70,6 +69,8 @@ def replay(run_dir: str | Path, step: int) -> Replay:
 
     play_again(cfg, start, step, write=memory.write, observers=watch)
     replayed = memory.records
+    if replayed.steps.row(step) is None:  # it failed after its last step, not in another one
+        _refuse_absent(run, step, step - 1)
     return Replay(
         run,
         step,
@@ -80,6 +81,13 @@ def replay(run_dir: str | Path, step: int) -> Replay:
         compare(recorded, replayed),
         suspects(recorded, replayed),
     )
+
+
+def _refuse_absent(run: Run, step: int, last: int) -> None:
+    if last < 0:
+        raise RunError(f"step={step}: {run.dir} has no step that could be played again.")
+    if not 0 <= step <= last:
+        raise RunError(f"step={step}: {run.dir} has the steps 0 to {last}.")
 
 
 def last_step(run: Run, recorded: Records) -> int:

@@ -10,12 +10,12 @@ from fourbeat.replay.ranges import Departure
 from fourbeat.replay.replaying import Replay
 from fourbeat.replay.suspects import QUANTITIES, Suspect
 
-HEAD = ("layer", "left its range", "gradient", "weight", "update/weight", "output std", "dead")
+HEAD = ("  layer", "left its range", "gradient", "weight", "update/weight", "output std", "dead")
 
 
 def lines(replay: Replay) -> list[str]:
     """Say what a replayed step was like: the layers that left their usual range first."""
-    return [*_summary(replay), "", *_aligned([HEAD, *_rows(replay)]), *_legend(replay)]
+    return [*_summary(replay), "", *aligned([HEAD, *_rows(replay)], left=2), *_legend(replay)]
 
 
 def as_data(replay: Replay) -> dict[str, Any]:
@@ -57,7 +57,9 @@ def number(value: float | None) -> str:
 
 def times(departure: Departure) -> str:
     """Write how many times its median a number is."""
-    return f"x{departure.factor:.3g}" if math.isfinite(departure.factor) else "no number"
+    if math.isfinite(departure.factor):
+        return f"x{departure.factor:.3g}"
+    return "not 0 any more" if math.isfinite(departure.value) else "no number"
 
 
 def _summary(replay: Replay) -> Iterable[str]:
@@ -86,8 +88,18 @@ def _agreement(replay: Replay) -> str:
         return f"same as recorded to the last bit: {what}"
     return (
         f"NOT the same as recorded, from step {first.step} on: {first.column} was "
-        f"{first.one!r}, is {first.other!r}. Other code, packages or hardware?"
+        f"{first.one!r}, is {first.other!r}. {_reason(replay)}"
     )
+
+
+def _reason(replay: Replay) -> str:
+    for part in replay.run.manifest.resumed:
+        if part["overrides"] and part["from_step"] > replay.start.step:
+            changes = " ".join(part["overrides"])
+            return f"It has {changes} from step {part['from_step']} on, the replay at every step."
+    if replay.run.config["loop"].get("compile"):
+        return "What was compiled (loop.compile) rounds in another way."
+    return "Other code, packages or hardware?"
 
 
 def _rows(replay: Replay) -> Iterable[tuple[str, ...]]:
@@ -129,12 +141,18 @@ def _legend(replay: Replay) -> Iterable[str]:
         yield "! more than 5 times its median over the steps before, and not back since"
 
 
-def _aligned(rows: Iterable[tuple[str, ...]]) -> list[str]:
-    table = [("  " + r[0] if i == 0 else r[0], *r[1:]) for i, r in enumerate(rows)]
+def aligned(rows: Iterable[tuple[str, ...]], left: int) -> list[str]:
+    """Align a table.
+
+    Args:
+        rows: The head first.
+        left: How many of the columns are aligned to the left; the others are numbers.
+    """
+    table = list(rows)
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     return [
         "  ".join(
-            cell.ljust(width) if i < 2 else cell.rjust(width)
+            cell.ljust(width) if i < left else cell.rjust(width)
             for i, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in table

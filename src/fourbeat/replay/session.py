@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fourbeat.config.schema import TrainConfig
+from fourbeat.config.schema import DebugConfig, TrainConfig
 from fourbeat.errors import RunError
 from fourbeat.evaluation import silent
 from fourbeat.events import Observer
@@ -75,10 +75,11 @@ def starts(run: Run) -> list[Start]:
     if not found:  # the first runs have none, nor those that were told to keep none
         folder = run.dir / CHECKPOINT_DIR
         for path in [*newest_first(folder), *folder.glob("best*.ckpt")]:
-            state = read_state(path)
-            if "loops" in state:
-                step = Position.of(state).step
-                found[step] = Start(step, path)
+            with contextlib.suppress(DamagedCheckpointError):
+                state = read_state(path)
+                if "loops" in state:
+                    step = Position.of(state).step
+                    found[step] = Start(step, path)
     found.setdefault(0, Start(0))
     return [found[step] for step in sorted(found)]
 
@@ -123,7 +124,8 @@ def replay_config(run: Run, overrides: Sequence[str] = ()) -> TrainConfig:
     loop = quiet.loop.model_copy(
         update={"steps_per_execution": 1, "compile": False, "terminate_on_nan": False}
     )
-    return quiet.model_copy(update={"callbacks": callbacks, "loop": loop, "test": False})
+    changes = {"callbacks": callbacks, "loop": loop, "debug": DebugConfig(), "test": False}
+    return quiet.model_copy(update=changes)
 
 
 def play_again(
@@ -133,6 +135,7 @@ def play_again(
     *,
     write: Write,
     observers: Callable[[Parts], Sequence[Observer]] = lambda _: (),
+    folder: Path | None = None,
 ) -> Parts:
     """Play the steps of a run again, from a state.
 
@@ -143,6 +146,7 @@ def play_again(
         write: Gets the records, in which each layer's row is filled at each step.
         observers: Who is told of the beats besides; called with what takes part, before anything is
             played.
+        folder: For what the config has written; None: one that is removed again.
 
     Returns:
         What took part, as the last step left it.
@@ -150,8 +154,8 @@ def play_again(
     from fourbeat.training import build_parts  # which, for its story, imports this room
 
     set_up_process()
-    with tempfile.TemporaryDirectory() as folder:
-        parts = build_parts(cfg, Path(folder))
+    with tempfile.TemporaryDirectory() as temporary:
+        parts = build_parts(cfg, folder or Path(temporary))
         recorder = RecorderCallback(layers_every_n_steps=1, write=write)
         watching = Watching([*observers(parts), Until(start.step, last_step)])
         parts.trainer.callbacks += [recorder, watching]  # type: ignore[attr-defined]

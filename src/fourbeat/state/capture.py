@@ -185,3 +185,12 @@ def _gathered(own: dict[str, Any]) -> list[dict[str, Any]]:
     processes: list[dict[str, Any]] = [{}] * torch.distributed.get_world_size()
     torch.distributed.all_gather_object(processes, own)
     return processes
+
+
+def is_finite(module: LightningModule) -> bool:
+    """Return whether all weights are numbers: a state that holds others is no good to anybody."""
+    weights = [p.detach() for p in module.parameters() if p.is_floating_point() and p.numel()]
+    if not weights:
+        return True
+    largest = torch._foreach_norm(weights, float("inf"))
+    return bool(torch.stack([n.to(largest[0].device).float() for n in largest]).isfinite().all())

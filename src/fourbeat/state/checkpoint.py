@@ -14,11 +14,11 @@ from fourbeat.console import log
 from fourbeat.data import num_played
 from fourbeat.errors import RunError
 from fourbeat.recorder import RecorderCallback
-from fourbeat.state.capture import Moment, Position, capture, go_on, place, show_latest
+from fourbeat.state.capture import Moment, Position, capture, go_on, is_finite, place, show_latest
 from fourbeat.state.file import clear_temporary_files, copied, encode, write_state
 from fourbeat.state.kept_files import KeptFiles
 from fourbeat.state.log_position import log_position
-from fourbeat.state.moments import Moments
+from fourbeat.state.moments import Moments, Pauser
 from fourbeat.state.ranking import Entry, Ranking
 from fourbeat.state.snapshots import Snapshots
 from fourbeat.state.stop import StopRequest
@@ -46,6 +46,7 @@ class StateCheckpoint(Checkpoint):
         snapshots: Keeps some of the saved states for good; None: none.
 
     Attributes:
+        pauser: Asks somebody before a step, with the state saved; None: nobody.
         stop: The signals that were heard.
         ranking: The best states so far.
     """
@@ -64,6 +65,7 @@ class StateCheckpoint(Checkpoint):
         self.files, self.snapshots, self.monitor = files, snapshots, monitor
         self.every_n_train_steps = every_n_train_steps
         self.ranking = Ranking(mode, files.num_best if files else 1)
+        self.pauser: Pauser | None = None
         self.stop = StopRequest()
         self._time = TimeShare(max_time_share, interval_s)
         self._moments = Moments(self._begin, self._after_batch, self._after_epoch)
@@ -136,7 +138,7 @@ class StateCheckpoint(Checkpoint):
             return
         if isinstance(exception, RunError) or not isinstance(exception, Exception):
             return
-        if trainer.is_global_zero and _is_finite(pl_module):
+        if trainer.is_global_zero and is_finite(pl_module):
             state = trainer._checkpoint_connector.dump_checkpoint(weights_only=True)
             with contextlib.suppress(RunError):  # the exception is what the user must read of
                 write_state(self.files.folder / EXCEPTION_FILE, state)
@@ -170,6 +172,7 @@ class StateCheckpoint(Checkpoint):
             if not is_resumed:
                 self._save(self._position("between epochs"))
             self.stop.obey()
+        self._offer_pause("between epochs")
 
     def _after_batch(self) -> None:
         trainer, step = self._trainer, self._trainer.global_step
@@ -184,6 +187,7 @@ class StateCheckpoint(Checkpoint):
         if stop or is_due:
             self._save(self._position("within an epoch"))
         self.stop.obey()
+        self._offer_pause("within an epoch")
 
     def _after_epoch(self) -> None:
         trainer = self._trainer
@@ -197,6 +201,13 @@ class StateCheckpoint(Checkpoint):
             self._save(self._position("between epochs"), improved=improved)
         if not is_over:
             self.stop.obey()
+            self._offer_pause("between epochs")
+
+    def _offer_pause(self, moment: Moment) -> None:
+        step = self._trainer.global_step
+        if self.pauser is not None and self.pauser.is_due(step):
+            self._save(self._position(moment))
+            self.pauser.pause(step)
 
     def _judge(self) -> bool:
         trainer, step = self._trainer, self._trainer.global_step
@@ -247,7 +258,7 @@ class StateCheckpoint(Checkpoint):
     def _save(self, position: Position, *, improved: bool = False) -> None:
         if self.files is None:
             return
-        if not _is_finite(self._module):
+        if not is_finite(self._module):
             log.warning(
                 "the weights are not finite at step %d: nothing was saved, what was saved before "
                 "is kept",
@@ -282,12 +293,3 @@ class StateCheckpoint(Checkpoint):
             signum, due = flags.tolist()
             self.stop.signum, is_due = signum or None, bool(due)
         return bool(self.stop), is_due
-
-
-def _is_finite(module: LightningModule) -> bool:
-    """Return whether all weights are numbers: a state that holds others is no good to anybody."""
-    weights = [p.detach() for p in module.parameters() if p.is_floating_point() and p.numel()]
-    if not weights:
-        return True
-    largest = torch._foreach_norm(weights, float("inf"))
-    return bool(torch.stack([n.to(largest[0].device).float() for n in largest]).isfinite().all())

@@ -8,9 +8,19 @@ and a run that is resumed from a checkpoint made there does some of it twice, or
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from lightning.pytorch import Trainer
+
+
+class Pauser(Protocol):
+    """Stops a training between two steps."""
+
+    def is_due(self, step: int) -> bool:
+        """Return whether to stop before an optimizer step."""
+
+    def pause(self, step: int) -> None:
+        """Stop before it."""
 
 
 class Moments:

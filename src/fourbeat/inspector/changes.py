@@ -1,0 +1,171 @@
+"""L5: values that are changed in the middle of a training, from a step on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import nn
+from torch.optim import Optimizer
+
+from fourbeat.config.overrides import parsed
+from fourbeat.config.schema import TrainConfig
+from fourbeat.config.typed import typed
+from fourbeat.errors import ConfigError, Fault, raise_faults
+from fourbeat.lifecycle import Parts
+from fourbeat.optim import apply_changes, scale_rates
+
+CLIPPING = ("loop.gradient_clip_val", "loop.gradient_clip_algorithm")
+OWN_RATE = "optim.lr."
+"""Followed by a layer's name: the learning rate of that layer alone."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """A value that holds from a step on.
+
+    Attributes:
+        step: Index of the first optimizer step that it holds for.
+        key: ``optim.NAME``, one of :data:`CLIPPING`, or ``optim.lr.LAYER``.
+        value: The value, as a config would have it.
+    """
+
+    step: int
+    key: str
+    value: object
+
+    def __str__(self) -> str:
+        return f"{self.key}={self.value} from step {self.step}"
+
+
+def parse(text: str, step: int) -> Change:
+    """Read ``key=value``.
+
+    Args:
+        text: What was typed.
+        step: From which on it is to hold.
+
+    Raises:
+        ConfigError: It is no such text.
+    """
+    overrides, faults = parsed([text])
+    raise_faults(faults)
+    return Change(step, overrides[0].key_or_group, overrides[0].value())
+
+
+def apply(change: Change, parts: Parts, cfg: TrainConfig) -> None:
+    """Make a change in a training that is under way.
+
+    Args:
+        change: The change.
+        parts: What takes part in the training.
+        cfg: Its config, unchanged.
+
+    Raises:
+        ConfigError: The key cannot be changed on the way, or the value does not fit it.
+    """
+    if change.key in CLIPPING:
+        _clip(change, parts)
+    elif change.key.startswith(OWN_RATE):
+        _rate_of_layer(change, parts, cfg)
+    elif change.key.startswith("optim."):
+        _hyperparameter(change, parts, cfg)
+    else:
+        raise _refused(change, f"cannot be changed on the way; {ALLOWED}")
+
+
+ALLOWED = "optim.lr, optim.lr.LAYER, other numbers of optim, and loop.gradient_clip_val can"
+
+
+def _clip(change: Change, parts: Parts) -> None:
+    name = change.key.rpartition(".")[2]
+    if name == "gradient_clip_val":
+        if change.value is not None and not (_is_number(change.value) and change.value > 0):  # type: ignore[operator]
+            raise _refused(change, "must be a number above 0, or null")
+    elif change.value not in ("norm", "value"):
+        raise _refused(change, "must be norm or value")
+    setattr(parts.module, name, change.value)
+    if parts.module.automatic_optimization:
+        setattr(parts.trainer, name, change.value)
+
+
+def _hyperparameter(change: Change, parts: Parts, cfg: TrainConfig) -> None:
+    name, module = change.key.partition(".")[2], parts.module
+    was, value = module.built_with, change.value
+    if any(name not in group for group in was) or name in ("initial_lr", "max_lr", "min_lr"):
+        allowed = ", ".join(f"optim.{n}" for n in was[0] if n == "lr" or "lr" not in n)
+        raise _refused(change, f"is not a number of {type(_optimizer(parts)).__name__}: {allowed}")
+    old = was[0][name]
+    if isinstance(old, tuple) and isinstance(value, list):
+        value = tuple(value)
+    if type(value) is not type(old) and not (_is_number(value) and _is_number(old)):
+        raise _refused(change, f"must be like {typed(old)}")
+    if name == "lr":
+        scale = _scale(change, cfg)
+        now = [{**g, **{n: g[n] * scale for n in ("lr", "initial_lr") if n in g}} for g in was]
+    else:
+        now = [{**group, name: value} for group in was]
+    apply_changes(_optimizer(parts), module.plan.scheduler, was, now)
+    module.built_with = now
+
+
+def _rate_of_layer(change: Change, parts: Parts, cfg: TrainConfig) -> None:
+    """Give a layer a rate of its own, which its schedule goes on moving in proportion."""
+    own = set(_layer(change, parts.module.net).parameters(recurse=False))
+    optimizer, scheduler = _optimizer(parts), parts.module.plan.scheduler
+    theirs, scale = _split(parts, own), _scale(change, cfg)
+    groups = range(len(optimizer.param_groups))
+    scale_rates(optimizer, scheduler, [scale if i in theirs else None for i in groups])
+
+
+def _scale(change: Change, cfg: TrainConfig) -> float:
+    """By what a rate is multiplied, wherever the schedule has brought it."""
+    if not (_is_number(change.value) and change.value >= 0):  # type: ignore[operator]
+        raise _refused(change, "must be a number, at least 0")
+    assert cfg.optim.lr is not None
+    return float(change.value) / cfg.optim.lr  # type: ignore[arg-type]
+
+
+def _split(parts: Parts, own: set[nn.Parameter]) -> set[int]:
+    """Put parameters into groups of their own, and return the indices of these."""
+    module, optimizer, found = parts.module, _optimizer(parts), set()
+    for index, group in enumerate(list(optimizer.param_groups)):
+        moved = [p for p in group["params"] if p in own]
+        if moved and len(moved) < len(group["params"]):
+            group["params"] = [p for p in group["params"] if p not in own]
+            optimizer.param_groups.append({**group, "params": moved})
+            module.built_with = [*module.built_with, dict(module.built_with[index])]
+            for name in ("base_lrs", "_last_lr", "min_lrs"):
+                if (rates := getattr(module.plan.scheduler, name, None)) is not None:
+                    rates.append(rates[index])
+            index = len(optimizer.param_groups) - 1
+        if moved:
+            found.add(index)
+    return found
+
+
+def _layer(change: Change, network: nn.Module) -> nn.Module:
+    name, modules = change.key.removeprefix(OWN_RATE), dict(network.named_modules())
+    if name not in modules or not list(modules[name].parameters(recurse=False)):
+        names = [n for n, m in modules.items() if list(m.parameters(recurse=False))]
+        raise _refused(change, f"is not the rate of a layer: {', '.join(names)}")
+    module: nn.Module = modules[name]
+    return module
+
+
+def _optimizer(parts: Parts) -> Optimizer:
+    optimizer: Optimizer = parts.trainer.optimizers[0]
+    return optimizer
+
+
+def _refused(change: Change, why: str) -> ConfigError:
+    return ConfigError([Fault(change.key, str(change.value), why)])
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def described(changes: Sequence[Change]) -> str:
+    """List changes in one line."""
+    return ", ".join(map(str, changes)) or "none"

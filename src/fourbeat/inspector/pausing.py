@@ -1,0 +1,133 @@
+"""L5: stopping within the loop of a training that is played again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from fourbeat.config.schema import TrainConfig
+from fourbeat.data import EpochOrder
+from fourbeat.events import Observer
+from fourbeat.inspector.changes import Change, apply
+from fourbeat.inspector.places import BEATS, Beat, Here, Place
+from fourbeat.lifecycle import Parts
+from fourbeat.recorder import RecorderCallback
+from fourbeat.replay.observing import Memory
+
+Pause: TypeAlias = Callable[[Here], Place | None]
+"""Is called at a place, and returns the next one to stop at; None: whichever comes next."""
+
+
+class Pauses(Callback, Observer):
+    """Stops a training at places, and makes changes on its way there.
+
+    It is a callback for the batch and an observer for the beats; put it among both.
+
+    Args:
+        parts: What takes part in the training.
+        cfg: Its config.
+        memory: Has the records of the steps so far.
+        first_step: Index of the first step that is played.
+        goal: Where to stop first.
+        changes: Made before their steps.
+        pause: Called where the training stops.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        cfg: TrainConfig,
+        memory: Memory,
+        first_step: int,
+        goal: Place | None,
+        changes: Sequence[Change],
+        pause: Pause,
+    ) -> None:
+        self._parts, self._cfg, self._memory, self._pause = parts, cfg, memory, pause
+        self._step, self._goal, self._changes = first_step, goal, changes
+        self._is_first = True
+        self._here: Here | None = None
+        self._handle: RemovableHandle | None = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Listen to the network, before it runs."""
+        if self._handle is None:
+            self._handle = self._parts.module.net.register_forward_pre_hook(self._before_forward)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Listen no longer."""
+        if self._handle is not None:
+            self._handle.remove()
+            self._handle = None
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Take the batch, and change what is to be changed."""
+        inputs, targets = batch
+        epoch = trainer.current_epoch
+        indices = indices_of(self._parts, epoch, batch_idx)
+        about = (Place(self._step), self._parts, self._cfg, epoch, batch_idx)
+        self._here = Here(*about, inputs, targets, indices)
+        if self._is_first:
+            self._is_first = False
+            for change in self._changes:
+                if change.step == self._step:
+                    apply(change, self._parts, self._cfg)
+
+    def on_forward(self, outputs: Any) -> None:
+        """Stop after it, if the goal is there."""
+        self._at("forward", outputs=outputs)
+
+    def on_loss(self, loss: Tensor) -> None:
+        """Stop after it, if the goal is there."""
+        self._at("loss", loss=loss)
+
+    def on_backward(self) -> None:
+        """Stop after it, if the goal is there."""
+        self._at("backward")
+
+    def on_step(self, groups: Sequence[Mapping[str, Any]], batch_idx: int, taken: bool) -> None:
+        """Stop after it, if the goal is there."""
+        self._at("step")
+        self._step += 1
+        self._is_first = True
+
+    def _before_forward(self, network: nn.Module, inputs: Any) -> None:
+        if network.training:
+            self._at("start")
+
+    def _at(self, beat: Beat, **seen: Any) -> None:
+        here = self._here
+        assert here is not None
+        here.place = Place(self._step, BEATS.index(beat))
+        for name, value in seen.items():
+            setattr(here, name, value)
+        if self._goal is None or here.place >= self._goal:
+            self._flush()
+            here.records = self._memory.records
+            self._goal = self._pause(here)
+
+    def _flush(self) -> None:
+        for callback in self._parts.trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, RecorderCallback):
+                callback.flush()
+
+
+def indices_of(parts: Parts, epoch: int, batch_idx: int) -> list[int]:
+    """Return which samples of the training split a batch holds.
+
+    Args:
+        parts: What takes part in the training.
+        epoch: Index of the epoch, from 0.
+        batch_idx: Index of the batch in it.
+    """
+    loader = parts.trainer.train_dataloader
+    order = getattr(loader, "sampler", None)
+    assert isinstance(order, EpochOrder)
+    indices: list[int] = order.batches(epoch)[batch_idx].tolist()
+    return indices

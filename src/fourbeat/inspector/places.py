@@ -1,0 +1,76 @@
+"""L5: where in a training one can stop, and what one finds there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, TypeAlias
+
+from torch import Tensor
+from torch.optim import Optimizer
+
+from fourbeat.config.schema import TrainConfig
+from fourbeat.lifecycle import Parts
+from fourbeat.recorder import Records
+
+Beat: TypeAlias = Literal["start", "forward", "loss", "backward", "step"]
+"""What has just been done; at ``start`` nothing has, and the step's first batch is there."""
+
+BEATS: tuple[Beat, ...] = ("start", "forward", "loss", "backward", "step")
+
+
+class Place(NamedTuple):
+    """A moment of a training; a later one compares as larger.
+
+    Attributes:
+        step: Index of the optimizer step, from 0.
+        beat: Index in :data:`BEATS`; with several micro-batches to a step, the first time.
+    """
+
+    step: int
+    beat: int = 0
+
+    def __str__(self) -> str:
+        return f"step {self.step}, {describe(BEATS[self.beat])}"
+
+
+def describe(beat: Beat) -> str:
+    """Say where a beat leaves the training."""
+    return "before forward" if beat == "start" else f"after {beat}"
+
+
+@dataclass
+class Here:
+    """What there is at a place.
+
+    Attributes:
+        place: The place.
+        parts: What takes part in the training.
+        cfg: Its config.
+        epoch: Index of the epoch, from 0.
+        batch_idx: Index of the micro-batch in its epoch.
+        inputs: Of the micro-batch.
+        targets: Of the micro-batch.
+        indices: Of its samples in the training split.
+        records: Of the steps that were played again, up to this one.
+        outputs: Of the network; None before ``forward``.
+        loss: What is differentiated; None before ``loss``.
+    """
+
+    place: Place
+    parts: Parts
+    cfg: TrainConfig
+    epoch: int
+    batch_idx: int
+    inputs: Tensor
+    targets: Tensor
+    indices: Sequence[int]
+    records: Records = field(default_factory=lambda: Records.empty())
+    outputs: Tensor | None = None
+    loss: Tensor | None = None
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """Torch's optimizer of the training."""
+        optimizer: Optimizer = self.parts.trainer.optimizers[0]
+        return optimizer

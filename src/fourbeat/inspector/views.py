@@ -1,0 +1,244 @@
+"""L5: what the inspector shows, as lines of text. Everything here only reads."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy import ndarray
+from torch import Tensor, nn
+
+from fourbeat.inspector.places import BEATS, Here, describe
+from fourbeat.recorder.layers import Layers
+from fourbeat.recorder.probes import norms
+from fourbeat.replay.report import aligned, number
+
+BINS, BAR = 12, 32
+SHADES = " .:-=+*#%@"
+
+
+def where(here: Here) -> str:
+    """Say where one is, in one line."""
+    beat = describe(BEATS[here.place.beat])
+    loss = "" if here.loss is None else f", loss {number(float(here.loss.detach()))}"
+    return (
+        f"step {here.place.step}, {beat}: epoch {here.epoch}, batch {here.batch_idx}, "
+        f"{len(here.targets)} samples{loss}"
+    )
+
+
+def layers(here: Here) -> list[str]:
+    """Show each layer: its kind, weights, gradients, and the latest update."""
+    network = here.parts.module.net
+    parts, modules = Layers.of(network), dict(network.named_modules())
+    edges = [*parts.starts, len(parts.parameters)]
+    row = here.records.layers.row(here.place.step) or {}
+    rows = [("layer", "kind", "parameters", "weight norm", "gradient norm", "update norm")]
+    for name, start, end in zip(parts.names, edges, edges[1:], strict=False):
+        own = parts.parameters[start:end]
+        gradients = [p.grad for p in own if p.grad is not None]
+        update = row.get(f"update_norm/{name}")
+        rows.append(
+            (
+                name,
+                type(modules.get(name, network)).__name__,
+                f"{sum(p.numel() for p in own):,}",
+                number(_norm([p.detach() for p in own])),
+                number(_norm(gradients) if gradients else None),
+                number(update),
+            )
+        )
+    return aligned(rows, left=2)
+
+
+def layer(here: Here, name: str) -> list[str]:
+    """Show the histograms of a layer: weights and their gradients.
+
+    Raises:
+        KeyError: There is no such layer.
+    """
+    module = dict(here.parts.module.net.named_modules())[name]
+    lines: list[str] = []
+    for own, parameter in module.named_parameters(recurse=False):
+        lines += [f"{name}.{own} {list(parameter.shape)}", *histogram(parameter.detach())]
+        if parameter.grad is not None:
+            lines += [f"{name}.{own}.grad", *histogram(parameter.grad)]
+    return lines or [f"{name}: {module}, without weights"]
+
+
+def histogram(values: Tensor) -> list[str]:
+    """Draw a histogram as text; what is not finite is counted apart.
+
+    Args:
+        values: Any shape.
+    """
+    flat = values.detach().double().flatten().cpu()
+    finite = flat[flat.isfinite()].numpy()
+    lines = []
+    if len(finite):
+        counts, edges = np.histogram(finite, BINS)
+        for count, low, high in zip(counts, edges, edges[1:], strict=False):
+            bar = "█" * math.ceil(BAR * count / counts.max())
+            lines.append(f"  {low:>10.3g} to {high:>10.3g}  {bar} {count:,}")
+    if bad := len(flat) - len(finite):
+        lines.append(f"  NaN or infinite: {bad:,} of {len(flat):,}")
+    return lines
+
+
+def batch(here: Here) -> list[str]:
+    """Show which samples the batch holds, and what is to be learned of them."""
+    targets = here.targets.tolist()
+    indices = ", ".join(map(str, here.indices[:16])) + (", ..." if len(here.indices) > 16 else "")
+    shown = ", ".join(map(str, targets[:16])) + (", ..." if len(targets) > 16 else "")
+    return [
+        f"batch {here.batch_idx} of epoch {here.epoch}: {len(targets)} samples of shape "
+        f"{list(here.inputs.shape[1:])}",
+        f"indices  {indices}",
+        f"targets  {shown}",
+        f"inputs   mean {number(float(here.inputs.float().mean()))}, "
+        f"std {number(float(here.inputs.float().std()))}, "
+        f"largest {number(float(here.inputs.float().abs().max()))}",
+    ]
+
+
+def picture(here: Here, position: int, file: Path | None = None) -> list[str]:
+    """Show a sample: an image as text or as a PNG file, other inputs as numbers.
+
+    Args:
+        here: Where one is.
+        position: Which sample of the batch, from 0.
+        file: Written instead of shown.
+
+    Raises:
+        IndexError: The batch has no such sample.
+        OSError: The file cannot be written.
+    """
+    sample = here.inputs[position].detach().float().cpu()
+    title = f"sample {here.indices[position]}, target {here.targets[position].tolist()}"
+    if sample.dim() not in (2, 3) or sample.shape[-1] < 2:
+        return [title, "  " + ", ".join(number(v) for v in sample.flatten().tolist()[:32])]
+    grey = _grey(sample)
+    if file is None:
+        return [title, *("".join(SHADES[int(9 * v)] * 2 for v in row) for row in grey)]
+    from PIL import Image
+
+    scale = max(1, 256 // max(grey.shape))
+    pixels = np.kron((255 * grey).astype(np.uint8), np.ones((scale, scale), np.uint8))
+    Image.fromarray(pixels).save(file, "PNG")
+    return [f"{title}: written to {file}"]
+
+
+def losses(here: Here) -> list[str]:
+    """Show the loss of each sample, the largest first; nothing is computed anew but the loss.
+
+    Raises:
+        LookupError: There are no outputs yet.
+    """
+    if here.outputs is None:
+        raise LookupError("there are no outputs before forward: type beat")
+    outputs = here.outputs.detach()
+    with torch.no_grad():
+        each = [_loss_of(here, outputs, i) for i in range(len(here.targets))]
+    values = [float(loss) for loss in each]
+    return _ranked(here, values, "loss")
+
+
+def gradients(here: Here) -> list[str]:
+    """Show the norm of each sample's gradient, the largest first.
+
+    From the graph of the forward pass: with its dropout masks, and nothing drawn anew.
+
+    Raises:
+        LookupError: There is no graph, before forward or after backward.
+    """
+    graph_is_there = BEATS[here.place.beat] in ("forward", "loss")
+    if here.outputs is None or not graph_is_there:
+        raise LookupError("only between forward and backward: type goto STEP loss")
+    parameters = Layers.of(here.parts.module.net).parameters
+    values = []
+    for i in range(len(here.targets)):
+        found = torch.autograd.grad(
+            _loss_of(here, here.outputs, i), parameters, retain_graph=True, allow_unused=True
+        )
+        values.append(_norm([g for g in found if g is not None]))
+    return _ranked(here, values, "gradient norm")
+
+
+def moments(here: Here) -> list[str]:
+    """Show what the optimizer remembers of each layer, as norms."""
+    names = Layers.of(here.parts.module.net)
+    edges, state = [*names.starts, len(names.parameters)], here.optimizer.state
+    kinds = list(dict.fromkeys(k for s in state.values() for k, v in s.items() if _is_moment(v)))
+    if not kinds:
+        return [f"{type(here.optimizer).__name__} remembers nothing"]
+    rows: list[tuple[str, ...]] = [("layer", *kinds)]
+    for name, start, end in zip(names.names, edges, edges[1:], strict=False):
+        own = [state.get(p, {}) for p in names.parameters[start:end]]
+        found = ([s[kind] for s in own if _is_moment(s.get(kind))] for kind in kinds)
+        rows.append((name, *(number(_norm(f) if f else None) for f in found)))
+    return aligned(rows, left=1)
+
+
+def curves(steps: ndarray, values: ndarray, others: ndarray) -> list[str]:
+    """Show two curves side by side, and bars that tell them apart.
+
+    Args:
+        steps: Index of each step.
+        values: Of the run; NaN where it has not come to.
+        others: Of the branch.
+    """
+    finite = np.concatenate([values, others])
+    finite = finite[np.isfinite(finite)]
+    top = float(finite.max()) if len(finite) else 1.0
+    rows = [("step", "run", "branch", "")]
+    for step, value, other in zip(steps, values, others, strict=True):
+        rows.append(
+            (str(step), number(float(value)), number(float(other)), _bars(value, other, top))
+        )
+    return aligned(rows, left=0)
+
+
+def _bars(value: float, other: float, top: float) -> str:
+    return " ".join(_bar(v, top).ljust(BAR // 2) for v in (value, other))
+
+
+def _bar(value: float, top: float) -> str:
+    if math.isnan(value):
+        return ""
+    if math.isinf(value):
+        return "!" * (BAR // 2)
+    return "█" * math.ceil(BAR // 2 * max(value, 0.0) / top) if top > 0 else ""
+
+
+def _loss_of(here: Here, outputs: Tensor, index: int) -> Tensor:
+    module: nn.Module = here.parts.module.loss
+    loss: Tensor = module(outputs[index : index + 1], here.targets[index : index + 1])
+    return loss
+
+
+def _ranked(here: Here, values: Sequence[float], what: str) -> list[str]:
+    order = sorted(range(len(values)), key=lambda i: (math.isfinite(values[i]), -values[i]))
+    rows: list[tuple[str, ...]] = [("position", "sample", "target", what)]
+    for i in order[:10]:
+        target = str(here.targets[i].tolist())
+        rows.append((str(i), str(here.indices[i]), target, number(values[i])))
+    lines = aligned(rows, left=0)
+    return [*lines, f"the largest {len(rows) - 1} of {len(values)}"]
+
+
+def _norm(tensors: Iterable[Tensor]) -> float:
+    return math.sqrt(sum(float(n) ** 2 for n in norms([t.detach() for t in tensors])))
+
+
+def _is_moment(value: object) -> bool:
+    return isinstance(value, Tensor) and value.dim() > 0
+
+
+def _grey(sample: Tensor) -> ndarray:
+    image = sample.mean(dim=0) if sample.dim() == 3 else sample
+    low, high = image.min(), image.max()
+    grey: ndarray = ((image - low) / (high - low).clamp(min=1e-12)).numpy()
+    return grey

@@ -1,0 +1,294 @@
+"""L3: the recorder of somebody's own training loop in plain PyTorch."""
+
+from __future__ import annotations
+
+import functools
+import math
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import torch
+from tensorboard.summary.writer.event_file_writer import EventFileWriter
+from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
+from torch.optim import Optimizer
+
+from fourbeat.errors import Fault, raise_faults
+from fourbeat.recorder.recorder import Recorder
+from fourbeat.recorder.store import read_records, write_block
+
+Listener: TypeAlias = Callable[..., AbstractContextManager[None]]
+"""Takes a call's arguments; what it returns is entered before the call and left after it."""
+
+
+@contextmanager
+def watch(
+    model: nn.Module,
+    optimizer: Optimizer,
+    *,
+    folder: str | Path,
+    scaler: GradScaler | None = None,
+    first_step: int | None = None,
+    layers_every_n_steps: int = 100,
+    stop_on_nan: bool = False,
+) -> Iterator[Recorder]:
+    """Record each ``optimizer.step()`` of a loop that stays as it is.
+
+    For example::
+
+        with fourbeat.watch(model, optimizer, folder="runs/plain") as recorder:
+            for epoch in range(3):
+                recorder.epoch = epoch
+                for inputs, targets in loader:
+                    optimizer.zero_grad()
+                    loss_fn(model(inputs), targets).backward()
+                    optimizer.step()
+
+    ``read_records(Path("runs/plain"))`` then has one row for each step. What it says, and does not:
+
+    - ``loss`` is the sum of the scalar losses on which ``backward()`` was called without an
+      argument since the step before, if they reached the optimizer's weights and ``zero_grad()``
+      has not set their gradients to None since. It is NaN where there was none: neither
+      ``torch.autograd.backward`` nor ``torch.autograd.grad`` is heard.
+    - ``grad_norm`` is of the gradients that the optimizer gets, in all of the model's layers.
+      Whether they were clipped nobody has said: ``grad_norm_clipped`` is NaN.
+    - ``batch_idx`` is the index of the last ``backward()``, from 0 at the start of the context and
+      through all epochs: a plain loop does not say where one begins. It is -1 before the first.
+      ``epoch`` is 0 unless you set ``recorder.epoch``.
+    - A step with a closure, as LBFGS makes it, is one step; its loss and gradients are those of the
+      closure's first call, before the weights moved.
+    - ``lr`` has the groups that the optimizer has now, not those that are added later.
+
+    In a folder that has records, steps are counted on from the last one.
+    Of several processes that train together, let one watch.
+
+    Args:
+        model: Whose layers are watched.
+        optimizer: Whose steps are recorded.
+        folder: Where the event file goes.
+        scaler: The loss scaler, if there is one: the losses are divided by its scale, and the steps
+            that ``scaler.step(optimizer)`` leaves out are recorded as not taken. With an optimizer
+            that unscales by itself (``fused=True``) each step then waits for the device.
+        first_step: Index of the first step to come; None: go on after the folder's last. After you
+            went back to a checkpoint, the steps made so far: what is recorded of the same steps
+            then replaces what was.
+        layers_every_n_steps: Optimizer steps between two looks at each layer's weights, updates and
+            outputs; those of a compiled model are not looked at.
+        stop_on_nan: Raise before a gradient that is not finite spoils the weights, which means to
+            wait for the device at each step. Not with a scaler, whose business it is.
+
+    Yields:
+        The recorder.
+
+    Raises:
+        ConfigError: The optimizer has none of the model's weights, or an argument cannot be.
+        RunError: The folder's records could not be read.
+        NonFiniteError: A gradient is NaN or infinite, and ``stop_on_nan`` is set.
+    """
+    folder = Path(folder).resolve()
+    raise_faults(_faults(model, optimizer, folder, layers_every_n_steps))
+    scaler = scaler if scaler is not None and scaler.is_enabled() else None
+    with ExitStack() as stack:
+        _open_folders.add(folder)
+        stack.callback(_open_folders.discard, folder)
+        step = _next_step(folder) if first_step is None else first_step
+        writer = EventFileWriter(str(folder))
+        stack.callback(writer.close)
+        recorder = Recorder(
+            model,
+            functools.partial(write_block, writer),
+            num_groups=len(optimizer.param_groups),
+            first_step=step,
+            layers_every_n_steps=layers_every_n_steps,
+            clips=False,
+            stop_on_nan=stop_on_nan,
+            scale=scaler.get_scale if scaler else None,
+        )
+        stack.callback(recorder.close)
+        stack.enter_context(_PlainLoop(recorder, optimizer, scaler).heard())
+        yield recorder
+
+
+class _PlainLoop:
+    """Tells a recorder of the beats of a loop, heard from outside."""
+
+    def __init__(self, recorder: Recorder, optimizer: Optimizer, scaler: GradScaler | None) -> None:
+        self._recorder, self._optimizer, self._scaler = recorder, optimizer, scaler
+        self._num_groups = len(optimizer.param_groups)
+        self._num_backwards = 0
+        self._losses: list[Tensor] = []
+        self._is_stepping = False
+        # Those of the step that is being made, once its gradients were measured.
+        self._due: list[Tensor] | None = None
+
+    @contextmanager
+    def heard(self) -> Iterator[None]:
+        """Listen while the context is open."""
+        with (
+            _BACKWARD.heard_by(self._differentiate),
+            _SCALER_STEP.heard_by(self._step_scaled),
+            self._optimizer.register_step_pre_hook(self._before_step),
+            self._optimizer.register_step_post_hook(self._after_step),
+        ):
+            yield
+
+    @contextmanager
+    def _differentiate(
+        self, loss: Tensor, gradient: Any = None, *_: Any, **__: Any
+    ) -> Iterator[None]:
+        before = [(grad, _version(grad)) for grad in self._gradients()]
+        if all(grad is None for grad, _ in before):
+            self._losses.clear()  # their gradients are forgotten
+        shares = [self._share(loss)] if loss.numel() == 1 and gradient is None else []
+        yield
+        pairs = zip(self._gradients(), before, strict=False)
+        if any(now is not old or _version(now) != version for now, (old, version) in pairs):
+            self._num_backwards += 1
+            self._losses += shares
+
+    @contextmanager
+    def _step_scaled(
+        self, scaler: GradScaler, optimizer: Optimizer, *_: Any, **__: Any
+    ) -> Iterator[None]:
+        step = self._recorder.step
+        yield
+        is_ours = scaler is self._scaler and optimizer is self._optimizer
+        if is_ours and self._recorder.step == step:
+            # Left out. The gradients are there still, unscaled.
+            self._measure()
+            self._record(taken=False)
+
+    def _before_step(
+        self, optimizer: Optimizer, arguments: tuple[Any, ...], options: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        self._is_stepping, self._due = True, None
+        if callable(options.get("closure")):
+            return arguments, {**options, "closure": self._measured(options["closure"])}
+        if len(arguments) > 1 and callable(arguments[1]):
+            return (arguments[0], self._measured(arguments[1]), *arguments[2:]), options
+        self._measure()
+        return None
+
+    def _after_step(self, optimizer: Optimizer, arguments: Any, options: Any) -> None:
+        # An optimizer whose step() calls that of its base class announces each step twice.
+        if self._is_stepping:
+            if self._due is None:
+                self._measure()  # it had a closure, and never called it
+            left_out = getattr(optimizer, "found_inf", None)
+            self._record(taken=left_out is None or not left_out.item())
+
+    def _measured(self, closure: Callable[[], Any]) -> Callable[[], Any]:
+        @functools.wraps(closure)
+        def call() -> Any:
+            result = closure()
+            if self._due is None:
+                self._measure()
+            return result
+
+        return call
+
+    def _measure(self) -> None:
+        self._recorder.on_unscale(self._optimizer)
+        self._recorder.on_clip(self._optimizer)
+        self._due = list(self._losses)
+
+    def _record(self, *, taken: bool) -> None:
+        for loss in self._due or ():
+            self._recorder.on_loss(loss)
+        self._is_stepping, self._due = False, None
+        self._losses.clear()
+        self._recorder.on_step(self._rates(), self._num_backwards - 1, taken)
+
+    def _rates(self) -> Sequence[Mapping[str, float]]:
+        # As numbers: a tensor would have changed by the time it is written.
+        groups = self._optimizer.param_groups[: self._num_groups]
+        return [{"lr": float(group.get("lr", math.nan))} for group in groups]
+
+    def _gradients(self) -> Iterator[Tensor | None]:
+        for group in self._optimizer.param_groups:
+            yield from (parameter.grad for parameter in group["params"])
+
+    def _share(self, loss: Tensor) -> Tensor:
+        # A copy: the loop may go on to sum up in place.
+        share = loss.detach().to(torch.float32, copy=True).reshape(())
+        scale = None if self._scaler is None else self._scaler._scale
+        return share if scale is None else share / scale
+
+
+class _Tap:
+    """Lets others hear the calls of a class's method; without them it is the class's own again.
+
+    Where somebody else has wrapped it meanwhile, their wrapper stays, around one that only calls.
+    """
+
+    def __init__(self, owner: type, name: str) -> None:
+        self._owner, self._name = owner, name
+        self._listeners: list[Listener] = []
+
+    @contextmanager
+    def heard_by(self, listener: Listener) -> Iterator[None]:
+        """Let somebody hear it while the context is open."""
+        if not self._listeners:
+            self._listeners = []
+            self._own = getattr(self._owner, self._name)
+            self._wrapper = _telling(self._own, self._listeners)
+            setattr(self._owner, self._name, self._wrapper)
+        self._listeners.append(listener)
+        try:
+            yield
+        finally:
+            self._listeners.remove(listener)
+            if not self._listeners and getattr(self._owner, self._name) is self._wrapper:
+                setattr(self._owner, self._name, self._own)
+
+
+def _telling(method: Callable[..., Any], listeners: Sequence[Listener]) -> Callable[..., Any]:
+    inside = threading.local()
+
+    @functools.wraps(method)
+    def call(*arguments: Any, **options: Any) -> Any:
+        # Of a tensor of a subclass, torch calls it again.
+        if not listeners or getattr(inside, "it", False):
+            return method(*arguments, **options)
+        inside.it = True
+        try:
+            with ExitStack() as stack:
+                for listener in tuple(listeners):
+                    stack.enter_context(listener(*arguments, **options))
+                return method(*arguments, **options)
+        finally:
+            inside.it = False
+
+    return call
+
+
+def _version(tensor: Tensor | None) -> int:
+    return -1 if tensor is None else tensor._version
+
+
+_BACKWARD = _Tap(Tensor, "backward")
+_SCALER_STEP = _Tap(GradScaler, "step")
+_open_folders: set[Path] = set()
+
+
+def _faults(
+    model: nn.Module, optimizer: Optimizer, folder: Path, layers_every_n_steps: int
+) -> Iterator[Fault]:
+    trained = {p for p in model.parameters() if p.requires_grad}
+    if not any(p in trained for group in optimizer.param_groups for p in group["params"]):
+        hint = f"Try {type(optimizer).__name__}(model.parameters()), once the model is complete."
+        yield Fault("optimizer", "", "has none of the weights of the model that are trained", hint)
+    if layers_every_n_steps < 1:
+        value = str(layers_every_n_steps)
+        yield Fault("layers_every_n_steps", value, "must be 1 or more", "Try 100.")
+    if folder in _open_folders:
+        allowed = "another watch is writing to it, and their steps would mix"
+        yield Fault("folder", str(folder), allowed, "Give each a folder of its own.")
+
+
+def _next_step(folder: Path) -> int:
+    steps = read_records(folder).steps.steps
+    return int(steps[-1]) + 1 if len(steps) else 0
