@@ -74,6 +74,9 @@ RIVALS: dict[str, Rival] = {
     "bare": Rival("bare:train", "loop by hand: gathered batches, fused Adam, denormals flushed"),
     "fourbeat": Rival("fourbeat_train:eager", "`loop=four_beat`, TensorBoard and progress bar on"),
     "fourbeat_compiled": Rival("fourbeat_train:compiled", "the same with `loop.compile=true`"),
+    "fourbeat_recorded": Rival(
+        "fourbeat_train:recorded", "the same with the recorder on, as it is by default"
+    ),
     "fourbeat_automatic": Rival("fourbeat_train:automatic", "the same with `loop=automatic`"),
     "bare_lightning": Rival(
         "fourbeat_train:bare_lightning",

@@ -43,19 +43,28 @@ def settings(task: Task) -> list[str]:
     return own
 
 
+OFF = "callbacks.recorder=null"
+"""Nobody else records: the loops are compared without."""
+
+
 def eager(task: Task, samples: Samples) -> Trained:
     """Train with the four-beat loop."""
+    return _train(task, OFF)
+
+
+def recorded(task: Task, samples: Samples) -> Trained:
+    """Train with the four-beat loop and the recorder."""
     return _train(task)
 
 
 def compiled(task: Task, samples: Samples) -> Trained:
     """Train with the four-beat loop, compiled."""
-    return _train(task, "loop.compile=true")
+    return _train(task, OFF, "loop.compile=true")
 
 
 def automatic(task: Task, samples: Samples) -> Trained:
     """Train with Lightning's automatic optimization."""
-    return _train(task, "loop=automatic")
+    return _train(task, OFF, "loop=automatic")
 
 
 def _train(task: Task, *overrides: str) -> Trained:
@@ -98,7 +107,7 @@ class BareModule(LightningModule):
 def bare_lightning(task: Task, samples: Samples) -> Trained:
     """Train a module that does nothing else, with the Trainer and loader of ``loop=automatic``."""
     torch.set_flush_denormal(True)
-    parts = build_parts(fourbeat.compose("loop=automatic", *settings(task)), RUN_DIR)
+    parts = build_parts(fourbeat.compose("loop=automatic", OFF, *settings(task)), RUN_DIR)
     clock, module = EpochClock(), BareModule(mlp(task.hidden))
     parts.trainer.callbacks.append(LightningClock(clock))  # type: ignore[attr-defined]
     parts.trainer.fit(module, datamodule=parts.datamodule)

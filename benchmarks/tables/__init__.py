@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.arguments import Options
 from benchmarks.processes import Launcher, interleaved
-from benchmarks.tables import growth, run_length, speed, startup
+from benchmarks.tables import growth, recorder, run_length, speed, startup
 from benchmarks.task import Record, Task
 
 Plain = list[dict[str, Any]]
@@ -56,6 +56,16 @@ TABLES: dict[str, Table] = {
     },
     "run_length": _of_tasks(
         "run_length", "Growth with the length of the run", run_length.tasks, run_length.render
+    ),
+    "recorder": _of_tasks(
+        "recorder", "What the recorder costs", recorder.tasks, recorder.render, lambda o: o.rounds
+    ),
+    "million": _of_tasks(
+        "million",
+        "A million recorded steps",
+        recorder.long_tasks,
+        run_length.render,
+        lambda options: 1,
     ),
     "startup": Table("Start-up", startup.measure, startup.render),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ def test_never_more_than_so_many_are_kept_and_the_newest_always(tmp_path: Path) 
 
 def test_they_lie_denser_near_the_present(tmp_path: Path) -> None:
     kept = [0, *kept_after(tmp_path, 8, range(10, 1001, 10))]
-    gaps = [after - before for before, after in zip(kept, kept[1:], strict=False)]
+    gaps = [after - before for before, after in itertools.pairwise(kept)]
     assert gaps[0] > gaps[-1]
     # From anywhere, the way back to a state is at most the way to the present.
     assert all(gap <= 1000 - before for before, gap in zip(kept, gaps, strict=False))
