@@ -13,6 +13,8 @@ from state.conftest import SMALL
 
 import fourbeat
 
+pytestmark = pytest.mark.slow
+
 Command = Callable[..., Any]
 
 

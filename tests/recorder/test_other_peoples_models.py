@@ -29,7 +29,10 @@ from torch.utils.data import DataLoader, TensorDataset
 import fourbeat
 from fourbeat.recorder import RecorderCallback, Records, read_records
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:.*does not have many workers"),
+]
 
 VOCABULARY = 40
 NUM_BATCHES = 7

@@ -28,6 +28,8 @@ from fourbeat.run import MANIFEST_FILE, PATCH_FILE, Run
 from fourbeat.state import Position, read_state, write_state
 from fourbeat.training import build_parts
 
+pytestmark = pytest.mark.slow
+
 # What stops a training at chosen moments lies beside the tests of resuming.
 stop_at, interrupted = interruptions.stop_at, interruptions.interrupted
 Interrupted = Callable[..., Run]

@@ -91,5 +91,5 @@ def numbers(scalars: Sequence[Tensor]) -> Float64[ndarray, " scalars"]:
     first = scalars[0]
     if any(s.dtype != first.dtype or s.device != first.device for s in scalars):
         scalars = [s.to(first.device, torch.float64) for s in scalars]
-    values: ndarray = torch.stack(list(scalars)).double().cpu().numpy()
+    values: ndarray = torch.stack(list(scalars)).cpu().double().numpy()
     return values

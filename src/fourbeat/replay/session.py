@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,11 +155,13 @@ def play_again(
     from fourbeat.training import build_parts  # which, for its story, imports this room
 
     set_up_process()
-    with tempfile.TemporaryDirectory() as temporary:
+    with tempfile.TemporaryDirectory() as temporary, warnings.catch_warnings():
         parts = build_parts(cfg, folder or Path(temporary))
         recorder = RecorderCallback(layers_every_n_steps=1, write=write)
         watching = Watching([*observers(parts), Until(start.step, last_step)])
         parts.trainer.callbacks += [recorder, watching]  # type: ignore[attr-defined]
+        # What torchmetrics says after an explosion, and who plays that again knows.
+        warnings.filterwarnings("ignore", "Encountered `nan` values")
         with checkpoints(parts.trainer).stop.listening(), contextlib.suppress(Arrived):
             fit(cfg, parts, start.path)
     return parts

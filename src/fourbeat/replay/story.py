@@ -10,7 +10,7 @@ from pathlib import Path
 from fourbeat.console import short_path
 from fourbeat.replay.replaying import Replay, replay
 from fourbeat.replay.report import number, times
-from fourbeat.replay.suspects import QUANTITIES
+from fourbeat.replay.suspects import QUANTITIES, Suspect, culprit
 
 
 def story(run_dir: Path, step: int) -> list[str]:
@@ -29,16 +29,16 @@ def story(run_dir: Path, step: int) -> list[str]:
 def _lines(replayed: Replay, folder: Path) -> Iterator[str]:
     step, name = replayed.step, shlex.quote(short_path(folder))
     yield f"what happened: {_loss(replayed)}"
-    if replayed.suspects:
-        first = replayed.suspects[0]
+    first = culprit(replayed.suspects)
+    if first is not None:
         left = first.departure
         yield (
             f"first to go:   {first.layer}, at step {left.step}: {QUANTITIES[first.quantity]} "
-            f"{number(left.value)}, {times(left)} of the usual {number(left.median)}"
+            f"{number(left.value)}, {times(left)} its median of {number(left.median)} before"
         )
-        yield f"then:          {_others(replayed)}"
+        yield f"then:          {_others(replayed, first)}"
     yield f"kept:          {_kept(replayed)}"
-    at = replayed.suspects[0].departure.step if replayed.suspects else step
+    at = first.departure.step if first else step
     yield f"look closer:   python scripts/replay.py run={name} step={at}"
 
 
@@ -56,13 +56,9 @@ def _loss(replayed: Replay) -> str:
     )
 
 
-def _others(replayed: Replay) -> str:
-    first, seen = replayed.suspects[0], {replayed.suspects[0].layer}
-    told = []
-    for suspect in replayed.suspects:
-        if suspect.layer not in seen:
-            seen.add(suspect.layer)
-            told.append(f"{suspect.layer} at step {suspect.departure.step}")
+def _others(replayed: Replay, first: Suspect) -> str:
+    of_kind = [s for s in replayed.suspects if s.quantity == first.quantity and s is not first]
+    told = [f"{s.layer} at step {s.departure.step}, {times(s.departure)}" for s in of_kind]
     return ", ".join(told[:4]) if told else f"no other layer, {first.layer} alone"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -13,11 +14,13 @@ from fourbeat.replay.ranges import Departure, departure
 
 QUANTITIES = {
     "gradient": "gradient norm",
-    "update": "update / weight",
     "weight": "weight norm",
     "output": "output std",
 }
-"""What is looked at, and how it is called."""
+"""What is looked at, and how it is called; not updates, which grow with the rate in a warm-up."""
+
+# Weights move slowly: where gradients and outputs swing, they have something to tell already.
+FACTORS = {"gradient": 5.0, "weight": 2.5, "output": 5.0}
 
 
 @dataclass(frozen=True)
@@ -50,10 +53,7 @@ def series(recorded: Records, replayed: Records) -> dict[str, dict[str, Series]]
         Quantity to layer to steps and values.
     """
     layers = replayed.layers
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        weights = layers.part("weight_norm")
-        updates = {name: layers.columns[f"update_norm/{name}"] / w for name, w in weights.items()}
-    found = {"update": updates, "weight": weights, "output": layers.part("activation_std")}
+    found = {"weight": layers.part("weight_norm"), "output": layers.part("activation_std")}
     gradients = {
         name: (_both(recorded.steps, replayed.steps, f"grad_norm/{name}"))
         for name in replayed.steps.part("grad_norm")
@@ -74,9 +74,22 @@ def suspects(recorded: Records, replayed: Records) -> list[Suspect]:
         Suspect(layer, quantity, left)
         for quantity, layers in series(recorded, replayed).items()
         for layer, (steps, values) in layers.items()
-        if (left := departure(steps, values))
+        if (left := departure(steps, values, FACTORS[quantity]))
     ]
     return sorted(found, key=lambda s: (s.departure.step, -s.departure.factor))
+
+
+def culprit(found: Sequence[Suspect]) -> Suspect | None:
+    """Choose the layer to blame for an explosion: the one whose weights grew too large first.
+
+    Gradients of all layers grow together, for each is multiplied by the error; the weights of one
+    grow first.
+
+    Args:
+        found: What :func:`suspects` found.
+    """
+    weights = [suspect for suspect in found if suspect.quantity == "weight"]
+    return next(iter([*weights, *found]), None)
 
 
 def _both(before: Table, after: Table, name: str) -> Series:

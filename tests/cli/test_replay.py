@@ -1,0 +1,129 @@
+"""``scripts/replay.py``: what it prints, and with which code it ends."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+from state.conftest import SMALL
+
+import fourbeat
+
+pytestmark = pytest.mark.slow
+
+Command = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one run of 24 steps in it."""
+    root = tmp_path_factory.mktemp("runs")
+    keep = ["callbacks.model_checkpoint.every_n_train_steps=5", "trainer.max_epochs=2"]
+    fourbeat.train(fourbeat.compose(*SMALL, *keep), root / "one")
+    return root
+
+
+@pytest.fixture
+def play(script: Command, runs: Path, place: Path) -> Command:
+    """Run the script on the runs, and see that it writes nothing."""
+
+    def call(*words: str) -> Any:
+        before = {path: path.stat().st_mtime_ns for path in runs.rglob("*")}
+        result = script("replay.py", *words, f"paths.output_dir={runs}")
+        assert {path: path.stat().st_mtime_ns for path in runs.rglob("*")} == before
+        assert not list(place.iterdir())
+        return result
+
+    return call
+
+
+@pytest.mark.parametrize("spec", ["last", "one"])
+def test_a_step_is_played_again_and_looked_at(play: Command, runs: Path, spec: str) -> None:
+    code, out, err = play(f"run={spec}", "step=23")
+    assert (code, err) == (0, "")
+    first, second, third, blank, head, *rows = out.splitlines()
+    assert first.startswith(f"step 23 of {runs / 'one'}: epoch 1, batch 11; replayed from step ")
+    assert second.startswith("same as recorded to the last bit: ")
+    assert third.startswith("loss 0.")
+    assert blank == ""
+    assert head.split()[0] == "layer"
+    assert [row.split()[0] for row in rows] == ["layers.0", "layers.1", "layers.2"]
+
+
+def test_a_path_names_a_run_as_well(play: Command, runs: Path) -> None:
+    code, out, err = play(f"run={runs / 'one'}", "step=0")
+    assert (code, err) == (0, "")
+    assert "epoch 0, batch 0; replayed from step 0 (the beginning)" in out
+
+
+def no_such_word(word: str) -> NoReturn:
+    raise AssertionError(f"{word} is no JSON")
+
+
+@pytest.mark.parametrize("flag", ["--json", "as_json=true"])
+def test_for_a_program_nothing_but_json_is_printed(play: Command, runs: Path, flag: str) -> None:
+    code, out, err = play("run=last", "step=23", flag)
+    assert (code, err) == (0, "")
+    told = json.loads(out, parse_constant=no_such_word)
+    assert (told["run"], told["step"]) == (str(runs / "one"), 23)
+    assert told["same_as_recorded"] is True
+    assert set(told["layers"]) == {"layers.0", "layers.1", "layers.2"}
+    assert told["layers"]["layers.0"]["gradient"]["norm"] > 0
+
+
+def test_text_and_data_tell_the_same(play: Command) -> None:
+    text = play("run=last", "step=20").out.splitlines()
+    told = json.loads(play("run=last", "step=20", "--json").out)
+    assert f"loss {told['numbers']['loss']:.4g}," in text[2]
+    assert f"replayed from step {told['from_step']} " in text[0]
+
+
+WRONG = {
+    "no run": (["step=3"], "run"),
+    "no step": (["run=last"], "step"),
+    "neither": ([], "step"),
+    "a step below 0": (["run=last", "step=-1"], "step=-1"),
+    "a step that is no number": (["run=last", "step=some"], "step=some"),
+    "a step that is no whole number": (["run=last", "step=1.5"], "step=1.5"),
+    "a step that the run has not": (["run=last", "step=24"], "has the steps 0 to 23."),
+    "a run that is not there": (["run=two", "step=3"], "run=two: there is no such folder"),
+    "an unknown key": (["run=last", "step=3", "stop=4"], "stop"),
+    "an unknown flag": (["run=last", "step=3", "--jsno"], "--jsno: is not a flag"),
+    "a sweep": (["-m", "run=last", "step=3,4"], "-m: is for train.py alone"),
+}
+
+
+@pytest.mark.parametrize(("words", "said"), WRONG.values(), ids=WRONG)
+def test_what_is_wrong_is_said_once(play: Command, words: list[str], said: str) -> None:
+    code, out, err = play(*words)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert err.count("fourbeat: ") == 1
+    assert "Traceback" not in err
+
+
+def test_all_faults_are_said_at_once(play: Command) -> None:
+    err = play("run=last", "step=-1", "as_json=maybe").err
+    assert "2 faults" in err
+    assert "step=-1" in err
+    assert "as_json=maybe" in err
+
+
+def test_without_any_run_the_last_one_is_not_there(script: Command, place: Path) -> None:
+    code, out, err = script("replay.py", "run=last", "step=0")
+    assert (code, out) == (2, "")
+    assert err.startswith("fourbeat: run=last: there is no run under runs yet.")
+    assert not list(place.iterdir())
+
+
+@pytest.mark.slow
+def test_as_a_user_types_it(process: Command, runs: Path) -> None:
+    code, out, err = process("replay.py", f"run={runs / 'one'}", "step=23", "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out, parse_constant=no_such_word)["same_as_recorded"] is True
+    code, out, err = process("replay.py", f"run={runs / 'one'}", "step=24")
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1

@@ -1,0 +1,355 @@
+"""A replayed step as text and as data."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from state.conftest import SMALL
+
+import fourbeat
+from fourbeat.errors import NonFiniteError
+from fourbeat.recorder import Records, read_records
+from fourbeat.recorder.store import Table
+from fourbeat.replay import Replay, as_data, lines, replay
+from fourbeat.replay.comparison import Comparison, Difference
+from fourbeat.replay.ranges import Departure
+from fourbeat.replay.report import HEAD, number, times
+from fourbeat.replay.suspects import Suspect
+from fourbeat.run import Run
+
+KEEP = (
+    "callbacks.model_checkpoint.every_n_train_steps=5",
+    "callbacks.model_checkpoint.save_snapshots=20",
+    "callbacks.recorder.layers_every_n_steps=1",
+)
+NUMBERS = ("gradient", "weight", "update/weight", "output std")
+
+
+def train(place: Path, *overrides: str) -> Run:
+    return fourbeat.train(fourbeat.compose(*SMALL, *KEEP, *overrides), place)
+
+
+@pytest.fixture(scope="module")
+def healthy(tmp_path_factory: pytest.TempPathFactory) -> Replay:
+    run = train(tmp_path_factory.mktemp("healthy") / "run", "loop.gradient_clip_val=0.1")
+    return replay(run.dir, 35)
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory: pytest.TempPathFactory) -> Replay:
+    """The step at which a training's numbers had grown until they were none."""
+    common = [override for override in SMALL if not override.startswith(("data", "model"))]
+    numbers = ["data=diabetes", "data.batch_size=16", "model=mlp", "optim=sgd", "optim.lr=0.2"]
+    place = tmp_path_factory.mktemp("broken") / "run"
+    with pytest.raises(NonFiniteError) as error:
+        fourbeat.train(fourbeat.compose(*common, *KEEP, *numbers), place)
+    return replay(place, error.value.step)
+
+
+def table_of(replayed: Replay) -> tuple[str, list[str]]:
+    """The head and the rows of the report's table."""
+    told = lines(replayed)
+    start = told.index("") + 1
+    rows = told[start:]
+    end = rows.index("") if "" in rows else len(rows)
+    return rows[0], rows[1:end]
+
+
+def layer_of(row: str) -> str:
+    return row[2:].split()[0]
+
+
+def test_the_head_says_which_step_of_which_run_it_is(healthy: Replay) -> None:
+    first, second, third = lines(healthy)[:3]
+    start = healthy.start
+    assert start.path is not None
+    assert first == (
+        f"step 35 of {healthy.run.dir}: epoch 2, batch 11; replayed from step {start.step} "
+        f"({start.path.name})"
+    )
+    numbers = healthy.comparison.num_numbers
+    assert second == f"same as recorded to the last bit: {36 - start.step} steps, {numbers} numbers"
+    row = healthy.replayed.steps.row(35)
+    assert row is not None
+    assert third == (
+        f"loss {row['loss']:.4g}, gradient norm {healthy.replayed.grad_norm[-1]:.4g}, "
+        f"clipped to {row['grad_norm_clipped']:.4g}, learning rate 0.001"
+    )
+
+
+def test_a_replay_from_the_beginning_says_so(healthy: Replay) -> None:
+    assert "replayed from step 0 (the beginning)" in lines(replay(healthy.run.dir, 3))[0]
+
+
+def test_without_clipping_nothing_is_said_of_it(broken: Replay) -> None:
+    assert "clipped" not in lines(broken)[2]
+
+
+def test_a_healthy_step_has_no_marks_and_no_legend(healthy: Replay) -> None:
+    assert not healthy.suspects
+    told = lines(healthy)
+    assert not [line for line in told if line.startswith("!")]
+    _, rows = table_of(healthy)
+    assert list(map(layer_of, rows)) == ["layers.0", "layers.1", "layers.2"]
+
+
+def test_layers_that_left_their_range_are_marked_and_come_first(broken: Replay) -> None:
+    _, rows = table_of(broken)
+    marked = [layer_of(row) for row in rows if row.startswith("! ")]
+    assert marked
+    assert marked == list(dict.fromkeys(suspect.layer for suspect in broken.suspects))
+    assert [row.startswith("! ") for row in rows] == sorted(
+        (row.startswith("! ") for row in rows), reverse=True
+    )
+    steps = [int(re.search(r"step (\d+), ", row)[1]) for row in rows if row.startswith("!")]  # type: ignore[index]
+    assert steps == sorted(steps)
+    assert lines(broken)[-1].startswith("! ")  # what the mark means
+    assert lines(broken)[-2] == ""
+
+
+def suspect(layer: str, step: int, value: float, quantity: str = "gradient") -> Suspect:
+    return Suspect(layer, quantity, Departure(step, value, 0.5, value))
+
+
+def test_of_a_layer_the_first_departure_is_told_and_others_follow_in_their_order(
+    healthy: Replay,
+) -> None:
+    left = [
+        suspect("layers.2", 31, 50.0, "weight"),
+        suspect("layers.2", 32, math.nan),
+        suspect("layers.1", 33, 4.0, "output"),
+    ]
+    _, rows = table_of(dataclasses.replace(healthy, suspects=left))
+    assert rows[0].startswith("! layers.2  step 31, update / weight x100 ")
+    assert rows[1].startswith("! layers.1  step 33, output std x8 ")
+    assert rows[2].startswith("  layers.0  ")
+    assert len(rows) == 3
+
+
+def test_what_is_no_number_any_more_is_called_so(healthy: Replay) -> None:
+    _, rows = table_of(dataclasses.replace(healthy, suspects=[suspect("layers.2", 32, math.nan)]))
+    assert rows[0].startswith("! layers.2  step 32, gradient norm no number ")
+
+
+@pytest.mark.parametrize("which", ["healthy", "broken"])
+def test_the_columns_are_aligned(which: str, request: pytest.FixtureRequest) -> None:
+    replayed = request.getfixturevalue(which)
+    head, rows = table_of(replayed)
+    assert head.split("  ")[1:]
+    ends = [head.index(name) + len(name) for name in (*NUMBERS, "dead")]
+    for row in rows:
+        assert not row.endswith(" ")
+        for start, end in pairwise(ends):
+            cell = row[start:end]
+            assert cell.startswith("  "), row  # at least two spaces between two numbers
+            assert cell == cell.rstrip(), row  # and they end below the end of the column's name
+        assert row[2:].startswith(layer_of(row))
+    lefts = {row.index("step ") for row in rows if row.startswith("!")}
+    assert lefts <= {head.index(HEAD[1])}
+
+
+def test_what_a_layer_has_not_is_a_dash(healthy: Replay) -> None:
+    _, rows = table_of(healthy)
+    relu = next(row for row in rows if layer_of(row) == "layers.1")
+    assert relu.split()[1:4] == ["-", "-", "-"]
+    measured = healthy.instruments.layers["layers.1"]["output"]["std"]
+    assert relu.split()[4] == f"{measured:.4g}"
+
+
+def test_the_numbers_of_a_row_are_those_that_were_measured(healthy: Replay) -> None:
+    _, rows = table_of(healthy)
+    for row in rows:
+        measured = healthy.instruments.layers[layer_of(row)]
+        if "weight" in measured:
+            weight, update = measured["weight"]["norm"], measured["update"]["norm"]
+            expected = [measured["gradient"]["norm"], weight, update / weight]
+            assert row.split()[1:4] == [f"{value:.4g}" for value in expected]
+
+
+def with_dead_share(replayed: Replay, layer: str, share: float) -> Replay:
+    layers = replayed.replayed.layers
+    column = np.full(len(layers), share, np.float32)
+    columns = {**layers.columns, f"activation_dead/{layer}": column}
+    records = Records(replayed.replayed.steps, Table(layers.steps, columns))
+    return dataclasses.replace(replayed, replayed=records)
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0.0, "0 %"), (0.25, "25 %"), (1.0, "100 %"), (0.996, "100 %"), (math.nan, "-")],
+    ids=str,
+)
+def test_the_share_of_dead_units_is_in_percent(healthy: Replay, share: float, text: str) -> None:
+    _, rows = table_of(with_dead_share(healthy, "layers.1", share))
+    relu = next(row for row in rows if layer_of(row) == "layers.1")
+    assert relu.endswith(f" {text}")
+
+
+def differing(replayed: Replay, *differences: Difference) -> Replay:
+    return dataclasses.replace(replayed, comparison=Comparison(6, 100, differences))
+
+
+def test_what_is_not_as_recorded_is_told_with_the_first_difference(healthy: Replay) -> None:
+    other = differing(healthy, Difference(31, "loss", 0.5, 0.25), Difference(32, "loss", 1, 2))
+    assert lines(other)[1] == (
+        "NOT the same as recorded, from step 31 on: loss was 0.5, is 0.25. "
+        "Other code, packages or hardware?"
+    )
+    told = as_data(other)
+    assert told["same_as_recorded"] is False
+    assert told["first_difference"] == {"step": 31, "column": "loss", "one": 0.5, "other": 0.25}
+
+
+def test_without_records_there_is_nothing_to_compare_with(healthy: Replay) -> None:
+    other = dataclasses.replace(healthy, comparison=Comparison(0, 0, ()))
+    assert "nothing was recorded of these steps to compare with" in lines(other)[1]
+
+
+def test_a_run_that_was_gone_on_with_in_another_way_is_given_as_the_reason(
+    tmp_path: Path,
+) -> None:
+    run = train(tmp_path / "run")
+    changes = ["trainer.max_epochs=6", "optim.lr=0.1"]
+    fourbeat.resume(run.dir, changes, force=True)
+    before, after = replay(run.dir, 10), replay(run.dir, 70)
+    first = before.comparison.first
+    assert first is not None
+    assert first.column == "lr/0"
+    assert lines(before)[1].endswith(
+        "It has trainer.max_epochs=6 optim.lr=0.1 from step 36 on, the replay at every step."
+    )
+    assert after.comparison.first is None
+    assert after.comparison.num_steps > 30
+
+
+def test_a_compiled_run_is_given_as_the_reason(healthy: Replay) -> None:
+    config = {**healthy.run.config, "loop": {**healthy.run.config["loop"], "compile": True}}
+    manifest = dataclasses.replace(healthy.run.manifest, config=config)
+    compiled = dataclasses.replace(healthy, run=dataclasses.replace(healthy.run, manifest=manifest))
+    other = differing(compiled, Difference(31, "loss", 0.5, 0.25))
+    assert lines(other)[1].endswith("What was compiled (loop.compile) rounds in another way.")
+
+
+def test_a_step_that_the_scaler_left_out_is_told_of(tmp_path: Path) -> None:
+    run = train(tmp_path / "run", "trainer.precision=16-mixed", "optim=sgd", "optim.lr=50")
+    recorded = read_records(run.dir).steps
+    left_out = int(recorded.steps[recorded.columns["taken"] == 0][0])
+    replayed = replay(run.dir, left_out)
+    assert lines(replayed)[2].endswith("; the scaler left the step out")
+    assert not replayed.instruments.was_taken
+    assert replayed.instruments.layers["layers.0"]["update"]["norm"] == 0
+    assert json.dumps(as_data(replayed), allow_nan=False)
+    assert "left the step out" not in lines(replay(run.dir, 0))[2]
+
+
+def test_each_parameter_groups_learning_rate_is_told(tmp_path: Path) -> None:
+    run = train(tmp_path / "run", "optim=adamw", "optim.weight_decay=0.1", "trainer.max_epochs=1")
+    assert lines(replay(run.dir, 3))[2].count("0.001") == 2
+
+
+# As data.
+
+
+def assert_plain(value: Any) -> None:
+    """Nothing but what JSON has words for."""
+    if isinstance(value, dict):
+        assert all(type(key) is str for key in value)
+        for item in value.values():
+            assert_plain(item)
+    elif isinstance(value, list):
+        for item in value:
+            assert_plain(item)
+    else:
+        assert value is None or type(value) in (str, int, float, bool), repr(value)
+        assert not isinstance(value, float) or math.isfinite(value)
+
+
+@pytest.mark.parametrize("which", ["healthy", "broken"])
+def test_the_data_are_strict_json(which: str, request: pytest.FixtureRequest) -> None:
+    told = as_data(request.getfixturevalue(which))
+    assert_plain(told)
+    assert json.loads(json.dumps(told, allow_nan=False)) == told
+
+
+def test_what_is_no_finite_number_is_a_word(healthy: Replay, broken: Replay) -> None:
+    other = differing(healthy, Difference(31, "loss", math.nan, -math.inf))
+    assert as_data(other)["first_difference"] == {
+        "step": 31,
+        "column": "loss",
+        "one": "nan",
+        "other": "-inf",
+    }
+    told = json.dumps(as_data(broken), allow_nan=False)
+    assert re.search(r'"(nan|inf)"', told)
+
+
+def test_the_data_hold_all_that_was_measured(healthy: Replay) -> None:
+    told = as_data(healthy)
+    assert (told["run"], told["step"]) == (str(healthy.run.dir), 35)
+    assert told["from_step"] == healthy.start.step
+    assert told["from_state"] == str(healthy.start.path)
+    assert told["same_as_recorded"] is True
+    assert told["first_difference"] is None
+    assert told["num_compared_steps"] == 36 - healthy.start.step
+    assert told["departures"] == []
+    assert told["losses"] == healthy.instruments.losses
+    assert told["layers"] == healthy.instruments.layers
+    row = healthy.replayed.steps.row(35)
+    assert row is not None
+    assert told["numbers"] == {n: v if math.isfinite(v) else str(v) for n, v in row.items()}
+
+
+def test_a_replay_from_the_beginning_has_no_state(healthy: Replay) -> None:
+    told = as_data(replay(healthy.run.dir, 3))
+    assert (told["from_step"], told["from_state"]) == (0, None)
+
+
+def test_the_departures_are_told_in_their_order(broken: Replay) -> None:
+    told = as_data(broken)["departures"]
+    assert [(d["layer"], d["quantity"], d["step"]) for d in told] == [
+        (s.layer, s.quantity, s.departure.step) for s in broken.suspects
+    ]
+    assert set(told[0]) == {"layer", "quantity", "step", "value", "median", "last", "factor"}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "-"),
+        (math.nan, "nan"),
+        (-math.inf, "-inf"),
+        (0.0, "0"),
+        (1.0, "1"),
+        (0.123456, "0.1235"),
+        (123456.0, "1.235e+05"),
+        (1e-30, "1e-30"),
+    ],
+    ids=str,
+)
+def test_numbers_are_short(value: float | None, text: str) -> None:
+    assert number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "median", "text"),
+    [
+        (8.0, 0.5, "x16"),
+        (7e5, 1.0, "x7e+05"),
+        (math.nan, 0.5, "no number"),
+        (math.inf, 0.0, "no number"),
+        (3.0, 0.0, "not 0 any more"),
+    ],
+    ids=str,
+)
+def test_departures_are_told_as_a_factor_where_there_is_one(
+    value: float, median: float, text: str
+) -> None:
+    assert times(Departure(7, value, median, value)) == text
