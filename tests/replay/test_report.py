@@ -128,7 +128,7 @@ def test_of_a_layer_the_first_departure_is_told_and_others_follow_in_their_order
         suspect("layers.1", 33, 4.0, "output"),
     ]
     _, rows = table_of(dataclasses.replace(healthy, suspects=left))
-    assert rows[0].startswith("! layers.2  step 31, update / weight x100 ")
+    assert rows[0].startswith("! layers.2  step 31, weight norm x100 ")
     assert rows[1].startswith("! layers.1  step 33, output std x8 ")
     assert rows[2].startswith("  layers.0  ")
     assert len(rows) == 3

@@ -138,7 +138,7 @@ def _row(
 def _legend(replay: Replay) -> Iterable[str]:
     if replay.suspects:
         yield ""
-        yield "! more than 5 times its median over the steps before, and not back since"
+        yield "! 5 times its median over the steps before (weights 2.5 times), and not back since"
 
 
 def aligned(rows: Iterable[tuple[str, ...]], left: int) -> list[str]:
