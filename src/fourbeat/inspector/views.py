@@ -191,8 +191,8 @@ def curves(steps: ndarray, values: ndarray, others: ndarray) -> list[str]:
         others: Of the branch.
     """
     finite = np.concatenate([values, others])
-    finite = finite[np.isfinite(finite)]
-    top = float(finite.max()) if len(finite) else 1.0
+    finite = finite[np.isfinite(finite) & (finite > 0)]
+    low, high = (float(finite.min()), float(finite.max())) if len(finite) else (1.0, 1.0)
     rows = [("step", "run", "branch", "")]
     for step, value, other in zip(steps, values, others, strict=True):
         rows.append(
@@ -201,16 +201,14 @@ def curves(steps: ndarray, values: ndarray, others: ndarray) -> list[str]:
     return aligned(rows, left=0)
 
 
-def _bars(value: float, other: float, top: float) -> str:
-    return " ".join(_bar(v, top).ljust(BAR // 2) for v in (value, other))
-
-
-def _bar(value: float, top: float) -> str:
-    if math.isnan(value):
+def _bar(value: float, low: float, high: float) -> str:
+    """As long as its logarithm: an explosion goes through twenty powers of ten."""
+    if math.isnan(value) or value <= 0:
         return ""
     if math.isinf(value):
         return "!" * (BAR // 2)
-    return "█" * math.ceil(BAR // 2 * max(value, 0.0) / top) if top > 0 else ""
+    span = math.log(high / low) or 1.0
+    return "█" * (1 + round((BAR // 2 - 1) * math.log(value / low) / span))
 
 
 def _loss_of(here: Here, outputs: Tensor, index: int) -> Tensor:

@@ -39,7 +39,7 @@ def _lines(replayed: Replay, folder: Path) -> Iterator[str]:
         yield f"then:          {_others(replayed, first)}"
     yield f"kept:          {_kept(replayed)}"
     at = first.departure.step if first else step
-    yield f"look closer:   python scripts/replay.py run={name} step={at}"
+    yield f"look closer:   python scripts/replay.py run={name} step={at}, or scripts/inspect.py"
 
 
 def _loss(replayed: Replay) -> str:
