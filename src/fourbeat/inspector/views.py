@@ -194,10 +194,10 @@ def curves(steps: ndarray, values: ndarray, others: ndarray) -> list[str]:
     finite = finite[np.isfinite(finite) & (finite > 0)]
     low, high = (float(finite.min()), float(finite.max())) if len(finite) else (1.0, 1.0)
     rows = [("step", "run", "branch", "")]
-    for step, value, other in zip(steps, values, others, strict=True):
-        rows.append(
-            (str(step), number(float(value)), number(float(other)), _bars(value, other, top))
-        )
+    for step, value, other in zip(steps, values.tolist(), others.tolist(), strict=True):
+        run = "-" if math.isnan(value) else number(value)
+        bars = " ".join(_bar(v, low, high).ljust(BAR // 2) for v in (value, other))
+        rows.append((str(step), run, number(other), bars))
     return aligned(rows, left=0)
 
 
