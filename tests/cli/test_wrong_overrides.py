@@ -64,8 +64,8 @@ CASES: dict[str, tuple[str, str]] = {
     ),
     "section_added": (
         "+foo.bar=1",
-        "foo.bar=1: is not a key. Choose from: callbacks, data, logger, loop, loss, model, optim, "
-        "paths, resume, scheduler, seed, sweep, test, trainer.",
+        "foo.bar=1: is not a key. Choose from: callbacks, data, debug, logger, loop, loss, model, "
+        "optim, paths, resume, scheduler, seed, sweep, test, trainer.",
     ),
     "key_below_a_value": (
         "optim.lr.x=1",

@@ -92,6 +92,7 @@ def test_back_and_forth_twenty_times_ends_on_the_same_state(run: Run) -> None:
         assert all(map(torch.equal, weights, whole.weights[-1]))
 
 
+@pytest.mark.slow
 def test_looking_at_everything_changes_nothing(run: Run) -> None:
     looks = ["layers", "layer layers.0", "batch", "picture 0", "losses", "gradients", "moments"]
     looks += ["torch.rand(3)", "loss", "outputs.std()", "model", "help", "help set", "changes", ""]
@@ -105,6 +106,7 @@ def test_looking_at_everything_changes_nothing(run: Run) -> None:
         assert np.array_equal(column, recorded.columns[name][again], equal_nan=True), name
 
 
+@pytest.mark.slow
 def test_nothing_is_written_into_the_run(run: Run) -> None:
     def files() -> dict[Path, bytes]:
         return {path: path.read_bytes() for path in run.dir.rglob("*") if path.is_file()}
@@ -126,6 +128,7 @@ def test_the_loss_of_each_sample_averages_to_the_loss(run: Run) -> None:
     assert "the largest 10 of 16" in typing.text
 
 
+@pytest.mark.slow
 def test_the_gradients_of_the_samples_average_to_the_gradient(run: Run) -> None:
     seen: list[list[torch.Tensor]] = []
     typing = inspect(run, "goto 7 loss", "beat")
@@ -147,6 +150,7 @@ def test_the_gradients_of_the_samples_average_to_the_gradient(run: Run) -> None:
         assert torch.allclose(torch.stack(mean).mean(dim=0), together, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_branch_does_what_a_run_with_the_change_does(tmp_path: Path, run: Run) -> None:
     folder = tmp_path / "branch"
     typing = inspect(run, "goto 14", "set optim.lr=0.01", "run 3", f"save {folder}", "goto 35 step")
@@ -176,6 +180,7 @@ CHANGES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_change_holds_from_its_step_on_however_one_comes_there(run: Run, change: str) -> None:
     straight = inspect(run, "goto 10", f"set {change}", "goto 20 step")
@@ -263,6 +268,7 @@ def test_without_a_terminal_it_refuses(run: Run) -> None:
         inspect_run(run.dir, 3)
 
 
+@pytest.mark.slow
 def test_accumulated_micro_batches_come_one_by_one(tmp_path: Path) -> None:
     run = train(tmp_path, "loop.accumulate_grad_batches=3", "loop=automatic")
     typing = inspect(run, *["beat"] * 9, step=2)
@@ -270,6 +276,7 @@ def test_accumulated_micro_batches_come_one_by_one(tmp_path: Path) -> None:
     assert sum("before forward" in line for line in typing.shown) == 3
 
 
+@pytest.mark.slow
 def test_a_picture_is_written_as_a_png(tmp_path: Path) -> None:
     run = fourbeat.train(
         fourbeat.compose("trainer=cpu", "trainer.max_steps=2", "callbacks.progress=none"), tmp_path

@@ -22,6 +22,7 @@ def train(place: Path, *overrides: str) -> Run:
     return fourbeat.train(fourbeat.compose(*SMALL, *overrides), place)
 
 
+@pytest.mark.slow
 def test_a_finished_run(tmp_path: Path) -> None:
     run = train(tmp_path / "run")
     command = [sys.executable, str(SCRIPTS / "inspect.py"), f"run={run.dir}", "step=7"]
@@ -62,6 +63,7 @@ def test_a_spike_of_the_loss_opens_it(tmp_path: Path) -> None:
     assert code in (0, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", ["train.py", "inspect.py"])
 def test_without_a_terminal_it_refuses(tmp_path: Path, script: str) -> None:
     run = train(tmp_path / "run")

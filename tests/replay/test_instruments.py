@@ -315,6 +315,7 @@ def train(place: Path, *overrides: str) -> Run:
     return fourbeat.train(fourbeat.compose(*SMALL, *overrides), place)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overrides", SETTINGS.values(), ids=SETTINGS)
 def test_with_or_without_them_the_weights_and_the_generators_are_the_same_to_the_last_bit(
     tmp_path: Path, overrides: Sequence[str]
@@ -338,6 +339,7 @@ def test_with_or_without_them_the_weights_and_the_generators_are_the_same_to_the
         assert np.array_equal(column, other_records.steps.columns[name], equal_nan=True), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loop", ["four_beat", "automatic"])
 def test_a_step_of_either_loop_is_measured_alike(tmp_path: Path, loop: str) -> None:
     overrides = ["loop.accumulate_grad_batches=3", "loop.gradient_clip_val=0.1"]

@@ -86,6 +86,7 @@ def without(run: Run, layer: str, from_step: int, last_step: int) -> np.ndarray:
     return memory.records.steps.columns["loss"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", LAYERS)
 def test_the_layer_it_names_is_the_one_without_which_nothing_explodes(
     explosion: Explosion, layer: str
@@ -109,9 +110,10 @@ def test_so_it_is_with_other_seeds(tmp_path: Path, overrides: list[str]) -> None
 
 
 def test_a_healthy_run_has_no_culprit(tmp_path: Path) -> None:
-    cfg = fourbeat.compose("experiment=explode", "optim.lr=0.1", "callbacks.progress=none")
+    healthy = ["optim.lr=0.1", "callbacks.progress=none"]
+    cfg = fourbeat.compose("experiment=explode", "trainer.max_epochs=80", *healthy)
     run = fourbeat.train(cfg.model_copy(update={"test": False}), tmp_path)
-    assert culprit(replay(run.dir, 299).suspects) is None
+    assert culprit(replay(run.dir, 79).suspects) is None
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +128,7 @@ def in_the_terminal(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, int]
     return shown + again, 1000 * code + last
 
 
+@pytest.mark.slow
 def test_in_the_terminal(in_the_terminal: tuple[str, int]) -> None:
     shown, codes = in_the_terminal
     assert codes == 3000, shown
