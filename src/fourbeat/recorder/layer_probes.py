@@ -92,7 +92,8 @@ class LayerProbes:
         columns += [f"{column}/{n}" for n in self._leaves for column in OUTPUT_COLUMNS]
         values = [np.concatenate([*self._norms(row), self._measured(row)]) for row in rows]
         steps = np.array([row.step for row in rows], np.int64)
-        return Block(tuple(columns), steps, np.stack(values).astype(np.float32))
+        with np.errstate(over="ignore", invalid="ignore"):
+            return Block(tuple(columns), steps, np.stack(values).astype(np.float32))
 
     def _norms(self, row: LayerRow) -> tuple[Any, Any]:
         nothing = np.full(len(self._layers.names), np.nan)

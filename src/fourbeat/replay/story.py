@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from fourbeat.console import short_path
 from fourbeat.replay.replaying import Replay, replay
 from fourbeat.replay.report import number, times
-from fourbeat.replay.suspects import QUANTITIES, Suspect, culprit
+from fourbeat.replay.suspects import culprit
 
 
 def story(run_dir: Path, step: int) -> list[str]:
@@ -29,16 +30,18 @@ def story(run_dir: Path, step: int) -> list[str]:
 def _lines(replayed: Replay, folder: Path) -> Iterator[str]:
     step, name = replayed.step, shlex.quote(short_path(folder))
     yield f"what happened: {_loss(replayed)}"
-    first = culprit(replayed.suspects)
+    first = culprit(replayed.recorded, replayed.replayed)
     if first is not None:
-        left = first.departure
+        times_next = first.ratio / first.next_ratio if first.next_ratio else math.inf
         yield (
-            f"first to go:   {first.layer}, at step {left.step}: {QUANTITIES[first.quantity]} "
-            f"{number(left.value)}, {times(left)} its median of {number(left.median)} before"
+            f"first to go:   {first.layer}, at step {first.step}: its update was "
+            f"{number(first.ratio)} of its weights, {times_next:.2g} times the next layer's part"
         )
-        yield f"then:          {_others(replayed, first)}"
+    if grown := [s for s in replayed.suspects if s.quantity == "weight"]:
+        told = (f"{s.layer} at step {s.departure.step}, {times(s.departure)}" for s in grown)
+        yield f"weights grew:  {'; '.join(islice(told, 4))}"
     yield f"kept:          {_kept(replayed)}"
-    at = first.departure.step if first else step
+    at = first.step if first else step
     yield f"look closer:   python scripts/replay.py run={name} step={at}, or scripts/inspect.py"
 
 
@@ -54,12 +57,6 @@ def _loss(replayed: Replay) -> str:
         f"the loss fell to {number(finite[least])} at step {least} and was {last} at step "
         f"{replayed.step}"
     )
-
-
-def _others(replayed: Replay, first: Suspect) -> str:
-    of_kind = [s for s in replayed.suspects if s.quantity == first.quantity and s is not first]
-    told = [f"{s.layer} at step {s.departure.step}, {times(s.departure)}" for s in of_kind]
-    return ", ".join(told[:4]) if told else f"no other layer, {first.layer} alone"
 
 
 def _kept(replayed: Replay) -> str:
