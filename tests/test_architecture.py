@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ MODULES = {
 LAYERED = {name: path for name, path in MODULES.items() if name != "fourbeat"}
 
 
+@cache
 def layer(name: str) -> int:
     docstring = ast.get_docstring(ast.parse(MODULES[name].read_text())) or ""
     match = re.match(r"L(\d): ", docstring)

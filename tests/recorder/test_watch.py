@@ -21,6 +21,8 @@ import fourbeat
 from fourbeat.errors import ConfigError, NonFiniteError
 from fourbeat.recorder import Recorder, Records, read_records
 
+pytestmark = pytest.mark.slow
+
 OWN_BACKWARD = Tensor.backward
 OWN_SCALER_STEP = torch.amp.GradScaler.step
 

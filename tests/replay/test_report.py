@@ -25,6 +25,8 @@ from fourbeat.replay.report import HEAD, number, times
 from fourbeat.replay.suspects import Suspect
 from fourbeat.run import Run
 
+pytestmark = pytest.mark.slow
+
 KEEP = (
     "callbacks.model_checkpoint.every_n_train_steps=5",
     "callbacks.model_checkpoint.save_snapshots=20",
