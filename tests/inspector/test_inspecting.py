@@ -20,6 +20,8 @@ from fourbeat.recorder import read_records
 from fourbeat.run import Run
 from fourbeat.state import read_state
 
+pytestmark = pytest.mark.slow
+
 EACH = "callbacks.recorder.layers_every_n_steps=1"
 
 

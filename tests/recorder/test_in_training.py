@@ -90,6 +90,7 @@ ONE_RESULT = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overrides", ONE_RESULT.values(), ids=ONE_RESULT)
 def test_whichever_loop_plays_the_records_are_the_same(
     tmp_path: Path, reference: Records, overrides: list[str]

@@ -109,6 +109,7 @@ def test_so_it_is_with_other_seeds(tmp_path: Path, overrides: list[str]) -> None
         assert finite == (layer == other.layer), layer
 
 
+@pytest.mark.slow
 def test_a_healthy_run_has_no_culprit(tmp_path: Path) -> None:
     healthy = ["optim.lr=0.1", "callbacks.progress=none"]
     cfg = fourbeat.compose("experiment=explode", "trainer.max_epochs=80", *healthy)
