@@ -94,15 +94,15 @@ def refuse_another_run(run: Run, cfg: TrainConfig, *, force: bool) -> None:
     Raises:
         ConfigError: With one fault for each.
     """
-    was, now = dict(_leaves(run.config)), dict(_leaves(cfg.plain()))
+    was, now = dict(leaves(run.config)), dict(leaves(cfg.plain()))
     keys = was.keys() | now.keys()
     changed = sorted(key for key in keys if was.get(key, ABSENT) != now.get(key, ABSENT))
     if force:
         _refuse_without_effect(changed, now)
-        changed = [key for key in changed if _is_one_of(FIXED, key) and key != PEAK]
+        changed = [key for key in changed if is_one_of(FIXED, key) and key != PEAK]
         allowed, hint = "the saved state cannot take another", "Leave it, or start a new run."
     else:
-        changed = [key for key in changed if not _is_one_of(HARMLESS, key)]
+        changed = [key for key in changed if not is_one_of(HARMLESS, key)]
         allowed = "another run"
         hint = "Leave it as it was, start a new run, or add resume.force=true."
     raise_faults(
@@ -142,13 +142,15 @@ def _refuse_without_effect(changed: Sequence[str], now: Mapping[str, Any]) -> No
         raise ConfigError([Fault("optim.lr", rate, f"{name} goes by {PEAK} alone", hint)])
 
 
-def _is_one_of(names: Sequence[str], key: str) -> bool:
+def is_one_of(names: Sequence[str], key: str) -> bool:
+    """Return whether a key is one of those named, or lies in a section of that name."""
     return any(key == name or key.startswith(f"{name}.") for name in names)
 
 
-def _leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each key of a config as a user types it, e.g. ``optim.lr``, and its value."""
     for name, value in config.items():
         if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{name}.")
+            yield from leaves(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -122,6 +124,15 @@ def _restart(spec: str, root: Path) -> tuple[Path, str]:
     return _found("resume", spec, root), "last"
 
 
+@contextmanager
+def _past_hydra() -> Iterator[None]:
+    """Take an error of ours past Hydra, which would announce it in its own way."""
+    try:
+        yield
+    except FourbeatError as error:
+        raise SystemExit(error.exit_code) from error
+
+
 def eval_job(composed: DictConfig) -> None:
     """Measure a run again.
 
@@ -135,14 +146,12 @@ def eval_job(composed: DictConfig) -> None:
     from fourbeat.config.schema import EvalConfig
 
     cfg = check_keys(EvalConfig, composed)
-    try:
+    with _past_hydra():
         folder = _found("run", cfg.run, Path(cfg.paths.output_dir))
 
         from fourbeat.evaluation import evaluate
 
         evaluate(folder, cfg.checkpoint, cfg.split)
-    except FourbeatError as error:
-        raise SystemExit(error.exit_code) from error
 
 
 def replay_job(composed: DictConfig) -> None:
@@ -158,15 +167,13 @@ def replay_job(composed: DictConfig) -> None:
     from fourbeat.config.schema import ReplayConfig
 
     cfg = check_keys(ReplayConfig, composed)
-    try:
+    with _past_hydra():
         folder = _found("run", cfg.run, Path(cfg.paths.output_dir))
 
         from fourbeat.replay import as_data, lines, replay
 
         replayed = replay(folder, cfg.step)
         print(json.dumps(as_data(replayed)) if cfg.as_json else "\n".join(lines(replayed)))
-    except FourbeatError as error:
-        raise SystemExit(error.exit_code) from error
 
 
 def inspect_job(composed: DictConfig) -> None:
@@ -182,14 +189,12 @@ def inspect_job(composed: DictConfig) -> None:
     from fourbeat.config.schema import InspectConfig
 
     cfg = check_keys(InspectConfig, composed)
-    try:
+    with _past_hydra():
         folder = _found("run", cfg.run, Path(cfg.paths.output_dir))
 
         from fourbeat.inspector import inspect_run
 
         inspect_run(folder, cfg.step)
-    except FourbeatError as error:
-        raise SystemExit(error.exit_code) from error
 
 
 def diff_job(composed: DictConfig) -> None:

@@ -34,11 +34,9 @@ def layers(here: Here) -> list[str]:
     """Show each layer: its kind, weights, gradients, and the latest update."""
     network = here.parts.module.net
     parts, modules = Layers.of(network), dict(network.named_modules())
-    edges = [*parts.starts, len(parts.parameters)]
     row = here.records.layers.row(here.place.step) or {}
     rows = [("layer", "kind", "parameters", "weight norm", "gradient norm", "update norm")]
-    for name, start, end in zip(parts.names, edges, edges[1:], strict=False):
-        own = parts.parameters[start:end]
+    for name, own in parts.grouped(parts.parameters):
         gradients = [p.grad for p in own if p.grad is not None]
         update = row.get(f"update_norm/{name}")
         rows.append(
@@ -169,14 +167,13 @@ def gradients(here: Here) -> list[str]:
 
 def moments(here: Here) -> list[str]:
     """Show what the optimizer remembers of each layer, as norms."""
-    names = Layers.of(here.parts.module.net)
-    edges, state = [*names.starts, len(names.parameters)], here.optimizer.state
+    parts, state = Layers.of(here.parts.module.net), here.optimizer.state
     kinds = list(dict.fromkeys(k for s in state.values() for k, v in s.items() if _is_moment(v)))
     if not kinds:
         return [f"{type(here.optimizer).__name__} remembers nothing"]
     rows: list[tuple[str, ...]] = [("layer", *kinds)]
-    for name, start, end in zip(names.names, edges, edges[1:], strict=False):
-        own = [state.get(p, {}) for p in names.parameters[start:end]]
+    for name, parameters in parts.grouped(parts.parameters):
+        own = [state.get(p, {}) for p in parameters]
         found = ([s[kind] for s in own if _is_moment(s.get(kind))] for kind in kinds)
         rows.append((name, *(number(_norm(f) if f else None) for f in found)))
     return aligned(rows, left=1)

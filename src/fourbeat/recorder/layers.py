@@ -5,12 +5,15 @@ from __future__ import annotations
 import bisect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
 from jaxtyping import Float64
 from numpy import ndarray
 from torch import Tensor, nn
+
+T = TypeVar("T")
 
 ROOT = "(root)"
 """Stands for the network itself, if it owns weights that are no layer's."""
@@ -45,6 +48,16 @@ class Layers:
     def name_of(self, parameter: int) -> str:
         """Return the layer of a parameter, by its index."""
         return self.names[bisect.bisect_right(self.starts, parameter) - 1]
+
+    def grouped(self, of_parameters: Sequence[T]) -> Iterator[tuple[str, Sequence[T]]]:
+        """Yield each layer's name, and what belongs to its parameters.
+
+        Args:
+            of_parameters: One item for each parameter, in their order.
+        """
+        edges = [*self.starts, len(of_parameters)]
+        for name, start, end in zip(self.names, edges, edges[1:], strict=False):
+            yield name, of_parameters[start:end]
 
     def gradients(self) -> list[Tensor]:
         """Return the gradient of each parameter; a zero for one that has none."""

@@ -135,11 +135,9 @@ class Fingerprints(Observer):
             self._note(beat, name, "weight", own)
 
     def _note_gradients(self, beat: str, what: str) -> None:
-        gradients = self._parts.gradients()
-        edges = [*self._parts.starts, len(gradients)]
-        layers = [*zip(self._parts.names, edges, edges[1:], strict=False)]
-        for name, start, end in reversed(layers):
-            self._note(beat, name, what, gradients[start:end])
+        layers = [*self._parts.grouped(self._parts.gradients())]
+        for name, own in reversed(layers):
+            self._note(beat, name, what, own)
 
     def _note(self, beat: str, layer: str, what: str, value: Any) -> None:
         if self._skip:

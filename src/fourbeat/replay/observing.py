@@ -141,6 +141,5 @@ class Instruments(Observer):
             self.layers.setdefault(name, {})[what] = size(tensor)
 
     def _of_parameters(self, what: str, tensors: Sequence[Tensor]) -> None:
-        edges = [*self._parts.starts, len(tensors)]
-        for name, start, end in zip(self._parts.names, edges, edges[1:], strict=False):
-            self._note(name, what, torch.cat([t.detach().flatten() for t in tensors[start:end]]))
+        for name, own in self._parts.grouped(tensors):
+            self._note(name, what, torch.cat([t.detach().flatten() for t in own]))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fourbeat.resume_checks import ABSENT, HARMLESS
+from fourbeat.resume_checks import ABSENT, HARMLESS, is_one_of, leaves
 from fourbeat.run import Environment, Run
 
 # What a resume lets pass, though it may change what is computed: other arithmetic, other data,
@@ -74,7 +74,7 @@ def _of_config(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[Change]
     has_horizon = any((c.get("scheduler") or {}).get("horizon") for c in (one, other))
     changes = [
         Change(c.key, c.one, c.other, is_harmless(c.key, has_horizon=has_horizon))
-        for c in _of_leaves(dict(_leaves(one)), dict(_leaves(other)))
+        for c in _of_leaves(dict(leaves(one)), dict(leaves(other)))
     ]
     return sorted(changes, key=lambda change: change.is_harmless)
 
@@ -86,21 +86,9 @@ def is_harmless(key: str, *, has_horizon: bool = False) -> bool:
         key: E.g. ``data.num_workers``.
         has_horizon: Whether a scheduler spans the whole training.
     """
-    if _is_one_of(NOT_HARMLESS, key) or (has_horizon and key in HORIZON):
+    if is_one_of(NOT_HARMLESS, key) or (has_horizon and key in HORIZON):
         return False
-    return _is_one_of((*HARMLESS, *EQUAL), key)
-
-
-def _is_one_of(names: tuple[str, ...], key: str) -> bool:
-    return any(key == name or key.startswith(f"{name}.") for name in names)
-
-
-def _leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in config.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value
+    return is_one_of((*HARMLESS, *EQUAL), key)
 
 
 def _of_leaves(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[Change]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from fourbeat.console import short_path
 from fourbeat.replay.replaying import Replay, replay
 from fourbeat.replay.report import number, times
+from fourbeat.replay.session import starts
 from fourbeat.replay.suspects import culprit
 
 
@@ -60,13 +61,8 @@ def _loss(replayed: Replay) -> str:
 
 
 def _kept(replayed: Replay) -> str:
-    kept = [f"the states at steps {', '.join(map(str, _steps(replayed)))}"]
+    steps = (str(start.step) for start in starts(replayed.run))
+    kept = [f"the states at steps {', '.join(steps)}"]
     if (replayed.run.dir / "checkpoints" / "exception.ckpt").exists():
         kept.append(f"the weights before step {replayed.step} (checkpoints/exception.ckpt)")
     return "; ".join(kept)
-
-
-def _steps(replayed: Replay) -> list[int]:
-    from fourbeat.replay.session import starts
-
-    return [start.step for start in starts(replayed.run)]

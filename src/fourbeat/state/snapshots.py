@@ -77,7 +77,6 @@ def least_missed(steps: Sequence[int]) -> int:
     gaps = {
         here: (after - before) / (now - before)
         for before, here, after in zip((0, *steps[:-2]), steps[:-1], steps[1:], strict=True)
-        if now > before
     }
     return min(gaps, key=lambda step: gaps[step])
 
