@@ -24,6 +24,15 @@ class Spread(NamedTuple):
             return None
         return cls(statistics.median(measured), min(measured), max(measured))
 
+    @classmethod
+    def quartiles(cls, values: Iterable[float]) -> Spread | None:
+        """Return the median and the quartiles around it; None if there are no values."""
+        measured = list(values)
+        if len(measured) < 2:
+            return cls.of(measured)
+        low, middle, high = statistics.quantiles(measured, n=4, method="inclusive")
+        return cls(middle, low, high)
+
     def __str__(self) -> str:
         return f"{self.low:,.0f} to {self.high:,.0f}"
 

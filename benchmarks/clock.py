@@ -17,11 +17,13 @@ class EpochClock:
     Attributes:
         epoch_s: Duration of each epoch so far.
         rss_mib: Resident memory at the end of each.
+        saving_s: How much of each went into saving states; empty if nobody looked.
     """
 
     def __init__(self) -> None:
         self.epoch_s: list[float] = []
         self.rss_mib: list[float] = []
+        self.saving_s: list[float] = []
         self._begun = 0.0
 
     def begin(self) -> None:

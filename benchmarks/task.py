@@ -56,6 +56,7 @@ class Measurement:
         loss: Cross-entropy on the training data after the last step.
         accuracy: Part of the training data that is classified right, 0 to 1.
         failure: Why there is no measurement; empty when there is one.
+        saving_s: How much of each epoch went into saving states; empty if nobody looked.
     """
 
     epoch_s: tuple[float, ...] = ()
@@ -64,11 +65,12 @@ class Measurement:
     loss: float = math.nan
     accuracy: float = math.nan
     failure: str = ""
+    saving_s: tuple[float, ...] = ()
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> Measurement:
         """Make a measurement of what JSON left of one."""
-        lists = {name: tuple(values[name]) for name in ("epoch_s", "rss_mib")}
+        lists = {name: tuple(values.get(name, ())) for name in ("epoch_s", "rss_mib", "saving_s")}
         return cls(**{**values, **lists})
 
     def step_us(self, task: Task) -> float:

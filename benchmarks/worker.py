@@ -28,7 +28,12 @@ def measure(task: Task, folder: Path) -> Measurement:
     loss, accuracy = quality(trained.predict(judged.inputs), judged.labels)
     clock = trained.clock
     return Measurement(
-        tuple(clock.epoch_s), tuple(clock.rss_mib), int(trained.num_steps), loss, accuracy
+        tuple(clock.epoch_s),
+        tuple(clock.rss_mib),
+        int(trained.num_steps),
+        loss,
+        accuracy,
+        saving_s=tuple(clock.saving_s),
     )
 
 

@@ -48,6 +48,7 @@ class Rival:
             ``benchmarks/requirements.txt``.
         variables: Environment variables of the process.
         steps_per_execution: Its own default; None: whatever its framework has.
+        is_compared: Whether it stands in the table of all.
     """
 
     home: str
@@ -55,6 +56,7 @@ class Rival:
     environment: Literal["ours", "theirs"] = "ours"
     variables: dict[str, str] = field(default_factory=dict)
     steps_per_execution: int | None = None
+    is_compared: bool = True
 
     def function(self) -> Callable[[Task, Samples], Trained]:
         """Import what trains it."""
@@ -76,6 +78,16 @@ RIVALS: dict[str, Rival] = {
     "fourbeat_compiled": Rival("fourbeat_train:compiled", "the same with `loop.compile=true`"),
     "fourbeat_recorded": Rival(
         "fourbeat_train:recorded", "the same with the recorder on, as it is by default"
+    ),
+    "fourbeat_alternating": Rival(
+        "fourbeat_train:alternating",
+        "the same with the recorder on in every other epoch",
+        is_compared=False,
+    ),
+    "fourbeat_saving": Rival(
+        "fourbeat_train:saving",
+        "the same, states and snapshots saved as they are by default",
+        is_compared=False,
     ),
     "fourbeat_automatic": Rival("fourbeat_train:automatic", "the same with `loop=automatic`"),
     "bare_lightning": Rival(

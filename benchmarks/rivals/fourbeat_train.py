@@ -57,6 +57,16 @@ def recorded(task: Task, samples: Samples) -> Trained:
     return _train(task)
 
 
+def alternating(task: Task, samples: Samples) -> Trained:
+    """Train with the four-beat loop, recorded in every other epoch."""
+    return _train(task, OFF, clock="benchmarks.rivals.own_clocks.AlternatingRecorder")
+
+
+def saving(task: Task, samples: Samples) -> Trained:
+    """Train with the four-beat loop, and look how long it saves."""
+    return _train(task, OFF, clock="benchmarks.rivals.own_clocks.SavingClock")
+
+
 def compiled(task: Task, samples: Samples) -> Trained:
     """Train with the four-beat loop, compiled."""
     return _train(task, OFF, "loop.compile=true")
@@ -67,12 +77,12 @@ def automatic(task: Task, samples: Samples) -> Trained:
     return _train(task, OFF, "loop=automatic")
 
 
-def _train(task: Task, *overrides: str) -> Trained:
-    clock = (
-        "+callbacks.extra.clock="
-        f"{{_target_: benchmarks.rivals.lightning_clock.WrittenClock, path: {CLOCK_FILE}}}"
-    )
-    run = fourbeat.train(fourbeat.compose(*overrides, *settings(task), clock), RUN_DIR)
+WRITTEN = "benchmarks.rivals.lightning_clock.WrittenClock"
+
+
+def _train(task: Task, *overrides: str, clock: str = WRITTEN) -> Trained:
+    extra = f"+callbacks.extra.clock={{_target_: {clock}, path: {CLOCK_FILE}}}"
+    run = fourbeat.train(fourbeat.compose(*overrides, *settings(task), extra), RUN_DIR)
     predict = partial(probabilities, run.model)
     return Trained(WrittenClock.read(CLOCK_FILE), run.manifest.num_steps, predict)
 

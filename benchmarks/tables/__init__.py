@@ -60,6 +60,12 @@ TABLES: dict[str, Table] = {
     "recorder": _of_tasks(
         "recorder", "What the recorder costs", recorder.tasks, recorder.render, lambda o: o.rounds
     ),
+    "saving": _of_tasks(
+        "saving",
+        "What states and snapshots cost",
+        recorder.saving_tasks,
+        recorder.render_saving,
+    ),
     "million": _of_tasks(
         "million",
         "A million recorded steps",

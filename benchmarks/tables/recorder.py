@@ -1,71 +1,69 @@
-"""What the recorder costs: time per step with and without it, and memory over a million steps."""
+"""What the recorder and the snapshots cost, and a million recorded steps."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from statistics import median
 from typing import NamedTuple
 
 from benchmarks.arguments import Options
-from benchmarks.arithmetic import UNKNOWN, markdown, ratio, times
-from benchmarks.tables.growth import failures, shown, step_us
+from benchmarks.arithmetic import UNKNOWN, Spread, markdown
+from benchmarks.tables.growth import failures
 from benchmarks.task import Record, Task, num_epochs
 
-OFF, ON = "fourbeat", "fourbeat_recorded"
+ALTERNATING, SAVING, RECORDED = "fourbeat_alternating", "fourbeat_saving", "fourbeat_recorded"
 MILLION, QUICK_STEPS = 1_000_000, 2_000
+NUM_PAIRS, QUICK_PAIRS = 8, 2
 
 
 class Size(NamedTuple):
-    """A network that is trained with and without.
+    """A network that is trained.
 
     Attributes:
         about: In words.
         hidden: Width of each hidden layer.
         batch_size: Samples per step.
+        num_steps: Steps in an epoch: the recorder starts and ends with each.
         bound: What a recorded step may cost, as a ratio.
     """
 
     about: str
     hidden: tuple[int, ...]
     batch_size: int
+    num_steps: int
     bound: float
+
+    def task(self, rival: str, options: Options) -> Task:
+        """An epoch to warm up, and pairs of them: recorded, and not."""
+        samples = min(self.batch_size * self.num_steps, options.num_samples)
+        pairs = QUICK_PAIRS if options.quick else NUM_PAIRS
+        return Task(rival, self.batch_size, self.hidden, samples, 1 + 2 * pairs)
+
+    def __str__(self) -> str:
+        return f"{'-'.join(map(str, self.hidden))}, batch {self.batch_size}: {self.about}"
 
 
 SIZES = (
-    Size("below a millisecond", (128,), 32, 1.05),
-    Size("below a millisecond", (128,), 128, 1.05),
-    Size("about 20 ms", (1024, 1024), 128, 1.02),
+    Size("about a millisecond", (128,), 32, 1_500, 1.05),
+    Size("about a millisecond", (128,), 128, 450, 1.05),
+    Size("10 to 20 ms", (1024, 1024), 128, 200, 1.02),
 )
+SAVES_BOUND = 1.02
 
 
 def tasks(options: Options) -> list[Task]:
-    """Each network, with and without the recorder."""
+    """Each network, recorded in every other epoch."""
+    return _each(ALTERNATING, options)
+
+
+def saving_tasks(options: Options) -> list[Task]:
+    """Each network, its states saved."""
+    return _each(SAVING, options)
+
+
+def _each(rival: str, options: Options) -> list[Task]:
     sizes = SIZES[:1] if options.quick else SIZES
-    return [
-        Task(
-            name,
-            size.batch_size,
-            size.hidden,
-            num_samples=options.num_samples,
-            num_epochs=num_epochs(options.num_samples, size.batch_size, options.min_steps),
-        )
-        for size in sizes
-        for name in (OFF, ON)
-        if name in options.only
-    ]
-
-
-def render(records: list[Record]) -> str:
-    """Write one line for each network."""
-    rows = []
-    for size in SIZES:
-        here = [r for r in records if _is(size, r.task)]
-        if here:
-            off, on = step_us(here, OFF), step_us(here, ON)
-            found = ratio(on, off)
-            kept = UNKNOWN if found is None else "yes" if found <= size.bound else "**no**"
-            what = f"{'-'.join(map(str, size.hidden))}, batch {size.batch_size}: {size.about}"
-            rows.append([what, shown(off), shown(on), times(found), f"{size.bound:.2f}", kept])
-    head = ["hidden layers", "off, us", "on, us", "times off", "at most", "kept"]
-    return "\n\n".join([markdown(head, rows), *failures(records)])
+    return [size.task(rival, options) for size in sizes if rival in options.only]
 
 
 def long_tasks(options: Options) -> list[Task]:
@@ -73,8 +71,58 @@ def long_tasks(options: Options) -> list[Task]:
     steps = QUICK_STEPS if options.quick else MILLION
     samples = options.num_samples // 10
     epochs = num_epochs(samples, 32, steps)
-    return [Task(ON, 32, (8,), samples, epochs)] if ON in options.only else []
+    return [Task(RECORDED, 32, (8,), samples, epochs)] if RECORDED in options.only else []
 
 
-def _is(size: Size, task: Task) -> bool:
-    return (task.hidden, task.batch_size) == (size.hidden, size.batch_size)
+def render(records: list[Record]) -> str:
+    """Write one line for each network: the ratios of neighbouring epochs."""
+    rows = []
+    for size, here in _by_size(records):
+        off, on = (_step_us(here, first) for first in (2, 1))
+        rows.append([str(size), f"{off:,.0f}", f"{on:,.0f}", *_verdict(_ratios(here), size.bound)])
+    head = ["hidden layers", "off, us", "on, us", "times off", "quartiles", "at most", "kept"]
+    return "\n\n".join([markdown(head, rows), *failures(records)])
+
+
+def render_saving(records: list[Record]) -> str:
+    """Write one line for each network: the time with the saves by the time without."""
+    rows = []
+    for size, here in _by_size(records):
+        ratios = [_with_saves(record) for record in here]
+        rows.append([str(size), *_verdict(ratios, SAVES_BOUND)])
+    head = ["hidden layers", "times off", "quartiles", "at most", "kept"]
+    return "\n\n".join([markdown(head, rows), *failures(records)])
+
+
+def _by_size(records: list[Record]) -> Iterator[tuple[Size, list[Record]]]:
+    for size in SIZES:
+        key = (size.hidden, size.batch_size)
+        good = [r for r in records if (r.task.hidden, r.task.batch_size) == key]
+        if good := [r for r in good if not r.measurement.failure]:
+            yield size, good
+
+
+def _step_us(records: list[Record], first: int) -> float:
+    epochs = [s / r.task.steps_per_epoch for r in records for s in r.measurement.epoch_s[first::2]]
+    return 1e6 * median(epochs)
+
+
+def _ratios(records: list[Record]) -> list[float]:
+    """Each recorded epoch by the one after it; epochs before and after drift alike."""
+    each = (record.measurement.epoch_s for record in records)
+    return [on / off for s in each for on, off in zip(s[1::2], s[2::2], strict=True)]
+
+
+def _with_saves(record: Record) -> float:
+    measured = record.measurement
+    total, saving = sum(measured.epoch_s[1:]), sum(measured.saving_s[1:])
+    return total / (total - saving)
+
+
+def _verdict(ratios: list[float], bound: float) -> list[str]:
+    spread = Spread.quartiles(ratios)
+    if spread is None:
+        return [UNKNOWN] * 4
+    kept = "yes" if spread.median <= bound else "**no**"
+    quartiles = f"{spread.low:.3f} to {spread.high:.3f}"
+    return [f"{spread.median:.3f}", quartiles, f"{bound:.2f}", kept]

@@ -70,6 +70,7 @@ def tasks(options: Options) -> list[Task]:
         )
         for batch_size in options.batch_sizes
         for name in options.only
+        if RIVALS[name].is_compared
     ]
 
 

@@ -61,6 +61,30 @@ def test_a_rival_makes_its_steps_and_learns(rival: str, samples_dir: Path) -> No
     assert measured.loss < math.log(10)
 
 
+def test_of_an_alternating_run_every_other_epoch_is_recorded_and_none_else(
+    samples_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from benchmarks.rivals import fourbeat_train
+    from benchmarks.samples import Samples
+
+    from fourbeat.recorder import read_records
+
+    monkeypatch.chdir(tmp_path)
+    task = Task("fourbeat_alternating", batch_size=64, num_samples=640, num_epochs=5)
+    monkeypatch.setenv("PYTHONPATH", str(FOLDER.parent))
+    fourbeat_train.alternating(task, Samples.read(samples_dir, 640))
+    steps = read_records(tmp_path / fourbeat_train.RUN_DIR).steps.steps
+    assert steps.tolist() == [*range(10, 20), *range(30, 40)]
+
+
+def test_saves_are_timed_within_their_epoch(samples_dir: Path) -> None:
+    task = Task("fourbeat_saving", batch_size=64, num_samples=640, num_epochs=3)
+    measured = Launcher(samples_dir, NOWHERE).run(task)
+    assert measured.failure == ""
+    assert len(measured.saving_s) == len(measured.epoch_s) == 3
+    assert 0 < sum(measured.saving_s) < sum(measured.epoch_s)
+
+
 def test_what_a_rival_raises_is_its_measurement(samples_dir: Path) -> None:
     # Scikit-learn is there in our own environment, too.
     launcher = Launcher(samples_dir, Path(sys.executable))

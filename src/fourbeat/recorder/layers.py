@@ -62,9 +62,10 @@ class Layers:
     def gradients(self) -> list[Tensor]:
         """Return the gradient of each parameter; a zero for one that has none."""
         gradients = [p.grad for p in self.parameters]
-        if all(g is not None and not g.is_sparse for g in gradients):
-            return gradients  # type: ignore[return-value]
-        return [_dense(p) for p in self.parameters]
+        for gradient in gradients:
+            if gradient is None or gradient.is_sparse:
+                return [_dense(p) for p in self.parameters]
+        return gradients  # type: ignore[return-value]
 
     def norms(self, of_parameters: Float64[ndarray, "rows parameters"]) -> ndarray:
         """Combine the norms of parameters to those of layers.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 
 import torch
@@ -26,6 +27,24 @@ def norms(tensors: Sequence[Tensor]) -> list[Tensor]:
     low = not dtypes.isdisjoint(_LOW_PRECISION)
     dtype = functools.reduce(torch.promote_types, dtypes, torch.float32) if low else None
     return list(torch._foreach_norm(list(tensors), 2, dtype=dtype))
+
+
+def cpu_norm(tensor: Tensor) -> float:
+    """Compute the same of one tensor on the CPU, where a number may be read at once.
+
+    Args:
+        tensor: Any shape.
+
+    Returns:
+        The norm. It is finite wherever each element is, also where a square is not in float32.
+    """
+    if tensor.dtype is torch.float32:
+        flat = tensor if tensor.dim() == 1 else tensor.reshape(-1)
+        # BLAS reads at twice the speed of torch.linalg.vector_norm.
+        square = torch.dot(flat, flat).item()
+        if square < math.inf:
+            return math.sqrt(square)
+    return float(torch.linalg.vector_norm(tensor, dtype=torch.float64))
 
 
 def difference_norms(tensors: Sequence[Tensor], others: Sequence[Tensor]) -> list[Tensor]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import torch
+from numpy import ndarray
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -17,24 +18,18 @@ from fourbeat.events import Observer
 from fourbeat.recorder.block import LAYERS_TAG, STEPS_TAG, Block
 from fourbeat.recorder.layer_probes import LayerProbes, LayerRow
 from fourbeat.recorder.layers import Layers, numbers
-from fourbeat.recorder.probes import norms
+from fourbeat.recorder.probes import cpu_norm, norms
 
 Write: TypeAlias = Callable[[str, Block], None]
 """Takes a tag and rows of its table."""
 
 SECONDS_PER_BLOCK = 2.0
-# What may wait on the device: scalars of 100 to 200 bytes each.
+# What may wait, of 32 bytes each, on a device of 100 to 200.
 MOST_SCALARS = 2**16
 
 
-class Row(NamedTuple):
-    """A step, still on the device."""
-
-    step: int
-    plain: tuple[float, ...]
-    loss: Tensor | None
-    norms: list[Tensor] | None
-    clipped: list[Tensor] | None
+Scalars: TypeAlias = Sequence[Tensor] | Sequence[float]
+"""What was measured: on the CPU numbers, elsewhere still on the device."""
 
 
 class Recorder(Observer):
@@ -80,19 +75,20 @@ class Recorder(Observer):
         self._num_groups = num_groups
         rates = (f"lr/{i}" for i in range(num_groups))
         self._plain_columns = ("epoch", "batch_idx", "taken", "loss_scale", *rates)
-        self._most_rows = max(16, MOST_SCALARS // (len(self._layers.parameters) + 1))
-        self._losses: list[Tensor] = []
-        self._norms: list[Tensor] | None = None
-        self._clipped: list[Tensor] | None = None
+        self._nothing = (math.nan,) * len(self._layers.parameters)
+        self._losses: list[Tensor | float] = []
+        self._norms: Scalars = self._nothing
+        self._clipped: Scalars = self._nothing
         self._loss_scale = 1.0
-        self._rows: list[Row] = []
+        # All rows, one after the other: nothing is made for each but its numbers.
+        self._scalars: list[Tensor | float] = []
         self._layer_rows: list[LayerRow] = []
         self._written = time.monotonic()
         self._arm()
 
     def on_loss(self, loss: Tensor) -> None:
         """Keep the micro-batch's share of the loss."""
-        self._losses.append(loss.detach())
+        self._losses.append(loss.item() if loss.is_cpu else loss.detach())
 
     def on_unscale(self, optimizer: Optimizer) -> None:
         """Measure the gradients.
@@ -115,27 +111,26 @@ class Recorder(Observer):
     def on_step(self, groups: Sequence[Mapping[str, Any]], batch_idx: int, taken: bool) -> None:
         """Add a row."""
         rates = [float(group["lr"]) for group in groups[: self._num_groups]]
-        # Of several optimizers, each may have another number of groups.
-        rates += [math.nan] * (self._num_groups - len(rates))
-        plain = (self.epoch, batch_idx, taken, self._loss_scale, *rates)
-        losses, self._losses = self._losses, []
-        loss = losses[0] if len(losses) == 1 else torch.stack(losses).sum() if losses else None
-        self._rows.append(Row(self.step, plain, loss, self._norms, self._clipped))
-        self._norms = self._clipped = None
+        if len(rates) < self._num_groups:
+            # Of several optimizers, each may have another number of groups.
+            rates += [math.nan] * (self._num_groups - len(rates))
+        plain = (self.step, self.epoch, batch_idx, taken, self._loss_scale, *rates)
+        self._scalars += (*plain, self._loss(), *self._norms, *self._clipped)
+        self._norms = self._clipped = self._nothing
         if (row := self._probes.after_update(self.step)) is not None:
             self._layer_rows.append(row)
         self.step += 1
         self._arm()
-        is_full = len(self._rows) >= self._most_rows
+        is_full = len(self._scalars) >= MOST_SCALARS
         if is_full or time.monotonic() - self._written >= SECONDS_PER_BLOCK:
             self.flush()
 
     def flush(self) -> None:
         """Write the rows so far."""
-        rows, self._rows = self._rows, []
+        scalars, self._scalars = self._scalars, []
         layer_rows, self._layer_rows = self._layer_rows, []
-        if rows:
-            self._write(STEPS_TAG, self._block(rows))
+        if scalars:
+            self._write(STEPS_TAG, self._block(scalars))
         if layer_rows:
             self._write(LAYERS_TAG, self._probes.block(layer_rows))
         self._written = time.monotonic()
@@ -147,8 +142,10 @@ class Recorder(Observer):
         finally:
             self._probes.disarm()
 
-    def _measured(self, optimizer: Optimizer) -> list[Tensor]:
-        measured = norms(self._layers.gradients())
+    def _measured(self, optimizer: Optimizer) -> Scalars:
+        gradients = self._layers.gradients()
+        is_cpu = bool(gradients) and gradients[0].is_cpu
+        measured: Scalars = [cpu_norm(g) for g in gradients] if is_cpu else norms(gradients)
         # A fused optimizer unscales by itself, within its step, if nobody has before.
         scale = getattr(optimizer, "grad_scale", None)
         return measured if scale is None else [norm / scale for norm in measured]
@@ -157,43 +154,43 @@ class Recorder(Observer):
         if self.step % self._every == 0:
             self._probes.arm()
 
-    def _check(self, measured: Sequence[Tensor]) -> None:
-        values = [norm.item() for norm in measured]
-        if not math.isfinite(sum(values)):
+    def _check(self, measured: Scalars) -> None:
+        if not math.isfinite(sum(measured)):
+            values = [float(norm) for norm in measured]
             bad = next((i for i, v in enumerate(values) if not math.isfinite(v)), 0)
             what = f"the gradient of {self._layers.name_of(bad)}"
             raise NonFiniteError(self.step, what, values[bad])
 
-    def _block(self, rows: Sequence[Row]) -> Block:
-        layers = self._layers
-        plain = np.array([row.plain for row in rows], np.float64)
-        fetched = _Fetched(rows, len(layers.parameters))
-        raw, clipped = layers.norms(fetched.norms), layers.norms(fetched.clipped)
-        with np.errstate(over="ignore", invalid="ignore"):
-            total = np.sqrt((clipped**2).sum(axis=1))
+    def _loss(self) -> Tensor | float:
+        losses, self._losses = self._losses, []
+        if len(losses) == 1:
+            return losses[0]
+        shares = [loss for loss in losses if isinstance(loss, Tensor)]
+        if shares:
+            return torch.stack(shares).sum()
+        return sum(losses) if losses else math.nan
+
+    def _block(self, scalars: list[Tensor | float]) -> Block:
+        layers, num_plain = self._layers, len(self._plain_columns)
         columns = (
             *self._plain_columns,
             *("loss", "grad_norm_clipped"),
             *(f"grad_norm/{name}" for name in layers.names),
         )
-        values = np.column_stack([plain, fetched.losses, total, raw])
-        steps = np.array([row.step for row in rows], np.int64)
+        rows = _fetched(scalars).reshape(-1, num_plain + 2 + 2 * len(layers.parameters))
+        steps, plain, losses, of_parameters = np.split(rows, [1, 1 + num_plain, 2 + num_plain], 1)
+        raw, clipped = (layers.norms(half) for half in np.split(of_parameters, 2, axis=1))
         with np.errstate(over="ignore", invalid="ignore"):
-            return Block(columns, steps, values.astype(np.float32))
+            total = np.sqrt((clipped**2).sum(axis=1, keepdims=True))
+            values = np.hstack([plain, losses, total, raw]).astype(np.float32)
+        return Block(columns, steps[:, 0].astype(np.int64), values)
 
 
-class _Fetched:
-    """The scalars of all rows, fetched from the device at once; NaN where there is none."""
-
-    def __init__(self, rows: Sequence[Row], num_parameters: int) -> None:
-        scalars = [row.loss for row in rows if row.loss is not None]
-        for row in rows:
-            scalars += [*(row.norms or ()), *(row.clipped or ())]
-        values = iter(numbers(scalars).tolist() if scalars else ())
-        nothing = [math.nan] * num_parameters
-        self.losses = [math.nan if row.loss is None else next(values) for row in rows]
-        pairs = []
-        for row in rows:
-            raw = [next(values) for _ in row.norms] if row.norms else nothing
-            pairs.append((raw, [next(values) for _ in row.clipped] if row.clipped else nothing))
-        self.norms, self.clipped = (np.array(part) for part in zip(*pairs, strict=True))
+def _fetched(scalars: list[Tensor | float]) -> ndarray:
+    """Have all of them as numbers; those on a device are fetched at once."""
+    waiting = [i for i, scalar in enumerate(scalars) if isinstance(scalar, Tensor)]
+    if waiting:
+        fetched = numbers([cast(Tensor, scalars[i]) for i in waiting])
+        for i, value in zip(waiting, fetched.tolist(), strict=True):
+            scalars[i] = value
+    return np.array(scalars, np.float64)

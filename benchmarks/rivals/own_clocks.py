@@ -1,0 +1,84 @@
+"""What fourbeat's own extras cost, within one training: both sides meet the same machine."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable
+from typing import Any
+
+from lightning.pytorch import Trainer
+
+from benchmarks.rivals.lightning_clock import WrittenClock
+from fourbeat.events import Beats
+from fourbeat.recorder import RecorderCallback
+from fourbeat.state import StateCheckpoint
+
+
+class AlternatingRecorder(WrittenClock):
+    """Times each epoch; those with an odd index are recorded, and last until all is written.
+
+    Args:
+        path: Receives the times when the training has ended.
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.recorder = RecorderCallback(stop_on_nan=True)
+
+    def on_train_epoch_start(self, trainer: Trainer, *modules: Any) -> None:
+        """Start the epoch, and the recorder."""
+        super().on_train_epoch_start(trainer)
+        (module,) = modules
+        if trainer.current_epoch % 2:
+            self.recorder.on_train_start(trainer, module)
+        # The module looks for observers when a training starts, and not again.
+        module.after = Beats(module.observers)
+
+    def on_train_epoch_end(self, trainer: Trainer, *modules: Any) -> None:
+        """Write what was recorded, and end the epoch."""
+        (module,) = modules
+        if trainer.current_epoch % 2:
+            self.recorder.on_train_end(trainer, module)
+            self.recorder.teardown(trainer, module, "fit")
+        for logger in trainer.loggers:
+            logger.save()
+        super().on_train_epoch_end(trainer)
+
+
+class SavingClock(WrittenClock):
+    """Times each epoch up to the start of the next, and the saves within it.
+
+    Args:
+        path: Receives the times when the training has ended.
+    """
+
+    def on_train_start(self, trainer: Trainer, *_: Any) -> None:
+        """Look how long the checkpoint callback is at work."""
+        (checkpoint,) = (c for c in trainer.checkpoint_callbacks if isinstance(c, StateCheckpoint))
+        for name in ("_save", "_keep_in_memory"):
+            setattr(checkpoint, name, self._timed(getattr(checkpoint, name)))
+
+    def on_train_epoch_start(self, trainer: Trainer, *_: Any) -> None:
+        """End the epoch before, and start this one."""
+        if self.clock.saving_s:
+            self.clock.end()
+        self.clock.saving_s.append(0.0)
+        self.clock.begin()
+
+    def on_train_epoch_end(self, trainer: Trainer, *_: Any) -> None:
+        """Go on: it may be saved yet."""
+
+    def on_train_end(self, trainer: Trainer, *_: Any) -> None:
+        """End the last epoch; the last save, which is not one of many, is not in it."""
+        self.clock.end()
+        super().on_train_end(trainer)
+
+    def _timed(self, save: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(save)
+        def call(*arguments: Any, **options: Any) -> None:
+            began = time.perf_counter()
+            save(*arguments, **options)
+            self.clock.saving_s[-1] += time.perf_counter() - began
+
+        return call
