@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +18,7 @@ from fourbeat.config.compose import CONF_DIR, compose
 
 Command = Callable[..., Any]
 
+SCRIPTS = Path(__file__).parents[2] / "scripts"
 NOT_CHOSEN = {"hydra", "local"}
 GROUPS = sorted(p.name for p in CONF_DIR.iterdir() if p.is_dir() and p.name not in NOT_CHOSEN)
 
@@ -85,3 +90,14 @@ def test_completion_offers_groups_and_keys(
     result = script("train.py", "-sc", "query=bash")
     assert result.code == 0
     assert result.out.split() == offered
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--cfg", "job"]], ids=" ".join)
+def test_it_ends_without_a_word_when_nobody_reads_on(words: list[str], tmp_path: Path) -> None:
+    """As in ``... --help | head -1``: whoever reads has gone before all is written."""
+    command = [sys.executable, str(SCRIPTS / "train.py"), *words]
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, cwd=tmp_path, text=True)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (-signal.SIGPIPE, "")

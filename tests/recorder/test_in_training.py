@@ -17,6 +17,7 @@ from fourbeat.errors import NonFiniteError
 from fourbeat.models import CirclesNet
 from fourbeat.recorder import Records, read_records
 from fourbeat.recorder.store import Table
+from fourbeat.recorder.unusual import ROWS
 from fourbeat.run import Run
 
 OFF = "callbacks.recorder=null"
@@ -161,3 +162,27 @@ def test_a_gradient_that_is_no_number_ends_the_run_before_the_weights_are_spoilt
     kept = torch.load(tmp_path / "checkpoints" / "exception.ckpt", weights_only=True)
     assert kept["global_step"] == 7
     assert read_records(tmp_path).steps.steps.tolist() == list(range(7))
+
+
+@pytest.mark.parametrize("loop", ["four_beat", "automatic"])
+def test_around_an_unusual_loss_the_layers_are_looked_at_closely(tmp_path: Path, loop: str) -> None:
+    every = "callbacks.recorder.layers_every_n_steps=1000"
+    cfg = fourbeat.compose("experiment=explode", "callbacks.progress=none", f"loop={loop}", every)
+    with pytest.raises(NonFiniteError) as raised:
+        fourbeat.train(cfg, tmp_path)
+    records = read_records(tmp_path)
+    losses, rows = records.steps.columns["loss"], records.layers
+    least = int(losses.argmin())
+    unusual = least + int(np.argmax(losses[least:] > 2 * losses[least]))
+    assert rows.steps.tolist() == [0, *range(unusual, unusual + ROWS + 1)]
+    assert rows.steps[-1] < raised.value.step
+    # The layers of its own step had put out what they did before its loss was known.
+    outputs = np.isfinite(rows.columns["activation_std/layers.0"])
+    assert outputs.tolist() == [True, False, *[True] * (len(rows) - 2)]
+    assert np.isfinite(rows.columns["update_norm/layers.0"]).all()
+
+
+def test_a_state_knows_which_losses_are_usual(tmp_path: Path) -> None:
+    run = train(tmp_path)
+    state = torch.load(run.checkpoint("last"), weights_only=True)
+    assert state["callbacks"]["RecorderCallback"]["count"] == run.manifest.num_steps

@@ -27,8 +27,8 @@ from fourbeat.recorder import read_records
 from fourbeat.replay import as_data, lines, replay
 from fourbeat.replay.comparison import compare
 from fourbeat.replay.observing import Memory
-from fourbeat.replay.replaying import WINDOW
 from fourbeat.replay.session import Start, play_again, replay_config, starts
+from fourbeat.replay.suspects import WINDOW
 from fourbeat.run import Outcome, Run
 from fourbeat.state import read_state, snapshots
 

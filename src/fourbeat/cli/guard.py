@@ -17,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel
 
 from fourbeat.cli.arguments import Arguments
-from fourbeat.cli.report import SIGNALLED, report
+from fourbeat.cli.report import SIGNALLED, end_with_reader, report
 from fourbeat.cli.sweep import num_failed
 from fourbeat.cli.sweep_check import check_sweep
 from fourbeat.config.compose import compose, compose_good
@@ -113,6 +113,7 @@ def _goes_on_after_requeue(arguments: Arguments) -> bool:
 
 
 def _inform(main: Callable[[], None], arguments: Arguments, script: Script) -> None:
+    end_with_reader()
     try:
         main()
     except HydraException:

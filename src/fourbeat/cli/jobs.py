@@ -13,6 +13,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from fourbeat.cli.arguments import Arguments
+from fourbeat.cli.report import answer
 from fourbeat.cli.sweep_check import process_faults
 from fourbeat.config.compose import compose
 from fourbeat.errors import Fault, FourbeatError, RunError, raise_faults
@@ -173,7 +174,7 @@ def replay_job(composed: DictConfig) -> None:
         from fourbeat.replay import as_data, lines, replay
 
         replayed = replay(folder, cfg.step)
-        print(json.dumps(as_data(replayed)) if cfg.as_json else "\n".join(lines(replayed)))
+        answer(json.dumps(as_data(replayed)) if cfg.as_json else "\n".join(lines(replayed)))
 
 
 def inspect_job(composed: DictConfig) -> None:
@@ -219,7 +220,7 @@ def diff_job(composed: DictConfig) -> None:
         from fourbeat.replay.parting import part
 
         parting = part(*folders, replay=cfg.replay)
-        print(json.dumps(as_data(parting)) if cfg.as_json else "\n".join(lines(parting)))
+        answer(json.dumps(as_data(parting)) if cfg.as_json else "\n".join(lines(parting)))
     except FourbeatError as error:
         raise SystemExit(error.exit_code) from error
     except Exception as error:

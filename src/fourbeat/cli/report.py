@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import traceback
 
@@ -12,6 +13,21 @@ SIGNALLED = 128
 
 WRONG = 2
 """Exit code of what a user can mend."""
+
+
+def answer(text: str) -> None:
+    """Print what a command was asked for, as its last deed."""
+    end_with_reader()
+    print(text)
+
+
+def end_with_reader() -> None:
+    """From here on, end without a word if nobody reads on, as in ``... --help | head``.
+
+    Not during a training, which would be lost.
+    """
+    if hasattr(signal, "SIGPIPE"):  # not on Windows
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 
 
 def report(error: Exception, *, with_traceback: bool) -> int:

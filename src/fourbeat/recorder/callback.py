@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -14,6 +15,7 @@ from fourbeat.events.lightning import Observation
 from fourbeat.recorder.block import Block
 from fourbeat.recorder.recorder import Recorder, Write
 from fourbeat.recorder.store import Writer, write_block
+from fourbeat.recorder.unusual import Unusual
 
 FOLDER = "records"
 
@@ -43,12 +45,15 @@ class RecorderCallback(Callback):
         self.layers_every_n_steps, self.stop_on_nan = layers_every_n_steps, stop_on_nan
         self._write = write or self._write_to_log
         self.recorder: Recorder | None = None
+        self._unusual = Unusual()
         self._observation: Observation | None = None
         self._own_writer: EventFileWriter | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin, or go on."""
         self._trainer = trainer
+        if trainer.global_step == 0:
+            self._unusual = Unusual()
         self.recorder = recorder = self._recorder(trainer, pl_module)
         recorder.epoch = trainer.current_epoch
         self._observation = Observation(trainer, pl_module, [recorder])
@@ -81,6 +86,14 @@ class RecorderCallback(Callback):
             self._own_writer.close()
         self.recorder = self._observation = self._own_writer = None
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return what is usual, so that a run that is resumed looks closely at the same steps."""
+        return asdict(self._unusual)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from plain data."""
+        self._unusual = Unusual(**state_dict)
+
     def flush(self) -> None:
         """Let the event file have all that was recorded so far."""
         if self.recorder is not None:
@@ -99,6 +112,7 @@ class RecorderCallback(Callback):
             clips=_clips(trainer, module),
             stop_on_nan=self.stop_on_nan and module.device.type == "cpu",
             scale=None if scaler is None else scaler.get_scale,
+            unusual=self._unusual,
         )
 
     def _write_to_log(self, tag: str, block: Block) -> None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-import torch
 from jaxtyping import Float64
 from numpy import ndarray
 from torch import Tensor, nn
@@ -94,16 +93,3 @@ def _dense(parameter: nn.Parameter) -> Tensor:
     if gradient is None:
         return parameter.new_zeros(1)
     return gradient.coalesce().values() if gradient.is_sparse else gradient
-
-
-def numbers(scalars: Sequence[Tensor]) -> Float64[ndarray, " scalars"]:
-    """Fetch scalars from the device, all at once.
-
-    Args:
-        scalars: At least one.
-    """
-    first = scalars[0]
-    if any(s.dtype != first.dtype or s.device != first.device for s in scalars):
-        scalars = [s.to(first.device, torch.float64) for s in scalars]
-    values: ndarray = torch.stack(list(scalars)).cpu().double().numpy()
-    return values

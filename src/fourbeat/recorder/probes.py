@@ -5,9 +5,16 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
+from typing import TypeAlias
 
+import numpy as np
 import torch
+from jaxtyping import Float64
+from numpy import ndarray
 from torch import Tensor
+
+Scalar: TypeAlias = Tensor | float
+"""What was measured: on the CPU a number, elsewhere still on the device."""
 
 _LOW_PRECISION = (torch.float16, torch.bfloat16)
 
@@ -29,6 +36,13 @@ def norms(tensors: Sequence[Tensor]) -> list[Tensor]:
     return list(torch._foreach_norm(list(tensors), 2, dtype=dtype))
 
 
+def each_norm(tensors: Sequence[Tensor]) -> list[Scalar]:
+    """Compute the 2-norm of each tensor: as numbers if they are on the CPU."""
+    if tensors and tensors[0].is_cpu:
+        return [cpu_norm(tensor) for tensor in tensors]
+    return [*norms(tensors)]
+
+
 def cpu_norm(tensor: Tensor) -> float:
     """Compute the same of one tensor on the CPU, where a number may be read at once.
 
@@ -47,16 +61,6 @@ def cpu_norm(tensor: Tensor) -> float:
     return float(torch.linalg.vector_norm(tensor, dtype=torch.float64))
 
 
-def difference_norms(tensors: Sequence[Tensor], others: Sequence[Tensor]) -> list[Tensor]:
-    """Compute the 2-norm of each difference: how far an update has moved each weight.
-
-    Args:
-        tensors: Any shapes.
-        others: The same shapes.
-    """
-    return norms(torch._foreach_sub(list(tensors), list(others)))
-
-
 def activation_numbers(outputs: Tensor) -> Tensor:
     """Measure what a layer has put out for a batch.
 
@@ -71,3 +75,26 @@ def activation_numbers(outputs: Tensor) -> Tensor:
     dead = (values == 0).flatten(1).all(dim=0) if values.dim() > 1 else values == 0
     std, mean = torch.std_mean(values, correction=0)
     return torch.stack([mean, std, dead.float().mean()])
+
+
+def numbers(scalars: Sequence[Scalar]) -> Float64[ndarray, " scalars"]:
+    """Have all of them as numbers; those on a device are fetched at once.
+
+    Args:
+        scalars: Any number of them.
+    """
+    values = list(scalars)
+    waiting = [i for i, scalar in enumerate(values) if isinstance(scalar, Tensor)]
+    if waiting:
+        fetched = _fetched([scalar for scalar in values if isinstance(scalar, Tensor)])
+        for i, value in zip(waiting, fetched, strict=True):
+            values[i] = value
+    return np.array(values, np.float64)
+
+
+def _fetched(scalars: Sequence[Tensor]) -> list[float]:
+    first = scalars[0]
+    if any(s.dtype != first.dtype or s.device != first.device for s in scalars):
+        scalars = [s.to(first.device, torch.float64) for s in scalars]
+    values: list[float] = torch.stack(list(scalars)).cpu().double().tolist()
+    return values

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from numpy import ndarray
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -17,8 +16,9 @@ from fourbeat.errors import NonFiniteError
 from fourbeat.events import Observer
 from fourbeat.recorder.block import LAYERS_TAG, STEPS_TAG, Block
 from fourbeat.recorder.layer_probes import LayerProbes, LayerRow
-from fourbeat.recorder.layers import Layers, numbers
-from fourbeat.recorder.probes import cpu_norm, norms
+from fourbeat.recorder.layers import Layers
+from fourbeat.recorder.probes import Scalar, each_norm, numbers
+from fourbeat.recorder.unusual import Unusual
 
 Write: TypeAlias = Callable[[str, Block], None]
 """Takes a tag and rows of its table."""
@@ -26,10 +26,6 @@ Write: TypeAlias = Callable[[str, Block], None]
 SECONDS_PER_BLOCK = 2.0
 # What may wait, of 32 bytes each, on a device of 100 to 200.
 MOST_SCALARS = 2**16
-
-
-Scalars: TypeAlias = Sequence[Tensor] | Sequence[float]
-"""What was measured: on the CPU numbers, elsewhere still on the device."""
 
 
 class Recorder(Observer):
@@ -48,6 +44,9 @@ class Recorder(Observer):
         stop_on_nan: Raise before a gradient that is not finite spoils the weights, which means to
             wait for the device at each step.
         scale: Returns the loss scale of 16-mixed; None: there is none.
+        unusual: Has seen the losses so far; None: there were none. An unusual loss and the steps
+            right after it get rows of the layers' table, too: on the CPU, where a loss can be
+            looked at.
 
     Attributes:
         step: Index of the step to come, from 0, as on TensorBoard's axis.
@@ -66,22 +65,24 @@ class Recorder(Observer):
         clips: bool = True,
         stop_on_nan: bool = False,
         scale: Callable[[], float] | None = None,
+        unusual: Unusual | None = None,
     ) -> None:
         self.step, self.epoch = first_step, 0
         self._layers = Layers.of(network)
         self._probes = LayerProbes(self._layers, network if watch_outputs else None)
         self._write, self._every = write, layers_every_n_steps
         self._clips, self._stops, self._scale = clips, stop_on_nan, scale
+        self._unusual = unusual or Unusual()
         self._num_groups = num_groups
         rates = (f"lr/{i}" for i in range(num_groups))
         self._plain_columns = ("epoch", "batch_idx", "taken", "loss_scale", *rates)
         self._nothing = (math.nan,) * len(self._layers.parameters)
-        self._losses: list[Tensor | float] = []
-        self._norms: Scalars = self._nothing
-        self._clipped: Scalars = self._nothing
+        self._losses: list[Scalar] = []
+        self._norms: Sequence[Scalar] = self._nothing
+        self._clipped: Sequence[Scalar] = self._nothing
         self._loss_scale = 1.0
         # All rows, one after the other: nothing is made for each but its numbers.
-        self._scalars: list[Tensor | float] = []
+        self._scalars: list[Scalar] = []
         self._layer_rows: list[LayerRow] = []
         self._written = time.monotonic()
         self._arm()
@@ -101,6 +102,9 @@ class Recorder(Observer):
             self._loss_scale = self._scale()
         elif self._stops:
             self._check(self._norms)
+        loss = _sum(self._losses)
+        if isinstance(loss, float) and self._unusual.begins_at(self.step, loss):
+            self._probes.arm(with_outputs=False)  # those are made already
         self._probes.before_update()
 
     def on_clip(self, optimizer: Optimizer) -> None:
@@ -115,7 +119,8 @@ class Recorder(Observer):
             # Of several optimizers, each may have another number of groups.
             rates += [math.nan] * (self._num_groups - len(rates))
         plain = (self.step, self.epoch, batch_idx, taken, self._loss_scale, *rates)
-        self._scalars += (*plain, self._loss(), *self._norms, *self._clipped)
+        losses, self._losses = self._losses, []
+        self._scalars += (*plain, _sum(losses), *self._norms, *self._clipped)
         self._norms = self._clipped = self._nothing
         if (row := self._probes.after_update(self.step)) is not None:
             self._layer_rows.append(row)
@@ -142,42 +147,31 @@ class Recorder(Observer):
         finally:
             self._probes.disarm()
 
-    def _measured(self, optimizer: Optimizer) -> Scalars:
-        gradients = self._layers.gradients()
-        is_cpu = bool(gradients) and gradients[0].is_cpu
-        measured: Scalars = [cpu_norm(g) for g in gradients] if is_cpu else norms(gradients)
+    def _measured(self, optimizer: Optimizer) -> Sequence[Scalar]:
+        measured = each_norm(self._layers.gradients())
         # A fused optimizer unscales by itself, within its step, if nobody has before.
         scale = getattr(optimizer, "grad_scale", None)
         return measured if scale is None else [norm / scale for norm in measured]
 
     def _arm(self) -> None:
-        if self.step % self._every == 0:
+        if self.step % self._every == 0 or self.step <= self._unusual.until:
             self._probes.arm()
 
-    def _check(self, measured: Scalars) -> None:
+    def _check(self, measured: Sequence[Scalar]) -> None:
         if not math.isfinite(sum(measured)):
             values = [float(norm) for norm in measured]
             bad = next((i for i, v in enumerate(values) if not math.isfinite(v)), 0)
             what = f"the gradient of {self._layers.name_of(bad)}"
             raise NonFiniteError(self.step, what, values[bad])
 
-    def _loss(self) -> Tensor | float:
-        losses, self._losses = self._losses, []
-        if len(losses) == 1:
-            return losses[0]
-        shares = [loss for loss in losses if isinstance(loss, Tensor)]
-        if shares:
-            return torch.stack(shares).sum()
-        return sum(losses) if losses else math.nan
-
-    def _block(self, scalars: list[Tensor | float]) -> Block:
+    def _block(self, scalars: list[Scalar]) -> Block:
         layers, num_plain = self._layers, len(self._plain_columns)
         columns = (
             *self._plain_columns,
             *("loss", "grad_norm_clipped"),
             *(f"grad_norm/{name}" for name in layers.names),
         )
-        rows = _fetched(scalars).reshape(-1, num_plain + 2 + 2 * len(layers.parameters))
+        rows = numbers(scalars).reshape(-1, num_plain + 2 + 2 * len(layers.parameters))
         steps, plain, losses, of_parameters = np.split(rows, [1, 1 + num_plain, 2 + num_plain], 1)
         raw, clipped = (layers.norms(half) for half in np.split(of_parameters, 2, axis=1))
         with np.errstate(over="ignore", invalid="ignore"):
@@ -186,11 +180,10 @@ class Recorder(Observer):
         return Block(columns, steps[:, 0].astype(np.int64), values)
 
 
-def _fetched(scalars: list[Tensor | float]) -> ndarray:
-    """Have all of them as numbers; those on a device are fetched at once."""
-    waiting = [i for i, scalar in enumerate(scalars) if isinstance(scalar, Tensor)]
-    if waiting:
-        fetched = numbers([cast(Tensor, scalars[i]) for i in waiting])
-        for i, value in zip(waiting, fetched.tolist(), strict=True):
-            scalars[i] = value
-    return np.array(scalars, np.float64)
+def _sum(losses: Sequence[Scalar]) -> Scalar:
+    if len(losses) == 1:
+        return losses[0]
+    shares = [loss for loss in losses if isinstance(loss, Tensor)]
+    if shares:
+        return torch.stack(shares).sum()
+    return sum(losses) if losses else math.nan

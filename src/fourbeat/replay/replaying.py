@@ -12,11 +12,8 @@ from fourbeat.recorder import Records, read_records
 from fourbeat.replay.comparison import Comparison, compare
 from fourbeat.replay.observing import Instruments, Memory
 from fourbeat.replay.session import Start, nearest_start, play_again, replay_config
-from fourbeat.replay.suspects import Suspect, suspects
+from fourbeat.replay.suspects import WINDOW, Suspect, suspects
 from fourbeat.run import Run
-
-WINDOW = 30
-"""Steps before the one that is looked at, which say what is usual."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from fourbeat.console import short_path
 from fourbeat.replay.replaying import Replay, replay
 from fourbeat.replay.report import number, times
 from fourbeat.replay.session import starts
-from fourbeat.replay.suspects import culprit
+from fourbeat.replay.suspects import both, culprit
 
 
 def story(run_dir: Path, step: int) -> list[str]:
@@ -47,8 +47,8 @@ def _lines(replayed: Replay, folder: Path) -> Iterator[str]:
 
 
 def _loss(replayed: Replay) -> str:
-    steps = replayed.replayed.steps
-    losses = dict(zip(steps.steps.tolist(), steps.columns["loss"].tolist(), strict=True))
+    steps, values = both(replayed.recorded.steps, replayed.replayed.steps, "loss")
+    losses = dict(zip(steps.tolist(), values.tolist(), strict=True))
     finite = {s: v for s, v in losses.items() if math.isfinite(v) and s < replayed.step}
     last = number(losses.get(replayed.step))
     if not finite:

@@ -18,6 +18,12 @@ QUANTITIES = {
 }
 """What is looked at, and how it is called; not updates, which grow with the rate in a warm-up."""
 
+WINDOW = 30
+"""Steps before the one that is looked at, which say what is usual: a replay begins before them."""
+
+# Steps of which the loss and the gradients, recorded at each, are looked at.
+MOST = 100
+
 # Weights move slowly: where gradients and outputs swing, they have something to tell already.
 LOSS_FACTOR = 2.0
 FACTORS = {"gradient": 5.0, "weight": 2.5, "output": 5.0}
@@ -43,24 +49,27 @@ Series: TypeAlias = tuple[ndarray, ndarray]
 
 
 def series(recorded: Records, replayed: Records) -> dict[str, dict[str, Series]]:
-    """Collect each layer's numbers: what was recorded before, then what was replayed.
+    """Collect each layer's latest numbers.
+
+    Where the replay began does not matter: the states that it may begin from depend on the clock.
 
     Args:
-        recorded: Of the run, up to where the replay began.
-        replayed: Of the replay.
+        recorded: Of the run.
+        replayed: Of the replay, from :data:`WINDOW` steps before the last one at least.
 
     Returns:
         Quantity to layer to steps and values.
     """
-    layers = replayed.layers
-    found = {"weight": layers.part("weight_norm"), "output": layers.part("activation_std")}
+    steps, layers = replayed.steps, replayed.layers
+    near = layers.steps >= steps.steps[-1] - WINDOW
+    of_layers = {"weight": layers.part("weight_norm"), "output": layers.part("activation_std")}
     gradients = {
-        name: (_both(recorded.steps, replayed.steps, f"grad_norm/{name}"))
-        for name in replayed.steps.part("grad_norm")
+        name: _latest(both(recorded.steps, steps, f"grad_norm/{name}"))
+        for name in steps.part("grad_norm")
     }
     return {"gradient": gradients} | {
-        quantity: {name: (layers.steps, values) for name, values in columns.items()}
-        for quantity, columns in found.items()
+        quantity: {name: (layers.steps[near], values[near]) for name, values in columns.items()}
+        for quantity, columns in of_layers.items()
     }
 
 
@@ -104,13 +113,13 @@ def culprit(recorded: Records, replayed: Records) -> Culprit | None:
     Tried on 149 explosions of small networks whose cause was known, it was wrong about 5.
 
     Args:
-        recorded: Of the run, up to where the replay began.
+        recorded: Of the run.
         replayed: Of the replay, up to the explosion.
 
     Returns:
         The layer; None if the loss did not leave its range.
     """
-    steps, losses = _both(recorded.steps, replayed.steps, "loss")
+    steps, losses = _latest(both(recorded.steps, replayed.steps, "loss"))
     left = departure(steps, losses, LOSS_FACTOR)
     row = replayed.layers.row(left.step - 1) if left else None
     if left is None or row is None:
@@ -127,9 +136,20 @@ def culprit(recorded: Records, replayed: Records) -> Culprit | None:
     return Culprit(ranked[0], left.step - 1, ratios[ranked[0]], following)
 
 
-def _both(before: Table, after: Table, name: str) -> Series:
-    """The last hundred steps before a replay, and its own."""
+def both(before: Table, after: Table, name: str) -> Series:
+    """Join a column of what was recorded with what was replayed of it.
+
+    Args:
+        before: Of the run; what it has from where the replay began is left out.
+        after: Of the replay.
+        name: The column's.
+    """
     earlier = before.steps < after.steps[0]
-    was = before.columns.get(name, np.full(len(before), np.nan))[earlier][-100:]
-    steps = np.concatenate([before.steps[earlier][-100:], after.steps])
+    was = before.columns.get(name, np.full(len(before), np.nan))[earlier]
+    steps = np.concatenate([before.steps[earlier], after.steps])
     return steps, np.concatenate([was, after.columns[name]])
+
+
+def _latest(whole: Series) -> Series:
+    steps, values = whole
+    return steps[-MOST:], values[-MOST:]
