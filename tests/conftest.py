@@ -1,6 +1,7 @@
 """Shapes and types are checked at run time here and nowhere else: users pay nothing for them."""
 
 import subprocess
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +11,19 @@ from jaxtyping import install_import_hook
 PACKAGES = ["data", "models", "modules", "optim"]
 
 install_import_hook([f"fourbeat.{name}" for name in PACKAGES], "typechecker.check")
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow all cases of a test but one in so many, as it asks for."""
+    seen: Counter[str] = Counter()
+    for item in items:
+        marker = item.get_closest_marker("one_in")
+        if marker is not None:
+            test = item.nodeid.partition("[")[0]
+            if seen[test] % marker.args[0]:
+                item.add_marker(pytest.mark.slow)
+            seen[test] += 1
 
 
 @pytest.fixture

@@ -97,6 +97,7 @@ def test_the_primary_config_spells_the_defaults_of_the_schema() -> None:
     assert defaults == {n: v for n, v in written.items() if n != "defaults"}
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("debug", [o for g, o in CHOICES if g == "debug"])
 @pytest.mark.parametrize("experiment", [o for g, o in CHOICES if g == "experiment"])
 def test_every_experiment_can_be_debugged(experiment: str, debug: str) -> None:

@@ -49,6 +49,7 @@ def test_train_measure_and_go_on(tmp_path: Path) -> None:
     assert the_run(tmp_path).manifest.num_epochs == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loop", ["four_beat", "automatic"])
 def test_two_processes_train_what_one_trains_with_batches_twice_as_large(
     tmp_path: Path, loop: str
@@ -91,6 +92,7 @@ def test_a_value_that_no_job_can_have_ends_a_sweep_before_its_first_job(tmp_path
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_sweep_can_run_in_parallel_processes(tmp_path: Path) -> None:
     arguments = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "optim=sgd,adamw"]
     script("train.py", "-m", *SMALL, *arguments, cwd=tmp_path)

@@ -46,7 +46,7 @@ class Size(NamedTuple):
 SIZES = (
     Size("about a millisecond", (128,), 32, 1_500, 1.05),
     Size("about a millisecond", (128,), 128, 450, 1.05),
-    Size("10 to 20 ms", (1024, 1024), 128, 200, 1.02),
+    Size("about 20 ms", (1024, 1024), 256, 230, 1.02),
 )
 SAVES_BOUND = 1.02
 

@@ -50,6 +50,7 @@ def test_functions_and_files_stay_short(path: Path) -> None:
     assert not {name for name, length in lengths.items() if length > 40}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rival", ["bare", "tutorial", "fourbeat"])
 def test_a_rival_makes_its_steps_and_learns(rival: str, samples_dir: Path) -> None:
     task = Task(rival, batch_size=64, num_samples=640, num_epochs=2)
@@ -77,6 +78,7 @@ def test_of_an_alternating_run_every_other_epoch_is_recorded_and_none_else(
     assert steps.tolist() == [*range(10, 20), *range(30, 40)]
 
 
+@pytest.mark.slow
 def test_saves_are_timed_within_their_epoch(samples_dir: Path) -> None:
     task = Task("fourbeat_saving", batch_size=64, num_samples=640, num_epochs=3)
     measured = Launcher(samples_dir, NOWHERE).run(task)

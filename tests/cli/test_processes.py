@@ -143,6 +143,7 @@ def test_data_that_cannot_be_had_is_one_message_and_a_failed_run(
     assert outcomes(place) == ["failed"]
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("ignores", [False, True], ids=["terminal", "background"])
 def test_ctrl_c_saves_the_state_and_ends_with_code_130(place: Path, ignores: bool) -> None:
     """Not where a shell started it in the background, and told it to ignore Ctrl-C."""

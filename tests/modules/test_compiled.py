@@ -172,6 +172,7 @@ def assert_500_steps_agree(build: Build, clip: str) -> None:
     assert_same_training(net, optimizer, twin, twin_optimizer)
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize(
     ("optimizer", "clip"),
     [(name, "unclipped") for name in OPTIMIZERS]
@@ -346,6 +347,7 @@ def test_a_forward_that_a_graph_cannot_repeat_is_refused(
     assert net[1].calls == 0
 
 
+@pytest.mark.slow
 def test_without_a_compiler_nothing_has_changed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:

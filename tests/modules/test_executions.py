@@ -86,6 +86,7 @@ CASES = {
 }
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("steps_per_execution", [3, 8, 32])
 @pytest.mark.parametrize("overrides", CASES.values(), ids=CASES.keys())
 def test_weights_steps_logs_and_metrics_do_not_depend_on_it(
@@ -108,6 +109,7 @@ class Ear(Callback):
     def on_after_backward(self, *_: Any) -> None: ...
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("overrides", CASES.values(), ids=CASES.keys())
 def test_a_listener_changes_nothing(tmp_path: Path, overrides: list[str]) -> None:
     unheard = trained(tmp_path / "unheard", *overrides)

@@ -34,15 +34,13 @@ def assert_same(one: Trained, other: Trained) -> None:
     assert one[1:] == other[1:]
 
 
+@pytest.mark.one_in(11)
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 @pytest.mark.parametrize("clipping", CLIPPING, ids=str)
 @pytest.mark.parametrize("accumulate", ACCUMULATION, ids=lambda n: f"accumulate{n}")
 @pytest.mark.parametrize(
     ("optimizer", "scheduler"),
-    [
-        pytest.param(o, s, id=f"{o}-{s}", marks=[] if i % 3 == 0 else pytest.mark.slow)
-        for i, (o, s) in enumerate(itertools.product(OPTIMIZERS, SCHEDULERS))
-    ],
+    [pytest.param(o, s, id=f"{o}-{s}") for o, s in itertools.product(OPTIMIZERS, SCHEDULERS)],
 )
 def test_both_loops_end_with_the_same_bits(
     fit_parts: Callable[..., Parts],

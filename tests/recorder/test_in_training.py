@@ -164,6 +164,7 @@ def test_a_gradient_that_is_no_number_ends_the_run_before_the_weights_are_spoilt
     assert read_records(tmp_path).steps.steps.tolist() == list(range(7))
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("loop", ["four_beat", "automatic"])
 def test_around_an_unusual_loss_the_layers_are_looked_at_closely(tmp_path: Path, loop: str) -> None:
     every = "callbacks.recorder.layers_every_n_steps=1000"

@@ -73,6 +73,7 @@ CASES = {
 }
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize(("overrides", "moments"), CASES.values(), ids=CASES.keys())
 def test_an_interrupted_run_is_the_same_to_the_last_bit(
     tmp_path: Path, interrupted: Interrupted, overrides: list[str], moments: list[int]

@@ -30,7 +30,7 @@ class LayerRow(NamedTuple):
 class LayerProbes:
     """Measures the weights' norms, how far the step moved them, and what the layers put out.
 
-    Costs 0.3 ms for a small network, a copy of its weights while the step lasts, and three passes over
+    Costs 0.3 ms for a small network, a copy of its weights while the step lasts, three passes over
     them.
 
     Args:
