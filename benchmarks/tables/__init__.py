@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from benchmarks.arguments import Options
-from benchmarks.processes import Launcher, interleaved
+from benchmarks.processes import TIMEOUT_S, Launcher, interleaved
 from benchmarks.tables import growth, recorder, run_length, speed, startup
 from benchmarks.task import Record, Task
 
@@ -36,11 +36,13 @@ def _of_tasks(
     tasks: Callable[[Options], list[Task]],
     render: Callable[[list[Record]], str],
     rounds: Callable[[Options], int] = lambda options: options.fewer_rounds,
+    timeout_s: float = TIMEOUT_S,
 ) -> Table:
     """A table of trainings."""
 
     def measure(options: Options, launcher: Launcher) -> Plain:
-        records = interleaved(name, tasks(options), rounds(options), launcher)
+        patient = replace(launcher, timeout_s=timeout_s)
+        records = interleaved(name, tasks(options), rounds(options), patient)
         return [record.plain() for record in records]
 
     return Table(title, measure, lambda plain: render([Record.of(values) for values in plain]))
@@ -72,6 +74,7 @@ TABLES: dict[str, Table] = {
         recorder.long_tasks,
         run_length.render,
         lambda options: 1,
+        timeout_s=3600,
     ),
     "startup": Table("Start-up", startup.measure, startup.render),
 }

@@ -79,18 +79,19 @@ class NonFiniteError(FourbeatError):
 
     Attributes:
         step: As above.
+        hint: What to do next, which a run says with the keys of its config.
     """
 
     exit_code = 3
 
     def __init__(self, step: int, what: str, value: float, *, spoilt: bool = False) -> None:
         self.step = step
+        self.hint = "Lower the learning rate, or clip the gradients."
         done = "the weights are spoilt" if spoilt else "stopped before the weights were changed"
-        super().__init__(
-            f"{what} is {value} at step {step}; {done}. "
-            "Go on from the best state with e.g. resume=best optim.lr=1e-4 resume.force=true; "
-            "to train on regardless: loop.terminate_on_nan=false."
-        )
+        super().__init__(f"{what} is {value} at step {step}; {done}.")
+
+    def __str__(self) -> str:
+        return f"{super().__str__()} {self.hint}"
 
 
 class Stopped(BaseException):

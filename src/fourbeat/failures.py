@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from fourbeat.errors import RunError, Stopped
+from fourbeat.errors import NonFiniteError, RunError, Stopped
 from fourbeat.run import Outcome
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -43,6 +43,12 @@ def quiet_on_a_full_disk() -> Iterator[None]:
         threading.excepthook = former
 
 
+GO_ON = (
+    "Go on from the best state with e.g. resume=best optim.lr=1e-4 resume.force=true; to train on "
+    "regardless: loop.terminate_on_nan=false."
+)
+
+
 def explained(error: BaseException, stop: int | None, num_processes: int) -> BaseException:
     """Return what is raised instead of an exception that only says where something broke.
 
@@ -56,6 +62,8 @@ def explained(error: BaseException, stop: int | None, num_processes: int) -> Bas
         return KeyboardInterrupt()  # what whoever called from Python expects of Ctrl-C
     if stop is not None:
         return error if isinstance(error, Stopped) else Stopped(stop)
+    if isinstance(error, NonFiniteError):
+        error.hint = GO_ON
     if isinstance(error, OSError) and error.errno in FULL:
         return RunError(
             f"{error.filename or 'The run folder'}: the disk is full. What was saved before is as "

@@ -406,8 +406,9 @@ def test_a_gradient_that_is_not_finite_ends_it(tmp_path: Path, value: float) -> 
     model = network()
     loop = Loop(model, sgd(model))
     expected = f"the gradient of 0 is {value} at step 2; stopped before the weights were changed"
-    with pytest.raises(NonFiniteError, match=expected):
+    with pytest.raises(NonFiniteError, match=expected) as raised:
         run_into(loop, value, tmp_path)
+    assert str(raised.value).endswith("Lower the learning rate, or clip the gradients.")
     assert all(map(torch.equal, loop.weights[2], model.parameters()))
     assert read_records(tmp_path).steps.steps.tolist() == [0, 1]
 

@@ -26,6 +26,7 @@ Write: TypeAlias = Callable[[str, Block], None]
 SECONDS_PER_BLOCK = 2.0
 # What may wait, of 32 bytes each, on a device of 100 to 200.
 MOST_SCALARS = 2**16
+FEWEST_ROWS = 32
 
 
 class Recorder(Observer):
@@ -126,7 +127,7 @@ class Recorder(Observer):
             self._layer_rows.append(row)
         self.step += 1
         self._arm()
-        is_full = len(self._scalars) >= MOST_SCALARS
+        is_full = len(self._scalars) >= max(MOST_SCALARS, FEWEST_ROWS * len(self._nothing))
         if is_full or time.monotonic() - self._written >= SECONDS_PER_BLOCK:
             self.flush()
 
