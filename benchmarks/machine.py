@@ -17,6 +17,8 @@ THEIRS = ("keras", "jax", "tensorflow-cpu", "tensorflow", "scikit-learn", "skorc
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 ASK = f"import json, sys; sys.path.insert(0, {str(ROOT)!r}); import benchmarks.machine as m; "
 
+NO_RIVALS = "not installed"
+
 
 def describe(theirs: Path, arguments: list[str]) -> dict[str, str]:
     """Describe the machine and what runs on it, in words.
@@ -85,4 +87,4 @@ def versions_in(python: Path) -> dict[str, str]:
 
 def text(found: dict[str, str]) -> str:
     """Return names and versions as a list in words."""
-    return ", ".join(f"{name} {version}" for name, version in found.items()) or "not installed"
+    return ", ".join(f"{name} {version}" for name, version in found.items()) or NO_RIVALS

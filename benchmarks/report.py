@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks.machine import NO_RIVALS
 from benchmarks.tables import TABLES
 
 FORMAT_VERSION = 1
@@ -74,41 +75,23 @@ class Results:
         path.write_text(text, encoding="utf-8")
 
     def sections(self) -> dict[str, str]:
-        """Write what the tables were made on, then each table, as Markdown."""
-        made = {name: self.tables[name]["made"] for name in TABLES if name in self.tables}
-        sections = {
-            name: section(table.title, made[name], table.render(self.tables[name]["measured"]))
-            for name, table in TABLES.items()
-            if name in made
+        """Write each table as Markdown."""
+        found = {name: self.tables[name] for name in TABLES if name in self.tables}
+        return {
+            name: section(TABLES[name].title, one["made"], TABLES[name].render(one["measured"]))
+            for name, one in found.items()
         }
-        return {"machines": machines(made), **sections}
 
 
 def section(title: str, made: Mapping[str, str], body: str) -> str:
-    """Return a table's section: heading, table, and how it was made."""
+    """Return a table's section: heading, table, how it was made and on what."""
+    rivals = "" if made["rivals"] == NO_RIVALS else f"; rivals on {made['rivals']}"
     footer = (
         f"{made['date']}, commit {made['commit']}, load {made['load']} before it, "
-        f"`{made['command']}`"
+        f"`{made['command']}`; {made['machine']}; {made['system']}; {made['versions']}{rivals}"
     )
     remark = f"{SANITY}\n\n" if "--quick" in made["command"] else ""
     return f"## {title}\n\n{remark}{body}\n\n<sub>{footer}</sub>"
-
-
-def machines(made: Mapping[str, Mapping[str, str]]) -> str:
-    """Say on what the tables were measured; one entry if it was the same for all.
-
-    Args:
-        made: Name of a table to the description of its machine.
-    """
-    tables: dict[str, list[str]] = {}
-    for name, one in made.items():
-        words = (
-            f"{one['machine']}; {one['system']}; fourbeat on {one['versions']}; "
-            f"rivals on {one['rivals']}"
-        )
-        tables.setdefault(words, []).append(name)
-    lines = [f"- {', '.join(names)}: {words}." for words, names in tables.items()]
-    return "\n".join(["## Measured on", "", *lines])
 
 
 def merged(text: str, sections: Mapping[str, str]) -> str:

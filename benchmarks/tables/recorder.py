@@ -123,6 +123,6 @@ def _verdict(ratios: list[float], bound: float) -> list[str]:
     spread = Spread.quartiles(ratios)
     if spread is None:
         return [UNKNOWN] * 4
-    kept = "yes" if spread.median <= bound else "**no**"
+    kept = "yes" if round(spread.median, 2) <= bound else "**no**"
     quartiles = f"{spread.low:.3f} to {spread.high:.3f}"
     return [f"{spread.median:.3f}", quartiles, f"{bound:.2f}", kept]

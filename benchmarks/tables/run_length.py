@@ -43,8 +43,15 @@ def render(records: list[Record]) -> str:
 
 
 def marks(num_epochs: int) -> list[int]:
-    """Epochs whose end stands in the table: the third, and then about twice as many each time."""
-    return [*(e for e in (3, 6, 13) if e < num_epochs), num_epochs]
+    """Epochs whose end stands in the table: an eighth of all, a quarter, half, and the last one."""
+    parts = (min(num_epochs, max(3, num_epochs // part)) for part in (8, 4, 2, 1))
+    return list(dict.fromkeys(parts))
+
+
+def window(record: Record, epoch: int) -> tuple[float, ...]:
+    """The epochs up to one, without the very first: a twentieth of all, at least two or three."""
+    size = max(3, record.task.num_epochs // 20)
+    return record.measurement.epoch_s[max(1, epoch - size) : epoch]
 
 
 def _rounds(records: list[Record], rival: str) -> Iterator[Record]:
@@ -52,10 +59,9 @@ def _rounds(records: list[Record], rival: str) -> Iterator[Record]:
 
 
 def time_at(records: list[Record], rival: str, epoch: int) -> float:
-    """Microseconds per step: median of the two or three epochs up to this one, and of rounds."""
-    window = slice(max(1, epoch - 3), epoch)
+    """Microseconds per step: median of the epochs up to this one, and of rounds."""
     rounds = [
-        median(record.measurement.epoch_s[window]) / record.task.steps_per_epoch
+        median(window(record, epoch)) / record.task.steps_per_epoch
         for record in _rounds(records, rival)
     ]
     return 1e6 * median(rounds)
@@ -63,8 +69,7 @@ def time_at(records: list[Record], rival: str, epoch: int) -> float:
 
 def fastest_at(records: list[Record], rival: str, epoch: int) -> float:
     """The same of the fastest epoch: what other programs on the machine do only ever adds time."""
-    window = slice(max(1, epoch - 3), epoch)
-    epochs = [min(r.measurement.epoch_s[window]) for r in _rounds(records, rival)]
+    epochs = [min(window(record, epoch)) for record in _rounds(records, rival)]
     return 1e6 * min(epochs) / next(_rounds(records, rival)).task.steps_per_epoch
 
 
