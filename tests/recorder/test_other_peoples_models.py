@@ -218,8 +218,9 @@ def test_the_losses_are_those_of_the_module(pair: tuple[Trained, Trained, int]) 
     on, _, num_accumulated = pair
     shares = torch.stack(on.module.losses) / num_accumulated
     epochs = shares.view(2, NUM_BATCHES)
-    expected = [group.sum() for epoch in epochs for group in epoch.split(num_accumulated)]
-    assert np.array_equal(on.records.steps.columns["loss"], torch.stack(expected).numpy())
+    groups = [group.double() for epoch in epochs for group in epoch.split(num_accumulated)]
+    expected = torch.stack([group.sum() for group in groups]).float()
+    assert np.array_equal(on.records.steps.columns["loss"], expected.numpy())
 
 
 def test_nothing_stays_behind(pair: tuple[Trained, Trained, int]) -> None:

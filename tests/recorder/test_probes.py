@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fourbeat.recorder.probes import cpu_norm
+from fourbeat.recorder.probes import cpu_norm, each_norm
 
 VALUES = torch.arange(-8.0, 8.0)
 
@@ -37,6 +37,10 @@ def test_a_norm_is_finite_if_each_element_is(large: float) -> None:
 @pytest.mark.parametrize("bad", [math.inf, -math.inf, math.nan])
 def test_a_norm_is_not_finite_if_an_element_is_not(bad: float) -> None:
     assert cpu_norm(torch.tensor([1.0, bad])) == pytest.approx(abs(bad), nan_ok=True)
+
+
+def test_nothing_has_no_norms() -> None:
+    assert each_norm([]) == []
 
 
 def test_autocast_leaves_its_precision_alone() -> None:

@@ -346,8 +346,8 @@ def test_an_empty_state_is_passed_over_as_well(copy: Path) -> None:
 def without_snapshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("without") / "run"
     overrides = ["callbacks.model_checkpoint.save_snapshots=0", "trainer.max_epochs=5"]
-    # So large a rate that the first validation is the best one.
-    return train(place, *overrides, "optim=sgd", "optim.lr=20").dir
+    # So small a rate that no validation is better than the first one.
+    return train(place, *overrides, "optim=sgd", "optim.lr=1e-30").dir
 
 
 def test_without_snapshots_it_begins_with_the_best_state_or_the_last_ones(

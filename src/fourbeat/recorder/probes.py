@@ -38,9 +38,9 @@ def norms(tensors: Sequence[Tensor]) -> list[Tensor]:
 
 def each_norm(tensors: Sequence[Tensor]) -> list[Scalar]:
     """Compute the 2-norm of each tensor: as numbers if they are on the CPU."""
-    if tensors and tensors[0].is_cpu:
-        return [cpu_norm(tensor) for tensor in tensors]
-    return [*norms(tensors)]
+    if tensors and not tensors[0].is_cpu:
+        return [*norms(tensors)]
+    return [cpu_norm(tensor) for tensor in tensors]
 
 
 def cpu_norm(tensor: Tensor) -> float:
