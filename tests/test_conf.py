@@ -58,6 +58,7 @@ def test_every_option_composes(group: str, option: str) -> None:
     assert cfg
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("choice", RUNNABLE)
 def test_every_option_builds(choice: str, tmp_path: Path) -> None:
     np.save(tmp_path / "inputs.npy", np.zeros((100, 3)))

@@ -186,6 +186,7 @@ def overflow_in_step_15(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
     monkeypatch.setattr(CirclesNet, "forward", overflow)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     "loop",
     [["loop=automatic"], ["loop.steps_per_execution=1"], ["loop.steps_per_execution=8"]],
@@ -229,6 +230,7 @@ def rates(run: Path) -> dict[int, float]:
     return {step: Summary.Value.FromString(value).simple_value for step, value in values}
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("scheduler", SCHEDULES)
 def test_a_changed_learning_rate_scales_the_rest_of_the_schedule(
     tmp_path: Path, scheduler: str

@@ -36,6 +36,7 @@ def the_run(cwd: Path) -> Run:
     return Run.load(manifest.parent)
 
 
+@pytest.mark.slow
 def test_train_measure_and_go_on(tmp_path: Path) -> None:
     out = script("train.py", *SMALL, cwd=tmp_path)
     run = the_run(tmp_path)

@@ -23,6 +23,7 @@ NOT_CHOSEN = {"hydra", "local"}
 GROUPS = sorted(p.name for p in CONF_DIR.iterdir() if p.is_dir() and p.name not in NOT_CHOSEN)
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("group", GROUPS)
 def test_help_lists_every_group_with_all_its_options(script: Command, group: str) -> None:
     options = ", ".join(sorted(path.stem for path in (CONF_DIR / group).glob("*.yaml")))

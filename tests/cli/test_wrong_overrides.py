@@ -682,6 +682,7 @@ def params(cases: dict[str, tuple[str, str]]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(("typed", "expected"), cases.values(), ids=cases.keys())
 
 
+@pytest.mark.one_in(2)
 @params(CASES)
 def test_a_wrong_override_is_one_message_and_leaves_nothing_behind(
     script: Command, place: Path, typed: str, expected: str
