@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from fourbeat.inspector.places import BEATS, Here, describe
 from fourbeat.recorder.layers import Layers
-from fourbeat.recorder.probes import norms
+from fourbeat.recorder.probes import each_norm
 from fourbeat.replay.report import aligned, number
 
 BINS, BAR = 12, 32
@@ -225,7 +225,7 @@ def _ranked(here: Here, values: Sequence[float], what: str) -> list[str]:
 
 
 def _norm(tensors: Iterable[Tensor]) -> float:
-    return math.sqrt(sum(float(n) ** 2 for n in norms([t.detach() for t in tensors])))
+    return math.sqrt(sum(float(n) ** 2 for n in each_norm([t.detach() for t in tensors])))
 
 
 def _is_moment(value: object) -> bool:

@@ -103,8 +103,9 @@ class Recorder(Observer):
             self._loss_scale = self._scale()
         elif self._stops:
             self._check(self._norms)
-        loss = _sum(self._losses)
-        if isinstance(loss, float) and self._unusual.begins_at(self.step, loss):
+        # On a device they stay there: nothing is summed up only to be left alone.
+        shares = [loss for loss in self._losses if isinstance(loss, float)]
+        if shares and self._unusual.begins_at(self.step, sum(shares)):
             self._probes.arm(with_outputs=False)  # those are made already
         self._probes.before_update()
 
