@@ -94,7 +94,10 @@ RIVALS: dict[str, Rival] = {
         "fourbeat_train:bare_lightning",
         "a LightningModule that only returns its loss, on fourbeat's Trainer and loader",
     ),
-    "tutorial": Rival("tutorial:train", "the tutorial's loop: DataLoader over TensorDataset"),
+    "tutorial": Rival(
+        "tutorial:train", "the tutorial's loop: DataLoader over TensorDataset, `num_workers=4`"
+    ),
+    "tutorial_in_process": Rival("tutorial:in_process", "the same with `num_workers=0`"),
     "lightning": Rival("lightning_fit:quick_start", "Lightning as its quick start has it"),
     "hydra_template": Rival(
         "lightning_fit:hydra_template",

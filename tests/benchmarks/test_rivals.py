@@ -51,7 +51,7 @@ def test_functions_and_files_stay_short(path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rival", ["bare", "tutorial", "fourbeat"])
+@pytest.mark.parametrize("rival", ["bare", "tutorial", "tutorial_in_process", "fourbeat"])
 def test_a_rival_makes_its_steps_and_learns(rival: str, samples_dir: Path) -> None:
     task = Task(rival, batch_size=64, num_samples=640, num_epochs=2)
     measured = Launcher(samples_dir, NOWHERE).run(task)

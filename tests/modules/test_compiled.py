@@ -19,7 +19,7 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from fourbeat.modules import compiled
 from fourbeat.modules.compile_messages import CompileFailure
-from fourbeat.modules.compiled import CompiledSteps, whole_step_obstacle
+from fourbeat.modules.compiled import CompiledSteps, Played, whole_step_obstacle
 from fourbeat.modules.compiled_update import scheduled_hyperparameters
 
 BATCH_SIZE = 16
@@ -102,11 +102,17 @@ def play_eagerly(
 
 
 def play_compiled(steps: CompiledSteps, optimizer: Optimizer, num_steps: int) -> Tensor:
+    return play(steps, optimizer, num_steps).losses
+
+
+def play(
+    steps: CompiledSteps, optimizer: Optimizer, num_steps: int, *, measure: bool = False
+) -> Played:
     hyperparameters = []
     for step in range(num_steps):
         hyperparameters.append(scheduled_hyperparameters(optimizer))
         schedule(optimizer, step)
-    return steps.play(*digits(num_steps), BATCH_SIZE, hyperparameters)
+    return steps.play(*digits(num_steps), BATCH_SIZE, hyperparameters, measure=measure)
 
 
 def compiled_steps(net: nn.Module, optimizer: Optimizer, **arguments: Any) -> CompiledSteps:
@@ -207,6 +213,50 @@ def test_eager_and_compiled_steps_and_loaded_states_can_follow_each_other(build:
     for num_steps in (2, 4, 3, 2):
         play_eagerly(twin, twin_optimizer, num_steps)
     assert_same_training(net, optimizer, twin, twin_optimizer)
+
+
+def norms_of(parameters: list[nn.Parameter]) -> Tensor:
+    return torch.stack([p.grad.norm() for p in parameters if p.grad is not None])
+
+
+def assert_norms_agree(clip: str) -> None:
+    """With an eager loop's, and no weight differs from one of steps that were not measured."""
+    net, optimizer, twin, twin_optimizer = pair(OPTIMIZERS["adamw"], mlp(Spare()))
+    plain, plain_optimizer, *_ = pair(OPTIMIZERS["adamw"], copy.deepcopy(net))
+    arguments, clip_gradients = CLIPS[clip]
+    steps = compiled_steps(net, optimizer, steps_per_call=2, **arguments)
+    played = play(steps, optimizer, 5, measure=True)
+    play_compiled(compiled_steps(plain, plain_optimizer, **arguments), plain_optimizer, 5)
+    assert all(map(torch.equal, net.state_dict().values(), plain.state_dict().values()))
+
+    raw, clipped = [], []
+
+    def clip_and_keep(parameters: list[nn.Parameter]) -> None:
+        raw.append(norms_of(parameters))
+        clip_gradients(parameters)
+        clipped.append(norms_of(parameters))
+
+    play_eagerly(twin, twin_optimizer, 5, clip_and_keep)
+    assert played.norms is not None
+    torch.testing.assert_close(played.norms, torch.stack(raw), rtol=1e-3, atol=1e-6)
+    assert (played.clipped is None) == (clip == "unclipped")
+    if played.clipped is not None:
+        torch.testing.assert_close(played.clipped, torch.stack(clipped), rtol=1e-3, atol=1e-6)
+    reached = [p for group in optimizer.param_groups for p in group["params"] if len(p) != 3]
+    assert len(played.parameters) == len(reached) == 4
+    assert all(p is q for p, q in zip(played.parameters, reached, strict=True))
+
+
+@pytest.mark.parametrize("clip", CLIPS)
+@pytest.mark.usefixtures("traced_only")
+def test_gradients_can_be_measured_within_the_graph(clip: str) -> None:
+    assert_norms_agree(clip)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("clip", ["unclipped", "norm"])
+def test_gradients_can_be_measured_within_the_compiled_graph(clip: str) -> None:
+    assert_norms_agree(clip)
 
 
 def test_no_more_than_two_graphs_whatever_the_schedule_and_the_number_of_steps(

@@ -10,13 +10,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Callback
 from torch import nn
 
 from fourbeat.checks import compose
+from fourbeat.errors import NonFiniteError
 from fourbeat.lifecycle import Parts, fit
+from fourbeat.recorder import read_records
 from fourbeat.resuming import resume
 from fourbeat.training import build_parts, train
 
@@ -199,6 +202,39 @@ def test_a_checkpoint_of_either_loop_goes_on_in_the_other(tmp_path: Path) -> Non
         fit(cfg, ways[first], path)
     assert ways["true"].trainer.global_step == 160
     assert_agree(ways["false"], ways["true"])
+
+
+RECORDED = [word for word in COMMON if word != "logger=none"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("clip", ["null", "0.5"])
+def test_each_step_is_recorded_with_its_gradients_and_no_weight_differs(
+    tmp_path: Path, clip: str
+) -> None:
+    settings = [*RECORDED, "trainer.max_epochs=2", f"loop.gradient_clip_val={clip}"]
+    eager = train(compose(*settings), tmp_path / "eager")
+    on = train(compose(*settings, "loop.compile=true"), tmp_path / "on")
+    off = train(
+        compose(*settings, "loop.compile=true", "callbacks.recorder=null"), tmp_path / "off"
+    )
+    same = zip(on.model.parameters(), off.model.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in same)
+    expected, recorded = read_records(eager.dir).steps, read_records(on.dir).steps
+    assert recorded.steps.tolist() == expected.steps.tolist() == list(range(80))
+    for name, column in expected.columns.items():
+        np.testing.assert_allclose(recorded.columns[name], column, rtol=1e-2, atol=1e-4)
+    assert np.isnan(recorded.columns["grad_norm_clipped"]).all() == (clip == "null")
+
+
+@pytest.mark.slow
+def test_a_loss_that_is_no_number_is_named_with_its_step_and_what_it_did(tmp_path: Path) -> None:
+    settings = [*RECORDED, "loop.compile=true", "optim=sgd", "optim.lr=1e6", "seed=1"]
+    with pytest.raises(NonFiniteError, match="the weights are spoilt") as raised:
+        train(compose(*settings), tmp_path)
+    recorded = read_records(tmp_path).steps
+    assert recorded.steps.tolist() == list(range(raised.value.step))
+    assert np.isfinite(recorded.columns["loss"]).all()
 
 
 @pytest.mark.slow

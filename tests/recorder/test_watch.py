@@ -20,6 +20,7 @@ from torch.optim import Optimizer
 import fourbeat
 from fourbeat.errors import ConfigError, NonFiniteError
 from fourbeat.recorder import Recorder, Records, read_records
+from fourbeat.recorder.unusual import ROWS
 
 pytestmark = pytest.mark.slow
 
@@ -234,6 +235,23 @@ def test_steps_made_again_replace_those_recorded(tmp_path: Path) -> None:
     assert records.steps.steps.tolist() == list(range(7))
     expected = torch.stack(first.losses[:3] + first.losses[5:]).numpy()
     assert np.array_equal(records.steps.columns["loss"], expected)
+
+
+def test_around_an_unusual_loss_the_layers_are_looked_at_closely(tmp_path: Path) -> None:
+    model = network().eval()  # without dropout, so that the losses are alike
+    optimizer = sgd(model)
+    jump = 30
+    with fourbeat.watch(model, optimizer, folder=tmp_path, layers_every_n_steps=1000):
+        for step in range(45):
+            inputs, targets = batches(1)[0]
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(inputs), targets)
+            (loss * (1000 if step == jump else 1)).backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 0.1)
+            optimizer.step()
+    rows = read_records(tmp_path).layers
+    assert rows.steps.tolist() == [0, *range(jump, jump + ROWS + 1)]
+    assert np.isfinite(rows.columns["update_norm/0"]).all()
 
 
 def test_the_epoch_is_the_one_that_was_set(tmp_path: Path) -> None:

@@ -9,17 +9,36 @@ One optimizer step, as an observer hears of it::
     clip        they are what the optimizer gets, clipped or not
     step        the weights have been changed, or the scaler of 16-mixed has left that out
 
-Whichever loop plays them, with one exception: a loop that is not ours may have no moment between
-``unscale`` and ``clip``, and then tells of both at once.
+Whichever loop plays them, with two exceptions. A loop that is not ours may have no moment between
+``unscale`` and ``clip``, and then tells of both at once. A compiled step has no moments at all, and
+leaves no gradients: it is told of as ``loss``, ``norms``, ``step``, when it is over.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
+
+Norms: TypeAlias = Sequence[float] | Sequence[Tensor]
+
+
+class GradientNorms(NamedTuple):
+    """What is known of a compiled step's gradients.
+
+    Attributes:
+        parameters: Those that have one.
+        raw: The 2-norm of each one's gradient; numbers, or scalars on a device.
+        clipped: The same after clipping; None where nothing is clipped.
+        num_later: Steps that have been made after this one: the weights are what those left.
+    """
+
+    parameters: Sequence[nn.Parameter]
+    raw: Norms
+    clipped: Norms | None
+    num_later: int
 
 
 class Observer:
@@ -43,6 +62,9 @@ class Observer:
 
     def on_clip(self, optimizer: Optimizer) -> None:
         """The gradients are what the optimizer will step with."""
+
+    def on_norms(self, norms: GradientNorms) -> None:
+        """A compiled step's gradients had these norms."""
 
     def on_step(self, groups: Sequence[Mapping[str, Any]], batch_idx: int, taken: bool) -> None:
         """The weights have been changed.
@@ -70,7 +92,13 @@ class Beats:
         self.backward = self._tell("on_backward")
         self.unscale = self._tell("on_unscale")
         self.clip = self._tell("on_clip")
+        self.norms = self._tell("on_norms")
         self.step = self._tell("on_step")
+
+    @property
+    def hear_norms(self) -> bool:
+        """Whether a compiled step has to measure its gradients."""
+        return self.norms is not _nobody
 
     def _tell(self, name: str) -> Callable[..., None]:
         base = getattr(Observer, name)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +38,23 @@ def whole_step_obstacle(net: nn.Module, loss: nn.Module, optimizer: Optimizer) -
         The reason, as the end of a sentence; None when `CompiledSteps` can be tried.
     """
     return optimizer_obstacle(optimizer) or hook_obstacle(net) or hook_obstacle(loss)
+
+
+class Played(NamedTuple):
+    """What optimizer steps came to.
+
+    Attributes:
+        losses: Of each mini-batch before its update, ``[num_steps]``.
+        parameters: Those that were trained.
+        norms: 2-norm of each one's gradient, ``[num_steps, parameters]``, as precise as they,
+            infinite where a square is; None: not measured.
+        clipped: The same after clipping; None also where nothing is clipped.
+    """
+
+    losses: Tensor
+    parameters: Sequence[nn.Parameter]
+    norms: Tensor | None = None
+    clipped: Tensor | None = None
 
 
 class CompiledSteps:
@@ -88,6 +105,7 @@ class CompiledSteps:
         self._objective = Objective(net, loss, autocast or nullcontext)
         self._optimizer = optimizer
         self._clip = _clipping(gradient_clip_val or 0.0, gradient_clip_algorithm)
+        self._clips = bool(gradient_clip_val)
         self._steps_per_call = steps_per_call
         self._plans: dict[Any, _Plan] = {}
         self._refuse_obstacles()
@@ -99,7 +117,9 @@ class CompiledSteps:
         targets: Tensor,
         batch_size: int,
         hyperparameters: Sequence[Hyperparameters],
-    ) -> Tensor:
+        *,
+        measure: bool = False,
+    ) -> Played:
         """Make one optimizer step for each mini-batch, in order.
 
         Args:
@@ -108,9 +128,8 @@ class CompiledSteps:
             batch_size: Samples per mini-batch.
             hyperparameters: For each step, what `scheduled_hyperparameters` would have noted right
                 before it.
-
-        Returns:
-            The loss of each mini-batch before its update, ``[num_steps]``.
+            measure: Have the norms of the gradients, too: a twentieth of a small network's step. No
+                weight differs by it.
 
         Raises:
             CompileFailure: These steps cannot be compiled; nothing has changed.
@@ -133,11 +152,12 @@ class CompiledSteps:
 
         chunks = _chunks(num_steps, self._steps_per_call)
         # All graphs before the first step: a failure must find every weight as it was.
-        graphs = [self._graph(plan, updates, values, batches(steps)) for steps in chunks]
+        graphs = [self._graph(plan, updates, values, batches(s), measure) for s in chunks]
         tensors = [*values.values(), *updates.slots()]
-        losses = [graph(*tensors, *batches(s)) for graph, s in zip(graphs, chunks, strict=True)]
+        parts = [graph(*tensors, *batches(s)) for graph, s in zip(graphs, chunks, strict=True)]
         updates.count_steps(num_steps)
-        return torch.cat(losses)
+        losses, *norms = (torch.cat(column) for column in zip(*parts, strict=True))
+        return Played(losses, plan.parameters, *norms)
 
     def _plan(self, values: dict[str, Tensor], inputs: Tensor, targets: Tensor) -> _Plan:
         """Find the parameters that train, once for each thing that a graph depends on."""
@@ -156,40 +176,49 @@ class CompiledSteps:
         return self._plans[signature]
 
     def _graph(
-        self, plan: _Plan, updates: Updates, values: dict[str, Tensor], batches: Sequence[Tensor]
+        self,
+        plan: _Plan,
+        updates: Updates,
+        values: dict[str, Tensor],
+        batches: Sequence[Tensor],
+        measure: bool,
     ) -> Graph:
         """Compile the graph for some mini-batches, unless that has been done."""
         num_steps = len(batches[-1])
-        key = (num_steps, tuple(updates.slot_names))
+        key = (num_steps, tuple(updates.slot_names), measure)
         if key not in plan.graphs:
             weights = [values[name] for name in plan.names]
             pairs = zip(weights, updates.slot_names, strict=True)
             slots = [torch.empty_like(weight) for weight, names in pairs for _ in names]
             with _failing_as_compile_failure():
                 plan.graphs[key] = _compiled(
-                    self._steps(plan.names, updates, list(values)),
+                    self._steps(plan.names, updates, list(values), measure),
                     [*values.values(), *slots, *batches],
                 )
         return plan.graphs[key]
 
-    def _steps(self, names: list[str], updates: Updates, all_names: list[str]) -> Graph:
+    def _steps(
+        self, names: list[str], updates: Updates, all_names: list[str], measure: bool
+    ) -> Graph:
         """Write the beats of some mini-batches as a function of tensors alone, to be traced."""
         rule, slot_names = updates.rule, updates.slot_names
 
-        def steps(*tensors: Tensor) -> Tensor:
+        def steps(*tensors: Tensor) -> list[Tensor]:
             values = dict(zip(all_names, tensors, strict=False))
             slots = iter(tensors[len(all_names) : -3])
             state = [[next(slots) for _ in names] for names in slot_names]
             inputs, targets, table = tensors[-3:]
-            losses = []
+            results = []
             batches = zip(inputs.chunk(len(table)), targets.chunk(len(table)), table, strict=True)
             for batch_inputs, batch_targets, rows in batches:
                 loss, grads = self._objective.gradients(values, names, batch_inputs, batch_targets)
-                clipped = self._clip([grad for grad in grads.values() if grad is not None])
+                raw = [grad for grad in grads.values() if grad is not None]
+                clipped = self._clip(raw)
+                measured = [raw, clipped][: 1 + self._clips] if measure else []
+                results.append([loss.detach(), *map(_norms, measured)])
                 for name, grad, own, row in zip(names, clipped, state, rows, strict=True):
                     rule.update(values[name], grad, own, list(row.unbind()))
-                losses.append(loss.detach())
-            return torch.stack(losses)
+            return [torch.stack(column) for column in zip(*results, strict=True)]
 
         return steps
 
@@ -224,11 +253,15 @@ def _clipping(value: float, algorithm: str) -> Callable[[Sequence[Tensor]], Sequ
 
     def by_norm(grads: Sequence[Tensor]) -> Sequence[Tensor]:
         """As `torch.nn.utils.clip_grad_norm_`."""
-        norm = torch.stack([torch.linalg.vector_norm(grad) for grad in grads]).norm()
+        norm = _norms(grads).norm()
         factor = (value / (norm + 1e-6)).clamp(max=1.0)
         return [grad * factor for grad in grads]
 
     return by_norm
+
+
+def _norms(grads: Sequence[Tensor]) -> Tensor:
+    return torch.stack([torch.linalg.vector_norm(grad) for grad in grads])
 
 
 def _compiled(steps: Graph, examples: list[Tensor]) -> Graph:

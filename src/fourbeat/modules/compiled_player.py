@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from torch import Tensor
 
 from fourbeat.data import EpochOrder, Execution
+from fourbeat.events import GradientNorms, Norms
 from fourbeat.modules.compile_messages import CompileFailure, say
-from fourbeat.modules.compiled import CompiledSteps, whole_step_obstacle
+from fourbeat.modules.compiled import CompiledSteps, Played, whole_step_obstacle
 from fourbeat.modules.compiled_calls import compile_calls
 from fourbeat.modules.compiled_update import scheduled_hyperparameters
 from fourbeat.modules.listeners import listener
@@ -82,7 +83,11 @@ class CompiledPlayer:
         hyperparameters = [step.hyperparameters for step in ahead]
         try:
             played = self._steps.play(
-                batch[0][rows], batch[1][rows], self._batch_size, hyperparameters
+                batch[0][rows],
+                batch[1][rows],
+                self._batch_size,
+                hyperparameters,
+                measure=self._module.after.hear_norms,
             )
         except CompileFailure as failure:
             scheduler.load_state_dict(before)
@@ -93,13 +98,23 @@ class CompiledPlayer:
             self._steps = None
             self._compile_calls(str(failure))
             return []
-        self._module.check_finite(played.sum())  # NaN and infinity survive an addition
-        losses = list(played.unbind())
-        for index, (loss, step) in enumerate(zip(losses, ahead, strict=True), start=batch_idx):
-            self._module.count_step()
-            self._module.after.loss(loss)
-            self._module.after.step(step.hyperparameters, index, True)
-            self._module.record(loss, self._batch_size, step.rates)
+        return self._tell(played, ahead, batch_idx)
+
+    def _tell(self, played: Played, ahead: Sequence[Ahead], batch_idx: int) -> list[Tensor]:
+        """Count the steps, and tell of each; return their losses."""
+        module, losses = self._module, list(played.losses.unbind())
+        raw, clipped = _each(played.norms), _each(played.clipped)
+        for position, (loss, step) in enumerate(zip(losses, ahead, strict=True)):
+            module.check_finite(loss, spoilt=True)
+            module.count_step()
+            module.after.loss(loss)
+            if raw:
+                own = clipped[position] if clipped else None
+                num_later = len(losses) - position - 1
+                norms = GradientNorms(played.parameters, raw[position], own, num_later)
+                module.after.norms(norms)
+            module.after.step(step.hyperparameters, batch_idx + position, True)
+            module.record(loss, self._batch_size, step.rates)
         return losses
 
     def _look_ahead(self, batch_idx: int, position: int) -> Ahead:
@@ -114,6 +129,14 @@ class CompiledPlayer:
     def _compile_calls(self, reason: str) -> None:
         say("loop.compile=true: forward and loss alone are compiled: %s", reason)
         compile_calls(self._module.net, self._module.loss)
+
+
+def _each(norms: Tensor | None) -> list[Norms]:
+    """Return those of each step: numbers, if that means to wait for nothing."""
+    if norms is None:
+        return []
+    rows: list[Norms] = norms.tolist() if norms.is_cpu else [row.unbind() for row in norms]
+    return rows
 
 
 def _obstacle(module: FourBeatModule) -> str | None:

@@ -28,7 +28,7 @@ class RecorderCallback(Callback):
             outputs.
         stop_on_nan: End the training before a gradient that is not finite spoils the weights. Only
             on the CPU, where looking at each costs nothing, and without a loss scaler, whose
-            business it is.
+            business it is; nor of a compiled step, which is over when it is told of.
         write: Gets the blocks in the event file's stead.
 
     Attributes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float64
@@ -65,6 +65,16 @@ class Layers:
             if gradient is None or gradient.is_sparse:
                 return [_dense(p) for p in self.parameters]
         return gradients  # type: ignore[return-value]
+
+    def in_order(self, parameters: Sequence[nn.Parameter], values: Sequence[Any]) -> list[Any]:
+        """Put what belongs to some parameters in the order of the layers'; 0 for the others.
+
+        Args:
+            parameters: Those of the optimizer, in its order.
+            values: One item for each.
+        """
+        found = dict(zip(map(id, parameters), values, strict=True))
+        return [found.get(id(own), 0.0) for own in self.parameters]
 
     def norms(self, of_parameters: Float64[ndarray, "rows parameters"]) -> ndarray:
         """Combine the norms of parameters to those of layers.

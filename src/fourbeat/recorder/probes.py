@@ -84,10 +84,10 @@ def numbers(scalars: Sequence[Scalar]) -> Float64[ndarray, " scalars"]:
         scalars: Any number of them.
     """
     values = list(scalars)
-    waiting = [i for i, scalar in enumerate(values) if isinstance(scalar, Tensor)]
-    if waiting:
-        fetched = _fetched([scalar for scalar in values if isinstance(scalar, Tensor)])
-        for i, value in zip(waiting, fetched, strict=True):
+    if any(issubclass(kind, Tensor) for kind in set(map(type, values))):
+        waiting = [(i, scalar) for i, scalar in enumerate(values) if isinstance(scalar, Tensor)]
+        fetched = _fetched([scalar for _, scalar in waiting])
+        for (i, _), value in zip(waiting, fetched, strict=True):
             values[i] = value
     return np.array(values, np.float64)
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from fourbeat.errors import NonFiniteError
-from fourbeat.events import Observer
+from fourbeat.events import GradientNorms, Observer
 from fourbeat.recorder.block import LAYERS_TAG, STEPS_TAG, Block
 from fourbeat.recorder.layer_probes import LayerProbes, LayerRow
 from fourbeat.recorder.layers import Layers
@@ -82,6 +82,7 @@ class Recorder(Observer):
         self._norms: Sequence[Scalar] = self._nothing
         self._clipped: Sequence[Scalar] = self._nothing
         self._loss_scale = 1.0
+        self._is_behind = False
         # All rows, one after the other: nothing is made for each but its numbers.
         self._scalars: list[Scalar] = []
         self._layer_rows: list[LayerRow] = []
@@ -92,27 +93,39 @@ class Recorder(Observer):
         """Keep the micro-batch's share of the loss."""
         self._losses.append(loss.item() if loss.is_cpu else loss.detach())
 
+    def take_losses(self, losses: Sequence[Tensor]) -> None:
+        """Take all of a step at once, in the place of those kept so far."""
+        self._losses = []
+        for loss in losses:
+            self.on_loss(loss)
+
     def on_unscale(self, optimizer: Optimizer) -> None:
         """Measure the gradients.
 
         Raises:
             NonFiniteError: One is NaN or infinite.
         """
+        self._is_behind = False
         self._norms = self._measured(optimizer)
         if self._scale is not None:
             self._loss_scale = self._scale()
         elif self._stops:
             self._check(self._norms)
-        # On a device they stay there: nothing is summed up only to be left alone.
-        shares = [loss for loss in self._losses if isinstance(loss, float)]
-        if shares and self._unusual.begins_at(self.step, sum(shares)):
-            self._probes.arm(with_outputs=False)  # those are made already
+        self._look_at_losses()
         self._probes.before_update()
 
     def on_clip(self, optimizer: Optimizer) -> None:
         """Measure them again."""
         if self._clips:
             self._clipped = self._measured(optimizer)
+
+    def on_norms(self, norms: GradientNorms) -> None:
+        """Take the norms of a compiled step's gradients."""
+        self._is_behind = norms.num_later > 0
+        self._norms = self._layers.in_order(norms.parameters, norms.raw)
+        if norms.clipped is not None:
+            self._clipped = self._layers.in_order(norms.parameters, norms.clipped)
+        self._look_at_losses()
 
     def on_step(self, groups: Sequence[Mapping[str, Any]], batch_idx: int, taken: bool) -> None:
         """Add a row."""
@@ -124,7 +137,8 @@ class Recorder(Observer):
         losses, self._losses = self._losses, []
         self._scalars += (*plain, _sum(losses), *self._norms, *self._clipped)
         self._norms = self._clipped = self._nothing
-        if (row := self._probes.after_update(self.step)) is not None:
+        # Else the weights are a later step's, which gets the row then.
+        if not self._is_behind and (row := self._probes.after_update(self.step)) is not None:
             self._layer_rows.append(row)
         self.step += 1
         self._arm()
@@ -148,6 +162,12 @@ class Recorder(Observer):
             self.flush()
         finally:
             self._probes.disarm()
+
+    def _look_at_losses(self) -> None:
+        # On a device they stay there: nothing is summed up only to be left alone.
+        shares = [loss for loss in self._losses if isinstance(loss, float)]
+        if shares and self._unusual.begins_at(self.step, sum(shares)):
+            self._probes.arm(with_outputs=False)  # those are made already
 
     def _measured(self, optimizer: Optimizer) -> Sequence[Scalar]:
         measured = each_norm(self._layers.gradients())

@@ -121,8 +121,8 @@ class _PlainLoop:
         self._num_backwards = 0
         self._losses: list[Tensor] = []
         self._is_stepping = False
-        # Those of the step that is being made, once its gradients were measured.
-        self._due: list[Tensor] | None = None
+        # Of the step that is being made: with a closure, the first call counts.
+        self._is_measured = False
 
     @contextmanager
     def heard(self) -> Iterator[None]:
@@ -164,7 +164,7 @@ class _PlainLoop:
     def _before_step(
         self, optimizer: Optimizer, arguments: tuple[Any, ...], options: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-        self._is_stepping, self._due = True, None
+        self._is_stepping, self._is_measured = True, False
         if callable(options.get("closure")):
             return arguments, {**options, "closure": self._measured(options["closure"])}
         if len(arguments) > 1 and callable(arguments[1]):
@@ -175,7 +175,7 @@ class _PlainLoop:
     def _after_step(self, optimizer: Optimizer, arguments: Any, options: Any) -> None:
         # An optimizer whose step() calls that of its base class announces each step twice.
         if self._is_stepping:
-            if self._due is None:
+            if not self._is_measured:
                 self._measure()  # it had a closure, and never called it
             left_out = getattr(optimizer, "found_inf", None)
             self._record(taken=left_out is None or not left_out.item())
@@ -184,21 +184,20 @@ class _PlainLoop:
         @functools.wraps(closure)
         def call() -> Any:
             result = closure()
-            if self._due is None:
+            if not self._is_measured:
                 self._measure()
             return result
 
         return call
 
     def _measure(self) -> None:
+        self._recorder.take_losses(self._losses)
         self._recorder.on_unscale(self._optimizer)
         self._recorder.on_clip(self._optimizer)
-        self._due = list(self._losses)
+        self._is_measured = True
 
     def _record(self, *, taken: bool) -> None:
-        for loss in self._due or ():
-            self._recorder.on_loss(loss)
-        self._is_stepping, self._due = False, None
+        self._is_stepping = False
         self._losses.clear()
         self._recorder.on_step(self._rates(), self._num_backwards - 1, taken)
 
