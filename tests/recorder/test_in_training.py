@@ -54,16 +54,8 @@ def assert_same(one: Table, other: Table) -> None:
         assert np.array_equal(column, other.columns[name], equal_nan=True), name
 
 
-QUICK = ("four_beat", "automatic accumulation", "fp16")
-
-
-@pytest.mark.parametrize(
-    "overrides",
-    [
-        pytest.param(chosen, id=name, marks=[] if name in QUICK else [pytest.mark.slow])
-        for name, chosen in SETTINGS.items()
-    ],
-)
+@pytest.mark.one_in(4)
+@pytest.mark.parametrize("overrides", SETTINGS.values(), ids=SETTINGS)
 def test_on_or_off_the_weights_are_the_same_to_the_last_bit(
     tmp_path: Path, overrides: list[str]
 ) -> None:
