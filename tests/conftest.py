@@ -1,5 +1,6 @@
 """Shapes and types are checked at run time here and nowhere else: users pay nothing for them."""
 
+import os
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -7,6 +8,10 @@ from pathlib import Path
 
 import pytest
 from jaxtyping import install_import_hook
+
+# Before torch starts its threads. Where tests run side by side, a second one is in another's way.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 PACKAGES = ["data", "models", "modules", "optim"]
 

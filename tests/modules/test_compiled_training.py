@@ -208,11 +208,8 @@ RECORDED = [word for word in COMMON if word != "logger=none"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("clip", ["null", "0.5"])
-def test_each_step_is_recorded_with_its_gradients_and_no_weight_differs(
-    tmp_path: Path, clip: str
-) -> None:
-    settings = [*RECORDED, "trainer.max_epochs=2", f"loop.gradient_clip_val={clip}"]
+def test_each_step_is_recorded_with_its_gradients_and_no_weight_differs(tmp_path: Path) -> None:
+    settings = [*RECORDED, "trainer.max_epochs=2", "loop.gradient_clip_val=0.5"]
     eager = train(compose(*settings), tmp_path / "eager")
     on = train(compose(*settings, "loop.compile=true"), tmp_path / "on")
     off = train(
@@ -224,7 +221,6 @@ def test_each_step_is_recorded_with_its_gradients_and_no_weight_differs(
     assert recorded.steps.tolist() == expected.steps.tolist() == list(range(80))
     for name, column in expected.columns.items():
         np.testing.assert_allclose(recorded.columns[name], column, rtol=1e-2, atol=1e-4)
-    assert np.isnan(recorded.columns["grad_norm_clipped"]).all() == (clip == "null")
 
 
 @pytest.mark.slow
