@@ -105,7 +105,6 @@ class CompiledSteps:
         self._objective = Objective(net, loss, autocast or nullcontext)
         self._optimizer = optimizer
         self._clip = _clipping(gradient_clip_val or 0.0, gradient_clip_algorithm)
-        self._clips = bool(gradient_clip_val)
         self._steps_per_call = steps_per_call
         self._plans: dict[Any, _Plan] = {}
         self._refuse_obstacles()
@@ -214,8 +213,8 @@ class CompiledSteps:
                 loss, grads = self._objective.gradients(values, names, batch_inputs, batch_targets)
                 raw = [grad for grad in grads.values() if grad is not None]
                 clipped = self._clip(raw)
-                measured = [raw, clipped][: 1 + self._clips] if measure else []
-                results.append([loss.detach(), *map(_norms, measured)])
+                measured = [raw] if clipped is raw else [raw, clipped]
+                results.append([loss.detach(), *map(_norms, measured if measure else [])])
                 for name, grad, own, row in zip(names, clipped, state, rows, strict=True):
                     rule.update(values[name], grad, own, list(row.unbind()))
             return [torch.stack(column) for column in zip(*results, strict=True)]

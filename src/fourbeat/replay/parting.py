@@ -13,6 +13,7 @@ import torch
 from fourbeat.console import show_lines
 from fourbeat.data import DataModule
 from fourbeat.errors import FourbeatError, RunError
+from fourbeat.events import Observer
 from fourbeat.lifecycle import Data, Parts
 from fourbeat.recorder import Records, read_records
 from fourbeat.replay.comparison import Comparison, compare
@@ -20,6 +21,7 @@ from fourbeat.replay.fingerprints import Fingerprints
 from fourbeat.replay.forks import BATCH, Fork, computed_fork, recorded_fork
 from fourbeat.replay.observing import Memory
 from fourbeat.replay.origins import Origins, is_harmless, origins
+from fourbeat.replay.progress import progress
 from fourbeat.replay.session import nearest_start, play_again, replay_config, starts
 from fourbeat.run import Run
 from fourbeat.state import DamagedCheckpointError, read_state
@@ -228,11 +230,12 @@ def _play(run: Run, recorded: Records, first_step: int, last_step: int) -> Playe
     cfg, start, memory = replay_config(run), nearest_start(run, first_step), Memory()
     taken: list[Fingerprints] = []
 
-    def watch(parts: Parts) -> list[Fingerprints]:
+    def watch(parts: Parts) -> list[Observer]:
         taken.append(Fingerprints(parts.module.net, first_step - start.step))
-        return taken
+        return [*taken, shown]
 
-    parts = play_again(cfg, start, last_step, write=memory.write, observers=watch)
+    with progress(last_step - start.step + 1) as shown:
+        parts = play_again(cfg, start, last_step, write=memory.write, observers=watch)
     records = memory.records
     return Played(first_step, taken[0], records, compare(recorded, records), parts.datamodule)
 

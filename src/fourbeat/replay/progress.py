@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TextIO
@@ -37,12 +36,17 @@ def progress(
 
     Args:
         num_steps: Optimizer steps that it plays.
-        file: Where to; by default stderr, so that a pipe gets the answer alone.
+        file: Where to; None: stderr, so that a pipe gets the answer alone.
         delay: Seconds until it is shown.
     """
-    options: dict[str, Any] = {"desc": "replaying", "unit": "step", "leave": False}
-    # disable=None: where there is no terminal.
-    with tqdm(
-        total=num_steps, file=file or sys.stderr, delay=delay, disable=None, **options
-    ) as bar:
+    bar: tqdm[Any] = tqdm(
+        desc="replaying",
+        total=num_steps,
+        unit="step",
+        file=file,
+        delay=delay,
+        leave=False,
+        disable=None,  # where there is no terminal
+    )
+    with bar:
         yield Progress(bar)

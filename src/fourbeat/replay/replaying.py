@@ -7,10 +7,12 @@ from pathlib import Path
 
 from fourbeat.console import show_lines
 from fourbeat.errors import RunError
+from fourbeat.events import Observer
 from fourbeat.lifecycle import Parts
 from fourbeat.recorder import Records, read_records
 from fourbeat.replay.comparison import Comparison, compare
 from fourbeat.replay.observing import Instruments, Memory
+from fourbeat.replay.progress import progress
 from fourbeat.replay.session import Start, nearest_start, play_again, replay_config
 from fourbeat.replay.suspects import WINDOW, Suspect, suspects
 from fourbeat.run import Run
@@ -60,11 +62,12 @@ def replay(run_dir: str | Path, step: int) -> Replay:
     start, memory = nearest_start(run, max(0, step - WINDOW)), Memory()
     instruments: list[Instruments] = []
 
-    def watch(parts: Parts) -> list[Instruments]:
+    def watch(parts: Parts) -> list[Observer]:
         instruments.append(Instruments(parts.module.net, step - start.step))
-        return instruments
+        return [*instruments, shown]
 
-    play_again(cfg, start, step, write=memory.write, observers=watch)
+    with progress(step - start.step + 1) as shown:
+        play_again(cfg, start, step, write=memory.write, observers=watch)
     replayed = memory.records
     if replayed.steps.row(step) is None:  # it failed after its last step, not in another one
         _refuse_absent(run, step, step - 1)

@@ -19,7 +19,6 @@ from fourbeat.lifecycle import CHECKPOINT_DIR, Parts, checkpoints, fit
 from fourbeat.process import set_up_process
 from fourbeat.recorder import RecorderCallback
 from fourbeat.recorder.recorder import Write
-from fourbeat.replay.progress import progress
 from fourbeat.resuming import stored_config
 from fourbeat.run import Run
 from fourbeat.state import (
@@ -156,14 +155,10 @@ def play_again(
     from fourbeat.training import build_parts  # which, for its story, imports this room
 
     set_up_process()
-    with (
-        tempfile.TemporaryDirectory() as temporary,
-        warnings.catch_warnings(),
-        progress(last_step - start.step + 1) as shown,
-    ):
+    with tempfile.TemporaryDirectory() as temporary, warnings.catch_warnings():
         parts = build_parts(cfg, folder or Path(temporary))
         recorder = RecorderCallback(layers_every_n_steps=1, write=write)
-        watching = Watching([*observers(parts), shown, Until(start.step, last_step)])
+        watching = Watching([*observers(parts), Until(start.step, last_step)])
         parts.trainer.callbacks += [recorder, watching]  # type: ignore[attr-defined]
         # What torchmetrics says after an explosion, and who plays that again knows.
         warnings.filterwarnings("ignore", "Encountered `nan` values")
