@@ -5,9 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from benchmarks.arguments import Options
@@ -27,20 +28,26 @@ class Command(NamedTuple):
         arguments: After ``python``.
         exit_code: What it must end with: otherwise its time means nothing.
         limit_s: What it may take, by the time of ``import torch + lightning``; None: anything.
+        variables: Of its environment.
     """
 
     arguments: list[str]
     exit_code: int = 0
     limit_s: Callable[[float], float] | None = None
+    variables: Mapping[str, str] = MappingProxyType({})
 
 
 def _answered(_: float) -> float:
     return 0.7
 
 
+# What the shell says when the Tab key is pressed after the script's name: all keys are listed.
+TAB = {"COMP_LINE": "python scripts/train.py ", "COMP_POINT": "24"}
+
 COMMANDS = {
     IMPORT: Command(["-c", "import torch, lightning.pytorch"]),
     "`--help`": Command([TRAIN, "--help"], 0, _answered),
+    "tab completion": Command([TRAIN, "-sc", "query=bash"], 0, _answered, TAB),
     "config error (`optim.lr=abc`)": Command([TRAIN, "optim.lr=abc"], 2, _answered),
     "command to first step": Command([TRAIN, FIRST_STEP], 0, lambda imported: imported + 1.0),
     "command to first step, `loop.compile=true`": Command([TRAIN, "loop.compile=true", FIRST_STEP]),
@@ -73,7 +80,7 @@ def timed(command: Command) -> dict[str, Any]:
         done = subprocess.run(
             [sys.executable, *command.arguments],
             cwd=Path(folder),
-            env=environment({}),
+            env=environment(dict(command.variables)),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 import yaml
+from hydra._internal import config_loader_impl
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 
 from fourbeat.config.compose import CONF_DIR, compose
 
@@ -91,6 +93,27 @@ def test_completion_offers_groups_and_keys(
     result = script("train.py", "-sc", "query=bash")
     assert result.code == 0
     assert result.out.split() == offered
+
+
+@pytest.mark.parametrize("words", [["--help"], ["-sc", "query=bash"]], ids=" ".join)
+def test_the_config_folders_are_read_a_few_times_however_many_there_are(
+    script: Command, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    """Hydra does it for each group, which takes longer than all else together."""
+    read: list[object] = []
+
+    class Counted(config_loader_impl.CachingConfigRepository):
+        def __init__(self, delegate: Any) -> None:
+            super().__init__(delegate)
+            read.append(self)
+
+    monkeypatch.setattr(config_loader_impl, "CachingConfigRepository", Counted)
+    monkeypatch.setenv("COMP_LINE", "train.py ")
+    monkeypatch.setenv("COMP_POINT", "9")
+    original = ConfigLoaderImpl.get_group_options
+    assert script("train.py", *words).code == 0
+    assert 0 < len(read) <= 3 < len(GROUPS)
+    assert ConfigLoaderImpl.get_group_options is original
 
 
 @pytest.mark.parametrize("words", [["--help"], ["--cfg", "job"]], ids=" ".join)

@@ -139,6 +139,26 @@ def test_of_the_layers_only_steps_count_at_which_both_looked_at_them() -> None:
     assert (found.num_steps, found.num_numbers, found.first) == (3, 3 + 2, None)
 
 
+def with_layers(loss: float, weight: float, **layers: float) -> Records:
+    columns = {f"{name}/a": [number] for name, number in layers.items()}
+    return records([7], {"loss": [loss]}, [7], layers={"weight_norm/a": [weight], **columns})
+
+
+@pytest.mark.parametrize("name", ["update_norm", "activation_mean"])
+def test_what_only_one_has_measured_is_passed_over(name: str) -> None:
+    """Of a compiled run the updates and the outputs are not."""
+    lacks, has = with_layers(0.5, 2.0, **{name: math.nan}), with_layers(0.5, 2.0, **{name: 0.25})
+    for found in (compare(lacks, has), compare(has, lacks)):
+        assert found == Comparison(num_steps=1, num_numbers=2, differences=())
+
+
+@pytest.mark.parametrize(("loss", "weight"), [(math.nan, 2.0), (0.5, math.nan)])
+def test_what_came_out_as_no_number_counts(loss: float, weight: float) -> None:
+    spoilt = with_layers(loss, weight, update_norm=math.nan)
+    found = compare(spoilt, with_layers(loss, weight, update_norm=0.25))
+    assert [d.column for d in found.differences] == ["update_norm/a"]
+
+
 def test_unknown_columns_of_a_later_version_are_compared_last() -> None:
     one = records([0], {"sharpness": [1], "weight_norm/a": [1]})
     other = records([0], {"sharpness": [2], "weight_norm/a": [2]})

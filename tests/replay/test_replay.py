@@ -228,6 +228,8 @@ def test_what_was_compiled_is_played_step_by_step_with_nearly_the_same_losses(
     assert list(memory.records.steps.steps) == list(recorded.steps.steps) == list(range(36))
     losses = (table.steps.columns["loss"] for table in (recorded, memory.records))
     np.testing.assert_allclose(*losses, rtol=0, atol=1e-4)
+    for difference in compare(recorded, memory.records).differences:
+        assert np.isfinite([difference.one, difference.other]).all(), "one was never measured"
     replayed = replay(run.dir, 35)
     assert replayed.start.path is not None
     assert abs(replayed.instruments.losses[0] - recorded.steps.row(35)["loss"]) < 1e-4  # type: ignore[index]

@@ -14,13 +14,13 @@ from typing import Literal
 
 from hydra.errors import HydraException, InstantiationException
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel
 
 from fourbeat.cli.arguments import Arguments
-from fourbeat.cli.report import SIGNALLED, end_with_reader, report
+from fourbeat.cli.information import inform
+from fourbeat.cli.report import SIGNALLED, report
 from fourbeat.cli.sweep import num_failed
 from fourbeat.cli.sweep_check import check_sweep
-from fourbeat.config.compose import compose, compose_good
+from fourbeat.config.compose import compose_good
 from fourbeat.config.deferred import register
 from fourbeat.errors import Fault, FourbeatError, Stopped, raise_faults
 
@@ -88,7 +88,7 @@ def _main(main: Callable[[], None], script: Script) -> int:
     arguments = Arguments.of(sys.argv[1:])
     register()
     if arguments.is_informative:
-        _inform(main, arguments, script)
+        inform(main, arguments, arguments.config_name or script)
     elif script == "train" and arguments.resume is not None:
         from fourbeat.cli.jobs import resume_job
 
@@ -112,15 +112,6 @@ def _goes_on_after_requeue(arguments: Arguments) -> bool:
     return requeued_job(arguments)
 
 
-def _inform(main: Callable[[], None], arguments: Arguments, script: Script) -> None:
-    end_with_reader()
-    try:
-        main()
-    except HydraException:
-        compose(arguments.overrides, arguments.config_name or script)  # says it better
-        raise
-
-
 def _check(arguments: Arguments, script: Script) -> None:
     """Check everything before Hydra makes a folder."""
     # A process that Lightning started for a distributed training: the first has checked.
@@ -132,6 +123,8 @@ def _check(arguments: Arguments, script: Script) -> None:
         check_sweep(arguments.overrides, config_name)
         return
     composed, faults = compose_good(arguments.overrides, config_name)
+
+    from pydantic import BaseModel  # its import takes a tenth of what --help may
 
     from fourbeat.config.check import check_keys, check_train
     from fourbeat.config.schema import DiffConfig, EvalConfig, InspectConfig, ReplayConfig

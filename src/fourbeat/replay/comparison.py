@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy import ndarray
 
 from fourbeat.recorder.store import Records, Table
 
@@ -63,25 +64,58 @@ class Comparison:
 def compare(one: Records, other: Records) -> Comparison:
     """Compare the numbers of all steps and columns that two records have.
 
+    What only one of them has measured is passed over: a compiled run does not measure the updates.
+
     Args:
         one: E.g. what was recorded.
         other: E.g. what a replay recorded.
     """
-    tables = ((one.steps, other.steps), (one.layers, other.layers))
-    found = sorted((d for pair in tables for d in _differences(*pair)), key=_order)
-    shared = [np.intersect1d(a.steps, b.steps).size for a, b in tables]
-    columns = [len(set(a.columns) & set(b.columns)) for a, b in tables]
-    num_numbers = sum(s * c for s, c in zip(shared, columns, strict=True))
-    return Comparison(shared[0], num_numbers, tuple(found))
+    of_steps = list(_side_by_side(one.steps, other.steps))
+    of_layers = [_measured(c, one, other) for c in _side_by_side(one.layers, other.layers)]
+    columns = [*of_steps, *of_layers]
+    found = sorted((d for column in columns for d in column.differences()), key=_order)
+    num_steps = np.intersect1d(one.steps.steps, other.steps.steps).size
+    return Comparison(num_steps, sum(len(c.steps) for c in columns), tuple(found))
 
 
-def _differences(one: Table, other: Table) -> Iterator[Difference]:
+@dataclass(frozen=True)
+class _Column:
+    name: str
+    steps: ndarray
+    one: ndarray
+    other: ndarray
+
+    def differences(self) -> Iterator[Difference]:
+        a, b = self.one, self.other
+        for i in np.flatnonzero((a != b) & ~(np.isnan(a) & np.isnan(b))):
+            yield Difference(int(self.steps[i]), self.name, float(a[i]), float(b[i]))
+
+
+def _side_by_side(one: Table, other: Table) -> Iterator[_Column]:
     steps, here, there = np.intersect1d(one.steps, other.steps, return_indices=True)
     for name in one.columns:
         if name in other.columns:
-            a, b = one.columns[name][here], other.columns[name][there]
-            for i in np.flatnonzero((a != b) & ~(np.isnan(a) & np.isnan(b))):
-                yield Difference(int(steps[i]), name, float(a[i]), float(b[i]))
+            yield _Column(name, steps, one.columns[name][here], other.columns[name][there])
+
+
+def _measured(column: _Column, one: Records, other: Records) -> _Column:
+    """Leave out of a column of the layers what either of them lacks."""
+    lacks = np.isnan(column.one) & np.isin(column.steps, _sound(one))
+    lacks |= np.isnan(column.other) & np.isin(column.steps, _sound(other))
+    kept = (numbers[~lacks] for numbers in (column.steps, column.one, column.other))
+    return _Column(column.name, *kept)
+
+
+def _sound(records: Records) -> ndarray:
+    """Return the steps at which NaN means: not measured.
+
+    Their loss is a number, and so are the weights that they made: their outputs and updates were.
+    """
+    layers = records.layers
+    weights = list(layers.part("weight_norm").values())
+    spoilt = layers.steps[np.isnan(weights).any(axis=0)] if weights else layers.steps
+    losses = records.steps.columns.get("loss", np.full(len(records.steps), np.nan))
+    return np.setdiff1d(records.steps.steps[~np.isnan(losses)], spoilt)
 
 
 def _order(difference: Difference) -> tuple[int, int]:
