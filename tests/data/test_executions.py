@@ -85,8 +85,60 @@ def test_an_execution_knows_where_in_the_epoch_it_begins() -> None:
     assert [e.sizes for e in executions] == [(4, 4, 4, 4), (4, 3)]
 
 
-def test_an_execution_moves_to_a_device_whole() -> None:
-    execution = Execution(INPUTS, TARGETS, (12, 11), 0).to(torch.device("meta"))
-    assert execution.inputs.is_meta
-    assert execution.targets.is_meta
-    assert execution.sizes == (12, 11)
+def gathered_late() -> Execution:
+    """From samples in memory: nothing has been gathered yet."""
+    loader = batch_loader(TensorBatches(INPUTS, TARGETS), order(ExecutionPlan(8)))
+    (execution,) = loader
+    assert execution.inputs is INPUTS
+    return execution
+
+
+@pytest.mark.parametrize("together", [0, 100, 10**9], ids=["singly", "some", "all at once"])
+@pytest.mark.parametrize("first", [0, 1, 4, 6])
+def test_mini_batches_are_the_same_however_many_are_gathered_together(
+    monkeypatch: pytest.MonkeyPatch, together: int, first: int
+) -> None:
+    late = gathered_late()
+    indices = late.indices
+    assert indices is not None
+    monkeypatch.setattr("fourbeat.data.executions.MOST_BYTES_TOGETHER", together)
+    played = list(late.mini_batches(first))
+    assert len(played) == len(late.sizes) - first
+    for (inputs, targets), chosen in zip(played, torch.split(indices, 4)[first:], strict=True):
+        assert torch.equal(inputs, INPUTS[chosen])
+        assert torch.equal(targets, TARGETS[chosen])
+
+
+def test_no_more_is_gathered_at_once_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    late, gathered = gathered_late(), []
+    monkeypatch.setattr("fourbeat.data.executions.MOST_BYTES_TOGETHER", 11 * INPUTS[0].nbytes)
+    own = Execution.gathered
+    monkeypatch.setattr(Execution, "gathered", lambda *a: gathered.append(a[1:]) or own(*a))
+    assert len(list(late.mini_batches())) == 6
+    assert gathered == [(0, 2), (2, 4), (4, 6)]
+
+
+@pytest.mark.parametrize("are_late", [True, False])
+def test_an_execution_moves_to_a_device_with_its_own_samples_alone(*, are_late: bool) -> None:
+    execution = gathered_late() if are_late else Execution(INPUTS, TARGETS, (12, 11), 0)
+    there = execution.to(torch.device("meta"))
+    assert there.inputs.is_meta
+    assert there.targets.is_meta
+    assert there.indices is None
+    assert there.inputs.shape == INPUTS.shape
+    assert (there.sizes, there.batch_idx) == (execution.sizes, execution.batch_idx)
+
+
+def test_an_execution_stays_where_it_is() -> None:
+    late = gathered_late()
+    assert late.to(torch.device("cpu")) is late
+
+
+def test_a_loading_process_gathers_the_samples_itself() -> None:
+    """It would send the whole split otherwise."""
+    loader = batch_loader(
+        TensorBatches(INPUTS, TARGETS), order(ExecutionPlan(2), limit=2), num_workers=1
+    )
+    (execution,) = loader
+    assert execution.indices is None
+    assert len(execution.inputs) == 8

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
+from fourbeat.data import Execution
 from fourbeat.modules import compiled
 from fourbeat.modules.compile_messages import CompileFailure
 from fourbeat.modules.compiled import CompiledSteps, Played, whole_step_obstacle
@@ -112,7 +113,11 @@ def play(
     for step in range(num_steps):
         hyperparameters.append(scheduled_hyperparameters(optimizer))
         schedule(optimizer, step)
-    return steps.play(*digits(num_steps), BATCH_SIZE, hyperparameters, measure=measure)
+    return steps.play(execution(num_steps), hyperparameters, measure=measure)
+
+
+def execution(num_steps: int) -> Execution:
+    return Execution(*digits(num_steps), (BATCH_SIZE,) * num_steps, 0)
 
 
 def compiled_steps(net: nn.Module, optimizer: Optimizer, **arguments: Any) -> CompiledSteps:
@@ -477,12 +482,14 @@ def test_wrong_arguments_are_refused(arguments: dict[str, Any], message: str) ->
         compiled_steps(net, SGD(net.parameters()), **arguments)
 
 
-def test_samples_that_do_not_fill_the_mini_batches_are_refused() -> None:
+def test_mini_batches_of_other_sizes_are_refused() -> None:
     net = mlp()
     optimizer = SGD(net.parameters())
-    inputs, targets = digits(2)
-    hyperparameters = [scheduled_hyperparameters(optimizer)] * 2
-    with pytest.raises(ValueError, match="31 inputs and 32 targets are not 2 mini-batches of 16"):
-        compiled_steps(net, optimizer).play(inputs[1:], targets, BATCH_SIZE, hyperparameters)
+    steps, hyperparameters = compiled_steps(net, optimizer), scheduled_hyperparameters(optimizer)
+    short = Execution(*digits(2), (16, 15), 0)
+    with pytest.raises(ValueError, match=r"mini-batches of \(16, 15\) are not 2 of one size"):
+        steps.play(short, [hyperparameters] * 2)
+    with pytest.raises(ValueError, match=r"mini-batches of \(16, 16\) are not 3 of one size"):
+        steps.play(execution(2), [hyperparameters] * 3)
     with pytest.raises(ValueError, match="step 0 are for 0 groups: the optimizer has 1"):
-        compiled_steps(net, optimizer).play(inputs, targets, BATCH_SIZE, [[], []])
+        steps.play(execution(2), [[], []])

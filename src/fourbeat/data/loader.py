@@ -10,7 +10,7 @@ from jaxtyping import Int64, Shaped
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from fourbeat.data.executions import Chosen, Execution
+from fourbeat.data.executions import Chosen, Execution, gather
 from fourbeat.data.order import EpochOrder
 from fourbeat.generators import generator_states, generators_seeded, same_states
 
@@ -54,20 +54,21 @@ class TensorBatches(Dataset[tuple[Tensor, Tensor]]):
     def __getitem__(
         self, indices: Int64[Tensor, " batch"]
     ) -> tuple[Shaped[Tensor, "batch ..."], Shaped[Tensor, "batch ..."]]:
-        indices = indices.to(self.inputs.device, non_blocking=True)
-        # index_select takes half the time of inputs[indices] here.
-        return self.inputs.index_select(0, indices), self.targets.index_select(0, indices)
+        return gather(self.inputs, self.targets, indices)
 
 
 class ExecutionBatches(Dataset[Any]):
-    """Gathers what a sampler chose: a batch, or the batches of an execution at once.
+    """Gathers what a sampler chose: a batch, or the batches of an execution.
 
     Args:
         samples: Where from.
+        leaves_gathering: Leave it to the execution, where the samples lie in memory: only within
+            the process that trains.
     """
 
-    def __init__(self, samples: Gatherable) -> None:
+    def __init__(self, samples: Gatherable, *, leaves_gathering: bool = False) -> None:
         self.samples = samples
+        self.leaves_gathering = leaves_gathering
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -76,10 +77,11 @@ class ExecutionBatches(Dataset[Any]):
     def __getitem__(self, chosen: Tensor | Chosen) -> tuple[Tensor, Tensor] | Execution:
         if isinstance(chosen, Tensor):
             return self.samples[chosen]
+        samples, about = self.samples, (chosen.sizes, chosen.batch_idx)
+        if chosen.is_execution and self.leaves_gathering and isinstance(samples, TensorBatches):
+            return Execution(samples.inputs, samples.targets, *about, chosen.indices)
         inputs, targets = self._gathered(chosen)
-        if not chosen.is_execution:
-            return inputs, targets
-        return Execution(inputs, targets, chosen.sizes, chosen.batch_idx)
+        return Execution(inputs, targets, *about) if chosen.is_execution else (inputs, targets)
 
     def _gathered(self, chosen: Chosen) -> tuple[Tensor, Tensor]:
         """With seeds, one by one: what is drawn must not depend on the execution."""
@@ -120,7 +122,7 @@ def batch_loader(
         A loader of ``(inputs, targets)`` batches, or of :class:`Execution` if the order has a plan.
     """
     return DataLoader(
-        ExecutionBatches(samples),
+        ExecutionBatches(samples, leaves_gathering=num_workers == 0),
         sampler=order,
         batch_size=None,
         num_workers=num_workers,

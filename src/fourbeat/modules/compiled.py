@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 from typing import Any, NamedTuple, TypeAlias
 
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.optim import Optimizer
 
+from fourbeat.data import Execution
 from fourbeat.modules.compile_messages import CompileFailure, reason_of
 from fourbeat.modules.compiled_objective import Objective, hook_obstacle
 from fourbeat.modules.compiled_update import Hyperparameters, Updates, optimizer_obstacle
@@ -112,46 +114,40 @@ class CompiledSteps:
     @torch.no_grad()
     def play(
         self,
-        inputs: Tensor,
-        targets: Tensor,
-        batch_size: int,
+        execution: Execution,
         hyperparameters: Sequence[Hyperparameters],
         *,
         measure: bool = False,
     ) -> Played:
-        """Make one optimizer step for each mini-batch, in order.
+        """Make one optimizer step for each of the first mini-batches, in order.
 
         Args:
-            inputs: ``[num_steps * batch_size, ...]``.
-            targets: ``[num_steps * batch_size, ...]``.
-            batch_size: Samples per mini-batch.
-            hyperparameters: For each step, what `scheduled_hyperparameters` would have noted right
-                before it.
+            execution: Whose first ``num_steps`` mini-batches have one size.
+            hyperparameters: For each of the ``num_steps``, what `scheduled_hyperparameters` would
+                have noted right before it.
             measure: Have the norms of the gradients, too: a twentieth of a small network's step. No
                 weight differs by it.
 
         Raises:
             CompileFailure: These steps cannot be compiled; nothing has changed.
-            ValueError: The samples are not ``num_steps`` full mini-batches.
+            ValueError: There are not so many mini-batches of one size.
         """
-        num_steps = len(hyperparameters)
-        if num_steps == 0 or not len(inputs) == len(targets) == num_steps * batch_size:
-            raise ValueError(
-                f"{len(inputs)} inputs and {len(targets)} targets are not {num_steps} mini-batches "
-                f"of {batch_size}"
-            )
+        num_steps, sizes = len(hyperparameters), execution.sizes
+        if num_steps == 0 or sizes[:num_steps] != sizes[:1] * num_steps:
+            raise ValueError(f"mini-batches of {sizes} are not {num_steps} of one size")
         values = self._objective.values()
-        plan = self._plan(values, inputs[:batch_size], targets[:batch_size])
+        plan = self._plan(values, *execution.gathered(0, 1))
         updates = Updates(self._optimizer, plan.parameters, hyperparameters)
         table = updates.coefficients()
 
         def batches(steps: range) -> tuple[Tensor, Tensor, Tensor]:
-            rows = slice(steps.start * batch_size, steps.stop * batch_size)
-            return inputs[rows], targets[rows], table[steps.start : steps.stop]
+            return *execution.gathered(steps.start, steps.stop), table[steps.start : steps.stop]
 
         chunks = _chunks(num_steps, self._steps_per_call)
         # All graphs before the first step: a failure must find every weight as it was.
-        graphs = [self._graph(plan, updates, values, batches(s), measure) for s in chunks]
+        graphs = [
+            self._graph(plan, updates, values, len(s), partial(batches, s), measure) for s in chunks
+        ]
         tensors = [*values.values(), *updates.slots()]
         parts = [graph(*tensors, *batches(s)) for graph, s in zip(graphs, chunks, strict=True)]
         updates.count_steps(num_steps)
@@ -179,11 +175,11 @@ class CompiledSteps:
         plan: _Plan,
         updates: Updates,
         values: dict[str, Tensor],
-        batches: Sequence[Tensor],
+        num_steps: int,
+        batches: Callable[[], Sequence[Tensor]],
         measure: bool,
     ) -> Graph:
         """Compile the graph for some mini-batches, unless that has been done."""
-        num_steps = len(batches[-1])
         key = (num_steps, tuple(updates.slot_names), measure)
         if key not in plan.graphs:
             weights = [values[name] for name in plan.names]
@@ -192,7 +188,7 @@ class CompiledSteps:
             with _failing_as_compile_failure():
                 plan.graphs[key] = _compiled(
                     self._steps(plan.names, updates, list(values), measure),
-                    [*values.values(), *slots, *batches],
+                    [*values.values(), *slots, *batches()],
                 )
         return plan.graphs[key]
 

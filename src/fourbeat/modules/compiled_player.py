@@ -71,7 +71,9 @@ class CompiledPlayer:
         Returns:
             The loss of each mini-batch that was played: all full ones, or none.
         """
-        sizes = batch.sizes if isinstance(batch, Execution) else (len(batch[0]),)
+        if not isinstance(batch, Execution):
+            batch = Execution(batch[0], batch[1], (len(batch[0]),), batch_idx)
+        sizes = batch.sizes
         self._batch_size = self._batch_size or sizes[0]
         count = sizes.count(self._batch_size)
         if self._steps is None or count == 0:
@@ -79,13 +81,10 @@ class CompiledPlayer:
         scheduler = self._module.plan.scheduler
         before = scheduler.state_dict()
         ahead = [self._look_ahead(batch_idx, i) for i in range(count)]
-        rows = slice(count * self._batch_size)
         hyperparameters = [step.hyperparameters for step in ahead]
         try:
             played = self._steps.play(
-                batch[0][rows],
-                batch[1][rows],
-                self._batch_size,
+                batch,
                 hyperparameters,
                 measure=self._module.after.hear_norms,
             )

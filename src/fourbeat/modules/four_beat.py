@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.core.optimizer import LightningOptimizer
@@ -51,7 +50,7 @@ class FourBeatModule(SupervisedModule):
         self._zero_grad, self._step = unannounced(self.optimizer)
         first = batch.batch_idx if isinstance(batch, Execution) else batch_idx
         losses = self._player.play(batch, first) if self._player else []
-        rest = islice(mini_batches(batch), len(losses), None)
+        rest = mini_batches(batch, len(losses))
         for index, (inputs, targets) in enumerate(rest, start=first + len(losses)):
             group = self.accumulation_group(index)
             rates = self.rates_if_due(self.num_steps + 1) if group.is_last else None

@@ -285,6 +285,11 @@ class SupervisedModule(LightningModule):
         self.log_dict(scalars, sync_dist=True, prog_bar=split == "val")
 
 
-def mini_batches(batch: Batch | Execution) -> Iterable[Sequence[Tensor]]:
-    """Return the pairs of inputs and targets in what a loader has handed over."""
-    return batch.mini_batches() if isinstance(batch, Execution) else [batch]
+def mini_batches(batch: Batch | Execution, first: int = 0) -> Iterable[Sequence[Tensor]]:
+    """Return the pairs of inputs and targets in what a loader has handed over.
+
+    Args:
+        batch: A pair, or an execution of several.
+        first: Position of the first one that is wanted.
+    """
+    return batch.mini_batches(first) if isinstance(batch, Execution) else [batch][first:]
