@@ -19,7 +19,7 @@ TRAIN = Path(__file__).parents[1] / "scripts" / "train.py"
 TWO = (
     *(o for o in SMALL if not o.startswith("trainer=")),
     *("trainer=ddp_cpu", "model=mlp", "model.dropout=0.3", "loop.steps_per_execution=2"),
-    *("trainer.max_epochs=40", "callbacks.early_stopping=null"),
+    *("trainer.max_epochs=15", "callbacks.early_stopping=null"),
     "callbacks.model_checkpoint.train_time_interval_s=0.01",
 )
 
@@ -54,11 +54,18 @@ def wait_for_a_save(place: Path) -> None:
     pytest.fail("nothing was saved")
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run that nobody kills."""
+    place = tmp_path_factory.mktemp("whole")
+    run(place, *TWO, "hydra.run.dir=run")
+    return place / "run"
+
+
 @pytest.mark.parametrize("victim", ["first", "second", "both politely"])
 def test_when_one_process_is_killed_the_other_ends_and_the_run_goes_on_exactly(
-    tmp_path: Path, victim: str
+    tmp_path: Path, whole: Path, victim: str
 ) -> None:
-    run(tmp_path, *TWO, "hydra.run.dir=whole")
     with start(tmp_path, *TWO, "hydra.run.dir=killed") as first:
         wait_for_a_save(tmp_path / "killed")
         second = int(Path(f"/proc/{first.pid}/task/{first.pid}/children").read_text().split()[0])
@@ -72,4 +79,4 @@ def test_when_one_process_is_killed_the_other_ends_and_the_run_goes_on_exactly(
         assert "Traceback" not in err
     run(tmp_path, "resume=killed")
     assert Run.load(tmp_path / "killed").outcome.status == "finished"
-    assert not list(differences(tmp_path / "whole", tmp_path / "killed"))
+    assert not list(differences(whole, tmp_path / "killed"))
