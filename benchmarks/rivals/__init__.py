@@ -84,6 +84,11 @@ RIVALS: dict[str, Rival] = {
         "the same with the recorder on in every other epoch",
         is_compared=False,
     ),
+    "fourbeat_beside_bare": Rival(
+        "fourbeat_train:beside_bare",
+        "the same, epochs of the loop by hand in between",
+        is_compared=False,
+    ),
     "fourbeat_saving": Rival(
         "fourbeat_train:saving",
         "the same, states and snapshots saved as they are by default",

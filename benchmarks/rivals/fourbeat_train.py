@@ -62,6 +62,11 @@ def alternating(task: Task, samples: Samples) -> Trained:
     return _train(task, OFF, clock="benchmarks.rivals.own_clocks.AlternatingRecorder")
 
 
+def beside_bare(task: Task, samples: Samples) -> Trained:
+    """Train with the four-beat loop, and after each epoch by hand."""
+    return _train(task, OFF, clock="benchmarks.rivals.own_clocks.BesideBare")
+
+
 def saving(task: Task, samples: Samples) -> Trained:
     """Train with the four-beat loop, and look how long it saves."""
     return _train(task, OFF, clock="benchmarks.rivals.own_clocks.SavingClock")

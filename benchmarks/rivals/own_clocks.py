@@ -1,4 +1,4 @@
-"""What fourbeat's own extras cost, within one training: both sides meet the same machine."""
+"""What fourbeat and its extras cost, within one training: both sides meet the same machine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 from lightning.pytorch import Trainer
+from torch import nn
 
+from benchmarks.rivals.bare import BareLoop
 from benchmarks.rivals.lightning_clock import WrittenClock
 from fourbeat.events import Beats
 from fourbeat.recorder import RecorderCallback
@@ -44,6 +46,35 @@ class AlternatingRecorder(WrittenClock):
         for logger in trainer.loggers:
             logger.save()
         super().on_train_epoch_end(trainer)
+
+
+class BesideBare(WrittenClock):
+    """Times each epoch, and after it one of the loop by hand, on the same samples.
+
+    The first of each warms up; of the loop by hand it is not timed.
+
+    Args:
+        path: Receives the times when the training has ended.
+    """
+
+    def on_train_start(self, trainer: Trainer, *modules: Any) -> None:
+        """Build the same network once more."""
+        (module,) = modules
+        *hidden, _ = (m.out_features for m in module.net.modules() if isinstance(m, nn.Linear))
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        samples = data.samples("train")
+        inputs = samples.inputs.flatten(start_dim=1)
+        self.bare = BareLoop(inputs, samples.targets, tuple(hidden), data.batch_size)
+
+    def on_train_epoch_end(self, trainer: Trainer, *_: Any) -> None:
+        """End the epoch, and train another network by hand."""
+        super().on_train_epoch_end(trainer)
+        if trainer.current_epoch == 0:
+            self.bare.epoch()
+            return
+        self.clock.begin()
+        self.bare.epoch()
+        self.clock.end()
 
 
 class SavingClock(WrittenClock):

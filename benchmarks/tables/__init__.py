@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.arguments import Options
 from benchmarks.processes import TIMEOUT_S, Launcher, interleaved
-from benchmarks.tables import growth, recorder, run_length, speed, startup
+from benchmarks.tables import growth, loop, recorder, run_length, speed, startup
 from benchmarks.task import Record, Task
 
 Plain = list[dict[str, Any]]
@@ -51,6 +51,9 @@ def _of_tasks(
 TABLES: dict[str, Table] = {
     "speed": _of_tasks(
         "speed", "Time per step", speed.tasks, speed.render, lambda options: options.rounds
+    ),
+    "loop": _of_tasks(
+        "loop", "The loop beside one by hand", loop.tasks, loop.render, lambda o: o.rounds
     ),
     **{
         g.name: _of_tasks(g.name, f"Growth with {g.title}", g.tasks, g.render)

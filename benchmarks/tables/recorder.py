@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from statistics import median
 from typing import NamedTuple
 
 from benchmarks.arguments import Options
-from benchmarks.arithmetic import UNKNOWN, Spread, markdown
+from benchmarks.arithmetic import markdown
+from benchmarks.tables import pairs
 from benchmarks.tables.growth import failures
 from benchmarks.task import Record, Task, num_epochs
 
@@ -36,8 +36,8 @@ class Size(NamedTuple):
     def task(self, rival: str, options: Options) -> Task:
         """An epoch to warm up, and pairs of them: recorded, and not."""
         samples = min(self.batch_size * self.num_steps, options.num_samples)
-        pairs = QUICK_PAIRS if options.quick else NUM_PAIRS
-        return Task(rival, self.batch_size, self.hidden, samples, 1 + 2 * pairs)
+        num_pairs = QUICK_PAIRS if options.quick else NUM_PAIRS
+        return Task(rival, self.batch_size, self.hidden, samples, 1 + 2 * num_pairs)
 
     def __str__(self) -> str:
         return f"{'-'.join(map(str, self.hidden))}, batch {self.batch_size}: {self.about}"
@@ -78,8 +78,10 @@ def render(records: list[Record]) -> str:
     """Write one line for each network: the ratios of neighbouring epochs."""
     rows = []
     for size, here in _by_size(records):
-        off, on = (_step_us(here, first) for first in (2, 1))
-        rows.append([str(size), f"{off:,.0f}", f"{on:,.0f}", *_verdict(_ratios(here), size.bound)])
+        off, on = (pairs.step_us(here, first) for first in (2, 1))
+        rows.append(
+            [str(size), f"{off:,.0f}", f"{on:,.0f}", *pairs.verdict(pairs.ratios(here), size.bound)]
+        )
     head = ["hidden layers", "off, us", "on, us", "times off", "quartiles", "at most", "kept"]
     return "\n\n".join([markdown(head, rows), *failures(records)])
 
@@ -89,7 +91,7 @@ def render_saving(records: list[Record]) -> str:
     rows = []
     for size, here in _by_size(records):
         ratios = [_with_saves(record) for record in here]
-        rows.append([str(size), *_verdict(ratios, SAVES_BOUND)])
+        rows.append([str(size), *pairs.verdict(ratios, SAVES_BOUND)])
     head = ["hidden layers", "times off", "quartiles", "at most", "kept"]
     return "\n\n".join([markdown(head, rows), *failures(records)])
 
@@ -102,27 +104,7 @@ def _by_size(records: list[Record]) -> Iterator[tuple[Size, list[Record]]]:
             yield size, good
 
 
-def _step_us(records: list[Record], first: int) -> float:
-    epochs = [s / r.task.steps_per_epoch for r in records for s in r.measurement.epoch_s[first::2]]
-    return 1e6 * median(epochs)
-
-
-def _ratios(records: list[Record]) -> list[float]:
-    """Each recorded epoch by the one after it; epochs before and after drift alike."""
-    each = (record.measurement.epoch_s for record in records)
-    return [on / off for s in each for on, off in zip(s[1::2], s[2::2], strict=True)]
-
-
 def _with_saves(record: Record) -> float:
     measured = record.measurement
     total, saving = sum(measured.epoch_s[1:]), sum(measured.saving_s[1:])
     return total / (total - saving)
-
-
-def _verdict(ratios: list[float], bound: float) -> list[str]:
-    spread = Spread.quartiles(ratios)
-    if spread is None:
-        return [UNKNOWN] * 4
-    kept = "yes" if round(spread.median, 2) <= bound else "**no**"
-    quartiles = f"{spread.low:.3f} to {spread.high:.3f}"
-    return [f"{spread.median:.3f}", quartiles, f"{bound:.2f}", kept]

@@ -79,6 +79,15 @@ def test_of_an_alternating_run_every_other_epoch_is_recorded_and_none_else(
 
 
 @pytest.mark.slow
+def test_epochs_by_hand_are_timed_between_the_others_but_for_the_first(samples_dir: Path) -> None:
+    task = Task("fourbeat_beside_bare", batch_size=64, num_samples=640, num_epochs=3)
+    measured = Launcher(samples_dir, NOWHERE).run(task)
+    assert measured.failure == ""
+    assert len(measured.epoch_s) == 1 + 2 * 2
+    assert measured.num_steps == 30
+
+
+@pytest.mark.slow
 def test_saves_are_timed_within_their_epoch(samples_dir: Path) -> None:
     task = Task("fourbeat_saving", batch_size=64, num_samples=640, num_epochs=3)
     measured = Launcher(samples_dir, NOWHERE).run(task)
