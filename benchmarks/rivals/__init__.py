@@ -89,6 +89,11 @@ RIVALS: dict[str, Rival] = {
         "the same, epochs of the loop by hand in between",
         is_compared=False,
     ),
+    "fourbeat_compiled_beside_bare": Rival(
+        "fourbeat_train:compiled_beside_bare",
+        "the same with `loop.compile=true`",
+        is_compared=False,
+    ),
     "fourbeat_saving": Rival(
         "fourbeat_train:saving",
         "the same, states and snapshots saved as they are by default",

@@ -64,7 +64,12 @@ def alternating(task: Task, samples: Samples) -> Trained:
 
 def beside_bare(task: Task, samples: Samples) -> Trained:
     """Train with the four-beat loop, and after each epoch by hand."""
-    return _train(task, OFF, clock="benchmarks.rivals.own_clocks.BesideBare")
+    return _train(task, OFF, clock=BESIDE_BARE)
+
+
+def compiled_beside_bare(task: Task, samples: Samples) -> Trained:
+    """Train with the four-beat loop, compiled, and after each epoch by hand."""
+    return _train(task, OFF, "loop.compile=true", clock=BESIDE_BARE)
 
 
 def saving(task: Task, samples: Samples) -> Trained:
@@ -82,6 +87,7 @@ def automatic(task: Task, samples: Samples) -> Trained:
     return _train(task, OFF, "loop=automatic")
 
 
+BESIDE_BARE = "benchmarks.rivals.own_clocks.BesideBare"
 WRITTEN = "benchmarks.rivals.lightning_clock.WrittenClock"
 
 

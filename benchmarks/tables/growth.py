@@ -1,4 +1,7 @@
-"""How the cost of a step grows: fourbeat against the bare loop, one thing varied at a time."""
+"""How the cost of a step grows: fourbeat against the bare loop, one thing varied at a time.
+
+The two take turns in one process, epoch by epoch.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,16 @@ from typing import Any
 
 from benchmarks.arguments import Options
 from benchmarks.arithmetic import UNKNOWN, Spread, markdown, ratio, times
+from benchmarks.tables import pairs
 from benchmarks.task import Record, Task, num_epochs
 
-LOOPS = ("bare", "fourbeat", "fourbeat_compiled")
+BESIDE_BARE = {
+    "fourbeat_beside_bare": "fourbeat",
+    "fourbeat_compiled_beside_bare": "fourbeat_compiled",
+}
+"""Rivals with epochs of the bare loop in between, by what they are called in the table."""
+
+MIN_PAIRS = 4
 
 
 @dataclass(frozen=True)
@@ -24,7 +34,7 @@ class Growth:
         quick: The same for a sanity run.
         vary: From a value to the attributes of the task that depend on it.
         value: From a task back to the value.
-        rivals: Who is measured; the first is what the others are divided by.
+        rivals: Who is measured.
     """
 
     name: str
@@ -33,7 +43,7 @@ class Growth:
     quick: tuple[int, ...]
     vary: Callable[[int], dict[str, Any]]
     value: Callable[[Task], int | None]
-    rivals: tuple[str, ...] = LOOPS
+    rivals: tuple[str, ...] = tuple(BESIDE_BARE)
 
     def tasks(self, options: Options) -> list[Task]:
         """Every value of every rival."""
@@ -45,30 +55,31 @@ class Growth:
         """One rival at one value."""
         task = replace(Task(rival, num_samples=options.num_samples), **self.vary(value))
         epochs = num_epochs(task.num_samples, task.batch_size, options.min_steps)
-        return replace(task, num_epochs=epochs)
+        least = 2 if options.quick else 1 + MIN_PAIRS
+        return replace(task, num_epochs=max(epochs, least))
 
     def render(self, records: list[Record]) -> str:
-        """Write one line for each value: microseconds, and the ratio to the first rival."""
-        first, *others = [n for n in self.rivals if any(r.task.rival == n for r in records)] or [""]
-        columns = [part for name in others for part in (f"{name}, us", f"times {first}")]
-        values = dict.fromkeys(self.value(record.task) for record in records)
+        """Write one line for each value: microseconds, and the ratio to the bare loop."""
+        rivals = [n for n in self.rivals if any(r.task.rival == n for r in records)]
+        columns = [p for n in rivals for p in (f"{BESIDE_BARE.get(n, n)}, us", "times bare")]
         rows = []
-        for value in values:
-            here = [record for record in records if self.value(record.task) == value]
-            reference = step_us(here, first)
-            cells = [f"{value:,}", shown(reference)]
-            for name in others:
-                spread = step_us(here, name)
-                cells += [shown(spread), times(ratio(spread, reference))]
-            rows.append(cells)
-        table = markdown([self.title, f"{first}, us", *columns], rows)
+        for value in dict.fromkeys(self.value(record.task) for record in records):
+            here = [r for r in records if self.value(r.task) == value and not r.measurement.failure]
+            of_rivals = [[r for r in here if r.task.rival == name] for name in rivals]
+            bare = Spread.of(pairs.epochs_us([r for r in here if r.task.rival in BESIDE_BARE], 2))
+            cells = [cell for own in of_rivals for cell in measured(own, bare)]
+            rows.append([f"{value:,}", shown(bare), *cells])
+        table = markdown([self.title, "bare, us", *columns], rows)
         return "\n\n".join([table, *failures(records)])
 
 
-def step_us(records: list[Record], rival: str) -> Spread | None:
-    """Return the time per step of a rival's rounds that did not fail."""
-    good = [r for r in records if r.task.rival == rival and not r.measurement.failure]
-    return Spread.of(record.measurement.step_us(record.task) for record in good)
+def measured(own: list[Record], bare: Spread | None) -> tuple[str, str]:
+    """Return a rival's microseconds and its ratio, from neighbouring epochs if there are any."""
+    if not own or own[0].task.rival not in BESIDE_BARE:
+        spread = Spread.of(record.measurement.step_us(record.task) for record in own)
+        return shown(spread), times(ratio(spread, bare))
+    by_bare = Spread.of(pairs.ratios(own))
+    return shown(Spread.of(pairs.epochs_us(own, 1))), times(by_bare and by_bare.median)
 
 
 def shown(spread: Spread | None) -> str:
@@ -122,6 +133,6 @@ GROWTHS = (
         (1, 32),
         lambda value: {"steps_per_execution": value},
         lambda task: task.steps_per_execution,
-        (*LOOPS, "keras_jax"),
+        (*BESIDE_BARE, "keras_jax"),
     ),
 )

@@ -5,6 +5,8 @@ Processes of one and the same loop can differ by a fifth, which the table of all
 
 from __future__ import annotations
 
+from statistics import median
+
 from benchmarks.arguments import Options
 from benchmarks.arithmetic import markdown
 from benchmarks.tables import pairs
@@ -33,7 +35,7 @@ def render(records: list[Record]) -> str:
     good, rows = [r for r in records if not r.measurement.failure], []
     for size, bound in BOUNDS.items():
         if here := [record for record in good if record.task.batch_size == size]:
-            ours, bare = (f"{pairs.step_us(here, first):,.0f}" for first in (1, 2))
+            ours, bare = (f"{median(pairs.epochs_us(here, first)):,.0f}" for first in (1, 2))
             rows.append([str(size), bare, ours, *pairs.verdict(pairs.ratios(here), bound)])
     head = ["batch size", "bare, us", "fourbeat, us", "times bare", "quartiles", "at most", "kept"]
     return "\n\n".join([markdown(head, rows), *failures(records)])

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import median
 
 from benchmarks.arithmetic import UNKNOWN, Spread
 from benchmarks.task import Record
 
 
-def step_us(records: Sequence[Record], first: int) -> float:
-    """Return the median microseconds per step.
+def epochs_us(records: Sequence[Record], first: int) -> list[float]:
+    """Return the microseconds per step of every other epoch.
 
     Args:
         records: Whose first epoch warms up.
         first: Which of the others: 1 for those with an odd index, 2 for the rest.
     """
-    epochs = [s / r.task.steps_per_epoch for r in records for s in r.measurement.epoch_s[first::2]]
-    return 1e6 * median(epochs)
+    return [
+        1e6 * seconds / record.task.steps_per_epoch
+        for record in records
+        for seconds in record.measurement.epoch_s[first::2]
+    ]
 
 
 def ratios(records: Sequence[Record]) -> list[float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from statistics import median
 from typing import NamedTuple
 
 from benchmarks.arguments import Options
@@ -78,7 +79,7 @@ def render(records: list[Record]) -> str:
     """Write one line for each network: the ratios of neighbouring epochs."""
     rows = []
     for size, here in _by_size(records):
-        off, on = (pairs.step_us(here, first) for first in (2, 1))
+        off, on = (median(pairs.epochs_us(here, first)) for first in (2, 1))
         rows.append(
             [str(size), f"{off:,.0f}", f"{on:,.0f}", *pairs.verdict(pairs.ratios(here), size.bound)]
         )

@@ -5,7 +5,7 @@ import pytest
 from benchmarks.arguments import Options
 from benchmarks.rivals import RIVALS
 from benchmarks.tables import run_length
-from benchmarks.tables.growth import GROWTHS, Growth
+from benchmarks.tables.growth import BESIDE_BARE, GROWTHS, Growth
 from benchmarks.task import Measurement, Record, Task
 
 MakeRecord = Callable[..., Record]
@@ -26,21 +26,38 @@ def test_each_value_is_a_task_of_each_rival(growth: Growth, quick: bool) -> None
     assert {task.rival for task in tasks} <= RIVALS.keys()
 
 
-def test_a_line_has_the_median_of_each_rival_and_its_ratio_to_the_first(record: MakeRecord) -> None:
-    def at(width: int, rival: str, step_us: float) -> Record:
-        one = record(rival, step_us)
-        return replace(one, task=replace(one.task, hidden=(width,)))
+def at(width: int, rival: str, *epoch_us: float) -> Record:
+    task = Task(rival, 32, (width,), num_samples=3200, num_epochs=len(epoch_us))
+    return Record(task, Measurement(tuple(us / 1e4 for us in epoch_us), num_steps=task.num_steps))
 
-    records = [at(32, "bare", 100), at(32, "fourbeat", 110), at(512, "bare", 200)]
+
+def test_a_line_has_each_rivals_median_and_its_ratio_to_the_bare_epochs_beside_it() -> None:
+    eager, compiled = BESIDE_BARE
+    records = [
+        # The machine gets slower: medians divided by each other would hide it.
+        at(32, eager, 9, 120, 100, 240, 200, 480, 400),
+        at(32, compiled, 9, 50, 100, 60, 120),
+        at(512, eager, 9, 150, 100),
+    ]
     assert WIDTH.render(records).splitlines()[2:] == [
-        "| 32 | 100 | 110 | 1.10 |",
-        "| 512 | 200 | - | - |",
+        "| 32 | 120 | 240 | 1.20 | 55 | 0.50 |",
+        "| 512 | 100 | 150 | 1.50 | - | - |",
     ]
 
 
-def test_a_rival_that_failed_is_named_below(record: MakeRecord, failed: MakeRecord) -> None:
-    text = WIDTH.render([record("bare", 100), failed("fourbeat", "ConfigError: no")])
-    assert text.endswith("`fourbeat` failed: ConfigError: no")
+def test_who_has_no_bare_loop_beside_it_is_divided_by_the_others() -> None:
+    executions = next(growth for growth in GROWTHS if growth.name == "steps_per_execution")
+    eager, *_ = BESIDE_BARE
+    records = [at(128, eager, 9, 300, 200, 300, 200), at(128, "keras_jax", 9, 100, 100)]
+    records = [replace(r, task=replace(r.task, steps_per_execution=8)) for r in records]
+    (line,) = executions.render(records).splitlines()[2:]
+    assert line == "| 8 | 200 | 300 | 1.50 | 100 | 0.50 |"
+
+
+def test_a_rival_that_failed_is_named_below(failed: MakeRecord) -> None:
+    eager, compiled = BESIDE_BARE
+    text = WIDTH.render([at(128, eager, 9, 100, 100), failed(compiled, "ConfigError: no")])
+    assert text.endswith(f"`{compiled}` failed: ConfigError: no")
 
 
 def long_run(last_us: float, last_mib: float) -> Record:
