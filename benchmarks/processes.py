@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -64,7 +64,7 @@ class Launcher:
         return Measurement(failure=f"exit code {done.returncode}: {''.join(last)}")
 
 
-def environment(variables: dict[str, str]) -> dict[str, str]:
+def environment(variables: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of a process that imports this package, whatever its folder."""
     return {**os.environ, **variables, "PYTHONPATH": str(ROOT)}
 

@@ -80,7 +80,7 @@ def timed(command: Command) -> dict[str, Any]:
         done = subprocess.run(
             [sys.executable, *command.arguments],
             cwd=Path(folder),
-            env=environment(dict(command.variables)),
+            env=environment(command.variables),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -129,6 +129,17 @@ def test_an_execution_moves_to_a_device_with_its_own_samples_alone(*, are_late: 
     assert (there.sizes, there.batch_idx) == (execution.sizes, execution.batch_idx)
 
 
+@pytest.mark.parametrize(
+    ("num_inputs", "num_targets", "num_chosen"), [(22, 23, None), (23, 22, None), (23, 23, 8)]
+)
+def test_samples_that_do_not_fill_the_mini_batches_are_refused(
+    num_inputs: int, num_targets: int, num_chosen: int | None
+) -> None:
+    indices = None if num_chosen is None else torch.arange(num_chosen)
+    with pytest.raises(ValueError, match=rf"of {num_inputs} inputs and {num_targets} targets"):
+        Execution(INPUTS[:num_inputs], TARGETS[:num_targets], (12, 11), 0, indices)
+
+
 def test_an_execution_stays_where_it_is() -> None:
     late = gathered_late()
     assert late.to(torch.device("cpu")) is late

@@ -486,7 +486,10 @@ def test_mini_batches_of_other_sizes_are_refused() -> None:
     net = mlp()
     optimizer = SGD(net.parameters())
     steps, hyperparameters = compiled_steps(net, optimizer), scheduled_hyperparameters(optimizer)
-    short = Execution(*digits(2), (16, 15), 0)
+    inputs, targets = digits(2)
+    with pytest.raises(ValueError, match="31 inputs and 32 targets are not mini-batches of"):
+        Execution(inputs[1:], targets, (16, 16), 0)
+    short = Execution(inputs[1:], targets[1:], (16, 15), 0)
     with pytest.raises(ValueError, match=r"mini-batches of \(16, 15\) are not 2 of one size"):
         steps.play(short, [hyperparameters] * 2)
     with pytest.raises(ValueError, match=r"mini-batches of \(16, 16\) are not 3 of one size"):

@@ -34,13 +34,24 @@ class Execution:
         batch_idx: Index of the first mini-batch in its epoch, from 0.
         indices: Which samples of the split the mini-batches are made of. They are gathered when
             their turn comes. None: they have been.
+
+    Raises:
+        ValueError: The samples are not as many as the sizes say.
     """
 
-    inputs: Shaped[Tensor, "samples ..."]
-    targets: Shaped[Tensor, "samples ..."]
+    inputs: Shaped[Tensor, "_ ..."]
+    targets: Shaped[Tensor, "_ ..."]
     sizes: tuple[int, ...]
     batch_idx: int
     indices: Int64[Tensor, " chosen"] | None = None
+
+    def __post_init__(self) -> None:
+        chosen = self.inputs if self.indices is None else self.indices
+        if len(self.inputs) != len(self.targets) or len(chosen) != sum(self.sizes):
+            raise ValueError(
+                f"{len(chosen)} of {len(self.inputs)} inputs and {len(self.targets)} targets are "
+                f"not mini-batches of {self.sizes}"
+            )
 
     def mini_batches(self, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the mini-batches.

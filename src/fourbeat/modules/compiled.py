@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import partial
 from types import ModuleType
 from typing import Any, NamedTuple, TypeAlias
 
@@ -136,7 +135,8 @@ class CompiledSteps:
         if num_steps == 0 or sizes[:num_steps] != sizes[:1] * num_steps:
             raise ValueError(f"mini-batches of {sizes} are not {num_steps} of one size")
         values = self._objective.values()
-        plan = self._plan(values, *execution.gathered(0, 1))
+        rows = slice(sizes[0])  # of whatever is there: their shapes are asked for
+        plan = self._plan(values, execution.inputs[rows], execution.targets[rows])
         updates = Updates(self._optimizer, plan.parameters, hyperparameters)
         table = updates.coefficients()
 
@@ -145,9 +145,7 @@ class CompiledSteps:
 
         chunks = _chunks(num_steps, self._steps_per_call)
         # All graphs before the first step: a failure must find every weight as it was.
-        graphs = [
-            self._graph(plan, updates, values, len(s), partial(batches, s), measure) for s in chunks
-        ]
+        graphs = [self._graph(plan, updates, values, s, batches, measure) for s in chunks]
         tensors = [*values.values(), *updates.slots()]
         parts = [graph(*tensors, *batches(s)) for graph, s in zip(graphs, chunks, strict=True)]
         updates.count_steps(num_steps)
@@ -175,12 +173,12 @@ class CompiledSteps:
         plan: _Plan,
         updates: Updates,
         values: dict[str, Tensor],
-        num_steps: int,
-        batches: Callable[[], Sequence[Tensor]],
+        steps: range,
+        batches: Callable[[range], Sequence[Tensor]],
         measure: bool,
     ) -> Graph:
         """Compile the graph for some mini-batches, unless that has been done."""
-        key = (num_steps, tuple(updates.slot_names), measure)
+        key = (len(steps), tuple(updates.slot_names), measure)
         if key not in plan.graphs:
             weights = [values[name] for name in plan.names]
             pairs = zip(weights, updates.slot_names, strict=True)
@@ -188,7 +186,7 @@ class CompiledSteps:
             with _failing_as_compile_failure():
                 plan.graphs[key] = _compiled(
                     self._steps(plan.names, updates, list(values), measure),
-                    [*values.values(), *slots, *batches()],
+                    [*values.values(), *slots, *batches(steps)],
                 )
         return plan.graphs[key]
 

@@ -71,7 +71,8 @@ def compare(one: Records, other: Records) -> Comparison:
         other: E.g. what a replay recorded.
     """
     of_steps = list(_side_by_side(one.steps, other.steps))
-    of_layers = [_measured(c, one, other) for c in _side_by_side(one.layers, other.layers)]
+    sound = _sound(one), _sound(other)
+    of_layers = [_measured(c, *sound) for c in _side_by_side(one.layers, other.layers)]
     columns = [*of_steps, *of_layers]
     found = sorted((d for column in columns for d in column.differences()), key=_order)
     num_steps = np.intersect1d(one.steps.steps, other.steps.steps).size
@@ -98,10 +99,10 @@ def _side_by_side(one: Table, other: Table) -> Iterator[_Column]:
             yield _Column(name, steps, one.columns[name][here], other.columns[name][there])
 
 
-def _measured(column: _Column, one: Records, other: Records) -> _Column:
+def _measured(column: _Column, sound: ndarray, other_sound: ndarray) -> _Column:
     """Leave out of a column of the layers what either of them lacks."""
-    lacks = np.isnan(column.one) & np.isin(column.steps, _sound(one))
-    lacks |= np.isnan(column.other) & np.isin(column.steps, _sound(other))
+    lacks = np.isnan(column.one) & np.isin(column.steps, sound)
+    lacks |= np.isnan(column.other) & np.isin(column.steps, other_sound)
     kept = (numbers[~lacks] for numbers in (column.steps, column.one, column.other))
     return _Column(column.name, *kept)
 
