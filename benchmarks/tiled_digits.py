@@ -11,11 +11,11 @@ from torch import Tensor
 
 from benchmarks.samples import INPUTS_FILE, LABELS_FILE
 from benchmarks.task import NUM_SAMPLES
-from fourbeat.data import Digits
+from project.data import Digits
 
 
 class TiledDigits(Digits):
-    """The 1,797 digits of :class:`fourbeat.data.Digits` over and over, all of them to train on.
+    """The 1,797 digits of :class:`project.data.Digits` over and over, all of them to train on.
 
     Args:
         num_samples: How many in all.

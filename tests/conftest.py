@@ -13,9 +13,14 @@ from jaxtyping import install_import_hook
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-PACKAGES = ["data", "models", "modules", "optim"]
+pytest_plugins = [
+    f"support.{name}"
+    for name in ("commands", "interruptions", "run_folders", "small_fits", "web_server")
+]
 
-install_import_hook([f"fourbeat.{name}" for name in PACKAGES], "typechecker.check")
+ROOMS = ["compile", "data", "loop", "optim", "tasks"]
+
+install_import_hook([*(f"fourbeat.{room}" for room in ROOMS), "project"], "typechecker.check")
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses

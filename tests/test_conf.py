@@ -9,7 +9,7 @@ import pytest
 import torch
 import yaml
 
-from fourbeat.checks import compose
+from fourbeat.base.errors import ConfigError
 from fourbeat.config.compose import CONF_DIR
 from fourbeat.config.compose import compose as compose_unchecked
 from fourbeat.config.schema import (
@@ -19,8 +19,8 @@ from fourbeat.config.schema import (
     TrainConfig,
     TrainerConfig,
 )
-from fourbeat.errors import ConfigError
-from fourbeat.training import build_parts
+from fourbeat.preflight.checks import compose
+from fourbeat.training.training import build_parts
 
 CHOICES = sorted(
     (path.parent.name, path.stem)

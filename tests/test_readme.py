@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fourbeat.checks import compose
+from fourbeat.preflight.checks import compose
 from fourbeat.run import Run
 
 ROOT = Path(__file__).parents[1]

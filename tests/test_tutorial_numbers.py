@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector
 
-from fourbeat.models import MLP
 from fourbeat.optim import build_optimizer
+from project.models import MLP
 
 
 def scalar(value: float) -> Tensor:

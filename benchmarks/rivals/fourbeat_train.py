@@ -16,7 +16,7 @@ from benchmarks.rivals import Trained
 from benchmarks.rivals.lightning_clock import LightningClock, WrittenClock
 from benchmarks.samples import Samples
 from benchmarks.task import Task
-from fourbeat.training import build_parts
+from fourbeat.training.training import build_parts
 
 CLOCK_FILE, RUN_DIR = Path("clock.json"), Path("run")
 

@@ -31,7 +31,12 @@ KILLS_PER_CHAIN = 5
 LONGEST_S = 300.0
 START_S = 1.0
 PRELOADED = [
-    *("fourbeat.cli", "fourbeat.training", "fourbeat.resuming", "fourbeat.checks"),
+    *(
+        "fourbeat.cli",
+        "fourbeat.training.training",
+        "fourbeat.training.resuming",
+        "fourbeat.preflight.checks",
+    ),
     *("hydra", "sklearn.datasets", "sklearn.model_selection", "tensorboard.plugins.hparams.api"),
 ]
 

@@ -9,22 +9,22 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fourbeat.checks import compose
-    from fourbeat.evaluation import evaluate
-    from fourbeat.fitting import fit
+    from fourbeat.preflight.checks import compose
     from fourbeat.recorder import read_records, watch
-    from fourbeat.resuming import resume
     from fourbeat.run import Run
-    from fourbeat.training import train
+    from fourbeat.training.evaluation import evaluate
+    from fourbeat.training.fitting import fit
+    from fourbeat.training.resuming import resume
+    from fourbeat.training.training import train
 
 _HOMES = {
     "Run": "fourbeat.run",
-    "compose": "fourbeat.checks",
-    "evaluate": "fourbeat.evaluation",
-    "fit": "fourbeat.fitting",
+    "compose": "fourbeat.preflight.checks",
+    "evaluate": "fourbeat.training.evaluation",
+    "fit": "fourbeat.training.fitting",
     "read_records": "fourbeat.recorder",
-    "resume": "fourbeat.resuming",
-    "train": "fourbeat.training",
+    "resume": "fourbeat.training.resuming",
+    "train": "fourbeat.training.training",
     "watch": "fourbeat.recorder",
 }
 

@@ -9,9 +9,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from fourbeat.callbacks import ConfusionMatrixPicture
 from fourbeat.callbacks.confusion_matrix import CELL, MATRIX, MAX_CLASSES, PADDING, draw
-from fourbeat.checks import compose
-from fourbeat.lifecycle import fit, measure
-from fourbeat.training import build_parts
+from fourbeat.preflight.checks import compose
+from fourbeat.training.lifecycle import fit, measure
+from fourbeat.training.training import build_parts
 
 MATRIX_OF_THREE = np.array([[8, 2, 0], [0, 10, 0], [5, 0, 5]])
 SIZE = max(CELL, MATRIX // 3)

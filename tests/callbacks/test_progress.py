@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from fourbeat.base.console import show_lines
 from fourbeat.callbacks import EpochLines, ProgressBar, progress_callback
-from fourbeat.checks import compose
-from fourbeat.console import show_lines
-from fourbeat.lifecycle import fit
-from fourbeat.training import build_parts, train
+from fourbeat.preflight.checks import compose
+from fourbeat.training.lifecycle import fit
+from fourbeat.training.training import build_parts, train
 
 SMALL = [
     *("data=circles", "model=circles", "data.num_samples=130", "data.batch_size=16"),

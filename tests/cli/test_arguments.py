@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from fourbeat.base.errors import ConfigError
 from fourbeat.cli.arguments import Arguments
-from fourbeat.errors import ConfigError
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from state.conftest import SMALL
+from support.interruptions import SMALL
 
 import fourbeat
 

@@ -7,7 +7,7 @@ import pytest
 from hydra.errors import HydraException, InstantiationException
 
 from fourbeat import cli
-from fourbeat.errors import DataError, RunError
+from fourbeat.base.errors import DataError, RunError
 
 HELP = ["train.py", "--help"]  # with it, the guard checks nothing and calls main
 

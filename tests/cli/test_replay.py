@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from state.conftest import SMALL
+from support.interruptions import SMALL
 
 import fourbeat
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from state.conftest import SMALL
+from support.interruptions import SMALL
 
 from fourbeat.run import Run
 

@@ -392,7 +392,7 @@ CASES: dict[str, tuple[str, str]] = {
     ),
     "hidden_features_of_zero": (
         "model.hidden_features=[64,0]",
-        "model.hidden_features=[64,0]: fourbeat.models.MLP cannot be built with it: … "
+        "model.hidden_features=[64,0]: project.models.MLP cannot be built with it: … "
         "Try model.hidden_features=[128].",
     ),
     "activation": (
@@ -402,7 +402,7 @@ CASES: dict[str, tuple[str, str]] = {
     ),
     "dropout": (
         "model.dropout=2",
-        "model.dropout=2: fourbeat.models.MLP cannot be built with it: dropout is 2: it must be at "
+        "model.dropout=2: project.models.MLP cannot be built with it: dropout is 2: it must be at "
         "least 0 and below 1. Try model.dropout=0.0.",
     ),
     "target_of_no_module": (
@@ -411,9 +411,9 @@ CASES: dict[str, tuple[str, str]] = {
         "Give the dotted path of a class or function that Python can import.",
     ),
     "target_misspelt": (
-        "model._target_=fourbeat.models.Mlp",
-        "model._target_=fourbeat.models.Mlp: there is no Mlp in fourbeat.models. "
-        "Did you mean model._target_=fourbeat.models.MLP?",
+        "model._target_=project.models.Mlp",
+        "model._target_=project.models.Mlp: there is no Mlp in project.models. "
+        "Did you mean model._target_=project.models.MLP?",
     ),
     "target_without_a_module": (
         "model._target_=MLP",
@@ -616,7 +616,7 @@ SEVERAL: dict[str, tuple[str, list[str]]] = {
         [
             "optim.foo=1: is not an argument of torch.optim.Adam…",
             "scheduler.monitor=x: is not measured here…",
-            "model.dropout=2: fourbeat.models.MLP cannot be built with it…",
+            "model.dropout=2: project.models.MLP cannot be built with it…",
             "loss=MSELoss: compares numbers…",
         ],
     ),

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from fourbeat.base.errors import ConfigError, Fault
 from fourbeat.config.check import check_keys, check_train, own_keys
 from fourbeat.config.compose import compose
 from fourbeat.config.schema import EvalConfig
-from fourbeat.errors import ConfigError, Fault
 
 
 def test_a_good_config_comes_back_typed() -> None:

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
+from fourbeat.base.errors import ConfigError, FourbeatError
 from fourbeat.config import compose as module
 from fourbeat.config.compose import apply_overrides, compose, compose_good
-from fourbeat.errors import ConfigError, FourbeatError
 
 
 def test_groups_and_keys_are_composed() -> None:
@@ -22,7 +22,7 @@ def test_another_primary_config_can_be_composed() -> None:
 
 def test_good_overrides_are_composed_beside_bad_ones() -> None:
     cfg, faults = compose_good(["optim=foo", "seed=7", "sede=3", "data=circles"])
-    assert (cfg.seed, cfg.data._target_) == (7, "fourbeat.data.Circles")
+    assert (cfg.seed, cfg.data._target_) == (7, "project.data.Circles")
     assert [fault.key for fault in faults] == ["optim", "sede"]
 
 

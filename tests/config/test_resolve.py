@@ -48,7 +48,7 @@ def test_a_list_with_a_bad_reference_is_shown_whole() -> None:
     assert fault.startswith("betas=[0.9,${nokey}]: points at a key that does not exist")
 
 
-DATA = {"_target_": "fourbeat.data.Circles"}
+DATA = {"_target_": "project.data.Circles"}
 
 
 def test_what_the_data_set_knows_is_asked_of_it() -> None:

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from fourbeat.config.signatures import fits, signature_faults
 
-CIRCLES = "fourbeat.data.Circles"
-MLP = "fourbeat.models.MLP"
+CIRCLES = "project.data.Circles"
+MLP = "project.models.MLP"
 HERE: dict[str, Any] = {"_target_": MLP, "in_features": 2, "out_features": 1}
 
 
@@ -38,14 +38,14 @@ def test_a_leaf_that_fits_its_target_has_no_fault(leaf: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"droput": 0.1}, "model.droput=0.1: is not an argument of fourbeat.models.MLP. Did you "),
+        ({"droput": 0.1}, "model.droput=0.1: is not an argument of project.models.MLP. Did you "),
         ({"dropout": "abc"}, "model.dropout=abc: must be a number. The default is model.dropout=0"),
         ({"dropout": None}, "model.dropout=null: must be a number."),
         ({"in_features": 2.5}, "model.in_features=2.5: must be a whole number. Leave model.in_fea"),
         ({"hidden_features": [1, "a"]}, "model.hidden_features=[1,a]: must be a list, each a whol"),
         ({"hidden_features": 3}, "model.hidden_features=3: must be a list, each a whole number."),
         ({"activation": "selu"}, "model.activation=selu: must be relu, leaky_relu, gelu, silu or"),
-        ({"_target_": CIRCLES}, "model.in_features=2: is not an argument of fourbeat.data.Circles"),
+        ({"_target_": CIRCLES}, "model.in_features=2: is not an argument of project.data.Circles"),
     ],
     ids=["unknown", "text", "null", "fraction", "inside_a_list", "no_list", "choice", "target"],
 )
@@ -80,8 +80,8 @@ def test_a_target_without_arguments_takes_none() -> None:
     [
         ("nope.X", "cannot be imported: No module named 'nope'."),
         ("MLP", "is not a dotted path."),
-        ("fourbeat.models.Mlp", "there is no Mlp in fourbeat.models. Did you mean"),
-        ("fourbeat.models.Zzz", "there is no Zzz in fourbeat.models. Give the dotted path"),
+        ("project.models.Mlp", "there is no Mlp in project.models. Did you mean"),
+        ("project.models.Zzz", "there is no Zzz in project.models. Give the dotted path"),
         ("torch.pi", "Expected a callable target, got '3.14"),
         ("builtins.eval", "Target 'builtins.eval' is blocklisted"),
         ("os.system", "Target 'os.system' is blocklisted"),

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from fourbeat.data import DataModule, Digits
-from fourbeat.errors import ConfigError, DataError
+from fourbeat.base.errors import ConfigError, DataError
+from fourbeat.data import DataModule
+from project.data import Digits
 
 
 class Blobs(DataModule):

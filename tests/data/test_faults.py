@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from fourbeat.data import MNIST, Circles, Diabetes, Digits
 from fourbeat.data.checks import batch_faults, split_faults
 from fourbeat.data.samples import SplitSizes
+from project.data import MNIST, Circles, Diabetes, Digits
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
+from fourbeat.base.errors import DataError
 from fourbeat.data import LoaderDataModule
-from fourbeat.errors import DataError
 
 
 def loader() -> DataLoader[tuple[torch.Tensor, ...]]:

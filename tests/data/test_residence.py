@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fourbeat.console import show_lines
-from fourbeat.data import Circles, TensorBatches
+from fourbeat.base.console import show_lines
+from fourbeat.base.errors import DataError
+from fourbeat.data import TensorBatches
 from fourbeat.data.residence import free_memory, resident
 from fourbeat.data.samples import Samples
-from fourbeat.errors import DataError
+from project.data import Circles
 
 SAMPLES = Samples(torch.zeros(100, 2), torch.zeros(100, dtype=torch.int64))  # 1600 bytes
 GPU = torch.device("meta")

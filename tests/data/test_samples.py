@@ -5,8 +5,8 @@ import pytest
 import torch
 from sklearn.preprocessing import StandardScaler
 
+from fourbeat.base.errors import DataError
 from fourbeat.data.samples import Samples, SplitSizes, measure, split_indices
-from fourbeat.errors import DataError
 
 SIZES = SplitSizes(train=70, val=15, test=15)
 LABELS = torch.arange(100) % 3

@@ -7,8 +7,9 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
-from fourbeat.data import Circles, EpochOrder, LoaderDataModule
-from fourbeat.errors import ConfigError
+from fourbeat.base.errors import ConfigError
+from fourbeat.data import EpochOrder, LoaderDataModule
+from project.data import Circles
 
 pytestmark = [
     # Lightning counts cores; for data in memory, gathered at once, workers only cost.

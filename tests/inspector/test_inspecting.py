@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 from recorder.test_in_training import assert_same
-from state.conftest import SMALL
+from support.interruptions import SMALL
 
 import fourbeat
-from fourbeat.errors import RunError
+from fourbeat.base.errors import RunError
 from fourbeat.inspector.inspecting import inspect_run
 from fourbeat.inspector.places import Here
 from fourbeat.recorder import read_records

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from inspector.terminal import typed
-from state.conftest import SMALL
+from support.interruptions import SMALL
 
 import fourbeat
 from fourbeat.run import Run

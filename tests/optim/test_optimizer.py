@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from omegaconf import OmegaConf
 from torch import nn
 
-from fourbeat.models import MLP
 from fourbeat.optim import build_optimizer, optimizer_faults
+from project.models import MLP
 
 CONF = Path(__file__).parents[2] / "conf" / "optim"
 GRADIENTS = [np.array([0.5, -2.0]), np.array([0.1, -1.0]), np.array([-3.0, 0.25])]

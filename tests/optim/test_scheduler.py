@@ -13,13 +13,13 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from fourbeat.models import MLP
 from fourbeat.optim import (
     Horizon,
     SchedulerPlan,
     build_optimizer,
     build_scheduler,
 )
+from project.models import MLP
 
 CONF = Path(__file__).parents[2] / "conf"
 OPTIMIZERS = ["sgd", "momentum", "adam", "adamw"]

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import torch
 from benchmarks.torture.comparison import logged
-from state.conftest import SMALL
+from support.interruptions import SMALL
 from tensorboard.compat.proto.summary_pb2 import Summary
 
 import fourbeat
-from fourbeat.errors import NonFiniteError
-from fourbeat.models import CirclesNet
+from fourbeat.base.errors import NonFiniteError
 from fourbeat.recorder import Records, read_records
 from fourbeat.recorder.store import Table
 from fourbeat.recorder.unusual import ROWS
 from fourbeat.run import Run
+from project.models import CirclesNet
 
 OFF = "callbacks.recorder=null"
 EACH = "callbacks.recorder.layers_every_n_steps=1"

@@ -15,7 +15,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from torch.utils.tensorboard import SummaryWriter
 
-from fourbeat.errors import RunError
+from fourbeat.base.errors import RunError
 from fourbeat.recorder import read_records
 from fourbeat.recorder.block import FORMAT_VERSION, LAYERS_TAG, STEPS_TAG, Block
 from fourbeat.recorder.store import Writer, write_block

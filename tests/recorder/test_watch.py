@@ -18,7 +18,7 @@ from torch.nn import functional as F  # noqa: N812
 from torch.optim import Optimizer
 
 import fourbeat
-from fourbeat.errors import ConfigError, NonFiniteError
+from fourbeat.base.errors import ConfigError, NonFiniteError
 from fourbeat.recorder import Recorder, Records, read_records
 from fourbeat.recorder.unusual import ROWS
 

@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from state import conftest as interruptions
-from state.conftest import SMALL
+from support import interruptions
+from support.interruptions import SMALL
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import fourbeat
-from fourbeat.errors import NonFiniteError, RunError, Stopped
-from fourbeat.models import CirclesNet
+from fourbeat.base.errors import NonFiniteError, RunError, Stopped
 from fourbeat.replay.diff_report import WIDTH, as_data, lines
 from fourbeat.replay.fingerprints import Fingerprint, Fingerprints
 from fourbeat.replay.origins import is_harmless, origins, uncommitted
@@ -26,7 +25,8 @@ from fourbeat.replay.parting import Parting, part
 from fourbeat.replay.session import replay_config
 from fourbeat.run import MANIFEST_FILE, PATCH_FILE, Run
 from fourbeat.state import Position, read_state, write_state
-from fourbeat.training import build_parts
+from fourbeat.training.training import build_parts
+from project.models import CirclesNet
 
 pytestmark = pytest.mark.slow
 

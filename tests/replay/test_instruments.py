@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 import torch
 from numpy import ndarray
-from state.conftest import SMALL
+from support.interruptions import SMALL
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 import fourbeat
 from fourbeat.events import Observer
-from fourbeat.lifecycle import Parts
 from fourbeat.replay.observing import Instruments, Memory, size
 from fourbeat.replay.session import Start, play_again, replay_config
 from fourbeat.run import Run
+from fourbeat.training.lifecycle import Parts
 
 RATE = 0.1
 

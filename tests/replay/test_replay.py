@@ -13,16 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from state import conftest as interruptions
-from state.conftest import SMALL
 from state.test_exactness import Noisy
+from support import interruptions
+from support.interruptions import SMALL
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import fourbeat
-from fourbeat.errors import NonFiniteError, RunError, Stopped
-from fourbeat.models import CirclesNet
-from fourbeat.modules import FourBeatModule
+from fourbeat.base.errors import NonFiniteError, RunError, Stopped
+from fourbeat.loop import FourBeatModule
 from fourbeat.recorder import read_records
 from fourbeat.replay import as_data, lines, replay
 from fourbeat.replay.comparison import compare
@@ -31,6 +30,7 @@ from fourbeat.replay.session import Start, play_again, replay_config, starts
 from fourbeat.replay.suspects import WINDOW
 from fourbeat.run import Outcome, Run
 from fourbeat.state import read_state, snapshots
+from project.models import CirclesNet
 
 pytestmark = pytest.mark.slow
 
@@ -187,7 +187,7 @@ def train_net(place: Path, name: str, *overrides: str) -> Run:
 def test_what_is_drawn_while_a_batch_is_gathered_is_drawn_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
-    monkeypatch.setattr("fourbeat.data.Circles", Noisy)
+    monkeypatch.setattr("project.data.Circles", Noisy)
     run = train(tmp_path / "run", f"data.num_workers={workers}")
     assert_each_state_leads_to_the_same_end(run)
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from state.conftest import SMALL
+from support.interruptions import SMALL
 
 import fourbeat
-from fourbeat.errors import NonFiniteError
+from fourbeat.base.errors import NonFiniteError
 from fourbeat.recorder import Records, read_records
 from fourbeat.recorder.store import Table
 from fourbeat.replay import Replay, as_data, lines, replay

@@ -12,11 +12,10 @@ import pytest
 from inspector.terminal import typed
 
 import fourbeat
-from fourbeat.errors import NonFiniteError
+from fourbeat.base.errors import NonFiniteError
 from fourbeat.inspector.changes import Change
 from fourbeat.inspector.pausing import Pauses
 from fourbeat.inspector.places import Here, Place
-from fourbeat.lifecycle import Parts
 from fourbeat.recorder import read_records
 from fourbeat.replay import replay
 from fourbeat.replay.observing import Memory
@@ -24,6 +23,7 @@ from fourbeat.replay.session import nearest_start, play_again, replay_config
 from fourbeat.replay.story import story
 from fourbeat.replay.suspects import culprit
 from fourbeat.run import Run
+from fourbeat.training.lifecycle import Parts
 
 LAYERS = ["layers.0", "layers.2", "layers.4"]
 ROOT = Path(__file__).parents[2]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fourbeat.errors import RunError
+from fourbeat.base.errors import RunError
 from fourbeat.run import MANIFEST_FILE, checkpoint_path, find_run
 
 MakeRun = Callable[..., Path]

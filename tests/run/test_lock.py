@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fourbeat.errors import RunError
+from fourbeat.base.errors import RunError
 from fourbeat.run import locked
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX locks")

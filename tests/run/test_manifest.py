@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fourbeat.errors import RunError
+from fourbeat.base.errors import RunError
 from fourbeat.run import FORMAT_VERSION, MANIFEST_FILE, Git, Manifest, Outcome
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "manifest_v1.json"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import fourbeat.run
-from fourbeat.errors import RunError
+from fourbeat.base.errors import RunError
 from fourbeat.run import (
     FORMAT_VERSION,
     MANIFEST_FILE,

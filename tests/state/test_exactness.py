@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 import torch
 from benchmarks.torture.comparison import differences, logged, same
-from state.conftest import SMALL
+from support.interruptions import SMALL
 from torch import Tensor
 from torchmetrics import MeanMetric
 
 import fourbeat
-from fourbeat.data import Circles
-from fourbeat.lifecycle import fit
-from fourbeat.modules import AutomaticModule
+from fourbeat.loop import AutomaticModule
 from fourbeat.run import Run
 from fourbeat.state import CheckpointIO, StateCheckpoint, capture, read_state
 from fourbeat.state.file import copied
-from fourbeat.training import build_parts
+from fourbeat.training.lifecycle import fit
+from fourbeat.training.training import build_parts
+from project.data import Circles
 
 Interrupted = Callable[..., Run]
 
@@ -122,7 +122,7 @@ class WithNoise:
 def test_what_is_drawn_while_a_batch_is_gathered_is_drawn_again(
     tmp_path: Path, interrupted: Interrupted, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
-    monkeypatch.setattr("fourbeat.data.Circles", Noisy)
+    monkeypatch.setattr("project.data.Circles", Noisy)
     overrides = [f"data.num_workers={workers}", "loop.steps_per_execution=3"]
     other = interrupted(overrides, [2, 3])
     assert not list(differences(whole(tmp_path, *overrides).dir, other.dir))
@@ -132,7 +132,7 @@ def test_what_is_drawn_while_a_batch_is_gathered_is_drawn_again(
 def test_worker_processes_draw_the_same_whatever_their_number(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loop: str
 ) -> None:
-    monkeypatch.setattr("fourbeat.data.Circles", Noisy)
+    monkeypatch.setattr("project.data.Circles", Noisy)
     one = whole(tmp_path / "one", "data.num_workers=0", "loop.steps_per_execution=1")
     two = whole(tmp_path / "two", "data.num_workers=2", loop)
     same = zip(one.model.parameters(), two.model.parameters(), strict=True)
@@ -165,7 +165,7 @@ def test_a_state_in_memory_can_be_gone_on_with_again_and_again(
 
 
 def test_another_place_does_as_well(tmp_path: Path, interrupted: Interrupted, stop_at) -> None:
-    from fourbeat.errors import Stopped
+    from fourbeat.base.errors import Stopped
 
     stop_at(4)
     with pytest.raises(Stopped):
@@ -206,7 +206,7 @@ class Chatty(AutomaticModule):
 def test_running_means_of_the_users_own_go_on(
     tmp_path: Path, interrupted: Interrupted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fourbeat.training.AutomaticModule", Chatty)
+    monkeypatch.setattr("fourbeat.training.training.AutomaticModule", Chatty)
     overrides = ["loop=automatic"]
     one, other = whole(tmp_path, *overrides), interrupted(overrides, [6, 11, 3])
     assert "mine/metric" in logged(one.dir)
@@ -216,8 +216,8 @@ def test_running_means_of_the_users_own_go_on(
 def test_a_second_signal_stops_at_once(tmp_path: Path, stop_at, monkeypatch) -> None:
     import signal
 
-    from fourbeat.errors import Stopped
-    from fourbeat.modules import FourBeatModule
+    from fourbeat.base.errors import Stopped
+    from fourbeat.loop import FourBeatModule
 
     beats, heard = FourBeatModule.beats, []
 

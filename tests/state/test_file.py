@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from fourbeat.errors import RunError
+from fourbeat.base.errors import RunError
 from fourbeat.state import CheckpointIO, DamagedCheckpointError, read_state, write_state
 from fourbeat.state.file import clear_temporary_files, encode, link_whole
 

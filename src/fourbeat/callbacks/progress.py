@@ -11,7 +11,7 @@ from typing import Any, Literal
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
 
-from fourbeat.console import log, number
+from fourbeat.base.console import log, number
 from fourbeat.data import loaded_batches, num_played
 
 SECONDS_PER_DRAWING = 0.1

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 # dependency is pinned to 1.3, whose parser has not changed since 1.3.0.
 from hydra._internal.utils import get_args_parser
 
-from fourbeat.errors import Fault, raise_faults
+from fourbeat.base.errors import Fault, raise_faults
 
 
 @dataclass(frozen=True)

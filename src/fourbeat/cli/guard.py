@@ -15,14 +15,14 @@ from typing import Literal
 from hydra.errors import HydraException, InstantiationException
 from omegaconf.errors import OmegaConfBaseException
 
+from fourbeat.base.errors import Fault, FourbeatError, Stopped, raise_faults
 from fourbeat.cli.arguments import Arguments
 from fourbeat.cli.information import inform
 from fourbeat.cli.report import SIGNALLED, report
-from fourbeat.cli.sweep import num_failed
-from fourbeat.cli.sweep_check import check_sweep
 from fourbeat.config.compose import compose_good
 from fourbeat.config.deferred import register
-from fourbeat.errors import Fault, FourbeatError, Stopped, raise_faults
+from fourbeat.sweeps.callback import num_failed
+from fourbeat.sweeps.checks import check_sweep
 
 Script = Literal["train", "eval", "replay", "inspect", "diff"]
 
@@ -61,7 +61,7 @@ def _guarded(body: Callable[[], int], with_traceback: bool) -> int:
     except KeyboardInterrupt:
         return _stopped(signal.SIGINT)
     except Stopped as stop:
-        from fourbeat.slurm import requeue
+        from fourbeat.run.slurm import requeue
 
         requeue(stop.signum)
         return _stopped(stop.signum)
@@ -103,7 +103,7 @@ def _main(main: Callable[[], None], script: Script) -> int:
 
 def _goes_on_after_requeue(arguments: Arguments) -> bool:
     """Go on with the run that this job of SLURM's had started, if that queued it again."""
-    from fourbeat.slurm import was_requeued
+    from fourbeat.run.slurm import was_requeued
 
     if arguments.is_multirun or not was_requeued():
         return False
@@ -140,7 +140,7 @@ def _check(arguments: Arguments, script: Script) -> None:
         return
     check_train(composed, faults)
 
-    from fourbeat.checks import checked  # imports torch: not before our own keys are good
+    from fourbeat.preflight.checks import checked  # imports torch: not before our own keys are good
 
     checked(composed)
 

@@ -12,11 +12,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from fourbeat.base.errors import Fault, FourbeatError, RunError, raise_faults
 from fourbeat.cli.arguments import Arguments
 from fourbeat.cli.report import answer
-from fourbeat.cli.sweep_check import process_faults
 from fourbeat.config.compose import compose
-from fourbeat.errors import Fault, FourbeatError, RunError, raise_faults
+from fourbeat.sweeps.checks import process_faults
 
 
 def train_job(composed: DictConfig) -> float | None:
@@ -52,7 +52,7 @@ def _sweep_job(
         return _train(composed, folder, overrides)
     # SystemExit is how Lightning ends a run that got Ctrl-C: that one must end the sweep.
     except Exception as error:
-        from fourbeat.run import ERROR_FILE
+        from fourbeat.sweeps import ERROR_FILE
 
         text = str(error) if isinstance(error, FourbeatError) else traceback.format_exc()
         (folder / ERROR_FILE).write_text(text, encoding="utf-8")
@@ -62,8 +62,8 @@ def _sweep_job(
 
 
 def _train(composed: DictConfig, folder: Path, overrides: list[str]) -> float | None:
-    from fourbeat.checks import checked
-    from fourbeat.training import train
+    from fourbeat.preflight.checks import checked
+    from fourbeat.training.training import train
 
     cfg = checked(composed)
     run = train(cfg, folder, overrides)
@@ -87,7 +87,7 @@ def resume_job(arguments: Arguments) -> None:
     root = Path(compose(_places(arguments)).paths.output_dir)
     folder, checkpoint = _restart(spec, root)
 
-    from fourbeat.resuming import resume
+    from fourbeat.training.resuming import resume
 
     # Hydra's keys say where a new run goes; this one has its folder.
     own = ("resume=", "resume.", "hydra")
@@ -101,11 +101,11 @@ def requeued_job(arguments: Arguments) -> bool:
     Returns:
         Whether there is such a run.
     """
-    from fourbeat.slurm import requeued_run
+    from fourbeat.run.slurm import requeued_run
 
     folder = requeued_run(Path(compose(_places(arguments)).paths.output_dir))
     if folder is not None:
-        from fourbeat.resuming import resume
+        from fourbeat.training.resuming import resume
 
         resume(folder)
     return folder is not None
@@ -150,7 +150,7 @@ def eval_job(composed: DictConfig) -> None:
     with _past_hydra():
         folder = _found("run", cfg.run, Path(cfg.paths.output_dir))
 
-        from fourbeat.evaluation import evaluate
+        from fourbeat.training.evaluation import evaluate
 
         evaluate(folder, cfg.checkpoint, cfg.split)
 

@@ -6,7 +6,7 @@ import signal
 import sys
 import traceback
 
-from fourbeat.errors import ConfigError, FourbeatError
+from fourbeat.base.errors import ConfigError, FourbeatError
 
 SIGNALLED = 128
 """Added to the number of the signal that ended a process, as shells have it."""

@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 from omegaconf import DictConfig
 from pydantic import BaseModel, ValidationError
 
+from fourbeat.base.errors import Fault, raise_faults
 from fourbeat.config.combinations import combination_faults
 from fourbeat.config.deferred import deferring
 from fourbeat.config.messages import faults_of
 from fourbeat.config.resolve import container
 from fourbeat.config.schema import TrainConfig
-from fourbeat.errors import Fault, raise_faults
 
 Config = TypeVar("Config", bound=BaseModel)
 
@@ -35,7 +35,7 @@ TO_GIVE = {
 def check_train(cfg: DictConfig, found: Iterable[Fault] = ()) -> TrainConfig:
     """Check a composed training config without importing torch.
 
-    References to the data set stay deferred text; :mod:`fourbeat.checks` goes on from there.
+    References to the data set stay deferred text; :mod:`fourbeat.preflight.checks` goes on.
 
     Args:
         cfg: The config.

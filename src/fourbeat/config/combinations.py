@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from fourbeat.base.errors import Fault
 from fourbeat.config.schema import TrainConfig
-from fourbeat.errors import Fault
 
 
 def combination_faults(cfg: TrainConfig) -> list[Fault]:

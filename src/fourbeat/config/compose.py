@@ -11,6 +11,7 @@ from hydra import initialize_config_dir
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
+from fourbeat.base.errors import ConfigError, Fault, FourbeatError, raise_faults
 from fourbeat.config.deferred import register
 from fourbeat.config.overrides import (
     COMPOSITION_ERRORS,
@@ -22,7 +23,6 @@ from fourbeat.config.overrides import (
 )
 from fourbeat.config.suggest import nearest_key
 from fourbeat.config.typed import typed
-from fourbeat.errors import ConfigError, Fault, FourbeatError, raise_faults
 
 CONF_DIR = Path(__file__).parents[3] / "conf"
 

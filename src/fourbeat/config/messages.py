@@ -9,10 +9,10 @@ from typing import Any, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from fourbeat.base.errors import Fault
 from fourbeat.config.allowed import allowed
 from fourbeat.config.suggest import nearest_key
 from fourbeat.config.typed import first_leaf, typed
-from fourbeat.errors import Fault
 
 
 def faults_of(

@@ -15,9 +15,9 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from fourbeat.base.errors import Fault
 from fourbeat.config.suggest import did_you_mean, nearest_key
 from fourbeat.config.typed import first_leaf, typed
-from fourbeat.errors import Fault
 
 # A ValueError is how Hydra refuses group=null.
 COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, ValueError)

@@ -8,9 +8,9 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
+from fourbeat.base.errors import Fault
 from fourbeat.config.deferred import register
 from fourbeat.config.typed import typed
-from fourbeat.errors import Fault
 
 
 def container(cfg: DictConfig) -> tuple[dict[str, Any], list[Fault]]:

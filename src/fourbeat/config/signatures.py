@@ -11,11 +11,11 @@ import typing
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from fourbeat.base.errors import Fault
 from fourbeat.config.allowed import allowed_by
 from fourbeat.config.leaves import Leaf, is_deferred
 from fourbeat.config.suggest import did_you_mean
 from fourbeat.config.typed import typed
-from fourbeat.errors import Fault
 
 # Hydra's own keys in a leaf; no target sees them.
 HYDRA_KEYS = frozenset({"_target_", "_args_", "_partial_", "_recursive_", "_convert_"})

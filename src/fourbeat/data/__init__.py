@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 from fourbeat.data.base import DataModule
-from fourbeat.data.circles import Circles
-from fourbeat.data.diabetes import Diabetes
-from fourbeat.data.digits import Digits
 from fourbeat.data.executions import Execution, ExecutionPlan, num_played
 from fourbeat.data.given import LoaderDataModule
 from fourbeat.data.loader import TensorBatches, batch_loader, loaded_batches
-from fourbeat.data.mapped import Mapped
-from fourbeat.data.mnist import MNIST, FashionMNIST
 from fourbeat.data.order import EpochOrder, limited_batches, num_batches
 from fourbeat.data.samples import Samples, Splits, SplitSizes
 from fourbeat.data.split_loaders import BatchLimits
 
 __all__ = [
-    "MNIST",
     "BatchLimits",
-    "Circles",
     "DataModule",
-    "Diabetes",
-    "Digits",
     "EpochOrder",
     "Execution",
     "ExecutionPlan",
-    "FashionMNIST",
     "LoaderDataModule",
-    "Mapped",
     "Samples",
     "SplitSizes",
     "Splits",

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from torch import Tensor, float32, int64
 
+from fourbeat.base.errors import ConfigError, Fault
 from fourbeat.data.checks import batch_faults, check_samples, split_faults
 from fourbeat.data.residence import OnDevice
 from fourbeat.data.samples import (
@@ -22,7 +23,6 @@ from fourbeat.data.samples import (
     split_indices,
 )
 from fourbeat.data.split_loaders import SplitLoaders
-from fourbeat.errors import ConfigError, Fault
 
 Task = Literal["multiclass", "binary", "regression"]
 """What is learned: one of several classes, one of two, or a number."""

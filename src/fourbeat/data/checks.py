@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from fourbeat.base.errors import DataError, Fault
 from fourbeat.data.order import num_batches
 from fourbeat.data.samples import SplitSizes
-from fourbeat.errors import DataError, Fault
 
 
 def batch_faults(

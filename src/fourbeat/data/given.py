@@ -8,8 +8,8 @@ from typing import Any
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
+from fourbeat.base.errors import DataError
 from fourbeat.data.samples import SplitSizes
-from fourbeat.errors import DataError
 
 
 class LoaderDataModule(LightningDataModule):

@@ -10,9 +10,9 @@ from jaxtyping import Int64, Shaped
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from fourbeat.base.generators import generator_states, generators_seeded, same_states
 from fourbeat.data.executions import Chosen, Execution, gather
 from fourbeat.data.order import EpochOrder
-from fourbeat.generators import generator_states, generators_seeded, same_states
 
 
 @runtime_checkable

@@ -7,9 +7,9 @@ from typing import Literal
 
 import torch
 
-from fourbeat.console import log
+from fourbeat.base.console import log
+from fourbeat.base.errors import DataError
 from fourbeat.data.samples import Samples
-from fourbeat.errors import DataError
 
 OnDevice = bool | Literal["auto"]
 

@@ -10,7 +10,7 @@ from jaxtyping import Float32, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fourbeat.errors import DataError
+from fourbeat.base.errors import DataError
 
 
 class Samples(NamedTuple):

@@ -9,19 +9,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fourbeat.base.errors import ConfigError, Fault, RunError, Stopped
 from fourbeat.config.schema import ModelCheckpointConfig, TrainConfig
 from fourbeat.config.typed import typed
-from fourbeat.errors import ConfigError, Fault, RunError, Stopped
 from fourbeat.events import Observer
 from fourbeat.inspector.changes import OWN_RATE, Change, described
 from fourbeat.inspector.pausing import Pauses
 from fourbeat.inspector.places import Here, Place
-from fourbeat.lifecycle import CHECKPOINT_DIR, Parts, checkpoints
 from fourbeat.replay.observing import Memory
 from fourbeat.replay.session import nearest_start, play_again, replay_config
-from fourbeat.resuming import stored_config
 from fourbeat.run import MANIFEST_FILE, Outcome, Run, finish_run, start_run
-from fourbeat.training import write_config
+from fourbeat.training.lifecycle import CHECKPOINT_DIR, Parts, checkpoints
+from fourbeat.training.resuming import stored_config
+from fourbeat.training.training import write_config
 
 PEAK = "scheduler.max_lr"
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from torch import nn
 from torch.optim import Optimizer
 
+from fourbeat.base.errors import ConfigError, Fault, raise_faults
 from fourbeat.config.overrides import parsed
 from fourbeat.config.schema import TrainConfig
 from fourbeat.config.typed import typed
-from fourbeat.errors import ConfigError, Fault, raise_faults
-from fourbeat.lifecycle import Parts
 from fourbeat.optim import apply_changes, scale_rates
+from fourbeat.training.lifecycle import Parts
 
 CLIPPING = ("loop.gradient_clip_val", "loop.gradient_clip_algorithm")
 OWN_RATE = "optim.lr."

@@ -10,8 +10,8 @@ from typing import TypeAlias
 
 import torch
 
-from fourbeat.errors import ConfigError, FourbeatError
-from fourbeat.generators import generators_seeded
+from fourbeat.base.errors import ConfigError, FourbeatError
+from fourbeat.base.generators import generators_seeded
 from fourbeat.inspector import views
 from fourbeat.inspector.changes import ALLOWED, Change, apply, described, parse
 from fourbeat.inspector.places import BEATS, Here, Place

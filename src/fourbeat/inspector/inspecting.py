@@ -7,20 +7,20 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from fourbeat.console import show_lines
-from fourbeat.errors import RunError
-from fourbeat.generators import generators_seeded
+from fourbeat.base.console import show_lines
+from fourbeat.base.errors import RunError
+from fourbeat.base.generators import generators_seeded
 from fourbeat.inspector import views
 from fourbeat.inspector.branching import save_branch
 from fourbeat.inspector.commands import Branch, Go, Leave, answer
 from fourbeat.inspector.pausing import Pauses
 from fourbeat.inspector.places import BEATS, Here, Place
-from fourbeat.lifecycle import Parts
 from fourbeat.recorder import read_records
 from fourbeat.replay.observing import Memory
 from fourbeat.replay.replaying import last_step
 from fourbeat.replay.session import nearest_start, play_again, replay_config
 from fourbeat.run import Run
+from fourbeat.training.lifecycle import Parts
 
 Ask = Callable[[Here], str]
 """Returns the line that a user types at a place."""

@@ -11,10 +11,10 @@ from typing import Any
 
 from torch import Tensor
 
-from fourbeat.console import log
-from fourbeat.errors import Fault, raise_faults
+from fourbeat.base.console import log
+from fourbeat.base.errors import Fault, raise_faults
+from fourbeat.base.generators import generators_seeded
 from fourbeat.events import Observer
-from fourbeat.generators import generators_seeded
 from fourbeat.inspector.inspecting import inspect_run
 
 SPIKE = 5.0

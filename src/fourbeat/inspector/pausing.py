@@ -14,9 +14,9 @@ from fourbeat.data import EpochOrder
 from fourbeat.events import Observer
 from fourbeat.inspector.changes import Change, apply
 from fourbeat.inspector.places import BEATS, Beat, Here, Place
-from fourbeat.lifecycle import Parts
 from fourbeat.recorder import RecorderCallback
 from fourbeat.replay.observing import Memory
+from fourbeat.training.lifecycle import Parts
 
 Pause: TypeAlias = Callable[[Here], Place | None]
 """Is called at a place, and returns the next one to stop at; None: whichever comes next."""

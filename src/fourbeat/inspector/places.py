@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from fourbeat.config.schema import TrainConfig
-from fourbeat.lifecycle import Parts
 from fourbeat.recorder import Records
+from fourbeat.training.lifecycle import Parts
 
 Beat: TypeAlias = Literal["start", "forward", "loss", "backward", "step"]
 """What has just been done; at ``start`` nothing has, and the step's first batch is there."""

@@ -12,7 +12,7 @@ from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 
-from fourbeat.errors import RunError
+from fourbeat.base.errors import RunError
 from fourbeat.inspector.changes import CLIPPING, OWN_RATE
 from fourbeat.inspector.commands import BY_NAME
 from fourbeat.inspector.places import BEATS, Here

@@ -8,10 +8,10 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from fourbeat.base.errors import Fault
 from fourbeat.config.leaves import Leaf, build
-from fourbeat.errors import Fault
+from fourbeat.config.trial import find_faults
 from fourbeat.optim.parameter_groups import parameter_groups
-from fourbeat.optim.trial import find_faults
 
 
 def build_optimizer(leaf: Leaf, module: nn.Module, device: torch.device | str = "cpu") -> Optimizer:

@@ -9,10 +9,10 @@ from typing import Any, Literal
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
+from fourbeat.base.errors import Fault
 from fourbeat.config.leaves import Leaf, build
-from fourbeat.errors import Fault
+from fourbeat.config.trial import find_faults
 from fourbeat.optim.optimizer import build_optimizer, one_parameter, optimizer_faults
-from fourbeat.optim.trial import find_faults
 
 Interval = Literal["step", "epoch"]
 """When a scheduler moves: after each optimizer step, or after each epoch."""

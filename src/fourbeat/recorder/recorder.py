@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from fourbeat.errors import NonFiniteError
+from fourbeat.base.errors import NonFiniteError
 from fourbeat.events import GradientNorms, Observer
 from fourbeat.recorder.block import LAYERS_TAG, STEPS_TAG, Block
 from fourbeat.recorder.layer_probes import LayerProbes, LayerRow

@@ -17,7 +17,7 @@ from tensorboard.compat.proto.summary_pb2 import DATA_CLASS_TENSOR, Summary, Sum
 from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.compat.proto.types_pb2 import DT_STRING
 
-from fourbeat.errors import RunError
+from fourbeat.base.errors import RunError
 from fourbeat.recorder.block import LAYERS_TAG, STEPS_TAG, Block
 
 PLUGIN = "fourbeat"

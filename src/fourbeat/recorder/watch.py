@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
-from fourbeat.errors import Fault, raise_faults
+from fourbeat.base.errors import Fault, raise_faults
 from fourbeat.recorder.recorder import Recorder
 from fourbeat.recorder.store import read_records, write_block
 

@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from fourbeat.console import short_path
+from fourbeat.base.console import short_path
 from fourbeat.replay.comparison import Comparison
 from fourbeat.replay.forks import ABSENT, LAYER, Fork, both
 from fourbeat.replay.origins import Change

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from fourbeat.errors import RunError
+from fourbeat.base.errors import RunError
 from fourbeat.recorder import Records
 from fourbeat.recorder.store import Table
 from fourbeat.replay.fingerprints import Fingerprint, Fingerprints, Settings

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fourbeat.resume_checks import ABSENT, HARMLESS, is_one_of, leaves
 from fourbeat.run import Environment, Run
+from fourbeat.training.resume_checks import ABSENT, HARMLESS, is_one_of, leaves
 
 # What a resume lets pass, though it may change what is computed: other arithmetic, other data,
 # a callback of the user's own.

@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fourbeat.console import show_lines
+from fourbeat.base.console import show_lines
+from fourbeat.base.errors import FourbeatError, RunError
 from fourbeat.data import DataModule
-from fourbeat.errors import FourbeatError, RunError
 from fourbeat.events import Observer
-from fourbeat.lifecycle import Data, Parts
 from fourbeat.recorder import Records, read_records
 from fourbeat.replay.comparison import Comparison, compare
 from fourbeat.replay.fingerprints import Fingerprints
@@ -25,6 +24,7 @@ from fourbeat.replay.progress import progress
 from fourbeat.replay.session import nearest_start, play_again, replay_config, starts
 from fourbeat.run import Run
 from fourbeat.state import DamagedCheckpointError, read_state
+from fourbeat.training.lifecycle import Data, Parts
 
 LOOK_BACK = 10
 """Steps that are looked at before the one at which records part: weights may part earlier."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from fourbeat.console import show_lines
-from fourbeat.errors import RunError
+from fourbeat.base.console import show_lines
+from fourbeat.base.errors import RunError
 from fourbeat.events import Observer
-from fourbeat.lifecycle import Parts
 from fourbeat.recorder import Records, read_records
 from fourbeat.replay.comparison import Comparison, compare
 from fourbeat.replay.observing import Instruments, Memory
@@ -16,6 +15,7 @@ from fourbeat.replay.progress import progress
 from fourbeat.replay.session import Start, nearest_start, play_again, replay_config
 from fourbeat.replay.suspects import WINDOW, Suspect, suspects
 from fourbeat.run import Run
+from fourbeat.training.lifecycle import Parts
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fourbeat.base.errors import RunError
+from fourbeat.base.process import set_up_process
 from fourbeat.config.schema import DebugConfig, TrainConfig
-from fourbeat.errors import RunError
-from fourbeat.evaluation import silent
 from fourbeat.events import Observer
 from fourbeat.events.lightning import Watching
-from fourbeat.lifecycle import CHECKPOINT_DIR, Parts, checkpoints, fit
-from fourbeat.process import set_up_process
 from fourbeat.recorder import RecorderCallback
 from fourbeat.recorder.recorder import Write
-from fourbeat.resuming import stored_config
 from fourbeat.run import Run
 from fourbeat.state import (
     SNAPSHOT_DIR,
@@ -29,6 +26,9 @@ from fourbeat.state import (
     read_state,
     snapshots,
 )
+from fourbeat.training.evaluation import silent
+from fourbeat.training.lifecycle import CHECKPOINT_DIR, Parts, checkpoints, fit
+from fourbeat.training.resuming import stored_config
 
 
 class Arrived(BaseException):
@@ -152,7 +152,7 @@ def play_again(
     Returns:
         What took part, as the last step left it.
     """
-    from fourbeat.training import build_parts  # which, for its story, imports this room
+    from fourbeat.training.training import build_parts  # which, for its story, imports this room
 
     set_up_process()
     with tempfile.TemporaryDirectory() as temporary, warnings.catch_warnings():

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from fourbeat.console import short_path
+from fourbeat.base.console import short_path
 from fourbeat.replay.replaying import Replay, replay
 from fourbeat.replay.report import number, times
 from fourbeat.replay.session import starts

@@ -15,23 +15,18 @@ from fourbeat.run.manifest import (
 )
 from fourbeat.run.provenance import PATCH_FILE, read_environment, read_git
 from fourbeat.run.record import Run, finish_run, resume_run, start_run
-from fourbeat.run.sweep import ERROR_FILE, Mode, Trial, collect, table, write_csv
 
 __all__ = [
-    "ERROR_FILE",
     "FORMAT_VERSION",
     "MANIFEST_FILE",
     "PATCH_FILE",
     "Environment",
     "Git",
     "Manifest",
-    "Mode",
     "Outcome",
     "Run",
     "Status",
-    "Trial",
     "checkpoint_path",
-    "collect",
     "find_run",
     "finish_run",
     "locked",
@@ -40,6 +35,4 @@ __all__ = [
     "resume_run",
     "run_folders",
     "start_run",
-    "table",
-    "write_csv",
 ]

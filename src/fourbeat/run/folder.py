@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from fourbeat.errors import RunError
+from fourbeat.base.errors import RunError
 from fourbeat.run.manifest import MANIFEST_FILE, Manifest
 
 _TRAIN_FIRST = "Train one with: python scripts/train.py"

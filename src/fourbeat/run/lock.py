@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fourbeat.errors import RunError
+from fourbeat.base.errors import RunError
 
 LOCK_FILE = ".lock"
 

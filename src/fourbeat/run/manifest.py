@@ -8,9 +8,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
 
-from fourbeat.errors import RunError
+from fourbeat.base.errors import RunError
+from fourbeat.base.files import write_whole
 from fourbeat.run.encoding import build, dumps, loads
-from fourbeat.run.files import write_whole
 
 FORMAT_VERSION = 1
 """Raised when an old reader would misread a new file; a new field with a default is no reason."""

@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from fourbeat.run.files import write_whole
+from fourbeat.base.files import write_whole
 from fourbeat.run.git import Answer, ask, call
 from fourbeat.run.manifest import Environment, Git
 

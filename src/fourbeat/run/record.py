@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, SupportsFloat
 
-from fourbeat.errors import RunError
+from fourbeat.base.errors import RunError
 from fourbeat.run.folder import checkpoint_path
 from fourbeat.run.manifest import FORMAT_VERSION, MANIFEST_FILE, Manifest, Outcome, utc_now
 from fourbeat.run.provenance import read_environment, read_git

@@ -14,8 +14,8 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 
+from fourbeat.base.generators import generator_states, set_generator_states
 from fourbeat.data.split_loaders import SplitLoaders
-from fourbeat.generators import generator_states, set_generator_states
 from fourbeat.state.measured import measured, set_latest, set_measured
 
 FORMAT_VERSION = 1

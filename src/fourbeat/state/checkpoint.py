@@ -10,9 +10,9 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
-from fourbeat.console import log
+from fourbeat.base.console import log
+from fourbeat.base.errors import RunError
 from fourbeat.data import num_played
-from fourbeat.errors import RunError
 from fourbeat.recorder import RecorderCallback
 from fourbeat.state.capture import Moment, Position, capture, go_on, is_finite, place, show_latest
 from fourbeat.state.file import clear_temporary_files, copied, encode, write_state

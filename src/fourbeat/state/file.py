@@ -18,8 +18,8 @@ from lightning.fabric.utilities.types import _PATH
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from fourbeat.errors import RunError
-from fourbeat.run.files import write_whole
+from fourbeat.base.errors import RunError
+from fourbeat.base.files import write_whole
 
 # torch writes a zip archive. Its last two bytes give the length of a comment, which readers skip:
 # the seal is that comment, so that torch.load() reads a sealed file as any other.

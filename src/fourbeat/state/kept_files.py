@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from fourbeat.run.files import write_whole
+from fourbeat.base.files import write_whole
 from fourbeat.state.file import link_whole, make_folder
 from fourbeat.state.ranking import Entry
 

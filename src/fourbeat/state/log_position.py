@@ -16,7 +16,7 @@ from typing import Any
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.loggers.logger import Logger
 
-from fourbeat.run.files import write_whole
+from fourbeat.base.files import write_whole
 
 EVENT_FILES = "events.out.tfevents.*"
 TABLE = "metrics.csv"

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from fourbeat.run.files import write_whole
+from fourbeat.base.files import write_whole
 from fourbeat.state.file import link_whole, make_folder
 
 SNAPSHOT_DIR = "snapshots"

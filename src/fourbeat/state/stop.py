@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from fourbeat.errors import Stopped
+from fourbeat.base.errors import Stopped
 
 
 def stop_signals() -> tuple[int, ...]:

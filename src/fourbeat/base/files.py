@@ -1,0 +1,57 @@
+"""L1: writing a file so that a reader finds the old one or the new one, never a half."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from fourbeat.base.errors import RunError
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Replace ``path`` by ``data``: all of it or nothing, whatever kills the process.
+
+    The temporary file lies beside the target because a rename is atomic only within one file
+    system, and has a fixed name so that the next write clears away what a kill left behind.
+
+    Args:
+        path: The file; its folder must exist.
+        data: Its whole new content, made before any file is opened.
+
+    Raises:
+        RunError: The file cannot be written; the old one is as it was.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        _write_through(temporary, data)
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        _remove(temporary)
+        raise RunError(
+            f"{path}: could not be written ({error.strerror}). "
+            "Check that its folder exists, that you may write there, and that the disk has room."
+        ) from error
+
+
+def _write_through(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())  # else a power cut after the rename may leave an empty file
+
+
+def _sync_folder(folder: Path) -> None:
+    # Some network disks, and Windows, cannot; the file is whole there all the same.
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):  # it was never made; the first error is the one to tell
+        path.unlink()

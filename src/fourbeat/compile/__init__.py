@@ -1,0 +1,1 @@
+"""L3: compiled steps: an optional backend."""

@@ -1,0 +1,283 @@
+"""L3: several optimizer steps as one compiled graph: forward, loss, backward, clip, update."""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.optim import Optimizer
+
+from fourbeat.compile.messages import CompileFailure, reason_of
+from fourbeat.compile.objective import Objective, hook_obstacle
+from fourbeat.compile.update import Hyperparameters, Updates, optimizer_obstacle
+from fourbeat.data import Execution
+
+Graph: TypeAlias = Callable[..., Any]
+
+
+def _draw(mask: Tensor, p: float = 0.5, generator: torch.Generator | None = None) -> Tensor:
+    return mask.copy_(torch.rand_like(mask) < p)
+
+
+# Dropout's mask, in a form that inductor compiles. It would call torch's own function, with a
+# memory layout of its choice: attention's dropout then gave other losses, and NaN in one trial.
+_DECOMPOSITIONS: dict[Any, Any] = {torch.ops.aten.bernoulli_.float: _draw}
+
+
+def whole_step_obstacle(net: nn.Module, loss: nn.Module, optimizer: Optimizer) -> str | None:
+    """Say for a user why whole steps cannot be compiled, as far as can be seen without trying.
+
+    Returns:
+        The reason, as the end of a sentence; None when `CompiledSteps` can be tried.
+    """
+    return optimizer_obstacle(optimizer) or hook_obstacle(net) or hook_obstacle(loss)
+
+
+class Played(NamedTuple):
+    """What optimizer steps came to.
+
+    Attributes:
+        losses: Of each mini-batch before its update, ``[num_steps]``.
+        parameters: Those that were trained.
+        norms: 2-norm of each one's gradient, ``[num_steps, parameters]``, as precise as they,
+            infinite where a square is; None: not measured.
+        clipped: The same after clipping; None also where nothing is clipped.
+    """
+
+    losses: Tensor
+    parameters: Sequence[nn.Parameter]
+    norms: Tensor | None = None
+    clipped: Tensor | None = None
+
+
+class CompiledSteps:
+    """Plays optimizer steps in compiled graphs, on the real parameters and the real state.
+
+    The trained weights, the optimizer's state and the buffers are changed in place, and agree with
+    an eager loop's up to rounding; eager steps may come before, after and in between. Dropout draws
+    other masks than an eager loop does; the same for the same seed of torch, at any
+    ``steps_per_call``.
+
+    The graph is traced (`make_fx`) and compiled by inductor, without Dynamo: its guards cost 60 us
+    a call. What they watch is watched here once per play: shapes, train and eval mode, frozen
+    parameters, and the attributes of the modules. Not watched, so fixed by the first play: global
+    variables that a ``forward`` reads, and what is inside the lists and dicts that it keeps.
+
+    Args:
+        net: Maps inputs ``[batch, ...]`` to outputs.
+        loss: Maps outputs and targets to the scalar mean over the batch.
+        optimizer: Without a `whole_step_obstacle`.
+        gradient_clip_val: Largest gradient norm or value; None or 0 for no clipping.
+        gradient_clip_algorithm: ``norm`` or ``value``.
+        steps_per_call: Mini-batches per graph. Compiling takes time in proportion; more than 4
+            gained nothing.
+        autocast: Makes the context of forward and loss, e.g. for ``bf16-mixed``.
+
+    Raises:
+        CompileFailure: There is a `whole_step_obstacle`.
+        ValueError: ``gradient_clip_algorithm`` is unknown, or ``steps_per_call`` is below 1.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        loss: nn.Module,
+        optimizer: Optimizer,
+        *,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str = "norm",
+        steps_per_call: int = 4,
+        autocast: Callable[[], AbstractContextManager[Any]] | None = None,
+    ) -> None:
+        if gradient_clip_algorithm not in ("norm", "value"):
+            raise ValueError(
+                f"gradient_clip_algorithm is {gradient_clip_algorithm!r}: it must be norm or value"
+            )
+        if steps_per_call < 1:
+            raise ValueError(f"steps_per_call is {steps_per_call}: it must be at least 1")
+        self._objective = Objective(net, loss, autocast or nullcontext)
+        self._optimizer = optimizer
+        self._clip = _clipping(gradient_clip_val or 0.0, gradient_clip_algorithm)
+        self._steps_per_call = steps_per_call
+        self._plans: dict[Any, _Plan] = {}
+        self._refuse_obstacles()
+
+    @torch.no_grad()
+    def play(
+        self,
+        execution: Execution,
+        hyperparameters: Sequence[Hyperparameters],
+        *,
+        measure: bool = False,
+    ) -> Played:
+        """Make one optimizer step for each of the first mini-batches, in order.
+
+        Args:
+            execution: Whose first ``num_steps`` mini-batches have one size.
+            hyperparameters: For each of the ``num_steps``, what `scheduled_hyperparameters` would
+                have noted right before it.
+            measure: Have the norms of the gradients, too: a twentieth of a small network's step. No
+                weight differs by it.
+
+        Raises:
+            CompileFailure: These steps cannot be compiled; nothing has changed.
+            ValueError: There are not so many mini-batches of one size.
+        """
+        num_steps, sizes = len(hyperparameters), execution.sizes
+        if num_steps == 0 or sizes[:num_steps] != sizes[:1] * num_steps:
+            raise ValueError(f"mini-batches of {sizes} are not {num_steps} of one size")
+        values = self._objective.values()
+        rows = slice(sizes[0])  # of whatever is there: their shapes are asked for
+        plan = self._plan(values, execution.inputs[rows], execution.targets[rows])
+        updates = Updates(self._optimizer, plan.parameters, hyperparameters)
+        table = updates.coefficients()
+
+        def batches(steps: range) -> tuple[Tensor, Tensor, Tensor]:
+            return *execution.gathered(steps.start, steps.stop), table[steps.start : steps.stop]
+
+        chunks = _chunks(num_steps, self._steps_per_call)
+        # All graphs before the first step: a failure must find every weight as it was.
+        graphs = [self._graph(plan, updates, values, s, batches, measure) for s in chunks]
+        tensors = [*values.values(), *updates.slots()]
+        parts = [graph(*tensors, *batches(s)) for graph, s in zip(graphs, chunks, strict=True)]
+        updates.count_steps(num_steps)
+        losses, *norms = (torch.cat(column) for column in zip(*parts, strict=True))
+        return Played(losses, plan.parameters, *norms)
+
+    def _plan(self, values: dict[str, Tensor], inputs: Tensor, targets: Tensor) -> _Plan:
+        """Find the parameters that train, once for each thing that a graph depends on."""
+        tensors = [*values.values(), inputs, targets]
+        shapes = tuple((t.shape, t.stride(), t.dtype, t.device) for t in tensors)
+        signature = (shapes, self._objective.behaviour())
+        if signature not in self._plans:
+            self._refuse_obstacles()
+            with _failing_as_compile_failure():
+                names = self._objective.names_with_gradient(values, inputs, targets)
+            reached = {dict(self._objective.named_parameters())[name]: name for name in names}
+            # In the optimizer's order, in which eager steps create its state.
+            groups = self._optimizer.param_groups
+            trained = [p for group in groups for p in group["params"] if p in reached]
+            self._plans[signature] = _Plan([reached[p] for p in trained], trained, {})
+        return self._plans[signature]
+
+    def _graph(
+        self,
+        plan: _Plan,
+        updates: Updates,
+        values: dict[str, Tensor],
+        steps: range,
+        batches: Callable[[range], Sequence[Tensor]],
+        measure: bool,
+    ) -> Graph:
+        """Compile the graph for some mini-batches, unless that has been done."""
+        key = (len(steps), tuple(updates.slot_names), measure)
+        if key not in plan.graphs:
+            weights = [values[name] for name in plan.names]
+            pairs = zip(weights, updates.slot_names, strict=True)
+            slots = [torch.empty_like(weight) for weight, names in pairs for _ in names]
+            with _failing_as_compile_failure():
+                plan.graphs[key] = _compiled(
+                    self._steps(plan.names, updates, list(values), measure),
+                    [*values.values(), *slots, *batches(steps)],
+                )
+        return plan.graphs[key]
+
+    def _steps(
+        self, names: list[str], updates: Updates, all_names: list[str], measure: bool
+    ) -> Graph:
+        """Write the beats of some mini-batches as a function of tensors alone, to be traced."""
+        rule, slot_names = updates.rule, updates.slot_names
+
+        def steps(*tensors: Tensor) -> list[Tensor]:
+            values = dict(zip(all_names, tensors, strict=False))
+            slots = iter(tensors[len(all_names) : -3])
+            state = [[next(slots) for _ in names] for names in slot_names]
+            inputs, targets, table = tensors[-3:]
+            results = []
+            batches = zip(inputs.chunk(len(table)), targets.chunk(len(table)), table, strict=True)
+            for batch_inputs, batch_targets, rows in batches:
+                loss, grads = self._objective.gradients(values, names, batch_inputs, batch_targets)
+                raw = [grad for grad in grads.values() if grad is not None]
+                clipped = self._clip(raw)
+                measured = [raw] if clipped is raw else [raw, clipped]
+                results.append([loss.detach(), *map(_norms, measured if measure else [])])
+                for name, grad, own, row in zip(names, clipped, state, rows, strict=True):
+                    rule.update(values[name], grad, own, list(row.unbind()))
+            return [torch.stack(column) for column in zip(*results, strict=True)]
+
+        return steps
+
+    def _refuse_obstacles(self) -> None:
+        objective = self._objective
+        obstacle = whole_step_obstacle(objective.net, objective.loss, self._optimizer)
+        if obstacle is not None:
+            raise CompileFailure(obstacle)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """The parameters that train, and the graphs that train them."""
+
+    names: list[str]
+    parameters: list[nn.Parameter]
+    graphs: dict[Any, Graph]
+
+
+def _chunks(num_steps: int, steps_per_call: int) -> list[range]:
+    """Cut steps into calls; those left over go one by one, for a graph of each size costs time."""
+    whole = num_steps - num_steps % steps_per_call
+    chunks = [range(start, start + steps_per_call) for start in range(0, whole, steps_per_call)]
+    return chunks + [range(step, step + 1) for step in range(whole, num_steps)]
+
+
+def _clipping(value: float, algorithm: str) -> Callable[[Sequence[Tensor]], Sequence[Tensor]]:
+    if value <= 0:
+        return lambda grads: grads
+    if algorithm == "value":
+        return lambda grads: [grad.clamp(-value, value) for grad in grads]
+
+    def by_norm(grads: Sequence[Tensor]) -> Sequence[Tensor]:
+        """As `torch.nn.utils.clip_grad_norm_`."""
+        norm = _norms(grads).norm()
+        factor = (value / (norm + 1e-6)).clamp(max=1.0)
+        return [grad * factor for grad in grads]
+
+    return by_norm
+
+
+def _norms(grads: Sequence[Tensor]) -> Tensor:
+    return torch.stack([torch.linalg.vector_norm(grad) for grad in grads])
+
+
+def _compiled(steps: Graph, examples: list[Tensor]) -> Graph:
+    """Trace and compile a function for tensors like the examples, which it does not change."""
+    torch_inductor = inductor()
+    graph = make_fx(steps, _DECOMPOSITIONS, tracing_mode="fake")(*examples)
+    # On the CPU, calling the kernels from C++ saves 20 us a step, and is cached on the disk.
+    on_cpu = examples[0].device.type == "cpu"
+    compiled: Graph = torch_inductor.compile(graph, [*examples], options={"cpp_wrapper": on_cpu})
+    return compiled
+
+
+def inductor() -> ModuleType:
+    """Import torch's compiler: late, for it takes a second; silently, for torch warns of itself."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        importlib.import_module("torch._inductor.compile_fx")
+        return importlib.import_module("torch._inductor")
+
+
+@contextmanager
+def _failing_as_compile_failure() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # forward is a user's, the compiler's are of any type
+        raise CompileFailure(reason_of(error)) from error

@@ -1,0 +1,295 @@
+"""L3: what both loops share: network, loss, metrics, optimizer, scheduler."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from jaxtyping import Float, Shaped
+from lightning.pytorch import LightningModule
+from lightning.pytorch.loops.progress import _Progress
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torchmetrics import MetricCollection
+
+from fourbeat.base.errors import NonFiniteError
+from fourbeat.data import Execution, limited_batches, loaded_batches
+from fourbeat.events import Observer
+from fourbeat.loop.accumulation import AccumulationGroup
+from fourbeat.loop.precision import MixedPrecision
+from fourbeat.loop.training_log import TrainingLog
+from fourbeat.optim import Horizon, SchedulerPlan, apply_changes, hyperparameters
+from fourbeat.tasks.running_loss import RunningLoss
+from fourbeat.tasks.split_metrics import SplitMetrics
+
+# Inputs and targets: a tuple from a Dataset, a list from a DataLoader.
+Batch: TypeAlias = Sequence[Tensor]
+BuildOptimizer: TypeAlias = Callable[[nn.Module], Optimizer]
+BuildScheduler: TypeAlias = Callable[[Optimizer, Horizon], SchedulerPlan]
+
+
+class SupervisedModule(LightningModule):
+    """A network, the loss that trains it, and the metrics that judge it.
+
+    Logs ``train/loss`` every ``trainer.log_every_n_steps`` optimizer steps (the mean over the
+    samples since the last value) and ``train/loss_epoch``; ``val/`` and ``test/`` loss and metrics
+    over the whole split, exact also when processes hold different numbers of samples.
+
+    Args:
+        net: Maps inputs ``[batch, ...]`` to outputs ``[batch, num_outputs]``.
+        loss: Maps outputs and targets to the scalar mean over the batch.
+        metrics: Fed with outputs and targets; cloned for validation and test.
+        optimizer: Builds the optimizer for the network.
+        scheduler: Builds the scheduler for the optimizer and the horizon of the training.
+        gradient_clip_val: Largest gradient norm or value; None for no clipping.
+        gradient_clip_algorithm: ``norm`` or ``value``.
+        accumulate_grad_batches: Micro-batches per optimizer step, at least 1.
+        log_learning_rate: Log it with the loss: ``lr-Adam``, or ``lr-Adam/pg1`` and so on where
+            there are several parameter groups (the names of Lightning's LearningRateMonitor).
+        compile_training: Play the training through compiled graphs, and say of what.
+        terminate_on_nan: End the training when its loss is NaN or infinite.
+
+    Attributes:
+        built_with: What the optimizer was built with, group by group.
+        observers: Who is to be told of the beats of the next training.
+        confusion_matrix: Of the latest validation or test, ``[num_classes, num_classes]``, rows
+            are the true classes; None for regression.
+    """
+
+    _looks_at_losses = False
+
+    def __init__(
+        self,
+        net: nn.Module,
+        loss: nn.Module,
+        metrics: MetricCollection,
+        optimizer: BuildOptimizer,
+        scheduler: BuildScheduler,
+        *,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str = "norm",
+        accumulate_grad_batches: int = 1,
+        log_learning_rate: bool = False,
+        compile_training: bool = False,
+        terminate_on_nan: bool = True,
+    ) -> None:
+        super().__init__()
+        self.net = net
+        self.loss = loss
+        self.val_metrics, self.test_metrics = (SplitMetrics(metrics.clone()) for _ in range(2))
+        self.build_optimizer, self.build_scheduler = optimizer, scheduler
+        self.gradient_clip_val = gradient_clip_val
+        self.gradient_clip_algorithm = gradient_clip_algorithm
+        self.accumulate_grad_batches = accumulate_grad_batches
+        self.log_learning_rate = log_learning_rate
+        self.compile_training = compile_training
+        self.terminate_on_nan = terminate_on_nan
+        self.observers: list[Observer] = []
+        self.running_loss = RunningLoss()
+        self.training_log = TrainingLog()
+        self.confusion_matrix: Tensor | None = None
+
+    @property
+    def num_parameters(self) -> int:
+        """How many numbers are trained."""
+        return sum(p.numel() for p in self.parameters() if p.requires_grad)
+
+    def forward(self, inputs: Shaped[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
+        """Compute outputs ``[batch, num_outputs]``: logits for classes, predictions for numbers."""
+        outputs: Tensor = self.net(inputs)
+        return outputs
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Build optimizer and scheduler; the scheduler's horizon comes from the Trainer."""
+        optimizer = self.build_optimizer(self.net)
+        self.plan = plan = self.build_scheduler(optimizer, self.horizon())
+        self.built_with = hyperparameters(optimizer)
+        config: dict[str, Any] = {"scheduler": plan.scheduler, "interval": plan.interval}
+        # In manual optimization the module steps the scheduler, and Lightning takes no monitor.
+        if plan.monitor and self.automatic_optimization:
+            # A plateau is judged when there is a new value, not at every epoch.
+            config |= {"monitor": plan.monitor, "frequency": self.trainer.check_val_every_n_epoch}
+        return {"optimizer": optimizer, "lr_scheduler": config}  # type: ignore[return-value]
+
+    def horizon(self) -> Horizon:
+        """Count how long the training will last.
+
+        Not ``trainer.estimated_stepping_batches``: reading it here makes Lightning drop a loader's
+        restored position (its issue 20550), and in manual optimization it ignores accumulation.
+        """
+        trainer = self.trainer
+        loader = trainer.datamodule.train_dataloader()  # type: ignore[attr-defined]
+        batches = limited_batches(loaded_batches(loader), trainer.limit_train_batches)
+        self.num_train_batches = batches
+        return Horizon.of(
+            num_batches=batches,
+            accumulate_grad_batches=self.accumulate_grad_batches,
+            max_epochs=trainer.max_epochs,
+            max_steps=trainer.max_steps,
+        )
+
+    def accumulation_group(self, batch_idx: int) -> AccumulationGroup:
+        """Find which micro-batches share an optimizer step with this one.
+
+        Args:
+            batch_idx: Index of the micro-batch in its epoch, from 0.
+        """
+        return AccumulationGroup.of(batch_idx, self.num_train_batches, self.accumulate_grad_batches)
+
+    @property
+    def step_was_skipped(self) -> bool:
+        """Whether the scaler of 16-mixed left out the latest optimizer step."""
+        plugin = self.trainer.precision_plugin
+        return isinstance(plugin, MixedPrecision) and plugin.step_was_skipped
+
+    @property
+    def num_steps(self) -> int:
+        """Optimizer steps made: ``trainer.global_step``, which takes 3 us to ask."""
+        return self._progress.total.completed
+
+    def process_state(self) -> dict[str, Any]:
+        """Return what a resumed run needs besides the weights."""
+        return {"running_loss": self.running_loss.state_dict(), "built_with": self.built_with}
+
+    def load_process_state(self, state: dict[str, Any]) -> None:
+        """Go on from what :meth:`process_state` returned."""
+        self.running_loss.load_state_dict(state["running_loss"], self.device)
+        (optimizer,) = self.trainer.optimizers
+        was = state.get("built_with", self.built_with)  # the first states lack it
+        apply_changes(optimizer, self.plan.scheduler, was, self.built_with)
+
+    def on_train_start(self) -> None:
+        """Find where Lightning counts the optimizer steps, and whether losses are looked at."""
+        loop = self.trainer.fit_loop.epoch_loop
+        automatic, manual = loop.automatic_optimization, loop.manual_optimization
+        self._progress: _Progress = (
+            automatic.optim_progress.optimizer.step
+            if self.automatic_optimization
+            else manual.optim_step_progress
+        )
+        plugin = self.trainer.precision_plugin
+        is_scaled = isinstance(plugin, MixedPrecision) and plugin.scaler is not None
+        on_cpu = self.device.type == "cpu"
+        self._looks_at_losses = self.terminate_on_nan and on_cpu and not is_scaled
+
+    def log_is_due(self, step: int) -> bool:
+        """Return whether values are logged after this optimizer step, the first being 1."""
+        interval: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        return step % interval == 0
+
+    def learning_rates(self, optimizer: Optimizer) -> dict[str, float]:
+        """Return the learning rate of each parameter group, if they are to be logged."""
+        groups = optimizer.param_groups if self.log_learning_rate else []
+        name = f"lr-{type(optimizer).__name__}"
+        if len(groups) == 1:
+            return {name: groups[0]["lr"]}
+        return {f"{name}/pg{i}": group["lr"] for i, group in enumerate(groups, start=1)}
+
+    def log_training(self, values: Mapping[str, float], step: int) -> None:
+        """Keep the mean loss since the last time, and other values, for the loggers.
+
+        Callbacks find the loss among the ``trainer.callback_metrics``. Not by ``self.log``, which
+        costs 150 us each time, and knows no step within an execution.
+
+        Args:
+            values: Besides the loss, e.g. learning rates.
+            step: Optimizer steps made; the loggers count them from 0.
+        """
+        loss = self.running_loss.recent()
+        self.trainer.callback_metrics["train/loss"] = loss  # which the progress bar shows
+        self.training_log.add(step - 1, loss, values)
+        if self.training_log.is_due:
+            self.write_log()
+
+    def write_log(self) -> None:
+        """Let the loggers have the training's values.
+
+        Raises:
+            NonFiniteError: A loss was NaN or infinite, and had not been looked at before.
+        """
+        bad = self.training_log.write(self.trainer.loggers)
+        if bad is not None and self.terminate_on_nan:
+            raise NonFiniteError(*bad, spoilt=True)
+
+    def check_finite(self, loss: Tensor, *, spoilt: bool = False) -> None:
+        """Stop before a loss that is no number spoils the weights.
+
+        Only on the CPU: a GPU would have to be waited for at each step. There, ``write_log`` sees
+        it within a second or so, and no state is saved whose weights are not finite. Nor under
+        16-mixed, where an overflow is the loss scaler's business.
+
+        Args:
+            loss: Of a mini-batch, before its gradients are computed.
+            spoilt: It was of a compiled step, and has spoilt them already.
+
+        Raises:
+            NonFiniteError: It is NaN or infinite.
+        """
+        if self._looks_at_losses and not math.isfinite(loss.item()):
+            raise NonFiniteError(self.num_steps, "train/loss", loss.item(), spoilt=spoilt)
+
+    def on_validation_start(self) -> None:
+        """Let the loggers have the training's values before the validation's."""
+        self.write_log()
+
+    def on_train_epoch_end(self) -> None:
+        """Log the mean training loss of the epoch."""
+        self.write_log()
+        # A run can be resumed at the end of an epoch, and has seen nothing of it then.
+        if (loss := self.running_loss.epoch()) is not None:
+            self.log("train/loss_epoch", loss, sync_dist=True, prog_bar=True)
+
+    def on_train_end(self) -> None:
+        """Leave the network as it came: whoever gets it does not expect it to compile."""
+        if self.compile_training:
+            from fourbeat.compile.calls import uncompile_calls
+
+            uncompile_calls(self.net, self.loss)
+
+    def validation_step(self, batch: Batch | Execution, batch_idx: int) -> None:
+        """Add a batch, or an execution of several, to the validation loss and metrics."""
+        self._evaluate(batch, self.val_metrics)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the loss and the scalar metrics of the whole validation split."""
+        self._log_split("val", self.val_metrics)
+
+    def test_step(self, batch: Batch | Execution, batch_idx: int) -> None:
+        """Add a batch, or an execution of several, to the test loss and metrics."""
+        self._evaluate(batch, self.test_metrics)
+
+    def on_test_epoch_end(self) -> None:
+        """Log the loss and the scalar metrics of the whole test split."""
+        self._log_split("test", self.test_metrics)
+
+    def predict_step(self, batch: Batch | Tensor, batch_idx: int) -> Tensor:
+        """Compute the outputs of a batch, with or without its targets."""
+        outputs: Tensor = self(batch if isinstance(batch, Tensor) else batch[0])
+        return outputs
+
+    def _evaluate(self, batch: Batch | Execution, metrics: SplitMetrics) -> None:
+        for inputs, targets in mini_batches(batch):
+            outputs = self(inputs)
+            metrics.update(self.loss(outputs, targets), outputs, targets)
+
+    def _log_split(self, split: str, metrics: SplitMetrics) -> None:
+        """Log the scalars, keep the confusion matrix for whoever draws it, start anew.
+
+        The metrics have been summed over the processes; ``sync_dist`` averages equal values.
+        """
+        values = metrics.compute()
+        self.confusion_matrix = values.pop("confusion_matrix", None)
+        scalars = {f"{split}/{name}": value for name, value in values.items()}
+        self.log_dict(scalars, sync_dist=True, prog_bar=split == "val")
+
+
+def mini_batches(batch: Batch | Execution, first: int = 0) -> Iterable[Sequence[Tensor]]:
+    """Return the pairs of inputs and targets in what a loader has handed over.
+
+    Args:
+        batch: A pair, or an execution of several.
+        first: Position of the first one that is wanted.
+    """
+    return batch.mini_batches(first) if isinstance(batch, Execution) else [batch][first:]

@@ -1,0 +1,155 @@
+"""L5: the second stage of the check: the leaves and the machine, before any data is loaded.
+
+Each target is bound to its signature, optimizer and scheduler are tried on one number, the network
+is run on a batch of two zeros, the loss on what comes out. All faults at once: a part that is
+refused is left out of the checks that need it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+
+from fourbeat.base.errors import Fault, raise_faults
+from fourbeat.base.process import set_up_process
+from fourbeat.config.check import check_train
+from fourbeat.config.compose import compose as compose_config
+from fourbeat.config.leaves import build
+from fourbeat.config.resolve import container
+from fourbeat.config.schema import LeafSection, TrainConfig
+from fourbeat.config.signatures import signature_faults
+from fourbeat.config.trial import find_faults
+from fourbeat.data import DataModule
+from fourbeat.optim import optimizer_faults, scheduler_faults
+from fourbeat.preflight.devices import device_faults
+from fourbeat.preflight.dry_run import dry_run
+from fourbeat.preflight.horizons import limit_faults, planned_horizon, sharing_faults
+from fourbeat.preflight.monitors import monitor_faults
+from fourbeat.tasks import LossTask
+from fourbeat.tasks.losses import mismatch_faults, try_loss
+
+# What the program adds when it builds a leaf, and which keys it takes out.
+SUPPLIED = {"optim": {"params"}, "scheduler": {"optimizer"}, "logger": {"save_dir"}}
+OWN = {"optim": {"exclude_from_weight_decay"}, "scheduler": {"interval", "horizon", "monitor"}}
+
+
+def compose(*overrides: str) -> TrainConfig:
+    """Compose and check a config as ``scripts/train.py`` does, e.g. ``compose("optim=adamw")``.
+
+    Args:
+        *overrides: What would be typed after the script's name.
+
+    Raises:
+        ConfigError: With every fault that a stage found.
+    """
+    return checked(compose_config(overrides))
+
+
+def checked(composed: DictConfig) -> TrainConfig:
+    """Check a composed config in both stages and resolve what only the data set knows.
+
+    Raises:
+        ConfigError: With every fault that a stage found.
+    """
+    set_up_process()  # torch starts its threads when the parts are tried
+    deferred = check_train(composed)
+    if _data(deferred)[0] is None:  # nobody can say what the references to it stand for
+        raise_faults(_faults(deferred))
+    values, unresolved = container(composed)
+    raise_faults(unresolved)
+    cfg = TrainConfig.model_validate(values)
+    check(cfg)
+    return cfg
+
+
+def check(cfg: TrainConfig) -> None:
+    """Check that the machine can run the config and that its parts fit together.
+
+    Raises:
+        ConfigError: With every fault found.
+    """
+    raise_faults(_faults(cfg))
+
+
+def _faults(cfg: TrainConfig) -> list[Fault]:
+    datamodule, faults = _data(cfg)
+    optim, model, loss = (
+        signature("optim", cfg.optim),
+        signature("model", cfg.model),
+        signature("loss", cfg.loss),
+    )
+    faults += [*optim, *model, *loss, *device_faults(cfg), *_others(cfg)]
+    if not optim:
+        faults += optimizer_faults(cfg.optim.leaf())
+        faults += _scheduler(cfg, datamodule)
+    if datamodule is not None:
+        faults += monitor_faults(cfg, datamodule)
+        faults += [*limit_faults(cfg, datamodule), *sharing_faults(cfg, datamodule)]
+        if not model:
+            faults += _model_and_loss(cfg, datamodule, loss_is_good=not loss)
+    return faults
+
+
+def signature(key: str, section: LeafSection, supplied: Iterable[str] = ()) -> list[Fault]:
+    """Compare a leaf with its target's signature.
+
+    Args:
+        key: Where it stands, e.g. ``optim`` or ``logger.csv``.
+        section: The leaf.
+        supplied: Names of arguments that fourbeat adds besides those of the leaf's group.
+    """
+    group = key.split(".")[0]
+    given = {*SUPPLIED.get(group, ()), *supplied}
+    return signature_faults(key, section.leaf(), own=OWN.get(group, ()), supplied=given)
+
+
+def _others(cfg: TrainConfig) -> list[Fault]:
+    """The leaves that are compared with their signature alone: building them may write files."""
+    leaves = {f"logger.{name}": leaf for name, leaf in cfg.logger.items()}
+    leaves |= {f"callbacks.extra.{name}": leaf for name, leaf in cfg.callbacks.extra.items()}
+    return [fault for key, leaf in leaves.items() for fault in signature(key, leaf)]
+
+
+def _data(cfg: TrainConfig) -> tuple[DataModule | None, list[Fault]]:
+    """The data set, not loaded, and what is wrong with it; None if it cannot even be built."""
+    leaf = cfg.data.leaf()
+    if faults := signature("data", cfg.data) or find_faults("data", leaf, build):
+        return None, faults
+    datamodule = build(leaf)
+    if not isinstance(datamodule, DataModule):
+        hint = "See the README, Add your own data."
+        why = f"must build a fourbeat.data.DataModule, not a {type(datamodule).__name__}"
+        return None, [Fault("data._target_", cfg.data.target, why, hint)]
+    return datamodule, datamodule.faults()
+
+
+def _scheduler(cfg: TrainConfig, datamodule: DataModule | None) -> list[Fault]:
+    filled = [cfg.scheduler.horizon] if cfg.scheduler.horizon else []
+    leaf, optim = cfg.scheduler.leaf(), cfg.optim.leaf()
+    horizon = planned_horizon(cfg, datamodule) if datamodule else None
+    faults = signature("scheduler", cfg.scheduler, filled)
+    return faults or scheduler_faults(leaf, optim, horizon)
+
+
+def _model_and_loss(cfg: TrainConfig, datamodule: DataModule, *, loss_is_good: bool) -> list[Fault]:
+    model, loss, task = cfg.model.leaf(), cfg.loss.leaf(), LossTask.of(datamodule)
+    outputs, faults = dry_run(lambda: build(model), datamodule.input_shape, model)
+    if outputs is None:
+        faults = find_faults("model", model, _build_on_meta) or faults
+    if not loss_is_good:
+        return faults
+    if unbuilt := find_faults("loss", loss, build):
+        return [*faults, *unbuilt]
+    # A network that cannot run says nothing about its outputs: take them as the data wants them.
+    shape = tuple(outputs) if outputs else (2, datamodule.num_outputs)
+    mismatches = mismatch_faults(build(loss), task, shape)
+    tried = mismatches or find_faults("loss", loss, lambda leaf: try_loss(build(leaf), task, shape))
+    return [*faults, *tried]
+
+
+def _build_on_meta(leaf: Any) -> None:
+    with torch.device("meta"):
+        build(leaf)

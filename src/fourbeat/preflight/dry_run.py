@@ -1,0 +1,143 @@
+"""L3: run a network on zeros to see whether it takes the data, and which layer does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from fourbeat.base.errors import Fault
+from fourbeat.config.leaves import Leaf
+from fourbeat.config.typed import typed
+
+# Which attribute of a layer says the size of its input, and in which dimension.
+WANTS = {"in_features": -1, "in_channels": 1, "num_features": 1, "input_size": -1}
+
+
+class Call(NamedTuple):
+    """A module that has been entered: its name in the network, and the shape that it got."""
+
+    name: str
+    module: nn.Module
+    shape: tuple[int, ...]
+
+
+class Misfit(NamedTuple):
+    """A size that a layer got, the one that it wants, and the whole shape that it wants."""
+
+    got: int
+    wants: int
+    shape: str
+
+
+def dry_run(
+    build_net: Callable[[], nn.Module], input_shape: tuple[int, ...], leaf: Leaf | None = None
+) -> tuple[torch.Size | None, list[Fault]]:
+    """Run a network on a batch of two zeros, in evaluation mode, without touching the global RNG.
+
+    First on the meta device, where the largest network costs no memory and no time; on the CPU if
+    that fails, because some networks cannot run without real numbers.
+
+    Args:
+        build_net: Builds the network.
+        input_shape: Shape of one input.
+        leaf: The config that it is built from: a size in it that does not fit is named.
+
+    Returns:
+        The shape of the output, or None and a fault that names the layer, the shape that it got and
+        the shape that it wants.
+    """
+    try:
+        with torch.device("meta"):
+            return _forward(build_net(), torch.zeros(2, *input_shape)).shape, []
+    except Exception:  # whatever meta tensors cannot do; the CPU decides
+        return _on_cpu(build_net, input_shape, leaf or {})
+
+
+def _on_cpu(
+    build_net: Callable[[], nn.Module], input_shape: tuple[int, ...], leaf: Leaf
+) -> tuple[torch.Size | None, list[Fault]]:
+    with torch.random.fork_rng(devices=[]):
+        try:
+            net = build_net()
+        except Exception as error:  # the user's own class may raise anything
+            reason = _first_line(error.__cause__ or error)
+            return None, [Fault("model", _target(leaf), f"cannot be built: {reason}")]
+        entered: list[Call] = []
+        handles = _traced(net, entered)
+        try:
+            return _forward(net, torch.zeros(2, *input_shape)).shape, []
+        except Exception as error:
+            return None, [_fault(entered, input_shape, error, leaf)]
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
+def _forward(net: nn.Module, inputs: Tensor) -> Tensor:
+    with torch.no_grad():
+        outputs = net.eval()(inputs)
+    if not isinstance(outputs, Tensor):
+        raise TypeError(f"it returns a {type(outputs).__name__}, not a tensor")
+    return outputs
+
+
+def _traced(net: nn.Module, entered: list[Call]) -> list[RemovableHandle]:
+    """Keep ``entered`` the stack of modules that have been entered and not left."""
+
+    def enter(name: str) -> Callable[..., None]:
+        def hook(module: nn.Module, args: tuple[Tensor, ...]) -> None:
+            entered.append(Call(name, module, tuple(getattr(args[0], "shape", ())) if args else ()))
+
+        return hook
+
+    def leave(module: nn.Module, args: object, output: object) -> None:
+        entered.pop()
+
+    handles = []
+    for name, module in net.named_modules():
+        handles.append(module.register_forward_pre_hook(enter(name)))
+        handles.append(module.register_forward_hook(leave))
+    return handles
+
+
+def _fault(
+    entered: list[Call], input_shape: tuple[int, ...], error: Exception, leaf: Leaf
+) -> Fault:
+    data = f"The data's inputs have the shape {list(input_shape)}"
+    hint = f"{data}; set the model's sizes to fit them."
+    if not entered:  # the network itself has returned
+        return Fault("model", _target(leaf), f"does not fit: {_first_line(error)}", data + ".")
+    call, misfit = entered[-1], _misfit(entered[-1])
+    kind = type(call.module).__name__
+    where = f"layer {call.name} ({kind})" if call.name else f"the network itself ({kind})"
+    got = f"{where} got the shape {list(call.shape)}"
+    if misfit is None:
+        return Fault("model", _target(leaf), f"{got}: {_first_line(error)}", hint)
+    got += f" and wants {misfit.shape}"
+    keys = [key for key, value in leaf.items() if value == misfit.wants]
+    if len(keys) != 1:
+        return Fault("model", _target(leaf), got, hint)
+    key = f"model.{keys[0]}"
+    return Fault(key, typed(misfit.wants), got, f"{data}: set {key}={misfit.got}.")
+
+
+def _misfit(call: Call) -> Misfit | None:
+    for attribute, dimension in WANTS.items():
+        size = getattr(call.module, attribute, None)
+        if isinstance(size, int) and len(call.shape) > 1 and call.shape[dimension] != size:
+            wanted = ["*" for _ in call.shape]
+            wanted[dimension] = str(size)
+            return Misfit(call.shape[dimension], size, f"[{', '.join(wanted)}]")
+    return None
+
+
+def _target(leaf: Leaf) -> str:
+    return str(leaf.get("_target_", ""))
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

@@ -1,0 +1,97 @@
+"""L4: how many mini-batches are handed over at once, and when an execution must end earlier."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from lightning.pytorch import Callback
+from lightning.pytorch.callbacks import ModelCheckpoint, Timer
+from torch.utils.flop_counter import FlopCounterMode
+
+from fourbeat.callbacks import ProgressBar
+from fourbeat.config.schema import TrainConfig
+from fourbeat.data import DataModule, ExecutionPlan
+from fourbeat.loop import SupervisedModule
+from fourbeat.loop.listeners import overrides
+from fourbeat.state import StateCheckpoint
+
+# Lightning's share of a small network's step falls from half of it to 3 % at 64; beyond, to 2 %
+# (benchmarks/RESULTS.md).
+MOST_STEPS = 64
+# What else an execution may cost: it holds so many bytes of inputs, and does so many operations,
+# that Ctrl-C, a progress bar and a time limit need not wait for longer than about a second.
+MOST_BYTES = 64 * 2**20
+MOST_FLOPS = {"cpu": 5e10, "cuda": 1e13, "mps": 1e12}
+
+BATCH_HOOKS = ("on_train_batch_start", "on_train_batch_end")
+# They look now and then, or at steps of which they tell: see _stops.
+CONTENT = (ModelCheckpoint, ProgressBar, StateCheckpoint, Timer)
+
+
+def plan_executions(
+    cfg: TrainConfig,
+    module: SupervisedModule,
+    datamodule: DataModule,
+    callbacks: Sequence[Callback],
+    device: torch.device,
+) -> ExecutionPlan | None:
+    """Decide how the batches of an epoch are handed over.
+
+    Args:
+        cfg: The config.
+        module: Whose network is run once, on one input, to count its operations.
+        datamodule: Which need not be loaded.
+        callbacks: The Trainer's.
+        device: Where the training runs.
+
+    Returns:
+        The plan; None: one by one, as plain pairs of inputs and targets.
+    """
+    steps = cfg.loop.steps_per_execution
+    if steps == "auto":
+        pauses = cfg.debug.pause_at is not None or cfg.debug.pause_on == "spike"
+        watched = pauses or cfg.loop.name == "automatic" or cfg.trainer.profiler is not None
+        watched = watched or any(map(_looks_at_each_batch, callbacks))
+        steps = 1 if watched else _affordable(module, datamodule, device)
+    if steps == 1:
+        return None
+    return ExecutionPlan(
+        steps_per_execution=steps,
+        accumulate_grad_batches=cfg.loop.accumulate_grad_batches,
+        stops=_stops(callbacks),
+        max_steps=cfg.trainer.max_steps,
+    )
+
+
+def _looks_at_each_batch(callback: Callback) -> bool:
+    return overrides(callback, Callback, BATCH_HOOKS) and not isinstance(callback, CONTENT)
+
+
+def _stops(callbacks: Sequence[Callback]) -> tuple[int, ...]:
+    theirs = {c._every_n_train_steps for c in callbacks if isinstance(c, ModelCheckpoint)}
+    ours = {c.every_n_train_steps or 0 for c in callbacks if isinstance(c, StateCheckpoint)}
+    return tuple(sorted((theirs | ours) - {0}))
+
+
+def _affordable(module: SupervisedModule, datamodule: DataModule, device: torch.device) -> int:
+    """Count the mini-batches that an execution can hold without becoming long or large."""
+    num_bytes = 4 * math.prod(datamodule.input_shape) * datamodule.batch_size
+    flops = 3 * forward_flops(module, datamodule.input_shape) * datamodule.batch_size
+    budget = MOST_FLOPS.get(device.type, MOST_FLOPS["cpu"])
+    return int(max(1, min(MOST_STEPS, MOST_BYTES // num_bytes, budget // max(flops, 1))))
+
+
+def forward_flops(module: SupervisedModule, input_shape: tuple[int, ...]) -> int:
+    """Count the floating-point operations of a forward pass on one input.
+
+    Those of matrix products, convolutions and attention, into which nearly all time goes (torch's
+    ``FlopCounterMode``). A backward pass takes twice as many.
+    """
+    counter, net = FlopCounterMode(display=False), module.net
+    was_training = net.training
+    with torch.no_grad(), torch.random.fork_rng(devices=[]), counter:
+        net.eval()(torch.zeros(1, *input_shape))
+    net.train(was_training)
+    return counter.get_total_flops()

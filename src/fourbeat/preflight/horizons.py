@@ -1,0 +1,75 @@
+"""L4: how long a training will last, and what its limits leave, known before any data is loaded."""
+
+from __future__ import annotations
+
+from fourbeat.base.errors import Fault
+from fourbeat.config.schema import TrainConfig
+from fourbeat.config.typed import typed
+from fourbeat.data import DataModule, limited_batches, num_batches
+from fourbeat.data.checks import batch_faults, split_faults
+from fourbeat.optim import Horizon
+from fourbeat.preflight.devices import num_processes
+
+
+def planned_horizon(cfg: TrainConfig, datamodule: DataModule) -> Horizon | None:
+    """Count the steps and epochs of a training as the module will, once the data is there.
+
+    Args:
+        cfg: The config.
+        datamodule: The data set, which need not be loaded.
+
+    Returns:
+        The horizon; None when an epoch has no batch, which is a fault of its own.
+    """
+    batches = limited_batches(_num_train(cfg, datamodule), cfg.trainer.limit_train_batches)
+    if batches < 1:
+        return None
+    return Horizon.of(
+        num_batches=batches,
+        accumulate_grad_batches=cfg.loop.accumulate_grad_batches,
+        max_epochs=cfg.trainer.max_epochs,
+        max_steps=cfg.trainer.max_steps,
+    )
+
+
+def limit_faults(cfg: TrainConfig, datamodule: DataModule) -> list[Fault]:
+    """Find a fraction of an epoch that is less than one batch; Lightning would stop there."""
+    trainer, sizes, batch_size = cfg.trainer, datamodule.split_sizes, datamodule.batch_size
+    counts = {
+        "train": (_num_train(cfg, datamodule), trainer.limit_train_batches),
+        "val": (num_batches(sizes.val, batch_size, False), trainer.limit_val_batches),
+        "test": (num_batches(sizes.test, batch_size, False), trainer.limit_test_batches),
+    }
+    return [
+        Fault(
+            f"trainer.limit_{split}_batches",
+            typed(limit),
+            f"leaves none of the {count} batches of an epoch",
+            f"Use trainer.limit_{split}_batches=1 for one batch.",
+        )
+        for split, (count, limit) in counts.items()
+        if count and limit and limited_batches(count, limit) == 0
+    ]
+
+
+def sharing_faults(cfg: TrainConfig, datamodule: DataModule) -> list[Fault]:
+    """Find a split too small for the processes that share it; the data set itself knows of one."""
+    processes, sizes = num_processes(cfg.trainer), datamodule.split_sizes
+    if processes == 1 or datamodule.faults():
+        return []
+    batches = batch_faults(
+        batch_size=datamodule.batch_size,
+        num_workers=datamodule.num_workers,
+        drop_last=datamodule.drop_last,
+        num_train=sizes.train,
+        world_size=processes,
+    )
+    fractions = datamodule.val_fraction, datamodule.test_fraction
+    return [*batches, *split_faults(sizes, *fractions, datamodule.num_classes or 0, processes)]
+
+
+def _num_train(cfg: TrainConfig, datamodule: DataModule) -> int:
+    size, processes = datamodule.split_sizes.train, num_processes(cfg.trainer)
+    if datamodule.batch_size < 1 or size < 1:
+        return 0
+    return num_batches(size, datamodule.batch_size, datamodule.drop_last, processes)

@@ -1,0 +1,91 @@
+"""L4: the metrics that a task measures, and whether what is to be watched is one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fourbeat.base.errors import Fault
+from fourbeat.config.schema import TrainConfig
+from fourbeat.config.suggest import did_you_mean
+from fourbeat.data import DataModule
+from fourbeat.tasks import metrics_for
+
+Mode = str
+"""``min`` or ``max``: whether a metric is best small or large."""
+
+LOSS_MODES: Mapping[str, Mode] = {"loss": "min"}
+TRAIN_MODES: Mapping[str, Mode] = {"train/loss": "min", "train/loss_epoch": "min"}
+
+
+@dataclass(frozen=True)
+class Watch:
+    """A key that names a metric, and the key that says when the metric is best.
+
+    Attributes:
+        section: Where both keys stand, e.g. ``callbacks.early_stopping``.
+        name: The key of the metric: ``monitor``, or ``metric`` in a sweep.
+        metric: Its value.
+        mode: The value of ``mode`` beside it.
+        modes: The metrics that can be watched there, and when each is best.
+    """
+
+    section: str
+    name: str
+    metric: str
+    mode: Mode
+    modes: Mapping[str, Mode]
+
+    def fault(self) -> Fault | None:
+        """Find a metric that is not measured, or one that is watched the wrong way round."""
+        key = f"{self.section}.{self.name}"
+        if self.metric not in self.modes:
+            hint = did_you_mean(self.metric, self.modes, f"{key}=")
+            if "Did you mean" in hint:
+                hint += " Measured are: " + ", ".join(self.modes) + "."
+            return Fault(key, self.metric, "is not measured here", hint)
+        best = self.modes[self.metric]
+        if best == self.mode:
+            return None
+        size = "small" if best == "min" else "large"
+        hint = f"Set {self.section}.mode={best}."
+        return Fault(f"{self.section}.mode", self.mode, f"{self.metric} is best {size}", hint)
+
+
+def monitor_faults(cfg: TrainConfig, datamodule: DataModule) -> list[Fault]:
+    """Check every key of the config that names a metric.
+
+    Args:
+        cfg: The config.
+        datamodule: The data set, which need not be loaded: its task says what is measured.
+    """
+    faults = (watch.fault() for watch in _watches(cfg, datamodule))
+    return [fault for fault in faults if fault]
+
+
+def split_modes(datamodule: DataModule, split: str) -> dict[str, Mode]:
+    """Return the metrics of a split, e.g. ``val/accuracy``, and when each is best."""
+    metrics = metrics_for(datamodule.task, datamodule.num_outputs)
+    higher = {name: metric.higher_is_better for name, metric in metrics.items()}
+    # A metric that is neither better high nor low is no number: the confusion matrix.
+    modes = {n: "max" if h else "min" for n, h in higher.items() if h is not None}
+    return {f"{split}/{name}": mode for name, mode in {**LOSS_MODES, **modes}.items()}
+
+
+def _watches(cfg: TrainConfig, datamodule: DataModule) -> list[Watch]:
+    val = split_modes(datamodule, "val")
+    training = {**val, **TRAIN_MODES}
+    test = split_modes(datamodule, "test") if cfg.test else {}
+    ends = {**val, **test, "train/loss_epoch": "min"}
+    stopping, checkpoint = cfg.callbacks.early_stopping, cfg.callbacks.model_checkpoint
+    watches = [Watch("sweep", "metric", cfg.sweep.metric, cfg.sweep.mode, ends)]
+    if stopping:
+        part = "callbacks.early_stopping"
+        watches.append(Watch(part, "monitor", stopping.monitor, stopping.mode, training))
+    if checkpoint:
+        part = "callbacks.model_checkpoint"
+        watches.append(Watch(part, "monitor", checkpoint.monitor, checkpoint.mode, training))
+    if cfg.scheduler.monitor:
+        mode = cfg.scheduler.leaf().get("mode", "min")
+        watches.append(Watch("scheduler", "monitor", cfg.scheduler.monitor, mode, training))
+    return watches

@@ -1,0 +1,77 @@
+"""L5: a job that SLURM takes the machine from, queues again, and that goes on by itself.
+
+SLURM starts a requeued job with the same command. It must go on with its own run then, and not
+begin another: a run notes the job that started it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+from fourbeat.base.console import log
+from fourbeat.base.errors import RunError
+
+JOB_FILE = "slurm_job"
+"""In a run folder: the id of the job that started it."""
+
+
+def job_id() -> str | None:
+    """Return the id of the SLURM job that this process belongs to; None outside SLURM."""
+    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID")
+
+
+def note_job(folder: Path) -> None:
+    """Note in a run folder which job started it, if one did."""
+    if (job := job_id()) is not None:
+        (folder / JOB_FILE).write_text(job, encoding="utf-8")
+
+
+def was_requeued() -> bool:
+    """Return whether SLURM has queued this process's job again, and started it anew."""
+    return os.environ.get("SLURM_RESTART_COUNT", "0") != "0"
+
+
+def requeued_run(root: Path) -> Path | None:
+    """Return the run that this job started before SLURM queued it again; None if there is none.
+
+    Args:
+        root: The folder under which runs lie.
+    """
+    if not was_requeued():
+        return None
+    # Late: every start asks was_requeued(), and few go on.
+    from fourbeat.run import Run, run_folders
+
+    job = job_id()
+    started = []
+    for folder in run_folders(root):
+        path = folder / JOB_FILE
+        if path.is_file() and path.read_text(encoding="utf-8") == job:
+            with contextlib.suppress(RunError):
+                started.append((Run.load(folder).manifest.started, folder))
+    return max(started)[1] if started else None
+
+
+def requeue(signum: int) -> None:
+    """Ask SLURM to queue this job again, after the signal that announces the end of its time.
+
+    On SIGTERM, SLURM itself decides what becomes of the job.
+
+    Args:
+        signum: The signal that ended the training.
+    """
+    job = job_id()
+    if job is None or signum != signal.SIGUSR1:
+        return
+    try:
+        command = ["scontrol", "requeue", job]
+        subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
+        log.info("SLURM job %s was queued again", job)
+    except (OSError, subprocess.CalledProcessError) as error:
+        why = getattr(error, "stderr", "") or str(error)
+        log.warning("SLURM job %s could not be queued again: %s", job, why.strip())

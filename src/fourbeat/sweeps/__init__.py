@@ -1,0 +1,7 @@
+"""L1: the jobs of a sweep: checked before the first, read back and compared after the last."""
+
+from __future__ import annotations
+
+from fourbeat.sweeps.trials import ERROR_FILE, Mode, Trial, collect, table, write_csv
+
+__all__ = ["ERROR_FILE", "Mode", "Trial", "collect", "table", "write_csv"]

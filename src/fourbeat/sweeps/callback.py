@@ -1,0 +1,34 @@
+"""L6: sweeps: one table at the end. Hydra imports this at every start."""
+
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+TABLE_FILE = "sweep.csv"
+
+_failed = 0
+
+
+def num_failed() -> int:
+    """Return how many jobs of this process's sweep failed; 0 when there was no sweep."""
+    return _failed
+
+
+class SweepTable(Callback):
+    """Prints the jobs of a multirun, best first, and writes them as CSV into the sweep's folder."""
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Read the job folders and compare them."""
+        global _failed
+        from fourbeat.sweeps import collect, table, write_csv
+
+        folder = Path(config.hydra.sweep.dir)
+        trials = collect(folder)
+        _failed = sum(trial.status == "failed" for trial in trials)
+        print()
+        print(table(trials, config.sweep.metric, config.sweep.mode))
+        write_csv(trials, folder / TABLE_FILE, config.sweep.metric, config.sweep.mode)
+        print(f"table        {folder / TABLE_FILE}")
+        print(f"TensorBoard  tensorboard --logdir {folder}", flush=True)

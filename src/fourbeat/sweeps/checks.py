@@ -1,0 +1,67 @@
+"""L6: what can be said about a sweep before its first job runs."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+from hydra.core.override_parser.types import IntervalSweep, Override
+from omegaconf import DictConfig, OmegaConf
+
+from fourbeat.base.errors import Fault, raise_faults
+from fourbeat.config.compose import compose_good
+from fourbeat.config.overrides import parsed, text_of
+
+# Values of one key that are looked at before a sweep starts: each costs a composition, 50 ms.
+MOST_TRIED = 20
+
+
+def check_sweep(overrides: Sequence[str], config_name: str) -> None:
+    """Check each value of a sweep: does its option or its key exist, is it of the right kind?
+
+    Composes the first job, and each job that differs from it in one value. Whether a combination
+    can be run is for the jobs to find out: an impossible one does not take the others down.
+
+    Raises:
+        ConfigError: With all faults of all these jobs.
+    """
+    from fourbeat.config.check import own_keys
+
+    found, faults = parsed(overrides, sweeps=True)
+    for job in _sample(found):
+        composed, bad = compose_good(job, config_name)
+        _, wrong = own_keys(composed)
+        faults += [*bad, *wrong, *process_faults(composed)]
+    raise_faults(faults)
+
+
+def process_faults(composed: DictConfig) -> list[Fault]:
+    """Refuse several processes: each of them would start the whole multirun again."""
+    strategy = OmegaConf.select(composed, "trainer.strategy")
+    if strategy in (None, "auto") or composed.trainer.devices == 1:
+        return []
+    hint = "Leave out -m and give one command for each, or use trainer.strategy=auto."
+    why = "starts processes that would each run the whole sweep again"
+    return [Fault("trainer.strategy", str(strategy), why, hint)]
+
+
+def _sample(overrides: Sequence[Override]) -> Iterator[list[str]]:
+    """The overrides of the first job, then of each that differs from it in one value."""
+    values = [_each(override) for override in overrides]
+    first = [choices[0] for choices in values]
+    yield first
+    for place, choices in enumerate(values):
+        for choice in choices[1:]:
+            yield [*first[:place], choice, *first[place + 1 :]]
+
+
+def _each(override: Override) -> list[str]:
+    """The values that an override stands for, each as an override of its own."""
+    if override.is_interval_sweep():
+        interval = override.value()
+        assert isinstance(interval, IntervalSweep)
+        return [f"{override.get_key_element()}={interval.start}"]
+    if not override.is_sweep_override():
+        return [text_of(override)]
+    values = itertools.islice(override.sweep_string_iterator(), MOST_TRIED)
+    return [f"{override.get_key_element()}={value}" for value in values]

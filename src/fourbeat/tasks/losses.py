@@ -1,0 +1,143 @@
+"""L3: losses, and whether one can train a network on a data set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from fourbeat.base.errors import Fault
+from fourbeat.data import DataModule
+from fourbeat.data.base import Task
+
+CLASS_LOSSES = (nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss)
+NUMBER_LOSSES = (nn.MSELoss, nn.L1Loss, nn.HuberLoss, nn.SmoothL1Loss)
+BINARY_LOSSES = (nn.BCEWithLogitsLoss, nn.SoftMarginLoss)
+
+
+class OneLogit(nn.Module):
+    """Compare one logit per sample with class 0 or 1: gives integer labels the logits' type.
+
+    Args:
+        loss: Compares two float tensors ``[batch]``, e.g. ``BCEWithLogitsLoss``.
+    """
+
+    def __init__(self, loss: nn.Module) -> None:
+        super().__init__()
+        self.loss = loss
+
+    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Compute the loss of logits ``[batch, 1]`` and labels ``[batch]``."""
+        loss: Tensor = self.loss(outputs.squeeze(-1), targets.to(outputs.dtype))
+        return loss
+
+
+def adapted(loss: nn.Module, task: Task) -> nn.Module:
+    """Return the loss as it takes the batches of a task."""
+    return OneLogit(loss) if task == "binary" and not isinstance(loss, CLASS_LOSSES) else loss
+
+
+@dataclass(frozen=True)
+class LossTask:
+    """What a data set asks of a loss.
+
+    Attributes:
+        data: The data set's name, for messages.
+        task: What is learned.
+        num_classes: How many classes there are; None for regression.
+        num_targets: Numbers to predict for each sample of a regression.
+    """
+
+    data: str
+    task: Task
+    num_classes: int | None
+    num_targets: int = 1
+
+    @classmethod
+    def of(cls, datamodule: DataModule) -> LossTask:
+        """Read it off a data set, loading nothing."""
+        name = type(datamodule).__name__
+        return cls(name, datamodule.task, datamodule.num_classes, datamodule.num_outputs)
+
+
+def loss_faults(loss: nn.Module, task: LossTask, output_shape: tuple[int, ...]) -> list[Fault]:
+    """Say why a loss cannot fit the data or the network's outputs.
+
+    Args:
+        loss: The loss itself, not adapted.
+        task: What the data set asks for.
+        output_shape: Shape of the network's output for a batch of two.
+    """
+    if faults := mismatch_faults(loss, task, output_shape):
+        return faults
+    try:
+        try_loss(loss, task, output_shape)
+    except Exception as error:  # the user's own loss may raise anything
+        return [Fault("loss", type(loss).__name__, str(error), "Use loss=auto.")]
+    return []
+
+
+def mismatch_faults(loss: nn.Module, task: LossTask, output_shape: tuple[int, ...]) -> list[Fault]:
+    """Say which rule a loss breaks: the kind of its targets, or how many outputs it takes."""
+    fault = _kind_fault(loss, task) or _width_fault(loss, task, output_shape)
+    return [fault] if fault else []
+
+
+def try_loss(loss: nn.Module, task: LossTask, output_shape: tuple[int, ...]) -> None:
+    """Compute a loss of zeros: where there is no rule, the last word is the loss's own.
+
+    Args:
+        loss: The loss itself, not adapted.
+        task: What the data set asks for.
+        output_shape: Shape of the network's output for a batch of two.
+
+    Raises:
+        ValueError: It cannot be computed, or is not one number.
+    """
+    is_class = task.num_classes is not None
+    targets = torch.zeros(2).long() if is_class else torch.zeros(2, task.num_targets)
+    try:
+        value = adapted(loss, task.task)(torch.zeros(output_shape), targets)
+    except Exception as error:
+        shapes = f"outputs {list(output_shape)} with targets {list(targets.shape)}"
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(f"cannot compare {shapes} of {task.data}: {reason}") from error
+    if value.ndim != 0:
+        shape = list(value.shape)
+        raise ValueError(f"must give one number for a batch, and gives the shape {shape}")
+
+
+def _kind_fault(loss: nn.Module, task: LossTask) -> Fault | None:
+    """Classes against numbers, two classes against many."""
+    name = type(loss).__name__
+    if task.task == "regression":
+        if isinstance(loss, (*CLASS_LOSSES, *BINARY_LOSSES)):
+            why = f"compares classes, but the targets of {task.data} are numbers (float32)"
+            return Fault("loss", name, why, "Use loss=mse, loss=l1 or loss=huber.")
+    elif isinstance(loss, NUMBER_LOSSES):
+        labels = f"labels of {task.num_classes} classes (int64)"
+        why = f"compares numbers, but the targets of {task.data} are {labels}"
+        return Fault("loss", name, why, "Use loss=cross_entropy, or loss=auto.")
+    elif task.task == "multiclass" and isinstance(loss, BINARY_LOSSES):
+        why = f"tells two classes apart, but {task.data} has {task.num_classes}"
+        return Fault("loss", name, why, "Use loss=cross_entropy, or loss=auto.")
+    return None
+
+
+def _width_fault(loss: nn.Module, task: LossTask, output_shape: tuple[int, ...]) -> Fault | None:
+    """The outputs for each sample against what loss and data want."""
+    if task.task == "regression":
+        wanted, what = task.num_targets, "target"
+    elif isinstance(loss, CLASS_LOSSES):
+        wanted, what = task.num_classes or 0, "class"
+    elif isinstance(loss, BINARY_LOSSES):
+        wanted, what = 1, "pair of classes"
+    else:
+        return None
+    if output_shape == (2, wanted):
+        return None
+    needs = f"needs {'1 output' if wanted == 1 else f'{wanted} outputs'}, one for each {what}"
+    given = output_shape[1] if len(output_shape) == 2 else f"the shape {list(output_shape[1:])}"
+    why = f"{needs} of {task.data}; the network gives {given}"
+    return Fault("loss", type(loss).__name__, why, f"Set model.out_features={wanted}.")

@@ -1,0 +1,1 @@
+"""L5: one run from start to end."""

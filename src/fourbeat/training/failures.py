@@ -1,0 +1,77 @@
+"""L5: what an exception out of a training means, for the manifest and for whoever reads it."""
+
+from __future__ import annotations
+
+import errno
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from fourbeat.base.errors import NonFiniteError, RunError, Stopped
+from fourbeat.run import Outcome
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+# What gloo and NCCL say when a process at the other end is gone.
+LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "remote process")
+
+
+def broken(error: BaseException) -> Outcome:
+    """Say what an exception means for the run."""
+    if isinstance(error, Stopped):
+        return Outcome("interrupted", signal.Signals(error.signum).name)
+    # Not in the main thread, or by other means. Lightning turns it into SystemExit.
+    if isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt):
+        return Outcome("interrupted", signal.Signals.SIGINT.name)
+    first_line = (str(error) or type(error).__name__).splitlines()[0]
+    return Outcome("failed", f"{type(error).__name__}: {first_line}")
+
+
+@contextmanager
+def quiet_on_a_full_disk() -> Iterator[None]:
+    """Let TensorBoard's writing thread end without a traceback: the main thread says it better."""
+    former = threading.excepthook
+
+    def hook(arguments: threading.ExceptHookArgs) -> None:
+        if getattr(arguments.exc_value, "errno", None) not in FULL:
+            former(arguments)
+
+    threading.excepthook = hook
+    try:
+        yield
+    finally:
+        threading.excepthook = former
+
+
+GO_ON = (
+    "Go on from the best state with e.g. resume=best optim.lr=1e-4 resume.force=true; to train on "
+    "regardless: loop.terminate_on_nan=false."
+)
+
+
+def explained(error: BaseException, stop: int | None, num_processes: int) -> BaseException:
+    """Return what is raised instead of an exception that only says where something broke.
+
+    Args:
+        error: Out of Lightning.
+        stop: The signal that was heard, if any: Lightning, interrupted in the middle of something,
+            can break while it tidies up.
+        num_processes: Of the training.
+    """
+    if stop == signal.SIGINT:
+        return KeyboardInterrupt()  # what whoever called from Python expects of Ctrl-C
+    if stop is not None:
+        return error if isinstance(error, Stopped) else Stopped(stop)
+    if isinstance(error, NonFiniteError):
+        error.hint = GO_ON
+    if isinstance(error, OSError) and error.errno in FULL:
+        return RunError(
+            f"{error.filename or 'The run folder'}: the disk is full. What was saved before is as "
+            "it was: make room, and go on with resume=last."
+        )
+    if num_processes > 1 and any(text in str(error) for text in LOST):
+        return RunError(
+            f"trainer.devices: one of the {num_processes} processes has ended, so the others "
+            "cannot go on. All that was saved is as it was: go on with resume=last."
+        )
+    return error

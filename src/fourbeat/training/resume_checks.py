@@ -1,0 +1,156 @@
+"""L5: what is refused when a run is to be gone on with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from fourbeat.base.errors import ConfigError, Fault, RunError, raise_faults
+from fourbeat.config.schema import TrainConfig
+from fourbeat.run import Run
+from fourbeat.state import Position
+
+# What may change without making it another run: how long it goes on, where it runs and how fast,
+# what is watched, logged and kept. Everything else changes what is computed.
+HARMLESS = (
+    *("callbacks", "debug", "logger", "paths", "resume", "sweep", "test"),
+    *("trainer.max_epochs", "trainer.max_steps", "trainer.limit_test_batches"),
+    *("trainer.accelerator", "trainer.profiler", "trainer.detect_anomaly"),
+    *("trainer.log_every_n_steps", "trainer.num_sanity_val_steps"),
+    *("loop.steps_per_execution", "loop.compile", "loop.terminate_on_nan"),
+    *("data.num_workers", "data.pin_memory", "data.on_device", "data.data_dir"),
+    *("data.download", "data.mirrors", "data.retries", "data.timeout_s"),
+)
+# What the saved state of optimizer and scheduler holds in another form, or not at all.
+FIXED = (
+    *("optim._target_", "optim.exclude_from_weight_decay", "optim.amsgrad", "optim.centered"),
+    "scheduler",
+)
+PEAK = "scheduler.max_lr"  # which may change: the rates are scaled
+ABSENT = "absent"
+
+
+def refuse_to_stand_still(run: Run, cfg: TrainConfig, position: Position | None) -> None:
+    """Refuse to go on with a run that has come to its end, unless something extends it.
+
+    Raises:
+        RunError: It has finished, or stopped early.
+    """
+    trainer, status = cfg.trainer, run.outcome.status
+    if position is None or status not in ("finished", "stopped_early"):
+        return
+    num_epochs, num_steps = position.epoch, position.step
+    if num_steps < run.manifest.num_steps:
+        return  # it goes back to before its end, e.g. to its best state
+    if -1 < trainer.max_epochs <= num_epochs or -1 < trainer.max_steps <= num_steps:
+        raise RunError(
+            f"resume={run.dir}: this run has {status.replace('_', ' ')} ({run.outcome.reason}); "
+            f"it did {num_epochs} epochs, {num_steps} steps. "
+            f"To extend it, add e.g. trainer.max_epochs={num_epochs * 2}."
+        )
+    if status == "stopped_early" and run.config["callbacks"] == cfg.plain()["callbacks"]:
+        raise RunError(
+            f"resume={run.dir}: this run stopped early ({run.outcome.reason}). "
+            "To go on all the same, add callbacks.early_stopping=null."
+        )
+
+
+def refuse_new_horizon(run: Run, cfg: TrainConfig) -> None:
+    """Refuse to stretch a schedule over the whole training: torch keeps its old length.
+
+    Raises:
+        ConfigError: A horizon was changed that the scheduler spans.
+    """
+    was = run.config["trainer"]
+    keys = {"max_epochs": cfg.trainer.max_epochs, "max_steps": cfg.trainer.max_steps}
+    changed = {name: value for name, value in keys.items() if value != was[name]}
+    if not cfg.scheduler.horizon or not changed:
+        return
+    name = cfg.scheduler.target.rpartition(".")[2]
+    raise ConfigError(
+        [
+            Fault(
+                f"trainer.{key}",
+                str(value),
+                f"cannot change from {was[key]} on resume: {name} spans the whole training",
+                "Start a new run, or use a scheduler without a horizon (constant, step, plateau).",
+            )
+            for key, value in changed.items()
+        ]
+    )
+
+
+def refuse_another_run(run: Run, cfg: TrainConfig, *, force: bool) -> None:
+    """Refuse changes with which the resumed run would not be the one that was interrupted.
+
+    Args:
+        run: The run.
+        cfg: What it is to be gone on with.
+        force: Allow those that a saved state can take.
+
+    Raises:
+        ConfigError: With one fault for each.
+    """
+    was, now = dict(leaves(run.config)), dict(leaves(cfg.plain()))
+    keys = was.keys() | now.keys()
+    changed = sorted(key for key in keys if was.get(key, ABSENT) != now.get(key, ABSENT))
+    if force:
+        _refuse_without_effect(changed, now)
+        changed = [key for key in changed if is_one_of(FIXED, key) and key != PEAK]
+        allowed, hint = "the saved state cannot take another", "Leave it, or start a new run."
+    else:
+        changed = [key for key in changed if not is_one_of(HARMLESS, key)]
+        allowed = "another run"
+        hint = "Leave it as it was, start a new run, or add resume.force=true."
+    raise_faults(
+        Fault(key, str(now.get(key, ABSENT)), f"was {was.get(key, ABSENT)}: {allowed}", hint)
+        for key in changed
+    )
+
+
+def refuse_another_network(
+    path: Path, state: Mapping[str, Any], wanted: Mapping[str, Tensor]
+) -> None:
+    """Refuse a checkpoint whose weights do not fit the network, before Lightning stumbles over it.
+
+    Raises:
+        RunError: With the names and shapes.
+    """
+    held = {name: list(value.shape) for name, value in state["state_dict"].items()}
+    shapes = {name: list(value.shape) for name, value in wanted.items()}
+    lines = [
+        f"  {name}: {held.get(name, ABSENT)} in the checkpoint, {shapes.get(name, ABSENT)} in the "
+        "network"
+        for name in sorted(held.keys() | shapes.keys())
+        if held.get(name) != shapes.get(name)
+    ]
+    if lines:
+        raise RunError(
+            "\n".join([f"{path}: does not fit the network of the config.", *lines[:20]])
+            + "\nUse the config, and the code, that the run was started with."
+        )
+
+
+def _refuse_without_effect(changed: Sequence[str], now: Mapping[str, Any]) -> None:
+    if "optim.lr" in changed and PEAK in now and PEAK not in changed:
+        rate = str(now["optim.lr"])
+        name = str(now["scheduler._target_"]).rpartition(".")[2]
+        hint = f"Add {PEAK}={rate}."
+        raise ConfigError([Fault("optim.lr", rate, f"{name} goes by {PEAK} alone", hint)])
+
+
+def is_one_of(names: Sequence[str], key: str) -> bool:
+    """Return whether a key is one of those named, or lies in a section of that name."""
+    return any(key == name or key.startswith(f"{name}.") for name in names)
+
+
+def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each key of a config as a user types it, e.g. ``optim.lr``, and its value."""
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            yield from leaves(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value

@@ -1,0 +1,1 @@
+"""The project: data sets and models to copy, change and delete."""

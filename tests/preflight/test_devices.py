@@ -1,0 +1,144 @@
+"""What a machine lacks. The machine is the only part that is set up by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from fourbeat.config.compose import compose
+from fourbeat.config.resolve import container
+from fourbeat.config.schema import TrainConfig
+from fourbeat.preflight.devices import accelerator, device_faults, num_processes
+
+
+def config(**trainer: Any) -> TrainConfig:
+    values, _ = container(compose(["model.in_features=1", "model.out_features=1", "loss=mse"]))
+    return TrainConfig.model_validate({**values, "trainer": trainer})
+
+
+def machine(monkeypatch: pytest.MonkeyPatch, *, gpus: int = 0, mps: bool = False) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Tesla K80")
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+
+
+@pytest.mark.parametrize(
+    ("name", "gpus", "mps", "kind"),
+    [
+        ("auto", 0, False, "cpu"),
+        ("auto", 2, False, "cuda"),
+        ("auto", 0, True, "mps"),
+        ("gpu", 2, False, "cuda"),
+        ("gpu", 0, True, "mps"),
+        ("gpu", 0, False, "gpu"),
+        ("cpu", 2, False, "cpu"),
+        ("cuda", 0, False, "cuda"),
+    ],
+    ids=str,
+)
+def test_an_accelerator_stands_for_what_there_is(
+    monkeypatch: pytest.MonkeyPatch, name: str, gpus: int, mps: bool, kind: str
+) -> None:
+    machine(monkeypatch, gpus=gpus, mps=mps)
+    assert accelerator(name) == kind
+
+
+@pytest.mark.parametrize(
+    ("trainer", "gpus", "count"),
+    [
+        ({}, 0, 1),
+        ({"devices": 3}, 0, 3),
+        ({"devices": "auto"}, 0, 1),
+        ({"devices": "auto"}, 4, 4),
+        ({"devices": [0, 2]}, 4, 2),
+        ({"devices": 2, "num_nodes": 3}, 4, 6),
+        ({"devices": "auto", "accelerator": "cpu"}, 4, 1),
+    ],
+    ids=str,
+)
+def test_there_is_one_process_for_each_device(
+    monkeypatch: pytest.MonkeyPatch, trainer: dict[str, Any], gpus: int, count: int
+) -> None:
+    machine(monkeypatch, gpus=gpus)
+    assert num_processes(config(**trainer).trainer) == count
+
+
+@pytest.mark.parametrize(
+    ("trainer", "there", "message"),
+    [
+        ({"accelerator": "gpu"}, {}, "trainer.accelerator=gpu: this machine has no GPU that torch"),
+        ({"accelerator": "cuda"}, {}, "trainer.accelerator=cuda: this machine has no CUDA GPU"),
+        ({"accelerator": "mps"}, {}, "trainer.accelerator=mps: this machine has no Apple GPU"),
+        ({"strategy": "fsdp"}, {}, "trainer.strategy=fsdp: needs GPUs, and this machine has none."),
+        ({"devices": [0]}, {}, "trainer.devices=[0]: must be a number: this is the CPU, which has"),
+        (
+            {"devices": 3},
+            {"gpus": 2},
+            "trainer.devices=3: asks for more than the 2 that this machine has. "
+            "Use trainer.devices=2.",
+        ),
+        (
+            {"devices": [0, 2]},
+            {"gpus": 2},
+            "trainer.devices=[0,2]: asks for more than the 2 that this machine has (their indices "
+            "count from 0). Use trainer.devices=2.",
+        ),
+        ({"devices": 2}, {"mps": True}, "trainer.devices=2: asks for more than the 1 that this"),
+        (
+            {"precision": "64-true"},
+            {"mps": True},
+            "trainer.precision=64-true: is not supported on MPS. Use trainer.precision=32-true.",
+        ),
+        ({"precision": "16-true"}, {}, "trainer.precision=16-true: is not supported on the CPU."),
+        (
+            {"precision": "bf16-mixed"},
+            {"gpus": 1},
+            "trainer.precision=bf16-mixed: is not supported on Tesla K80. "
+            "Use trainer.precision=16-mixed.",
+        ),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_what_the_machine_lacks_is_told(
+    monkeypatch: pytest.MonkeyPatch, trainer: Any, there: Any, message: str
+) -> None:
+    machine(monkeypatch, **there)
+    (fault,) = device_faults(config(**trainer))
+    assert str(fault).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("trainer", "there"),
+    [
+        ({}, {}),
+        ({"devices": 2, "strategy": "ddp", "accelerator": "cpu"}, {}),
+        ({"precision": "bf16-mixed"}, {}),
+        ({"precision": "64-true"}, {}),
+        ({"devices": [1], "accelerator": "gpu"}, {"gpus": 2}),
+        ({"devices": "auto", "accelerator": "gpu", "strategy": "fsdp"}, {"gpus": 2}),
+        ({"precision": "16-mixed"}, {"gpus": 1}),
+        ({"accelerator": "mps"}, {"mps": True}),
+    ],
+    ids=str,
+)
+def test_what_the_machine_has_is_no_fault(
+    monkeypatch: pytest.MonkeyPatch, trainer: Any, there: Any
+) -> None:
+    machine(monkeypatch, **there)
+    assert device_faults(config(**trainer)) == []
+
+
+def test_several_things_that_a_machine_lacks_are_told_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    machine(monkeypatch)
+    faults = device_faults(config(strategy="fsdp", precision="16-true", devices=[0]))
+    assert {fault.key for fault in faults} == {
+        "trainer.strategy",
+        "trainer.precision",
+        "trainer.devices",
+    }

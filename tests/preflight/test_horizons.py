@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fourbeat.base.errors import ConfigError
+from fourbeat.config.leaves import build
+from fourbeat.optim import Horizon
+from fourbeat.preflight.checks import compose
+from fourbeat.preflight.horizons import planned_horizon
+from fourbeat.training.training import build_parts
+
+
+@pytest.mark.parametrize(
+    ("overrides", "horizon"),
+    [
+        ([], Horizon(20 * 40, 20)),  # 1257 samples, 32 at a time
+        (["data.drop_last=true"], Horizon(20 * 39, 20)),
+        (["loop.accumulate_grad_batches=3"], Horizon(20 * 14, 20)),
+        (["trainer.limit_train_batches=7"], Horizon(20 * 7, 20)),
+        (["trainer.limit_train_batches=0.25"], Horizon(20 * 10, 20)),
+        (["trainer.max_steps=100"], Horizon(100, 3)),
+        (["trainer=ddp_cpu"], Horizon(20 * 20, 20)),
+        (["data=mnist"], Horizon(20 * 1688, 20)),  # 54000 samples, not loaded
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) and value else "",
+)
+def test_the_horizon_is_known_before_the_data(overrides: list[str], horizon: Horizon) -> None:
+    cfg = compose(*overrides)
+    assert planned_horizon(cfg, build(cfg.data.leaf())) == horizon
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["loop.accumulate_grad_batches=3", "data.drop_last=true"],
+        ["trainer.limit_train_batches=0.33"],
+        ["trainer.max_steps=11", "data=diabetes"],
+    ],
+    ids=" ".join,
+)
+def test_it_is_the_horizon_that_the_module_counts_from_the_loader(
+    overrides: list[str], tmp_path: Path
+) -> None:
+    cfg = compose("trainer=cpu", "logger=none", "callbacks.progress=none", *overrides)
+    parts = build_parts(cfg, tmp_path)
+    parts.datamodule.setup("fit")
+    parts.module.trainer = parts.trainer
+    parts.trainer.datamodule = parts.datamodule  # type: ignore[attr-defined]
+    assert planned_horizon(cfg, parts.datamodule) == parts.module.horizon()
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("trainer.limit_train_batches=0.02", "limit_train_batches=0.02: leaves none of the 40 bat"),
+        ("trainer.limit_val_batches=0.1", "limit_val_batches=0.1: leaves none of the 9 batches"),
+        ("trainer.limit_test_batches=0.1", "limit_test_batches=0.1: leaves none of the 9 batches"),
+    ],
+    ids=["train", "val", "test"],
+)
+def test_a_fraction_below_one_batch_is_told(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        compose(override)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["trainer.limit_train_batches=0.025"],
+        ["trainer.limit_val_batches=0.12", "trainer.limit_test_batches=1"],
+        ["trainer.limit_test_batches=0"],
+        ["data.test_fraction=0", "trainer.limit_test_batches=0.001"],
+    ],
+    ids=["just_one", "one_each", "none_on_purpose", "nothing_to_limit"],
+)
+def test_a_limit_that_leaves_a_batch_or_none_on_purpose_is_no_fault(overrides: list[str]) -> None:
+    assert compose(*overrides)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            ["data.batch_size=700", "data.drop_last=true"],
+            "data.batch_size=700: must be 628 or less .*, shared by 2 processes",
+        ),
+        (
+            ["data=diabetes", "data.val_fraction=0.003"],
+            "data.val_fraction=0.003: gives a split of 1 samples; .* each of the 2 processes",
+        ),
+    ],
+    ids=["batch", "split"],
+)
+def test_a_share_that_is_too_small_for_its_process_is_told(
+    overrides: list[str], message: str
+) -> None:
+    assert compose(*overrides)  # enough for one
+    with pytest.raises(ConfigError, match=message):
+        compose("trainer=ddp_cpu", *overrides)

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from fourbeat.base.errors import ConfigError
+from fourbeat.config.leaves import build
+from fourbeat.data import DataModule
+from fourbeat.preflight.checks import compose
+from fourbeat.preflight.monitors import monitor_faults, split_modes
+from project.data import Circles, Diabetes, Digits
+
+
+@pytest.mark.parametrize(
+    ("datamodule", "modes"),
+    [
+        (Digits(), {"val/loss": "min", "val/accuracy": "max", "val/f1": "max"}),
+        (Circles(), {"val/loss": "min", "val/accuracy": "max", "val/f1": "max"}),
+        (Diabetes(), {"val/loss": "min", "val/mae": "min", "val/r2": "max"}),
+    ],
+    ids=["classes", "two_classes", "numbers"],
+)
+def test_the_metrics_of_a_task_and_when_they_are_best(
+    datamodule: DataModule, modes: dict[str, str]
+) -> None:
+    assert split_modes(datamodule, "val") == modes
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        [],
+        ["callbacks.early_stopping.monitor=val/accuracy", "callbacks.early_stopping.mode=max"],
+        ["callbacks.model_checkpoint.monitor=train/loss_epoch"],
+        ["callbacks.early_stopping=null", "callbacks.model_checkpoint=null"],
+        ["scheduler=plateau", "scheduler.monitor=val/f1", "scheduler.mode=max"],
+        ["scheduler=plateau", "scheduler.monitor=train/loss_epoch"],
+        ["sweep.metric=test/accuracy", "sweep.mode=max"],
+        ["data=diabetes", "sweep.metric=val/mae"],
+    ],
+    ids=lambda overrides: overrides[-1] if overrides else "default",
+)
+def test_a_metric_that_is_measured_can_be_watched(overrides: list[str]) -> None:
+    cfg = compose(*overrides)
+    assert monitor_faults(cfg, build(cfg.data.leaf())) == []
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            ["callbacks.model_checkpoint.monitor=test/loss"],
+            "callbacks.model_checkpoint.monitor=test/loss: is not measured here",
+        ),
+        (["sweep.metric=test/loss", "test=false"], "sweep.metric=test/loss: is not measured here"),
+        (["sweep.metric=val/confusion_matrix"], "sweep.metric=val/confusion_matrix: is not meas"),
+        (
+            ["sweep.metric=val/accuracy"],
+            "sweep.mode=min: val/accuracy is best large. Set sweep.mode=max.",
+        ),
+        (
+            ["scheduler=plateau", "scheduler.mode=max"],
+            "scheduler.mode=max: val/loss is best small. Set scheduler.mode=min.",
+        ),
+        (
+            ["callbacks.model_checkpoint.mode=max"],
+            "callbacks.model_checkpoint.mode=max: val/loss is best small.",
+        ),
+        (["data=diabetes", "sweep.metric=val/f1"], "sweep.metric=val/f1: is not measured here"),
+    ],
+    ids=lambda value: value[-1] if isinstance(value, list) else "",
+)
+def test_a_metric_that_cannot_be_watched_so_is_told(overrides: Any, message: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        compose(*overrides)
+    (fault,) = raised.value.faults
+    assert str(fault).startswith(message)
+
+
+def test_all_metrics_that_cannot_be_watched_are_told() -> None:
+    keys = ["callbacks.early_stopping.monitor", "callbacks.model_checkpoint.monitor"]
+    with pytest.raises(ConfigError) as raised:
+        compose("sweep.metric=x", *(f"{key}=x" for key in keys))
+    assert [fault.key for fault in raised.value.faults] == ["sweep.metric", *keys]

@@ -1,0 +1,1 @@
+"""What several rooms of tests use: fixtures (as plugins, see tests/conftest.py) and settings."""

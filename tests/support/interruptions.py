@@ -1,0 +1,69 @@
+"""Trainings that are stopped at chosen moments, and gone on with until they are over."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import pytest
+
+import fourbeat
+from fourbeat.base.errors import Stopped
+from fourbeat.run import Run
+from fourbeat.state import StateCheckpoint
+
+SMALL = (
+    *("data=circles", "model=circles", "data.num_samples=260", "data.batch_size=16"),
+    *("trainer=cpu", "trainer.max_epochs=3", "trainer.log_every_n_steps=5"),
+    *("callbacks.progress=none", "logger=[tensorboard,csv]"),
+    # Tests must not depend on how fast a machine is.
+    "callbacks.model_checkpoint.max_time_share=1",
+)
+
+Train = Callable[..., Run]
+StopAt = Callable[[int | None], None]
+
+
+@pytest.fixture
+def stop_at(monkeypatch: pytest.MonkeyPatch) -> StopAt:
+    """Send SIGTERM to the training at its n-th moment, counted from 1; None: at none."""
+    wanted: list[int | None] = [None]
+    original = StateCheckpoint._agreed
+
+    def agreed(self: StateCheckpoint, *, is_due: bool) -> tuple[bool, bool]:
+        if wanted[0] is not None:
+            wanted[0] -= 1
+            if wanted[0] == 0:
+                signal.raise_signal(signal.SIGTERM)
+        return original(self, is_due=is_due)
+
+    monkeypatch.setattr(StateCheckpoint, "_agreed", agreed)
+
+    def set_it(moment: int | None) -> None:
+        wanted[0] = moment
+
+    return set_it
+
+
+@pytest.fixture
+def interrupted(tmp_path: Path, stop_at: StopAt) -> Train:
+    """Train, stop at each of the moments in turn, go on each time, and return the finished run."""
+
+    def train(
+        overrides: Sequence[str],
+        moments: Sequence[int],
+        changes: Iterable[Sequence[str]] = (),
+    ) -> Run:
+        later = iter(changes)
+        stop_at(moments[0])
+        with pytest.raises(Stopped):
+            fourbeat.train(fourbeat.compose(*SMALL, *overrides), tmp_path / "killed")
+        for moment in moments[1:]:
+            stop_at(moment)
+            with pytest.raises(Stopped):
+                fourbeat.resume(tmp_path / "killed", next(later, ()))
+        stop_at(None)
+        return fourbeat.resume(tmp_path / "killed", next(later, ()))
+
+    return train

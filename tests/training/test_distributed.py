@@ -1,0 +1,82 @@
+"""Two processes: the same promises."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from benchmarks.torture.comparison import differences
+from support.interruptions import SMALL
+
+from fourbeat.run import Run
+
+TRAIN = Path(__file__).parents[2] / "scripts" / "train.py"
+TWO = (
+    *(o for o in SMALL if not o.startswith("trainer=")),
+    *("trainer=ddp_cpu", "model=mlp", "model.dropout=0.3", "loop.steps_per_execution=2"),
+    *("trainer.max_epochs=15", "callbacks.early_stopping=null"),
+    "callbacks.model_checkpoint.train_time_interval_s=0.01",
+)
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="asks Linux which processes there are"),
+]
+
+
+def start(place: Path, *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, str(TRAIN), *words],
+        cwd=place,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run(place: Path, *words: str) -> None:
+    with start(place, *words) as process:
+        _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+
+
+def wait_for_a_save(place: Path) -> None:
+    for _ in range(600):
+        if (place / "checkpoints" / "last-1.ckpt").exists():
+            return
+        time.sleep(0.1)
+    pytest.fail("nothing was saved")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run that nobody kills."""
+    place = tmp_path_factory.mktemp("whole")
+    run(place, *TWO, "hydra.run.dir=run")
+    return place / "run"
+
+
+@pytest.mark.parametrize("victim", ["first", "second", "both politely"])
+def test_when_one_process_is_killed_the_other_ends_and_the_run_goes_on_exactly(
+    tmp_path: Path, whole: Path, victim: str
+) -> None:
+    with start(tmp_path, *TWO, "hydra.run.dir=killed") as first:
+        wait_for_a_save(tmp_path / "killed")
+        second = int(Path(f"/proc/{first.pid}/task/{first.pid}/children").read_text().split()[0])
+        signum = signal.SIGTERM if victim == "both politely" else signal.SIGKILL
+        os.kill(second if victim == "second" else first.pid, signum)
+        _, err = first.communicate(timeout=60)  # which both of them write to
+    expected = {"first": -signal.SIGKILL, "second": 2, "both politely": 143}
+    assert first.returncode == expected[victim], err
+    if victim != "both politely":
+        assert "one of the 2 processes has ended" in err
+        assert "Traceback" not in err
+    run(tmp_path, "resume=killed")
+    assert Run.load(tmp_path / "killed").outcome.status == "finished"
+    assert not list(differences(whole, tmp_path / "killed"))

@@ -1,0 +1,277 @@
+"""Which state a run is gone on with, what is refused, and old files that must still load."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from benchmarks.torture.comparison import differences, logged
+from support.interruptions import SMALL
+from tensorboard.compat.proto.summary_pb2 import Summary
+
+import fourbeat
+from fourbeat.base.errors import ConfigError, NonFiniteError, RunError
+from fourbeat.run import Run
+from fourbeat.state import read_state
+from project.models import CirclesNet
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+
+def train(place: Path, *overrides: str) -> Run:
+    return fourbeat.train(fourbeat.compose(*SMALL, *overrides), place)
+
+
+def as_if_killed(run: Run, *gone: str) -> Path:
+    """Let a run look as if it had been killed, with some of its checkpoints gone."""
+    path = run.dir / "manifest.json"
+    text = re.sub('"status": "(finished|stopped_early)"', '"status": "running"', path.read_text())
+    path.write_text(text)
+    for name in gone:
+        (run.dir / "checkpoints" / name).unlink()
+    return run.dir
+
+
+def flip_a_bit(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.unlink()  # it may be a link to another checkpoint
+    path.write_bytes(data)
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_taken(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = train(tmp_path / "whole")
+    run = as_if_killed(train(tmp_path / "run"))
+    flip_a_bit(run / "checkpoints" / "last.ckpt")
+    capsys.readouterr()
+    again = fourbeat.resume(run)
+    assert "last.ckpt: is damaged (its checksum does not fit)." in capsys.readouterr().out
+    assert again.outcome.status == "finished"
+    assert not list(differences(whole.dir, again.dir))
+
+
+def test_when_all_are_damaged_the_run_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    run = as_if_killed(train(tmp_path / "run"))
+    for path in (run / "checkpoints").glob("last*.ckpt"):
+        flip_a_bit(path)
+    before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file() and p.suffix != ".log"}
+    with pytest.raises(RunError, match="none of its checkpoints is good"):
+        fourbeat.resume(run)
+    assert {p: p.read_bytes() for p in before} == before
+
+
+def test_a_run_that_was_killed_before_its_first_save_begins_anew(tmp_path: Path) -> None:
+    whole = train(tmp_path / "whole")
+    run = as_if_killed(train(tmp_path / "run"))
+    shutil.rmtree(run / "checkpoints")
+    again = fourbeat.resume(run)
+    assert again.manifest.resumed[0]["from_step"] == 0
+    assert not list(differences(whole.dir, again.dir))
+
+
+STOPS_EARLY = ("optim=sgd", "optim.lr=1e-30", "callbacks.early_stopping.patience=1")
+
+
+@pytest.mark.parametrize("overrides", [(), STOPS_EARLY], ids=["finished", "stopped early"])
+def test_a_run_that_was_killed_in_its_test_only_tests(
+    tmp_path: Path, overrides: tuple[str, ...]
+) -> None:
+    whole = train(tmp_path / "whole", *overrides)
+    run = as_if_killed(train(tmp_path / "run", *overrides))
+    weights = (run / "checkpoints" / "last.ckpt").read_bytes()
+    again = fourbeat.resume(run)
+    assert (run / "checkpoints" / "last.ckpt").read_bytes() == weights
+    assert not list(differences(whole.dir, again.dir))
+
+
+def test_going_on_from_the_best_state_forgets_what_came_after_it(tmp_path: Path) -> None:
+    overrides = ["optim=sgd", "optim.lr=20", "loop.steps_per_execution=4"]
+    run = train(tmp_path / "run", *overrides)
+    best = read_state(run.checkpoint("best"))["global_step"]
+    last = (run.dir / "checkpoints" / "last.ckpt").read_bytes()
+    assert best < run.manifest.num_steps
+    again = fourbeat.resume(as_if_killed(run), ["optim.lr=0.01"], checkpoint="best", force=True)
+    assert again.manifest.resumed[0]["from_step"] == best
+    assert again.manifest.num_steps == run.manifest.num_steps
+    assert (run.dir / "checkpoints" / "last.ckpt").read_bytes() != last
+    assert [step for step, _ in logged(run.dir)["val/loss"]] == [11, 23, 35]
+
+
+def test_a_run_that_stopped_early_can_go_back_to_its_best_state(tmp_path: Path) -> None:
+    run = train(tmp_path / "run", *STOPS_EARLY)
+    assert run.outcome.status == "stopped_early"
+    again = fourbeat.resume(run.dir, ["optim.lr=0.1"], checkpoint="best", force=True)
+    assert again.manifest.resumed[0]["from_step"] == 12
+    assert again.manifest.num_steps > 12
+    with pytest.raises(RunError, match=r"this run (has finished|stopped early)"):
+        fourbeat.resume(run.dir)
+
+
+def test_changes_that_make_it_another_run_are_listed(tmp_path: Path) -> None:
+    run = as_if_killed(train(tmp_path / "run"), "last.ckpt")
+    changes = ["optim.lr=0.5", "data.batch_size=8", "trainer.max_epochs=4", "data.num_workers=1"]
+    with pytest.raises(ConfigError) as raised:
+        fourbeat.resume(run, changes)
+    assert [fault.key for fault in raised.value.faults] == ["data.batch_size", "optim.lr"]
+    assert "optim.lr=0.5: was 0.001: another run." in str(raised.value)
+    assert "resume.force=true" in str(raised.value)
+    assert fourbeat.resume(run, changes, force=True).outcome.status == "finished"
+
+
+def test_a_checkpoint_of_another_network_is_refused_with_names_and_shapes(tmp_path: Path) -> None:
+    run = as_if_killed(train(tmp_path / "run", "model=mlp", "model.hidden_features=[4]"))
+    other = train(tmp_path / "other", "model=mlp", "model.hidden_features=[5]")
+    shutil.copy(other.checkpoint("last"), run / "checkpoints" / "last.ckpt")
+    message = r"does not fit the network.*\n.*: \[5\] in the checkpoint, \[4\] in the network"
+    with pytest.raises(RunError, match=message):
+        fourbeat.resume(run)
+
+
+def test_weights_alone_are_no_training(tmp_path: Path) -> None:
+    run = as_if_killed(train(tmp_path / "run"))
+    torch.save({"weights": torch.zeros(1)}, run / "checkpoints" / "last.ckpt")
+    with pytest.raises(RunError, match="holds no training to go on with, only weights"):
+        fourbeat.resume(run)
+
+
+@pytest.mark.parametrize(("version", "step"), [("v0", 12), ("v1", 9)])
+def test_old_runs_can_still_be_gone_on_with(tmp_path: Path, version: str, step: int) -> None:
+    """v0: a checkpoint that Lightning wrote at an epoch's end; v1: ours, within an epoch."""
+    shutil.copytree(GOLDEN / f"run_{version}", tmp_path / "run")
+    run = fourbeat.resume(tmp_path / "run")
+    assert run.manifest.resumed[0]["from_step"] == step
+    assert (run.manifest.num_epochs, run.manifest.num_steps) == (3, 18)
+    assert run.outcome.status == "finished"
+
+
+def test_an_exception_keeps_the_weights_of_the_step_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fourbeat.loop import FourBeatModule
+
+    beats, played = FourBeatModule.beats, []
+
+    def break_later(self, *args):
+        played.append({n: p.clone() for n, p in self.net.named_parameters()})
+        if len(played) == 15:
+            raise ZeroDivisionError("a bug")
+        return beats(self, *args)
+
+    monkeypatch.setattr(FourBeatModule, "beats", break_later)
+    with pytest.raises(ZeroDivisionError):
+        train(tmp_path / "run", "loop.steps_per_execution=8")
+    kept = read_state(tmp_path / "run" / "checkpoints" / "exception.ckpt")
+    assert kept["global_step"] == 14
+    assert all(torch.equal(kept["state_dict"][f"net.{n}"], p) for n, p in played[-1].items())
+    monkeypatch.undo()
+    again = fourbeat.resume(tmp_path / "run")
+    assert not list(
+        differences(train(tmp_path / "whole", "loop.steps_per_execution=8").dir, again.dir)
+    )
+
+
+def overflow_in_step_15(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
+    forward, calls = CirclesNet.forward, []
+
+    def overflow(self, inputs):
+        calls.append(self.training)
+        outputs = forward(self, inputs)
+        return outputs * factor if sum(calls) == 15 else outputs
+
+    monkeypatch.setattr(CirclesNet, "forward", overflow)
+
+
+@pytest.mark.one_in(3)
+@pytest.mark.parametrize(
+    "loop",
+    [["loop=automatic"], ["loop.steps_per_execution=1"], ["loop.steps_per_execution=8"]],
+    ids=" ".join,
+)
+def test_a_loss_that_is_no_number_ends_the_run_before_the_weights_are_spoilt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loop: list[str]
+) -> None:
+    overflow_in_step_15(monkeypatch, float("inf"))
+    with pytest.raises(NonFiniteError, match=r"train/loss is (nan|inf) at step 14; .*resume=best"):
+        train(tmp_path / "run", *loop)
+    outcome = Run.load(tmp_path / "run").outcome
+    assert outcome.status == "failed"
+    assert outcome.reason.startswith("NonFiniteError: train/loss is")
+    kept = read_state(tmp_path / "run" / "checkpoints" / "exception.ckpt")
+    assert kept["global_step"] == 14
+    assert all(value.isfinite().all() for value in kept["state_dict"].values())
+    monkeypatch.undo()
+    again = fourbeat.resume(tmp_path / "run")
+    assert not list(differences(train(tmp_path / "whole", *loop).dir, again.dir))
+
+
+@pytest.mark.filterwarnings("ignore:Encountered .nan. values")
+def test_told_to_train_on_regardless_a_run_keeps_its_last_good_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    overflow_in_step_15(monkeypatch, float("nan"))
+    every = "callbacks.model_checkpoint.every_n_train_steps=1"
+    stay = "callbacks.early_stopping=null"
+    run = train(tmp_path / "run", "loop.terminate_on_nan=false", every, stay)
+    assert run.outcome.status == "finished"
+    assert "the weights are not finite at step 15: nothing was saved" in capsys.readouterr().out
+    assert read_state(run.checkpoint("last"))["global_step"] == 14
+
+
+SCHEDULES = ["constant", "step", "cosine", "onecycle", "linear_warmup_cosine", "plateau"]
+
+
+def rates(run: Path) -> dict[int, float]:
+    values = logged(run)["lr-Adam"]
+    return {step: Summary.Value.FromString(value).simple_value for step, value in values}
+
+
+@pytest.mark.one_in(3)
+@pytest.mark.parametrize("scheduler", SCHEDULES)
+def test_a_changed_learning_rate_scales_the_rest_of_the_schedule(
+    tmp_path: Path, scheduler: str
+) -> None:
+    overrides = [f"scheduler={scheduler}", "trainer.log_every_n_steps=1"]
+    overrides += ["callbacks.model_checkpoint.save_last=3"]
+    whole, run = (train(tmp_path / name, *overrides) for name in ("whole", "run"))
+    state = run.dir / "checkpoints" / "last-2.ckpt"
+    step = read_state(state)["global_step"]
+    assert step < run.manifest.num_steps
+    changes = ["optim.lr=2e-4"] + ["scheduler.max_lr=2e-4"] * (scheduler == "onecycle")
+    again = fourbeat.resume(as_if_killed(run), changes, checkpoint=str(state), force=True)
+    before, after = (rates(run.dir) for run in (whole, again))
+    assert before.keys() == after.keys()
+    for at, rate in after.items():
+        assert rate == pytest.approx(before[at] * (1.0 if at < step else 0.2), rel=1e-5), at
+
+
+def test_other_hyperparameters_are_changed_too(tmp_path: Path) -> None:
+    run = train(tmp_path / "run", "optim=adamw", "optim.weight_decay=0.01")
+    changes = ["optim.weight_decay=0.5", "optim.betas=[0.8,0.9]", "trainer.max_epochs=4"]
+    again = fourbeat.resume(run.dir, changes, force=True)
+    groups = read_state(again.checkpoint("last"))["optimizer_states"][0]["param_groups"]
+    assert [group["weight_decay"] for group in groups] == [0.5, 0.0]
+    assert {tuple(group["betas"]) for group in groups} == {(0.8, 0.9)}
+    # Once changed, it stays.
+    later = fourbeat.resume(run.dir, ["trainer.max_epochs=5"])
+    groups = read_state(later.checkpoint("last"))["optimizer_states"][0]["param_groups"]
+    assert groups[0]["weight_decay"] == 0.5
+
+
+def test_a_changed_rate_that_the_schedule_does_not_go_by_is_refused(tmp_path: Path) -> None:
+    run = train(tmp_path / "run", "scheduler=onecycle")
+    with pytest.raises(ConfigError, match=r"OneCycleLR goes by scheduler.max_lr alone") as raised:
+        fourbeat.resume(as_if_killed(run), ["optim.lr=0.1"], force=True)
+    assert "Add scheduler.max_lr=0.1." in str(raised.value)
+
+
+def test_what_a_saved_state_cannot_take_is_refused_by_force_too(tmp_path: Path) -> None:
+    run = train(tmp_path / "run", "scheduler=step")
+    changes = ["scheduler.gamma=0.5", "optim.amsgrad=true", "trainer.max_epochs=4"]
+    with pytest.raises(ConfigError, match=r"scheduler.gamma=0.5: was 0.1: the saved state") as e:
+        fourbeat.resume(run.dir, changes, force=True)
+    assert [fault.key for fault in e.value.faults] == ["optim.amsgrad", "scheduler.gamma"]
