@@ -11,7 +11,7 @@ import yaml
 
 from fourbeat.base.errors import ConfigError
 from fourbeat.config.compose import CONF_DIR
-from fourbeat.config.compose import compose as compose_unchecked
+from fourbeat.config.compose import compose_config as compose_unchecked
 from fourbeat.config.schema import (
     CallbacksConfig,
     LoopConfig,
@@ -20,7 +20,7 @@ from fourbeat.config.schema import (
     TrainerConfig,
 )
 from fourbeat.preflight.checks import compose
-from fourbeat.training.training import build_parts
+from fourbeat.training.training import build_components
 
 CHOICES = sorted(
     (path.parent.name, path.stem)
@@ -64,7 +64,7 @@ def test_every_option_builds(choice: str, tmp_path: Path) -> None:
     np.save(tmp_path / "inputs.npy", np.zeros((100, 3)))
     np.save(tmp_path / "targets.npy", np.arange(100) % 10)
     cfg = compose(choice, f"paths.data_dir={tmp_path}", *PARTNERS.get(choice, []))
-    parts = build_parts(cfg, tmp_path)
+    parts = build_components(cfg, tmp_path)
     assert parts.module.num_parameters > 0
 
 

@@ -26,10 +26,10 @@ def test_both_loops_agree(tmp_path: Path, precision: str, optim: str) -> None:
 
 
 def test_optimizers_are_fused(tmp_path: Path) -> None:
-    from fourbeat.training.training import build_parts
+    from fourbeat.training.training import build_components
 
     cfg = fourbeat.compose(*COMMON)
-    module = build_parts(cfg, tmp_path).module.to("cuda")
+    module = build_components(cfg, tmp_path).module.to("cuda")
     assert module.build_optimizer(module.net).defaults["fused"]
 
 

@@ -16,7 +16,7 @@ from benchmarks.rivals import Trained
 from benchmarks.rivals.lightning_clock import LightningClock, WrittenClock
 from benchmarks.samples import Samples
 from benchmarks.task import Task
-from fourbeat.training.training import build_parts
+from fourbeat.training.training import build_components
 
 CLOCK_FILE, RUN_DIR = Path("clock.json"), Path("run")
 
@@ -128,7 +128,7 @@ class BareModule(LightningModule):
 def bare_lightning(task: Task, samples: Samples) -> Trained:
     """Train a module that does nothing else, with the Trainer and loader of ``loop=automatic``."""
     torch.set_flush_denormal(True)
-    parts = build_parts(fourbeat.compose("loop=automatic", OFF, *settings(task)), RUN_DIR)
+    parts = build_components(fourbeat.compose("loop=automatic", OFF, *settings(task)), RUN_DIR)
     clock, module = EpochClock(), BareModule(mlp(task.hidden))
     parts.trainer.callbacks.append(LightningClock(clock))  # type: ignore[attr-defined]
     parts.trainer.fit(module, datamodule=parts.datamodule)

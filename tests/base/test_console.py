@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fourbeat.base.console import LOG_FILE, log, log_file, number, show_lines
+from fourbeat.base.console import LOG_FILE, format_metric, log, log_file, show_lines
 
 
 def test_lines_are_copied_to_the_log_only_while_it_is_open(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_lightning_keeps_its_remarks_and_tells_its_warnings(name: str) -> None:
     ],
 )
 def test_numbers_are_printed_with_digits_that_say_something(value: float, text: str) -> None:
-    assert number(value) == text
+    assert format_metric(value) == text
 
 
 TALKATIVE = """

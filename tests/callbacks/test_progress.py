@@ -10,8 +10,8 @@ import pytest
 from fourbeat.base.console import show_lines
 from fourbeat.callbacks import EpochLines, ProgressBar, progress_callback
 from fourbeat.preflight.checks import compose
-from fourbeat.training.lifecycle import fit
-from fourbeat.training.training import build_parts, train
+from fourbeat.training.lifecycle import run_fit
+from fourbeat.training.training import build_components, train
 
 SMALL = [
     *("data=circles", "model=circles", "data.num_samples=130", "data.batch_size=16"),
@@ -24,7 +24,7 @@ def run(tmp_path: Path) -> Callable[..., None]:
     def fit_with(progress: str, *overrides: str) -> None:
         show_lines()
         cfg = compose(*SMALL, f"callbacks.progress={progress}", *overrides)
-        fit(cfg, build_parts(cfg, tmp_path), None)
+        run_fit(cfg, build_components(cfg, tmp_path), None)
 
     return fit_with
 
@@ -74,7 +74,7 @@ def test_a_resumed_run_has_a_line_for_the_epoch_that_it_goes_on_with(
     capsys.readouterr()
     cfg = compose(*small, "callbacks.model_checkpoint=null")
     within = run.dir / "checkpoints" / "last-1.ckpt"  # the save before the last one: at step 9
-    fit(cfg, build_parts(cfg, run.dir), within)
+    run_fit(cfg, build_components(cfg, run.dir), within)
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("  ")[:2] for line in lines] == [["epoch 2/2", "step 12"]]
 

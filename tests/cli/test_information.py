@@ -16,7 +16,7 @@ import yaml
 from hydra._internal import config_loader_impl
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 
-from fourbeat.config.compose import CONF_DIR, compose
+from fourbeat.config.compose import CONF_DIR, compose_config
 
 Command = Callable[..., Any]
 
@@ -54,7 +54,7 @@ def test_help_has_five_examples() -> None:
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.strip() or "plain")
 def test_the_examples_in_help_compose(example: str) -> None:
     words = [w.replace(",", " ").split()[0] for w in example.split() if w != "-m"]
-    assert compose(words)
+    assert compose_config(words)
 
 
 @pytest.mark.parametrize("name", ["train.py", "eval.py"])

@@ -19,7 +19,7 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from fourbeat.compile import steps as compiled
 from fourbeat.compile.messages import CompileFailure
-from fourbeat.compile.steps import CompiledSteps, Played, whole_step_obstacle
+from fourbeat.compile.steps import CompiledResult, CompiledSteps, whole_step_obstacle
 from fourbeat.compile.update import scheduled_hyperparameters
 from fourbeat.data import Execution
 
@@ -108,7 +108,7 @@ def play_compiled(steps: CompiledSteps, optimizer: Optimizer, num_steps: int) ->
 
 def play(
     steps: CompiledSteps, optimizer: Optimizer, num_steps: int, *, measure: bool = False
-) -> Played:
+) -> CompiledResult:
     hyperparameters = []
     for step in range(num_steps):
         hyperparameters.append(scheduled_hyperparameters(optimizer))

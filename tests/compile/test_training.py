@@ -19,9 +19,9 @@ from torch import nn
 from fourbeat.base.errors import NonFiniteError
 from fourbeat.preflight.checks import compose
 from fourbeat.recorder import read_records
-from fourbeat.training.lifecycle import Parts, fit
+from fourbeat.training.lifecycle import Components, run_fit
 from fourbeat.training.resuming import resume
-from fourbeat.training.training import build_parts, train
+from fourbeat.training.training import build_components, train
 
 ROOT = Path(__file__).parents[2]
 COMMON = [
@@ -63,19 +63,19 @@ def said() -> Iterator[list[str]]:
     logger.setLevel(before)
 
 
-def trained(tmp_path: Path, *overrides: str, callback: Callback | None = None) -> Parts:
+def trained(tmp_path: Path, *overrides: str, callback: Callback | None = None) -> Components:
     cfg = compose(*COMMON, *overrides)
-    parts = build_parts(cfg, tmp_path)
+    parts = build_components(cfg, tmp_path)
     parts.trainer.callbacks += [callback] if callback else []
-    fit(cfg, parts, None)
+    run_fit(cfg, parts, None)
     return parts
 
 
-def weights(parts: Parts) -> dict[str, Any]:
+def weights(parts: Components) -> dict[str, Any]:
     return parts.module.net.state_dict()
 
 
-def assert_agree(eager: Parts, compiled: Parts) -> None:
+def assert_agree(eager: Components, compiled: Components) -> None:
     """As far as sums in another order allow: float32 has 7 digits, and errors add up over steps."""
     assert eager.trainer.global_step == compiled.trainer.global_step
     torch.testing.assert_close(weights(compiled), weights(eager), rtol=1e-3, atol=1e-4)
@@ -193,13 +193,13 @@ def test_a_checkpoint_of_either_loop_goes_on_in_the_other(tmp_path: Path) -> Non
     ways = {}
     for first, second in (("false", "true"), ("true", "false")):
         cfg = compose(*COMMON, "trainer.max_epochs=2", f"loop.compile={first}")
-        parts = build_parts(cfg, tmp_path)
-        fit(cfg, parts, None)
+        parts = build_components(cfg, tmp_path)
+        run_fit(cfg, parts, None)
         path = tmp_path / f"{first}.ckpt"
         parts.trainer.save_checkpoint(path)
         cfg = compose(*COMMON, "trainer.max_epochs=4", f"loop.compile={second}")
-        ways[first] = build_parts(cfg, tmp_path)
-        fit(cfg, ways[first], path)
+        ways[first] = build_components(cfg, tmp_path)
+        run_fit(cfg, ways[first], path)
     assert ways["true"].trainer.global_step == 160
     assert_agree(ways["false"], ways["true"])
 

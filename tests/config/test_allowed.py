@@ -6,7 +6,7 @@ import pytest
 import torch
 from pydantic import Field, PositiveInt, TypeAdapter
 
-from fourbeat.config.allowed import allowed, allowed_by, either
+from fourbeat.config.allowed import describe_annotation, describe_schema, join_alternatives
 
 
 @pytest.mark.parametrize(
@@ -15,7 +15,7 @@ from fourbeat.config.allowed import allowed, allowed_by, either
     ids=len,
 )
 def test_alternatives_are_joined(choices: list[str], text: str) -> None:
-    assert either(choices) == text
+    assert join_alternatives(choices) == text
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_alternatives_are_joined(choices: list[str], text: str) -> None:
     ids=repr,
 )
 def test_a_schema_reads_as_english(hint: Any, text: str) -> None:
-    assert allowed(TypeAdapter(hint).json_schema()) == text
+    assert describe_schema(TypeAdapter(hint).json_schema()) == text
 
 
 @pytest.mark.parametrize(
@@ -62,4 +62,4 @@ def test_a_schema_reads_as_english(hint: Any, text: str) -> None:
     ids=["union", "optional", "nothing_for_yaml", "null_first"],
 )
 def test_what_yaml_cannot_express_is_left_out(hint: Any, text: str) -> None:
-    assert allowed_by(hint) == text
+    assert describe_annotation(hint) == text

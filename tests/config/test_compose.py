@@ -8,16 +8,16 @@ from omegaconf import DictConfig, OmegaConf
 
 from fourbeat.base.errors import ConfigError, FourbeatError
 from fourbeat.config import compose as module
-from fourbeat.config.compose import apply_overrides, compose, compose_good
+from fourbeat.config.compose import apply_overrides, compose_config, compose_good
 
 
 def test_groups_and_keys_are_composed() -> None:
-    cfg = compose(["optim=sgd", "optim.lr=0.5", "+extra.key=1"])
+    cfg = compose_config(["optim=sgd", "optim.lr=0.5", "+extra.key=1"])
     assert (cfg.optim._target_, cfg.optim.lr, cfg.extra.key) == ("torch.optim.SGD", 0.5, 1)
 
 
 def test_another_primary_config_can_be_composed() -> None:
-    assert compose(["run=last"], "eval").run == "last"
+    assert compose_config(["run=last"], "eval").run == "last"
 
 
 def test_good_overrides_are_composed_beside_bad_ones() -> None:
@@ -46,19 +46,19 @@ def test_a_folder_of_ones_own_can_be_searched(tmp_path: Path) -> None:
     (tmp_path / "optim").mkdir()
     (tmp_path / "optim" / "mine.yaml").write_text("_target_: my.Optimizer\nlr: 2.0\n")
     search = f"hydra.searchpath=['file://{tmp_path}']"
-    assert compose([search, "optim=mine"]).optim.lr == 2.0
+    assert compose_config([search, "optim=mine"]).optim.lr == 2.0
 
 
 def test_what_fits_alone_and_not_together_is_told() -> None:
     overrides = ["~optim.lr", "optim.lr=1"]
     with pytest.raises(ConfigError, match=r"~optim.lr optim.lr=1: cannot be composed"):
-        compose(overrides)
+        compose_config(overrides)
 
 
 def test_a_checkout_without_conf_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(module, "CONF_DIR", tmp_path / "conf")
     with pytest.raises(FourbeatError, match="conf is missing: the configs are part of"):
-        compose()
+        compose_config()
 
 
 @pytest.fixture

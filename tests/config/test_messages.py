@@ -6,13 +6,13 @@ import pytest
 from omegaconf import OmegaConf
 from pydantic import ValidationError
 
-from fourbeat.config.compose import compose
+from fourbeat.config.compose import compose_config
 from fourbeat.config.messages import faults_of
 from fourbeat.config.schema import TrainConfig
 
 
 def told(key: str, value: Any) -> list[str]:
-    cfg = compose()
+    cfg = compose_config()
     OmegaConf.update(cfg, key, value, force_add=True)
     values: Any = OmegaConf.to_container(cfg)
     with pytest.raises(ValidationError) as refused:

@@ -6,11 +6,11 @@ import pytest
 from omegaconf import OmegaConf
 
 from fourbeat.config.deferred import deferring
-from fourbeat.config.resolve import container
+from fourbeat.config.resolve import resolve_config
 
 
 def told(config: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    values, faults = container(OmegaConf.create(config))
+    values, faults = resolve_config(OmegaConf.create(config))
     return values, [str(fault) for fault in faults]
 
 
@@ -18,7 +18,7 @@ def test_references_are_followed_everywhere() -> None:
     config = {"seed": 1, "data": {"seed": "${seed}"}, "seeds": ["${seed}", {"a": "${data.seed}"}]}
     values = {"seed": 1, "data": {"seed": 1}, "seeds": [1, {"a": 1}]}
     assert told(config) == (values, [])
-    assert type(container(OmegaConf.create(config))[0]["seeds"]) is list
+    assert type(resolve_config(OmegaConf.create(config))[0]["seeds"]) is list
 
 
 @pytest.mark.parametrize(

@@ -4,15 +4,15 @@ import pytest
 from omegaconf import OmegaConf
 from pydantic import ValidationError
 
-from fourbeat.config.compose import compose
-from fourbeat.config.resolve import container
+from fourbeat.config.compose import compose_config
+from fourbeat.config.resolve import resolve_config
 from fourbeat.config.schema import LeafSection, TrainConfig
 
 LEAVES = {"data", "model", "loss", "optim", "scheduler", "logger"}
 
 
 def test_the_yaml_files_spell_the_schemas_defaults() -> None:
-    written = OmegaConf.to_container(compose())
+    written = OmegaConf.to_container(compose_config())
     assert isinstance(written, dict)
     fields = {n: f for n, f in TrainConfig.model_fields.items() if n not in LEAVES}
     defaults = {n: f.get_default(call_default_factory=True) for n, f in fields.items()}
@@ -21,12 +21,12 @@ def test_the_yaml_files_spell_the_schemas_defaults() -> None:
 
 
 def test_a_config_comes_back_as_it_was_composed() -> None:
-    values, _ = container(compose(["data=mnist"]))
+    values, _ = resolve_config(compose_config(["data=mnist"]))
     assert TrainConfig.model_validate(values).plain() == values
 
 
 def test_a_checked_config_cannot_be_changed() -> None:
-    cfg = TrainConfig.model_validate(container(compose())[0])
+    cfg = TrainConfig.model_validate(resolve_config(compose_config())[0])
     with pytest.raises(ValidationError, match="frozen"):
         cfg.seed = 3
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from fourbeat.config.typed import first_leaf, typed
+from fourbeat.config.typed import first_leaf, format_value
 
 VALUES: list[Any] = [
     None,
@@ -27,7 +27,7 @@ VALUES: list[Any] = [
 
 @pytest.mark.parametrize("value", VALUES, ids=repr)
 def test_what_is_shown_can_be_typed(value: Any) -> None:
-    override = OverridesParser.create().parse_override(f"key={typed(value)}")
+    override = OverridesParser.create().parse_override(f"key={format_value(value)}")
     assert override.value() == value
     assert type(override.value()) is type(value)
 
@@ -38,7 +38,7 @@ def test_what_is_shown_can_be_typed(value: Any) -> None:
     ids=repr,
 )
 def test_values_are_shown_as_yaml_has_them(value: Any, shown: str) -> None:
-    assert typed(value) == shown
+    assert format_value(value) == shown
 
 
 @pytest.mark.parametrize(

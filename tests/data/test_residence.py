@@ -8,7 +8,7 @@ import torch
 from fourbeat.base.console import show_lines
 from fourbeat.base.errors import DataError
 from fourbeat.data import TensorBatches
-from fourbeat.data.residence import free_memory, resident
+from fourbeat.data.residence import free_memory, move_to_device
 from fourbeat.data.samples import Samples
 from project.data import Circles
 
@@ -28,20 +28,20 @@ GPU = torch.device("meta")
     ],
 )
 def test_a_split_moves_if_it_may_and_fits(on_device, free: int | None, moves: bool) -> None:
-    moved = resident(SAMPLES, on_device, GPU, lambda device: free)
+    moved = move_to_device(SAMPLES, on_device, GPU, lambda device: free)
     assert moved.inputs.is_meta is moved.targets.is_meta is moves
 
 
 def test_one_that_does_not_fit_is_refused_with_its_size() -> None:
     samples = Samples(torch.zeros(2**28, device="meta"), torch.zeros(1))
     with pytest.raises(DataError, match=r"on_device=true: a split takes 1\.00 GiB, and meta has 0"):
-        resident(samples, True, GPU, lambda device: 2**29)
+        move_to_device(samples, True, GPU, lambda device: 2**29)
 
 
 def test_auto_says_why_it_stays(capsys: pytest.CaptureFixture[str]) -> None:
     show_lines()
     samples = Samples(torch.zeros(2**28, device="meta"), torch.zeros(1))
-    resident(samples, "auto", GPU, lambda device: 2**30)
+    move_to_device(samples, "auto", GPU, lambda device: 2**30)
     said = "data.on_device=auto: a split takes 1.00 GiB, and meta has 1.00 GiB free; its batches"
     assert said in capsys.readouterr().out
 

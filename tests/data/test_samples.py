@@ -6,7 +6,7 @@ import torch
 from sklearn.preprocessing import StandardScaler
 
 from fourbeat.base.errors import DataError
-from fourbeat.data.samples import Samples, SplitSizes, measure, split_indices
+from fourbeat.data.samples import Samples, SplitSizes, measure_statistics, split_indices
 
 SIZES = SplitSizes(train=70, val=15, test=15)
 LABELS = torch.arange(100) % 3
@@ -77,13 +77,15 @@ def test_samples_are_chosen_by_index() -> None:
 
 def test_features_are_standardised_as_scikit_learn_does_it() -> None:
     values = np.random.default_rng(0).normal(5, [1, 10, 100], (50, 3)).astype(np.float32)
-    ours = measure(torch.tensor(values), per_feature=True).standardise(torch.tensor(values))
+    ours = measure_statistics(torch.tensor(values), per_feature=True).standardise(
+        torch.tensor(values)
+    )
 
     np.testing.assert_allclose(ours, StandardScaler().fit_transform(values), atol=1e-5)
 
 
 def test_images_share_one_mean_and_deviation() -> None:
-    statistics = measure(torch.tensor([[[0.0, 2.0]], [[4.0, 6.0]]]), per_feature=False)
+    statistics = measure_statistics(torch.tensor([[[0.0, 2.0]], [[4.0, 6.0]]]), per_feature=False)
 
     assert statistics.mean.item() == 3
     assert statistics.std.item() == pytest.approx(5**0.5)
@@ -92,6 +94,6 @@ def test_images_share_one_mean_and_deviation() -> None:
 @pytest.mark.parametrize("value", [0.0, 0.1, 1e6], ids=["zero", "inexact", "large"])
 def test_a_feature_that_does_not_vary_becomes_zero(value: float) -> None:
     values = torch.full((1000, 1), value)
-    standardised = measure(values, per_feature=True).standardise(values)
+    standardised = measure_statistics(values, per_feature=True).standardise(values)
 
     assert standardised.abs().max() <= 1e-6 * value

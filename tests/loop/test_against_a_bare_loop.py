@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from fourbeat.config.leaves import build
+from fourbeat.config.leaves import instantiate
 from fourbeat.preflight.checks import compose
 from fourbeat.tasks import OneLogit
-from fourbeat.training.lifecycle import Parts
+from fourbeat.training.lifecycle import Components
 
 DATA = ["data=circles", "model=circles", "data.num_samples=130", "data.batch_size=8"]
 
@@ -17,10 +17,10 @@ DATA = ["data=circles", "model=circles", "data.num_samples=130", "data.batch_siz
 def bare_loop(clip: float | None, accumulate: int, momentum: float) -> dict[str, torch.Tensor]:
     """Forward, loss, zero_grad, backward, clip, step: two epochs of 12 batches, the last short."""
     cfg = compose(*DATA)
-    data = build(cfg.data.leaf())
+    data = instantiate(cfg.data.leaf())
     data.setup("fit")
     torch.manual_seed(cfg.seed)
-    net, loss_fn = build(cfg.model.leaf()), OneLogit(nn.BCEWithLogitsLoss())
+    net, loss_fn = instantiate(cfg.model.leaf()), OneLogit(nn.BCEWithLogitsLoss())
     optimizer = torch.optim.SGD(net.parameters(), lr=0.01, momentum=momentum, fused=True)
     for epoch in range(2):
         loader = data.train_dataloader()
@@ -43,7 +43,11 @@ def bare_loop(clip: float | None, accumulate: int, momentum: float) -> dict[str,
 @pytest.mark.parametrize("accumulate", [1, 4], ids=["single", "accumulated"])
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_training_is_the_bare_loop_to_the_last_bit(
-    fit_parts: Callable[..., Parts], loop: str, clip: float | None, accumulate: int, momentum: float
+    fit_parts: Callable[..., Components],
+    loop: str,
+    clip: float | None,
+    accumulate: int,
+    momentum: float,
 ) -> None:
     parts = fit_parts(
         f"loop={loop}",
@@ -58,7 +62,9 @@ def test_training_is_the_bare_loop_to_the_last_bit(
     assert [name for name in expected if not torch.equal(expected[name], trained[name])] == []
 
 
-def test_a_short_last_group_is_divided_by_its_real_size(fit_parts: Callable[..., Parts]) -> None:
+def test_a_short_last_group_is_divided_by_its_real_size(
+    fit_parts: Callable[..., Components],
+) -> None:
     """12 batches in groups of 5: the last has 2, and 1/5 of them would be another training."""
     parts = fit_parts(
         "optim=momentum", "optim.lr=0.01", "optim.momentum=0", "loop.accumulate_grad_batches=5"

@@ -13,8 +13,8 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers.logger import Logger
 
 from fourbeat.preflight.checks import compose
-from fourbeat.training.lifecycle import Parts, fit
-from fourbeat.training.training import build_parts
+from fourbeat.training.lifecycle import Components, run_fit
+from fourbeat.training.training import build_components
 
 # 92 samples for training: 12 batches of 8, the last one with 4.
 CIRCLES = ["data=circles", "model=circles", "data.num_samples=130", "data.batch_size=8"]
@@ -39,7 +39,7 @@ class Notebook(Logger):
 
 
 class Result(NamedTuple):
-    parts: Parts
+    parts: Components
     written: list[tuple[int | None, dict[str, float]]]
 
 
@@ -51,11 +51,11 @@ def trained(
 ) -> Result:
     data = [] if "data=diabetes" in overrides else CIRCLES
     cfg = compose(*COMMON, *data, *overrides)
-    parts = build_parts(cfg, tmp_path)
+    parts = build_components(cfg, tmp_path)
     parts.trainer.callbacks += [callback] if callback else []
     notebook = notebook or Notebook()
     parts.trainer.loggers = [notebook]
-    fit(cfg, parts, None)
+    run_fit(cfg, parts, None)
     return Result(parts, notebook.written)
 
 

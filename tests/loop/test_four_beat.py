@@ -9,8 +9,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from fourbeat.loop import FourBeatModule, MixedPrecision
 from fourbeat.preflight.checks import compose
-from fourbeat.training.lifecycle import Parts, fit
-from fourbeat.training.training import build_parts
+from fourbeat.training.lifecycle import Components, run_fit
+from fourbeat.training.training import build_components
 
 COMMON = [
     *("logger=none", "callbacks.progress=none", "callbacks.model_checkpoint=null"),
@@ -44,9 +44,9 @@ class Beats(Callback):
 
 def played(tmp_path: Path, *overrides: str) -> list[str]:
     cfg = compose(*COMMON, *overrides)
-    parts = build_parts(cfg, tmp_path)
+    parts = build_components(cfg, tmp_path)
     parts.trainer.callbacks.append(beats := Beats())
-    fit(cfg, parts, None)
+    run_fit(cfg, parts, None)
     return beats.seen
 
 
@@ -87,17 +87,17 @@ def test_16_mixed_clips_the_unscaled_gradients(
         *(f"loop={loop}", f"optim={optim}", f"optim.fused={fused}"),
         *("trainer.precision=16-mixed", "loop.gradient_clip_val=0.01"),
     )
-    parts = build_parts(cfg, tmp_path)
+    parts = build_components(cfg, tmp_path)
     parts.trainer.callbacks.append(callback := GradientNorms())
-    fit(cfg, parts, None)
+    run_fit(cfg, parts, None)
     # Each gradient of these data is above the bound, so each is clipped to it.
     assert callback.norms == pytest.approx([0.01] * 12, rel=1e-3)
 
 
-def with_an_overflow(tmp_path: Path, loop: str, at_batch: int, *overrides: str) -> Parts:
+def with_an_overflow(tmp_path: Path, loop: str, at_batch: int, *overrides: str) -> Components:
     """Train under 16-mixed with a loss scale that overflows at one batch."""
     cfg = compose(*COMMON, f"loop={loop}", "trainer.precision=16-mixed", *overrides)
-    parts = build_parts(cfg, tmp_path)
+    parts = build_components(cfg, tmp_path)
 
     class Overflow(Callback):
         def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -106,7 +106,7 @@ def with_an_overflow(tmp_path: Path, loop: str, at_batch: int, *overrides: str) 
                 next(pl_module.net.parameters()).grad.fill_(float("inf"))
 
     parts.trainer.callbacks.append(Overflow())
-    fit(cfg, parts, None)
+    run_fit(cfg, parts, None)
     return parts
 
 
@@ -143,20 +143,22 @@ def test_backward_runs_outside_autocast(tmp_path: Path) -> None:
             seen.append(torch.is_autocast_enabled("cpu"))
 
     cfg = compose(*COMMON, "trainer.precision=bf16-mixed", "trainer.limit_train_batches=2")
-    parts = build_parts(cfg, tmp_path)
+    parts = build_components(cfg, tmp_path)
     parts.trainer.callbacks.append(Autocast())
-    fit(cfg, parts, None)
+    run_fit(cfg, parts, None)
     assert seen == [False, False]
 
 
 @pytest.mark.parametrize("loop", ["four_beat", "automatic"])
-def test_global_step_counts_optimizer_steps(fit_parts: Callable[..., Parts], loop: str) -> None:
+def test_global_step_counts_optimizer_steps(
+    fit_parts: Callable[..., Components], loop: str
+) -> None:
     parts = fit_parts(f"loop={loop}", "loop.accumulate_grad_batches=5")
     assert parts.trainer.global_step == 6  # two epochs of 5 + 5 + 2 batches
 
 
 @pytest.mark.parametrize("loop", ["four_beat", "automatic"])
-def test_max_steps_counts_optimizer_steps(fit_parts: Callable[..., Parts], loop: str) -> None:
+def test_max_steps_counts_optimizer_steps(fit_parts: Callable[..., Components], loop: str) -> None:
     parts = fit_parts(f"loop={loop}", "loop.accumulate_grad_batches=5", "trainer.max_steps=4")
     assert parts.trainer.global_step == 4
 

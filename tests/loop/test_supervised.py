@@ -10,8 +10,8 @@ from lightning.pytorch.loggers import CSVLogger
 from torch import nn
 
 from fourbeat.preflight.checks import compose
-from fourbeat.training.lifecycle import Parts, fit
-from fourbeat.training.training import build_parts
+from fourbeat.training.lifecycle import Components, run_fit
+from fourbeat.training.training import build_components
 
 COMMON = [
     *("logger=csv", "callbacks.progress=none", "callbacks.model_checkpoint=null"),
@@ -23,10 +23,10 @@ COMMON = [
 CIRCLES = ["data=circles", "model=circles", "data.num_samples=130"]
 
 
-def logged(tmp_path: Path, *overrides: str) -> tuple[Parts, list[dict[str, float]]]:
+def logged(tmp_path: Path, *overrides: str) -> tuple[Components, list[dict[str, float]]]:
     cfg = compose(*COMMON, *overrides)
-    parts = build_parts(cfg, tmp_path)
-    fit(cfg, parts, None)
+    parts = build_components(cfg, tmp_path)
+    run_fit(cfg, parts, None)
     (logger,) = parts.trainer.loggers
     assert isinstance(logger, CSVLogger)
     logger.save()
@@ -97,7 +97,9 @@ def test_regression_metrics_are_those_of_scikit_learn(tmp_path: Path) -> None:
     assert metrics["val/loss"] == pytest.approx(mean_squared_error(targets, guesses), rel=1e-5)
 
 
-def test_predictions_are_the_outputs_of_the_test_inputs(fit_parts: Callable[..., Parts]) -> None:
+def test_predictions_are_the_outputs_of_the_test_inputs(
+    fit_parts: Callable[..., Components],
+) -> None:
     parts = fit_parts()
     predicted = torch.cat(parts.trainer.predict(parts.module, datamodule=parts.datamodule))
     with torch.no_grad():
@@ -105,7 +107,7 @@ def test_predictions_are_the_outputs_of_the_test_inputs(fit_parts: Callable[...,
     torch.testing.assert_close(predicted, expected)
 
 
-def test_a_plateau_is_judged_once_a_validation(fit_parts: Callable[..., Parts]) -> None:
+def test_a_plateau_is_judged_once_a_validation(fit_parts: Callable[..., Components]) -> None:
     parts = fit_parts(
         "scheduler=plateau", "trainer.max_epochs=4", "trainer.check_val_every_n_epoch=2"
     )

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fourbeat.training.lifecycle import Parts
+from fourbeat.training.lifecycle import Components
 
 OPTIMIZERS = ["sgd", "momentum", "adam", "adamw"]
 SCHEDULERS = ["constant", "step", "cosine", "onecycle", "linear_warmup_cosine", "plateau"]
@@ -21,7 +21,7 @@ PRECISIONS = ["32-true", "bf16-mixed", "16-mixed"]
 Trained = tuple[dict[str, Tensor], list[float], int]
 
 
-def trained(fit_parts: Callable[..., Parts], loop: str, *overrides: str) -> Trained:
+def trained(fit_parts: Callable[..., Components], loop: str, *overrides: str) -> Trained:
     parts = fit_parts(f"loop={loop}", *overrides)
     rates = [group["lr"] for group in parts.trainer.optimizers[0].param_groups]
     return parts.module.net.state_dict(), rates, parts.trainer.global_step
@@ -40,7 +40,7 @@ def assert_same(one: Trained, other: Trained) -> None:
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_both_loops_end_with_the_same_bits(
-    fit_parts: Callable[..., Parts],
+    fit_parts: Callable[..., Components],
     optimizer: str,
     scheduler: str,
     accumulate: int,
@@ -61,7 +61,7 @@ def test_both_loops_end_with_the_same_bits(
 @pytest.mark.one_in(3)
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_both_loops_agree_on_the_mlp_with_dropout_and_batch_norm(
-    fit_parts: Callable[..., Parts], precision: str
+    fit_parts: Callable[..., Components], precision: str
 ) -> None:
     overrides = [
         *("model=mlp", "model.hidden_features=[16,16]", "model.dropout=0.3", "model.norm=batch"),

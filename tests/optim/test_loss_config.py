@@ -8,13 +8,15 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from fourbeat.config.leaves import build
+from fourbeat.config.leaves import instantiate
 
 CONF = Path(__file__).parents[2] / "conf" / "loss"
 
 
 def loss_of(name: str, **overrides: Any) -> Any:
-    return build({**OmegaConf.to_container(OmegaConf.load(CONF / f"{name}.yaml")), **overrides})
+    return instantiate(
+        {**OmegaConf.to_container(OmegaConf.load(CONF / f"{name}.yaml")), **overrides}
+    )
 
 
 def softplus(x: float) -> float:

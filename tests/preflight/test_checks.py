@@ -4,10 +4,10 @@ import pytest
 from omegaconf import OmegaConf
 
 from fourbeat.base.errors import ConfigError
-from fourbeat.config.compose import compose as composed
-from fourbeat.config.resolve import container
+from fourbeat.config.compose import compose_config as composed
+from fourbeat.config.resolve import resolve_config
 from fourbeat.config.schema import TrainConfig
-from fourbeat.preflight.checks import check, checked, compose
+from fourbeat.preflight.checks import check_composed, check_config, compose
 
 
 def test_what_only_the_data_set_knows_is_filled_in() -> None:
@@ -18,16 +18,16 @@ def test_what_only_the_data_set_knows_is_filled_in() -> None:
 
 def test_a_config_from_python_is_checked_as_one_from_the_command_line() -> None:
     cfg = compose()
-    check(cfg)
+    check_config(cfg)
     wrong = cfg.plain()
     wrong["optim"]["eps"] = -1
     with pytest.raises(ConfigError, match=r"optim.eps=-1: torch.optim.Adam cannot be built"):
-        check(TrainConfig.model_validate(wrong))
+        check_config(TrainConfig.model_validate(wrong))
 
 
 def test_a_stored_config_is_checked_once_more() -> None:
-    values, _ = container(composed())
-    assert checked(OmegaConf.create(values)).plain() == values
+    values, _ = resolve_config(composed())
+    assert check_composed(OmegaConf.create(values)).plain() == values
 
 
 def test_data_that_cannot_be_built_is_told_once_and_with_the_rest() -> None:

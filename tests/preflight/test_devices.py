@@ -7,14 +7,16 @@ from typing import Any
 import pytest
 import torch
 
-from fourbeat.config.compose import compose
-from fourbeat.config.resolve import container
+from fourbeat.config.compose import compose_config
+from fourbeat.config.resolve import resolve_config
 from fourbeat.config.schema import TrainConfig
 from fourbeat.preflight.devices import accelerator, device_faults, num_processes
 
 
 def config(**trainer: Any) -> TrainConfig:
-    values, _ = container(compose(["model.in_features=1", "model.out_features=1", "loss=mse"]))
+    values, _ = resolve_config(
+        compose_config(["model.in_features=1", "model.out_features=1", "loss=mse"])
+    )
     return TrainConfig.model_validate({**values, "trainer": trainer})
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fourbeat.config.leaves import build
+from fourbeat.config.leaves import instantiate
 from fourbeat.preflight.dry_run import dry_run
 
 IMAGE = (1, 28, 28)
@@ -135,11 +135,11 @@ MLP: dict[str, Any] = {"_target_": "project.models.MLP", "in_features": 100, "ou
 def test_the_key_that_has_the_size_is_named_if_there_is_only_one(
     leaf: dict[str, Any], start: str
 ) -> None:
-    assert told(lambda: build(leaf), IMAGE, leaf).startswith(start)
+    assert told(lambda: instantiate(leaf), IMAGE, leaf).startswith(start)
 
 
 def test_the_size_to_set_is_told() -> None:
-    message = told(lambda: build(MLP), IMAGE, MLP)
+    message = told(lambda: instantiate(MLP), IMAGE, MLP)
     assert message.endswith("inputs have the shape [1, 28, 28]: set model.in_features=784.")
 
 

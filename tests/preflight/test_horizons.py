@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from fourbeat.base.errors import ConfigError
-from fourbeat.config.leaves import build
+from fourbeat.config.leaves import instantiate
 from fourbeat.optim import Horizon
 from fourbeat.preflight.checks import compose
 from fourbeat.preflight.horizons import planned_horizon
-from fourbeat.training.training import build_parts
+from fourbeat.training.training import build_components
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ from fourbeat.training.training import build_parts
 )
 def test_the_horizon_is_known_before_the_data(overrides: list[str], horizon: Horizon) -> None:
     cfg = compose(*overrides)
-    assert planned_horizon(cfg, build(cfg.data.leaf())) == horizon
+    assert planned_horizon(cfg, instantiate(cfg.data.leaf())) == horizon
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_it_is_the_horizon_that_the_module_counts_from_the_loader(
     overrides: list[str], tmp_path: Path
 ) -> None:
     cfg = compose("trainer=cpu", "logger=none", "callbacks.progress=none", *overrides)
-    parts = build_parts(cfg, tmp_path)
+    parts = build_components(cfg, tmp_path)
     parts.datamodule.setup("fit")
     parts.module.trainer = parts.trainer
     parts.trainer.datamodule = parts.datamodule  # type: ignore[attr-defined]

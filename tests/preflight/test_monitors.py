@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from fourbeat.base.errors import ConfigError
-from fourbeat.config.leaves import build
+from fourbeat.config.leaves import instantiate
 from fourbeat.data import DataModule
 from fourbeat.preflight.checks import compose
 from fourbeat.preflight.monitors import monitor_faults, split_modes
@@ -43,7 +43,7 @@ def test_the_metrics_of_a_task_and_when_they_are_best(
 )
 def test_a_metric_that_is_measured_can_be_watched(overrides: list[str]) -> None:
     cfg = compose(*overrides)
-    assert monitor_faults(cfg, build(cfg.data.leaf())) == []
+    assert monitor_faults(cfg, instantiate(cfg.data.leaf())) == []
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import zlib
 import numpy as np
 import pytest
 
-from fourbeat.recorder.block import FORMAT_VERSION, Block
+from fourbeat.recorder.block import RECORDS_FORMAT, Block
 
 # Numbers that a detour by way of text or another type would not survive.
 AWKWARD = [0.0, -0.0, 1e-45, -1e-45, 3.4e38, 0.1, np.nan, np.inf, -np.inf, 16777217.0]
@@ -111,7 +111,7 @@ def test_what_is_damaged_is_refused(case: str, message: str) -> None:
 
 
 def test_what_is_newer_is_refused_before_it_is_misread() -> None:
-    schema = json.dumps({"format_version": FORMAT_VERSION + 1}).encode()
-    message = f"records of format {FORMAT_VERSION + 1}: this fourbeat reads {FORMAT_VERSION}"
+    schema = json.dumps({"format_version": RECORDS_FORMAT + 1}).encode()
+    message = f"records of format {RECORDS_FORMAT + 1}: this fourbeat reads {RECORDS_FORMAT}"
     with pytest.raises(ValueError, match=message):
         Block.decode(schema, b"of another kind")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from fourbeat.events import Beats, GradientNorms, Norms
 from fourbeat.recorder.block import LAYERS_TAG, STEPS_TAG, Block
 from fourbeat.recorder.recorder import Recorder
-from fourbeat.recorder.store import joined
+from fourbeat.recorder.store import join_blocks
 
 GROUPS = [{"lr": 0.1}]
 
@@ -50,7 +50,7 @@ def net() -> nn.Module:
 
 
 def test_the_norms_are_those_of_the_layers(net: nn.Module) -> None:
-    steps = joined(record(net, [3, 1])[STEPS_TAG])
+    steps = join_blocks(record(net, [3, 1])[STEPS_TAG])
     assert steps.steps.tolist() == [0, 1, 2, 3]
     assert steps.columns["loss"].tolist() == [0.5] * 4
     assert steps.part("grad_norm")["0"].tolist() == [0.0] * 4
@@ -62,14 +62,14 @@ def test_the_norms_are_those_of_the_layers(net: nn.Module) -> None:
 def test_clipped_ones_are_kept_beside_them(net: nn.Module, convert: type) -> None:
     clipped = convert([0.3, 0.4])
     norms = list(clipped.unbind()) if isinstance(clipped, Tensor) else clipped
-    steps = joined(record(net, [2], clipped=norms)[STEPS_TAG])
+    steps = join_blocks(record(net, [2], clipped=norms)[STEPS_TAG])
     assert steps.columns["grad_norm_clipped"] == pytest.approx([0.5, 0.5])
     assert steps.part("grad_norm")["1"].tolist() == [5.0, 5.0]
 
 
 def test_a_row_of_the_layers_is_of_the_step_whose_weights_are_there(net: nn.Module) -> None:
     """Steps 0 and 2 were due: the weights that are there are those after 2, and after 4."""
-    layers = joined(record(net, [3, 2])[LAYERS_TAG])
+    layers = join_blocks(record(net, [3, 2])[LAYERS_TAG])
     assert layers.steps.tolist() == [2, 4]
     assert layers.part("weight_norm")["1"] == pytest.approx([math.sqrt(3), math.sqrt(3) * 2])
     assert all(math.isnan(norm) for norm in layers.part("update_norm")["1"])

@@ -17,7 +17,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from fourbeat.base.errors import RunError
 from fourbeat.recorder import read_records
-from fourbeat.recorder.block import FORMAT_VERSION, LAYERS_TAG, STEPS_TAG, Block
+from fourbeat.recorder.block import LAYERS_TAG, RECORDS_FORMAT, STEPS_TAG, Block
 from fourbeat.recorder.store import Writer, write_block
 
 
@@ -182,7 +182,7 @@ class Newer(Block):
 
     def schema(self) -> bytes:
         about = json.loads(super().schema())
-        return json.dumps({**about, "format_version": FORMAT_VERSION + 1}).encode()
+        return json.dumps({**about, "format_version": RECORDS_FORMAT + 1}).encode()
 
 
 class Damaged(Block):
@@ -195,7 +195,7 @@ class Damaged(Block):
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        (Newer, rf"could not be read \(records of format {FORMAT_VERSION + 1}: this fourbeat"),
+        (Newer, rf"could not be read \(records of format {RECORDS_FORMAT + 1}: this fourbeat"),
         (Damaged, r"could not be read \(damaged records: "),
     ],
 )

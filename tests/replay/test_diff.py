@@ -18,14 +18,14 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import fourbeat
 from fourbeat.base.errors import NonFiniteError, RunError, Stopped
-from fourbeat.replay.diff_report import WIDTH, as_data, lines
+from fourbeat.replay.diff_report import WIDTH, diff_data, diff_lines
 from fourbeat.replay.fingerprints import Fingerprint, Fingerprints
-from fourbeat.replay.origins import is_harmless, origins, uncommitted
-from fourbeat.replay.parting import Parting, part
+from fourbeat.replay.origins import compare_origins, is_harmless, uncommitted
+from fourbeat.replay.parting import RunDiff, diff_runs
 from fourbeat.replay.session import replay_config
 from fourbeat.run import MANIFEST_FILE, PATCH_FILE, Run
 from fourbeat.state import Position, read_state, write_state
-from fourbeat.training.training import build_parts
+from fourbeat.training.training import build_components
 from project.models import CirclesNet
 
 pytestmark = pytest.mark.slow
@@ -35,7 +35,7 @@ stop_at, interrupted = interruptions.stop_at, interruptions.interrupted
 Interrupted = Callable[..., Run]
 StopAt = Callable[[int | None], None]
 Trained = Callable[..., Run]
-Compared = Callable[[Sequence[str], Sequence[str]], Parting]
+Compared = Callable[[Sequence[str], Sequence[str]], RunDiff]
 
 KEEP = (
     "callbacks.model_checkpoint.every_n_train_steps=5",
@@ -68,19 +68,19 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 @pytest.fixture(scope="module")
 def compared(trained: Trained) -> Compared:
     """Train with both overrides and compare; a second call returns the same comparison."""
-    partings: dict[str, Parting] = {}
+    partings: dict[str, RunDiff] = {}
 
-    def call(one: Sequence[str], other: Sequence[str]) -> Parting:
+    def call(one: Sequence[str], other: Sequence[str]) -> RunDiff:
         if (key := f"{one} {other}") not in partings:
-            partings[key] = part(trained(*one).dir, trained(*other).dir)
+            partings[key] = diff_runs(trained(*one).dir, trained(*other).dir)
         return partings[key]
 
     return call
 
 
-def text_of(parting: Parting) -> str:
+def text_of(parting: RunDiff) -> str:
     """The report, its paths aside, which pytest makes long."""
-    text = "\n".join(lines(parting))
+    text = "\n".join(diff_lines(parting))
     for run in parting.runs:
         text = text.replace(str(run.dir), "FOLDER")
     return text
@@ -101,21 +101,21 @@ SAME = {
 def test_two_runs_that_compute_the_same_do_not_part(
     trained: Trained, one: list[str], other: list[str]
 ) -> None:
-    parting = part(trained(*one).dir, trained(*other).dir)
+    parting = diff_runs(trained(*one).dir, trained(*other).dir)
     assert parting.is_same
     assert parting.fork is parting.again is None
     assert (parting.num_steps, parting.weights_step) == (36, 36)
     first = (
         "The same to the last bit over 36 steps, up to step 35; the weights after 36 steps, too."
     )
-    assert lines(parting)[0] == first
-    assert as_data(parting)["same"] is True
+    assert diff_lines(parting)[0] == first
+    assert diff_data(parting)["same"] is True
 
 
 def test_a_run_that_goes_on_for_longer_is_the_same_as_far_as_the_other_went(
     trained: Trained,
 ) -> None:
-    parting = part(trained().dir, trained("trainer.max_epochs=4").dir)
+    parting = diff_runs(trained().dir, trained("trainer.max_epochs=4").dir)
     assert parting.is_same
     assert parting.last_steps == (35, 47)
     text = text_of(parting)
@@ -206,7 +206,7 @@ def test_where_two_runs_part_is_found(
 @pytest.mark.parametrize("case", ["seed", "learning rate", "schedule", "order", "activation"])
 def test_records_alone_say_the_step(trained: Trained, case: str) -> None:
     one, other, (step, *_), _ = PARTED[case]
-    parting = part(trained(*one).dir, trained(*other).dir, replay=False)
+    parting = diff_runs(trained(*one).dir, trained(*other).dir, replay=False)
     assert parting.fork is parting.recorded is not None
     assert parting.fork.step == step
     assert "not replayed not asked for (replay=false)" in text_of(parting)
@@ -235,13 +235,15 @@ def test_other_weights_at_the_start_are_said_in_one_line(compared: Compared) -> 
 
 def test_a_layer_that_one_of_them_lacks_is_named(trained: Trained) -> None:
     deep = trained("model=mlp", "model.hidden_features=[16,16]")
-    parting = part(trained(*MLP).dir, deep.dir, replay=False)
-    assert lines(parting)[0] == "The networks have other layers: layers.4 is in other alone"
-    assert "recorded     layers.4 is in run alone" in text_of(part(deep.dir, trained(*MLP).dir))
+    parting = diff_runs(trained(*MLP).dir, deep.dir, replay=False)
+    assert diff_lines(parting)[0] == "The networks have other layers: layers.4 is in other alone"
+    assert "recorded     layers.4 is in run alone" in text_of(
+        diff_runs(deep.dir, trained(*MLP).dir)
+    )
 
 
 def test_a_batch_of_another_size_is_said(trained: Trained) -> None:
-    parting = part(trained().dir, trained("data.batch_size=8").dir)
+    parting = diff_runs(trained().dir, trained("data.batch_size=8").dir)
     assert parting.fork is not None
     assert (parting.fork.one, parting.fork.other) == ("[16, 2]", "[8, 2]")
     assert "data order   step 0 has 16 / 8 samples" in text_of(parting)
@@ -273,7 +275,7 @@ TWISTED = ("~model", "+model._target_=tests.replay.test_diff.TwistedNet")
 def test_a_gradient_that_is_another_is_found_where_the_way_back_meets_it_first(
     trained: Trained,
 ) -> None:
-    parting = part(trained(*TWISTED).dir, trained(*TWISTED, "+model.factor=2").dir)
+    parting = diff_runs(trained(*TWISTED).dir, trained(*TWISTED, "+model.factor=2").dir)
     fork = parting.fork
     assert fork is not None
     assert (fork.step, fork.beat, fork.layer) == (0, "backward", "layers.1")
@@ -305,10 +307,10 @@ class SpareNet(CirclesNet):
 def test_weights_that_parted_long_before_the_records_are_found(trained: Trained) -> None:
     """Of weights with another sign, the norms, which are recorded, are the same."""
     net = ("~model", "+model._target_=tests.replay.test_diff.SpareNet")
-    parting = part(trained(*net).dir, trained(*net, "+model.sign=-1").dir)
+    parting = diff_runs(trained(*net).dir, trained(*net, "+model.sign=-1").dir)
     assert parting.recorded is not None
     assert (parting.recorded.step, parting.recorded.beat) == (25, "loss")
-    assert lines(parting)[:2] == [
+    assert diff_lines(parting)[:2] == [
         "The weights differ before the first step: spare",
         "  norm         1.414 / 1.414, of other values",
     ]
@@ -330,7 +332,7 @@ def arrays(tmp_path: Path) -> list[str]:
 def spoil(run: Run, step: int, value: float) -> Path:
     """Copy the inputs that a run trained on, with other values in a sample of one of its steps."""
     inputs = Path(run.config["data"]["inputs"])
-    datamodule = build_parts(replay_config(run), inputs.parent).datamodule
+    datamodule = build_components(replay_config(run), inputs.parent).datamodule
     index = datamodule.train_order(0, 0).batches(0)[step][0]
     array = np.load(inputs)
     array[datamodule.mapped_splits["train"].rows[index]] = value
@@ -346,13 +348,13 @@ def test_a_batch_whose_values_are_others_is_found(
     one = train(tmp_path / "one", *arrays, f"data.inputs={tmp_path / 'inputs.npy'}")
     spoilt = spoil(one, 7, value)
     other = train(tmp_path / "other", *arrays, f"data.inputs={spoilt}")
-    parting = part(one.dir, other.dir)
+    parting = diff_runs(one.dir, other.dir)
     fork = parting.fork
     assert fork is not None
     assert (fork.step, fork.beat, fork.layer, fork.what) == (7, "forward", "layers.0", "input")
     assert fork.why.startswith("the same samples with other values")
     assert "until then   the same to the last bit" in text_of(parting)
-    told = json.loads(json.dumps(as_data(parting), allow_nan=False))
+    told = json.loads(json.dumps(diff_data(parting), allow_nan=False))
     assert told["parted"]["other"] == (pytest.approx(fork.other) if np.isfinite(value) else "inf")
     assert told["samples"][0] == told["samples"][1]
     assert len(told["samples"][0]) == 16
@@ -365,7 +367,7 @@ def test_data_that_has_changed_since_is_told_by_the_replay(
     one = train(tmp_path / "one", *arrays)
     shutil.copy(spoil(one, 7, 9.0), tmp_path / "inputs.npy")
     other = train(tmp_path / "other", *arrays)
-    parting = part(one.dir, other.dir)
+    parting = diff_runs(one.dir, other.dir)
     assert parting.fork is parting.recorded is not None
     assert (parting.fork.step, parting.fork.beat) == (7, "loss")
     assert parting.again is not None
@@ -381,7 +383,7 @@ def test_data_that_has_changed_since_is_told_by_the_replay(
 def test_a_run_that_was_resumed_equals_one_that_was_not(
     trained: Trained, interrupted: Interrupted
 ) -> None:
-    parting = part(trained().dir, interrupted(KEEP, [2]).dir)
+    parting = diff_runs(trained().dir, interrupted(KEEP, [2]).dir)
     assert parting.is_same
     (resumed,) = parting.origins.resumed
     assert resumed.one == []
@@ -400,7 +402,7 @@ def test_what_a_resume_has_changed_is_found_where_it_was_changed(
     stop_at(None)
     other = fourbeat.resume(tmp_path / "killed", ["optim.eps=1e-3"], force=True)
     start = other.manifest.resumed[0]["from_step"]
-    parting = part(trained().dir, other.dir)
+    parting = diff_runs(trained().dir, other.dir)
     assert parting.recorded is not None
     assert parting.recorded.step == start + 1
     assert parting.fork is not None
@@ -419,20 +421,23 @@ def test_weights_that_no_record_tells_apart_are_compared_at_the_end(
     for path in (tmp_path / "other").rglob("*.ckpt"):
         if Position.of(read_state(path)).step == 36:
             write_state(path, changed)
-    parting = part(one.dir, tmp_path / "other")
+    parting = diff_runs(one.dir, tmp_path / "other")
     assert not parting.is_same
     assert parting.fork is None
     assert parting.again is not None
     assert parting.again.last_step == 35
-    assert lines(parting)[0] == "Their records are the same, but not their weights after 36 steps."
+    assert (
+        diff_lines(parting)[0]
+        == "Their records are the same, but not their weights after 36 steps."
+    )
 
 
 def test_without_records_there_is_nothing_to_compare(trained: Trained) -> None:
     off = trained("callbacks.recorder=null").dir
     with pytest.raises(RunError, match=r"^other=.*: nothing was recorded of its steps: it was tr"):
-        part(trained().dir, off)
+        diff_runs(trained().dir, off)
     with pytest.raises(RunError, match=r"^run=.*Train it again without callbacks.recorder=null.$"):
-        part(off, trained().dir)
+        diff_runs(off, trained().dir)
 
 
 def test_a_run_without_a_step_has_no_records(
@@ -443,7 +448,7 @@ def test_a_run_without_a_step_has_no_records(
     with pytest.raises(NonFiniteError):
         train(tmp_path / "none", *arrays, *settings, f"data.inputs={tmp_path / 'nan.npy'}")
     with pytest.raises(RunError, match="it made no step"):
-        part(trained().dir, tmp_path / "none")
+        diff_runs(trained().dir, tmp_path / "none")
 
 
 def test_records_of_other_steps_cannot_be_compared(tmp_path: Path, trained: Trained) -> None:
@@ -452,7 +457,7 @@ def test_records_of_other_steps_cannot_be_compared(tmp_path: Path, trained: Trai
     late = fourbeat.resume(tmp_path, changes)
     early = trained("trainer.max_epochs=1")
     with pytest.raises(RunError, match="steps 0 to 11, other the steps 12 to 23: they have none"):
-        part(early.dir, late.dir)
+        diff_runs(early.dir, late.dir)
 
 
 def test_what_cannot_be_replayed_is_told_from_the_records(tmp_path: Path) -> None:
@@ -465,7 +470,7 @@ def test_what_cannot_be_replayed_is_told_from_the_records(tmp_path: Path) -> Non
         net, loader = CirclesNet(out_features=2), DataLoader(data, batch_size=16)
         place = tmp_path / str(lr)
         runs.append(fourbeat.fit(net, loader, run_dir=place, lr=lr, max_epochs=2, progress="none"))
-    parting = part(*(run.dir for run in runs))
+    parting = diff_runs(*(run.dir for run in runs))
     assert parting.fork is parting.recorded is not None
     assert (parting.fork.step, parting.fork.what) == (0, "learning rate")
     assert parting.again is None
@@ -488,7 +493,7 @@ def test_code_that_no_longer_fits_a_run_does_not_hide_its_records(
     import tests.replay.test_diff as users_code
 
     monkeypatch.setattr(users_code.TwistedNet, "_twist", twist)
-    parting = part(one.dir, other.dir)
+    parting = diff_runs(one.dir, other.dir)
     assert parting.fork is parting.recorded is not None
     assert parting.why_not == "IndexError: no such layer"
 
@@ -501,7 +506,7 @@ def test_code_that_has_changed_since_is_told_by_the_replay(
     import tests.replay.test_diff as users_code
 
     monkeypatch.setattr(users_code, "TWIST", 3)
-    parting = part(one.dir, other.dir)
+    parting = diff_runs(one.dir, other.dir)
     assert parting.fork is parting.recorded is not None
     assert (parting.fork.step, parting.fork.what) == (0, "learning rate")
     text = text_of(parting)
@@ -525,7 +530,7 @@ def copied(run: Run, place: Path, **changes: Any) -> Run:
 def test_another_commit_is_said(tmp_path: Path, trained: Trained) -> None:
     one = copied(trained(), tmp_path / "one")
     other = copied(trained("optim.lr=0.002"), tmp_path / "other", commit="b" * 40)
-    parting = part(one.dir, other.dir)
+    parting = diff_runs(one.dir, other.dir)
     assert [change.key for change in parting.origins.code] == ["commit"]
     assert "  code         commit aaaaaaaaa / bbbbbbbbb\n" in text_of(parting)
     assert "the same     packages, machine" in text_of(parting)
@@ -558,14 +563,14 @@ def test_uncommitted_changes_are_compared_file_by_file(tmp_path: Path, trained: 
         PATCH.replace("width = 2", "width = 3").split("diff --git a/data")[0]
     )
     (lost.dir / PATCH_FILE).unlink(missing_ok=True)
-    told = [(c.key, c.one, c.other) for c in origins(one, other).code]
+    told = [(c.key, c.one, c.other) for c in compare_origins(one, other).code]
     assert told == [
         ("data.py", "changed", "unchanged"),
         ("model.py", "changed", "changed otherwise"),
     ]
     assert list(uncommitted(one)) == ["model.py", "data.py", "notes.txt (untracked)"]
     assert list(uncommitted(lost)) == [f"{PATCH_FILE} (lost)"]
-    assert "code         uncommitted: data.py, model.py" in text_of(part(one.dir, other.dir))
+    assert "code         uncommitted: data.py, model.py" in text_of(diff_runs(one.dir, other.dir))
 
 
 def test_packages_and_machine_are_compared(tmp_path: Path, trained: Trained) -> None:
@@ -575,7 +580,7 @@ def test_packages_and_machine_are_compared(tmp_path: Path, trained: Trained) -> 
     values["environment"]["packages"] |= {"torch": "0.1", "numpy": "0.2"}
     values["environment"] |= {"num_threads": 64, "python": "3.9.0"}
     path.write_text(json.dumps(values))
-    text = text_of(part(one.dir, other.dir))
+    text = text_of(diff_runs(one.dir, other.dir))
     assert "/ 0.2, torch: " in text
     assert "machine      python: " in text
     assert "/ 64" in text
@@ -604,7 +609,7 @@ def test_what_cannot_change_what_is_computed_is_known(key: str, expected: bool) 
 def test_the_length_of_a_training_matters_to_a_schedule_that_spans_it(trained: Trained) -> None:
     assert not is_harmless("trainer.max_epochs", has_horizon=True)
     cosine = ["scheduler=cosine"]
-    parting = part(trained(*cosine).dir, trained(*cosine, "trainer.max_epochs=4").dir)
+    parting = diff_runs(trained(*cosine).dir, trained(*cosine, "trainer.max_epochs=4").dir)
     assert parting.fork is not None
     assert parting.fork.beat == "step"
     assert "config       trainer.max_epochs: 3 / 4" in text_of(parting)

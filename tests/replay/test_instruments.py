@@ -17,10 +17,10 @@ from torch.utils.checkpoint import checkpoint
 
 import fourbeat
 from fourbeat.events import Observer
-from fourbeat.replay.observing import Instruments, Memory, size
-from fourbeat.replay.session import Start, play_again, replay_config
+from fourbeat.replay.observing import Instruments, RecordsInMemory, tensor_statistics
+from fourbeat.replay.session import Start, replay_config, replay_steps
 from fourbeat.run import Run
-from fourbeat.training.lifecycle import Parts
+from fourbeat.training.lifecycle import Components
 
 RATE = 0.1
 
@@ -250,7 +250,7 @@ def test_what_is_computed_again_in_the_backward_is_measured_as_any_other(
 
 
 def test_what_is_no_number_is_counted() -> None:
-    measured = size(torch.tensor([[1.0, -2.0], [math.nan, math.inf]]))
+    measured = tensor_statistics(torch.tensor([[1.0, -2.0], [math.nan, math.inf]]))
     assert measured["non_finite"] == 0.5
     assert not math.isfinite(measured["norm"])
 
@@ -259,7 +259,7 @@ def test_what_is_no_number_is_counted() -> None:
     "dtype", [torch.float16, torch.bfloat16, torch.float32, torch.int64], ids=str
 )
 def test_any_numbers_can_be_measured_without_overflow(dtype: torch.dtype) -> None:
-    measured = size(torch.full((10, 10), 300).to(dtype))
+    measured = tensor_statistics(torch.full((10, 10), 300).to(dtype))
     assert measured == {
         "norm": pytest.approx(3000, rel=1e-2),
         "mean": pytest.approx(300, rel=1e-2),
@@ -270,7 +270,7 @@ def test_any_numbers_can_be_measured_without_overflow(dtype: torch.dtype) -> Non
 
 
 def test_large_numbers_have_a_norm_as_long_as_they_are_finite() -> None:
-    assert size(torch.tensor([3e30, 4e30]))["norm"] == pytest.approx(5e30)
+    assert tensor_statistics(torch.tensor([3e30, 4e30]))["norm"] == pytest.approx(5e30)
 
 
 class OwnWeight(nn.Module):
@@ -323,13 +323,13 @@ def test_with_or_without_them_the_weights_and_the_generators_are_the_same_to_the
     run = train(tmp_path, *overrides, "trainer.max_epochs=2")
     last, cfg = run.manifest.num_steps - 1, replay_config(run)
 
-    def measuring(parts: Parts) -> list[Observer]:
+    def measuring(parts: Components) -> list[Observer]:
         return [Instruments(parts.module.net, skip) for skip in range(last)]
 
     ends = []
     for observers in (lambda _: [], measuring):
-        memory = Memory()
-        parts = play_again(cfg, Start(0), last, write=memory.write, observers=observers)
+        memory = RecordsInMemory()
+        parts = replay_steps(cfg, Start(0), last, write=memory.write, observers=observers)
         ends.append((parts.module.state_dict(), torch.get_rng_state(), memory.records))
     (weights, generator, records), (others, other_generator, other_records) = ends
     assert weights.keys() == others.keys()
@@ -346,12 +346,12 @@ def test_a_step_of_either_loop_is_measured_alike(tmp_path: Path, loop: str) -> N
     run = train(tmp_path, f"loop={loop}", *overrides, "trainer.max_epochs=2")
     seen: list[Instruments] = []
 
-    def measuring(parts: Parts) -> list[Instruments]:
+    def measuring(parts: Components) -> list[Instruments]:
         seen.append(Instruments(parts.module.net, skip=5))
         return seen
 
-    memory = Memory()
-    play_again(replay_config(run), Start(0), 5, write=memory.write, observers=measuring)
+    memory = RecordsInMemory()
+    replay_steps(replay_config(run), Start(0), 5, write=memory.write, observers=measuring)
     (instruments,), records = seen, memory.records
     row, layers = records.steps.row(5), records.layers.row(5)
     assert row is not None

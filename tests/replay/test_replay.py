@@ -23,11 +23,11 @@ import fourbeat
 from fourbeat.base.errors import NonFiniteError, RunError, Stopped
 from fourbeat.loop import FourBeatModule
 from fourbeat.recorder import read_records
-from fourbeat.replay import as_data, lines, replay
+from fourbeat.replay import replay, replay_data, replay_lines
 from fourbeat.replay.comparison import compare
-from fourbeat.replay.observing import Memory
-from fourbeat.replay.session import Start, play_again, replay_config, starts
-from fourbeat.replay.suspects import WINDOW
+from fourbeat.replay.observing import RecordsInMemory
+from fourbeat.replay.session import Start, find_starts, replay_config, replay_steps
+from fourbeat.replay.suspects import STEPS_BEFORE
 from fourbeat.run import Outcome, Run
 from fourbeat.state import read_state, snapshots
 from project.models import CirclesNet
@@ -56,11 +56,11 @@ def assert_each_state_leads_to_the_same_end(run: Run) -> None:
     recorded, cfg = read_records(run.dir), replay_config(run)
     last = run.manifest.num_steps - 1
     weights = read_state(run.checkpoint("last"))["state_dict"]
-    before = [start for start in starts(run) if start.step <= last]
+    before = [start for start in find_starts(run) if start.step <= last]
     assert len(before) >= 4
     for start in before:
-        memory = Memory()
-        parts = play_again(cfg, start, last, write=memory.write)
+        memory = RecordsInMemory()
+        parts = replay_steps(cfg, start, last, write=memory.write)
         found = compare(recorded, memory.records)
         assert found.first is None, start
         assert found.num_steps == last + 1 - start.step > 0
@@ -155,8 +155,8 @@ def test_a_run_that_was_interrupted_and_not_gone_on_with_can_be_played_again(
 def test_other_worker_processes_and_executions_play_the_same(tmp_path: Path) -> None:
     run = train(tmp_path / "run", "data.num_workers=2", "model=mlp", "model.dropout=0.5")
     cfg = replay_config(run, ["data.num_workers=0"])
-    memory = Memory()
-    play_again(cfg, starts(run)[2], 35, write=memory.write)
+    memory = RecordsInMemory()
+    replay_steps(cfg, find_starts(run)[2], 35, write=memory.write)
     found = compare(read_records(run.dir), memory.records)
     assert found.num_steps > 10
     assert found.first is None
@@ -222,9 +222,9 @@ def test_what_was_compiled_is_played_step_by_step_with_nearly_the_same_losses(
 ) -> None:
     """Compiled kernels add in another order: equal to rounding, not to the last bit."""
     run = train_net(tmp_path / "run", "Net", "loop.compile=true", f"loop={loop}")
-    recorded, memory = read_records(run.dir), Memory()
+    recorded, memory = read_records(run.dir), RecordsInMemory()
     assert not recorded.layers.part("activation_std")  # no hook may be within compiled code
-    play_again(replay_config(run), Start(0), 35, write=memory.write)
+    replay_steps(replay_config(run), Start(0), 35, write=memory.write)
     assert list(memory.records.steps.steps) == list(recorded.steps.steps) == list(range(36))
     losses = (table.steps.columns["loss"] for table in (recorded, memory.records))
     np.testing.assert_allclose(*losses, rtol=0, atol=1e-4)
@@ -285,7 +285,7 @@ def test_it_begins_with_the_latest_state_that_leaves_enough_steps_to_say_what_is
 ) -> None:
     kept = sorted(snapshots(trained / "snapshots"))
     replayed = replay(trained, 35)
-    assert replayed.start.step == max(step for step in [0, *kept] if step <= 35 - WINDOW)
+    assert replayed.start.step == max(step for step in [0, *kept] if step <= 35 - STEPS_BEFORE)
     assert replay(trained, 12).start == Start(0)
 
 
@@ -321,8 +321,8 @@ def flip_a_bit(path: Path) -> None:
 
 def test_a_damaged_state_is_passed_over_for_one_before_it(copy: Path) -> None:
     kept = sorted(snapshots(copy / "snapshots"))
-    flip_a_bit(copy / "snapshots" / f"step={max(s for s in kept if s <= 35 - WINDOW)}.ckpt")
-    earlier = [step for step in kept if step <= 35 - WINDOW][:-1]
+    flip_a_bit(copy / "snapshots" / f"step={max(s for s in kept if s <= 35 - STEPS_BEFORE)}.ckpt")
+    earlier = [step for step in kept if step <= 35 - STEPS_BEFORE][:-1]
     replayed = replay(copy, 35)
     assert replayed.start.step == max([0, *earlier])
     assert replayed.comparison.first is None
@@ -358,7 +358,7 @@ def test_without_snapshots_it_begins_with_the_best_state_or_the_last_ones(
     run = Run.load(without_snapshots)
     best = read_state(run.checkpoint("best"))["global_step"]
     last = run.manifest.num_steps - 1
-    assert best <= last - WINDOW
+    assert best <= last - STEPS_BEFORE
     replayed = replay(run.dir, last)
     assert replayed.start == Start(best, run.dir / "checkpoints" / "best.ckpt")
     assert replayed.comparison.first is None
@@ -432,8 +432,8 @@ def test_other_data_than_the_runs_are_noticed_at_the_first_step(copy: Path) -> N
     assert first is not None
     assert first.step == replayed.start.step
     assert first.column.startswith(("activation", "loss"))
-    assert "NOT the same as recorded" in "\n".join(lines(replayed))
-    assert as_data(replayed)["same_as_recorded"] is False
+    assert "NOT the same as recorded" in "\n".join(replay_lines(replayed))
+    assert replay_data(replayed)["same_as_recorded"] is False
 
 
 def test_other_code_than_the_runs_is_noticed_where_it_takes_effect(
@@ -482,7 +482,7 @@ def test_a_run_that_was_not_recorded_can_be_played_but_not_compared(tmp_path: Pa
     assert replayed.comparison.num_steps == 0
     assert list(replayed.replayed.steps.steps) == list(range(replayed.start.step, 36))
     assert replayed.instruments.layers["layers.0"]["gradient"]["norm"] > 0
-    assert "nothing was recorded of these steps" in "\n".join(lines(replayed))
+    assert "nothing was recorded of these steps" in "\n".join(replay_lines(replayed))
     with pytest.raises(RunError, match="has the steps 0 to 35"):
         replay(run.dir, 36)
 

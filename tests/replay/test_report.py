@@ -18,10 +18,10 @@ import fourbeat
 from fourbeat.base.errors import NonFiniteError
 from fourbeat.recorder import Records, read_records
 from fourbeat.recorder.store import Table
-from fourbeat.replay import Replay, as_data, lines, replay
+from fourbeat.replay import Replay, replay, replay_data, replay_lines
 from fourbeat.replay.comparison import Comparison, Difference
 from fourbeat.replay.ranges import Departure
-from fourbeat.replay.report import HEAD, number, times
+from fourbeat.replay.report import HEAD, format_factor, format_number
 from fourbeat.replay.suspects import Suspect
 from fourbeat.run import Run
 
@@ -58,7 +58,7 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Replay:
 
 def table_of(replayed: Replay) -> tuple[str, list[str]]:
     """The head and the rows of the report's table."""
-    told = lines(replayed)
+    told = replay_lines(replayed)
     start = told.index("") + 1
     rows = told[start:]
     end = rows.index("") if "" in rows else len(rows)
@@ -70,7 +70,7 @@ def layer_of(row: str) -> str:
 
 
 def test_the_head_says_which_step_of_which_run_it_is(healthy: Replay) -> None:
-    first, second, third = lines(healthy)[:3]
+    first, second, third = replay_lines(healthy)[:3]
     start = healthy.start
     assert start.path is not None
     assert first == (
@@ -88,16 +88,16 @@ def test_the_head_says_which_step_of_which_run_it_is(healthy: Replay) -> None:
 
 
 def test_a_replay_from_the_beginning_says_so(healthy: Replay) -> None:
-    assert "replayed from step 0 (the beginning)" in lines(replay(healthy.run.dir, 3))[0]
+    assert "replayed from step 0 (the beginning)" in replay_lines(replay(healthy.run.dir, 3))[0]
 
 
 def test_without_clipping_nothing_is_said_of_it(broken: Replay) -> None:
-    assert "clipped" not in lines(broken)[2]
+    assert "clipped" not in replay_lines(broken)[2]
 
 
 def test_a_healthy_step_has_no_marks_and_no_legend(healthy: Replay) -> None:
     assert not healthy.suspects
-    told = lines(healthy)
+    told = replay_lines(healthy)
     assert not [line for line in told if line.startswith("!")]
     _, rows = table_of(healthy)
     assert list(map(layer_of, rows)) == ["layers.0", "layers.1", "layers.2"]
@@ -113,8 +113,8 @@ def test_layers_that_left_their_range_are_marked_and_come_first(broken: Replay) 
     )
     steps = [int(re.search(r"step (\d+), ", row)[1]) for row in rows if row.startswith("!")]  # type: ignore[index]
     assert steps == sorted(steps)
-    assert lines(broken)[-1].startswith("! ")  # what the mark means
-    assert lines(broken)[-2] == ""
+    assert replay_lines(broken)[-1].startswith("! ")  # what the mark means
+    assert replay_lines(broken)[-2] == ""
 
 
 def suspect(layer: str, step: int, value: float, quantity: str = "gradient") -> Suspect:
@@ -201,18 +201,18 @@ def differing(replayed: Replay, *differences: Difference) -> Replay:
 
 def test_what_is_not_as_recorded_is_told_with_the_first_difference(healthy: Replay) -> None:
     other = differing(healthy, Difference(31, "loss", 0.5, 0.25), Difference(32, "loss", 1, 2))
-    assert lines(other)[1] == (
+    assert replay_lines(other)[1] == (
         "NOT the same as recorded, from step 31 on: loss was 0.5, is 0.25. "
         "Other code, packages or hardware?"
     )
-    told = as_data(other)
+    told = replay_data(other)
     assert told["same_as_recorded"] is False
     assert told["first_difference"] == {"step": 31, "column": "loss", "one": 0.5, "other": 0.25}
 
 
 def test_without_records_there_is_nothing_to_compare_with(healthy: Replay) -> None:
     other = dataclasses.replace(healthy, comparison=Comparison(0, 0, ()))
-    assert "nothing was recorded of these steps to compare with" in lines(other)[1]
+    assert "nothing was recorded of these steps to compare with" in replay_lines(other)[1]
 
 
 def test_a_run_that_was_gone_on_with_in_another_way_is_given_as_the_reason(
@@ -225,7 +225,7 @@ def test_a_run_that_was_gone_on_with_in_another_way_is_given_as_the_reason(
     first = before.comparison.first
     assert first is not None
     assert first.column == "lr/0"
-    assert lines(before)[1].endswith(
+    assert replay_lines(before)[1].endswith(
         "It has trainer.max_epochs=6 optim.lr=0.1 from step 36 on, the replay at every step."
     )
     assert after.comparison.first is None
@@ -237,7 +237,9 @@ def test_a_compiled_run_is_given_as_the_reason(healthy: Replay) -> None:
     manifest = dataclasses.replace(healthy.run.manifest, config=config)
     compiled = dataclasses.replace(healthy, run=dataclasses.replace(healthy.run, manifest=manifest))
     other = differing(compiled, Difference(31, "loss", 0.5, 0.25))
-    assert lines(other)[1].endswith("What was compiled (loop.compile) rounds in another way.")
+    assert replay_lines(other)[1].endswith(
+        "What was compiled (loop.compile) rounds in another way."
+    )
 
 
 def test_a_step_that_the_scaler_left_out_is_told_of(tmp_path: Path) -> None:
@@ -245,16 +247,16 @@ def test_a_step_that_the_scaler_left_out_is_told_of(tmp_path: Path) -> None:
     recorded = read_records(run.dir).steps
     left_out = int(recorded.steps[recorded.columns["taken"] == 0][0])
     replayed = replay(run.dir, left_out)
-    assert lines(replayed)[2].endswith("; the scaler left the step out")
+    assert replay_lines(replayed)[2].endswith("; the scaler left the step out")
     assert not replayed.instruments.was_taken
     assert replayed.instruments.layers["layers.0"]["update"]["norm"] == 0
-    assert json.dumps(as_data(replayed), allow_nan=False)
-    assert "left the step out" not in lines(replay(run.dir, 0))[2]
+    assert json.dumps(replay_data(replayed), allow_nan=False)
+    assert "left the step out" not in replay_lines(replay(run.dir, 0))[2]
 
 
 def test_each_parameter_groups_learning_rate_is_told(tmp_path: Path) -> None:
     run = train(tmp_path / "run", "optim=adamw", "optim.weight_decay=0.1", "trainer.max_epochs=1")
-    assert lines(replay(run.dir, 3))[2].count("0.001") == 2
+    assert replay_lines(replay(run.dir, 3))[2].count("0.001") == 2
 
 
 # As data.
@@ -276,25 +278,25 @@ def assert_plain(value: Any) -> None:
 
 @pytest.mark.parametrize("which", ["healthy", "broken"])
 def test_the_data_are_strict_json(which: str, request: pytest.FixtureRequest) -> None:
-    told = as_data(request.getfixturevalue(which))
+    told = replay_data(request.getfixturevalue(which))
     assert_plain(told)
     assert json.loads(json.dumps(told, allow_nan=False)) == told
 
 
 def test_what_is_no_finite_number_is_a_word(healthy: Replay, broken: Replay) -> None:
     other = differing(healthy, Difference(31, "loss", math.nan, -math.inf))
-    assert as_data(other)["first_difference"] == {
+    assert replay_data(other)["first_difference"] == {
         "step": 31,
         "column": "loss",
         "one": "nan",
         "other": "-inf",
     }
-    told = json.dumps(as_data(broken), allow_nan=False)
+    told = json.dumps(replay_data(broken), allow_nan=False)
     assert re.search(r'"(nan|inf)"', told)
 
 
 def test_the_data_hold_all_that_was_measured(healthy: Replay) -> None:
-    told = as_data(healthy)
+    told = replay_data(healthy)
     assert (told["run"], told["step"]) == (str(healthy.run.dir), 35)
     assert told["from_step"] == healthy.start.step
     assert told["from_state"] == str(healthy.start.path)
@@ -310,12 +312,12 @@ def test_the_data_hold_all_that_was_measured(healthy: Replay) -> None:
 
 
 def test_a_replay_from_the_beginning_has_no_state(healthy: Replay) -> None:
-    told = as_data(replay(healthy.run.dir, 3))
+    told = replay_data(replay(healthy.run.dir, 3))
     assert (told["from_step"], told["from_state"]) == (0, None)
 
 
 def test_the_departures_are_told_in_their_order(broken: Replay) -> None:
-    told = as_data(broken)["departures"]
+    told = replay_data(broken)["departures"]
     assert [(d["layer"], d["quantity"], d["step"]) for d in told] == [
         (s.layer, s.quantity, s.departure.step) for s in broken.suspects
     ]
@@ -337,7 +339,7 @@ def test_the_departures_are_told_in_their_order(broken: Replay) -> None:
     ids=str,
 )
 def test_numbers_are_short(value: float | None, text: str) -> None:
-    assert number(value) == text
+    assert format_number(value) == text
 
 
 @pytest.mark.parametrize(
@@ -354,4 +356,4 @@ def test_numbers_are_short(value: float | None, text: str) -> None:
 def test_departures_are_told_as_a_factor_where_there_is_one(
     value: float, median: float, text: str
 ) -> None:
-    assert times(Departure(7, value, median, value)) == text
+    assert format_factor(Departure(7, value, median, value)) == text

@@ -18,12 +18,12 @@ from fourbeat.inspector.pausing import Pauses
 from fourbeat.inspector.places import Here, Place
 from fourbeat.recorder import read_records
 from fourbeat.replay import replay
-from fourbeat.replay.observing import Memory
-from fourbeat.replay.session import nearest_start, play_again, replay_config
+from fourbeat.replay.observing import RecordsInMemory
+from fourbeat.replay.session import nearest_start, replay_config, replay_steps
 from fourbeat.replay.story import story
 from fourbeat.replay.suspects import culprit
 from fourbeat.run import Run
-from fourbeat.training.lifecycle import Parts
+from fourbeat.training.lifecycle import Components
 
 LAYERS = ["layers.0", "layers.2", "layers.4"]
 ROOT = Path(__file__).parents[2]
@@ -69,7 +69,7 @@ def test_the_story_has_five_lines(explosion: Explosion) -> None:
 
 def without(run: Run, layer: str, from_step: int, last_step: int) -> np.ndarray:
     """The losses of a replay in which one layer alone learns ten times as slowly."""
-    cfg, memory = replay_config(run), Memory()
+    cfg, memory = replay_config(run), RecordsInMemory()
     rate = 0.1 * (cfg.optim.lr or 0.0)
     changes = [Change(from_step, f"optim.lr.{layer}", rate)]
     start = nearest_start(run, min(from_step, 5))
@@ -77,12 +77,12 @@ def without(run: Run, layer: str, from_step: int, last_step: int) -> np.ndarray:
     def never(here: Here) -> Place:
         raise AssertionError
 
-    def watch(parts: Parts) -> Sequence[Pauses]:
+    def watch(parts: Components) -> Sequence[Pauses]:
         pauses = Pauses(parts, cfg, memory, start.step, Place(sys.maxsize), changes, never)
         parts.trainer.callbacks.append(pauses)
         return [pauses]
 
-    play_again(cfg, start, last_step, write=memory.write, observers=watch)
+    replay_steps(cfg, start, last_step, write=memory.write, observers=watch)
     return memory.records.steps.columns["loss"]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fourbeat.recorder import Records, Table
-from fourbeat.replay.suspects import MOST, WINDOW, both, culprit, series, suspects
+from fourbeat.replay.suspects import MAX_STEPS, STEPS_BEFORE, culprit, join_column, series, suspects
 
 LAST = 200
 
@@ -30,7 +30,7 @@ def records(first: int = 0) -> Records:
     return Records(table, table)
 
 
-STARTS = [0, 3, LAST - MOST, LAST - WINDOW - 20, LAST - WINDOW]
+STARTS = [0, 3, LAST - MAX_STEPS, LAST - STEPS_BEFORE - 20, LAST - STEPS_BEFORE]
 
 
 @pytest.mark.parametrize("start", STARTS)
@@ -49,12 +49,12 @@ def test_the_same_layer_is_to_blame(start: int) -> None:
 
 
 def test_what_was_recorded_goes_on_with_what_was_replayed() -> None:
-    steps, values = both(records().steps, records(150).steps, "loss")
+    steps, values = join_column(records().steps, records(150).steps, "loss")
     assert steps.tolist() == list(range(LAST + 1))
     assert values.tolist() == records().steps.columns["loss"].tolist()
 
 
 def test_of_a_run_that_was_not_recorded_the_replay_is_all_there_is() -> None:
-    found = series(Records.empty(), records(LAST - WINDOW))
+    found = series(Records.empty(), records(LAST - STEPS_BEFORE))
     steps, _ = found["gradient"]["bad"]
-    assert steps.tolist() == list(range(LAST - WINDOW, LAST + 1))
+    assert steps.tolist() == list(range(LAST - STEPS_BEFORE, LAST + 1))

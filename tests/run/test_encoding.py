@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fourbeat.run.encoding import build, dumps, loads
+from fourbeat.run.encoding import build_record, dumps, loads
 
 
 def refuse(constant: str) -> None:
@@ -86,7 +86,7 @@ class Outer:
 def test_a_later_field_with_a_default_may_be_missing_and_an_unknown_one_present() -> None:
     values = {"name": "a", "inner": {"size": 1, "new": 2}, "values": {"x": 1}, "newer": 3}
 
-    assert build(Outer, values) == Outer("a", Inner(1), {"x": 1.0})
+    assert build_record(Outer, values) == Outer("a", Inner(1), {"x": 1.0})
 
 
 @pytest.mark.parametrize(
@@ -112,4 +112,4 @@ def test_a_later_field_with_a_default_may_be_missing_and_an_unknown_one_present(
 )
 def test_values_that_do_not_fit_are_named(values: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        build(Outer, values)
+        build_record(Outer, values)

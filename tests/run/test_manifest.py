@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fourbeat.base.errors import RunError
-from fourbeat.run import FORMAT_VERSION, MANIFEST_FILE, Git, Manifest, Outcome
+from fourbeat.run import MANIFEST_FILE, MANIFEST_FORMAT, Git, Manifest, Outcome
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "manifest_v1.json"
 
@@ -119,7 +119,7 @@ def test_a_damaged_manifest_is_named(tmp_path: Path, data: bytes) -> None:
 
 
 def test_a_later_format_says_to_update(tmp_path: Path) -> None:
-    later = FORMAT_VERSION + 1
+    later = MANIFEST_FORMAT + 1
     (tmp_path / MANIFEST_FILE).write_text(json.dumps({"format_version": later}))
 
     with pytest.raises(RunError, match=rf"in format {later} by a later .* Update fourbeat"):

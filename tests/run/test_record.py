@@ -14,8 +14,8 @@ import pytest
 import fourbeat.run
 from fourbeat.base.errors import RunError
 from fourbeat.run import (
-    FORMAT_VERSION,
     MANIFEST_FILE,
+    MANIFEST_FORMAT,
     PATCH_FILE,
     Manifest,
     Outcome,
@@ -61,7 +61,7 @@ def test_a_started_run_is_running_and_says_so_in_its_folder(run: Run, tmp_path: 
     assert sorted(p.name for p in run.dir.iterdir()) == [MANIFEST_FILE, PATCH_FILE]
     assert Run.load(run.dir) == run
     assert run.outcome == Outcome("running")
-    assert run.manifest.format_version == FORMAT_VERSION
+    assert run.manifest.format_version == MANIFEST_FORMAT
     assert run.manifest.command == ["scripts/train.py", "seed=0"]
     assert run.manifest.seed == 0
     assert run.manifest.git is not None

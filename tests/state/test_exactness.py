@@ -19,9 +19,9 @@ import fourbeat
 from fourbeat.loop import AutomaticModule
 from fourbeat.run import Run
 from fourbeat.state import CheckpointIO, StateCheckpoint, capture, read_state
-from fourbeat.state.file import copied
-from fourbeat.training.lifecycle import fit
-from fourbeat.training.training import build_parts
+from fourbeat.state.file import copy_to_cpu
+from fourbeat.training.lifecycle import run_fit
+from fourbeat.training.training import build_components
 from project.data import Circles
 
 Interrupted = Callable[..., Run]
@@ -150,16 +150,16 @@ def test_a_state_in_memory_can_be_gone_on_with_again_and_again(
         after_batch(self)
         if self._trainer.global_step == 17 and not captured:
             position = self._position("within an epoch")
-            captured.append(copied(capture(self._trainer, self._module, position)))
+            captured.append(copy_to_cpu(capture(self._trainer, self._module, position)))
 
     monkeypatch.setattr(StateCheckpoint, "_after_batch", capture_once)
     one = whole(tmp_path, loop)
     cfg = fourbeat.compose(*SMALL, loop, "callbacks.model_checkpoint=null", "logger=none")
     for _ in range(2):
-        parts = build_parts(cfg, tmp_path / "again")
+        parts = build_components(cfg, tmp_path / "again")
         checkpoints = parts.trainer.strategy.checkpoint_io
         assert isinstance(checkpoints, CheckpointIO)
-        fit(cfg, parts, checkpoints.hold(captured[0]))
+        run_fit(cfg, parts, checkpoints.hold(captured[0]))
         last = read_state(one.checkpoint("last"))["state_dict"]
         assert same(dict(last), dict(parts.module.state_dict()))
 

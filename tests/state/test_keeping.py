@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fourbeat.state import Entry, KeptFiles, Ranking, newest_first
+from fourbeat.state import KeptFiles, RankedState, Ranking, newest_first
 from fourbeat.state import time_share as time_share_module
 from fourbeat.state.time_share import TimeShare
 
@@ -27,7 +27,7 @@ def test_the_newest_ones_are_turned_over(tmp_path: Path) -> None:
 def test_a_best_one_is_the_newest_one_too_without_being_written_twice(tmp_path: Path) -> None:
     files = KeptFiles(tmp_path, num_last=2, num_best=1)
     files.write_last(b"old")
-    files.write_last(files.write_best(b"new", [Entry(1.0, 0, 5)]))
+    files.write_last(files.write_best(b"new", [RankedState(1.0, 0, 5)]))
     assert names(tmp_path) == {"best.ckpt": b"new", "last.ckpt": b"new", "last-1.ckpt": b"old"}
     assert (tmp_path / "best.ckpt").samefile(tmp_path / "last.ckpt")
     files.write_last(b"newer")
@@ -37,7 +37,7 @@ def test_a_best_one_is_the_newest_one_too_without_being_written_twice(tmp_path: 
 def test_the_best_few_have_their_epoch_and_step_in_their_names(tmp_path: Path) -> None:
     files, ranking = KeptFiles(tmp_path, num_last=0, num_best=2), Ranking("min", 2)
     for epoch, score in enumerate([3.0, 1.0, 5.0, 2.0]):
-        if ranking.add(Entry(score, epoch, 10 * epoch)):
+        if ranking.add(RankedState(score, epoch, 10 * epoch)):
             files.write_best(str(score).encode(), ranking.entries)
     assert names(tmp_path) == {
         "best-epoch=1-step=10.ckpt": b"1.0",
@@ -61,7 +61,7 @@ def test_the_best_one_is_judged_as_lightning_does(
 ) -> None:
     ranking = Ranking(mode)
     for epoch, score in enumerate(scores):
-        ranking.add(Entry(score, epoch, epoch))
+        ranking.add(RankedState(score, epoch, epoch))
     assert ranking.best is not None
     assert ranking.best.epoch == best
 
@@ -69,8 +69,8 @@ def test_the_best_one_is_judged_as_lightning_does(
 def test_a_ranking_is_plain_data() -> None:
     ranking, other = Ranking("min", 2), Ranking("min", 2)
     assert ranking.best is None
-    ranking.add(Entry(2.0, 0, 5, {"val/loss": 2.0}))
-    ranking.add(Entry(1.0, 1, 10, {"val/loss": 1.0}))
+    ranking.add(RankedState(2.0, 0, 5, {"val/loss": 2.0}))
+    ranking.add(RankedState(1.0, 1, 10, {"val/loss": 1.0}))
     other.load_state_dict(ranking.state_dict())
     assert other.entries == ranking.entries
 

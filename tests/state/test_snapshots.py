@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fourbeat.state import Snapshots, forget_later, snapshots
+from fourbeat.state import Snapshots, find_snapshots, forget_later
 from fourbeat.state.snapshots import least_missed
 
 
@@ -15,7 +15,7 @@ def kept_after(folder: Path, num_kept: int, steps: range) -> list[int]:
     keeper = Snapshots(folder, num_kept)
     for step in steps:
         keeper.keep(step, b"state")
-    return sorted(snapshots(folder))
+    return sorted(find_snapshots(folder))
 
 
 def test_never_more_than_so_many_are_kept_and_the_newest_always(tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ def test_a_file_becomes_a_snapshot_without_being_copied(tmp_path: Path) -> None:
 def test_what_comes_after_a_state_is_forgotten(tmp_path: Path) -> None:
     kept_after(tmp_path, 9, range(1, 6))
     forget_later(tmp_path, 3)
-    assert sorted(snapshots(tmp_path)) == [1, 2, 3]
+    assert sorted(find_snapshots(tmp_path)) == [1, 2, 3]
 
 
 @pytest.mark.parametrize(

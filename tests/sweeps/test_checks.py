@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from fourbeat.base.errors import ConfigError
-from fourbeat.config.compose import compose
+from fourbeat.config.compose import compose_config
 from fourbeat.sweeps.checks import MOST_TRIED, check_sweep, process_faults
 
 
@@ -38,5 +38,5 @@ def test_a_sweep_longer_than_that_is_left_to_its_jobs() -> None:
 
 
 def test_several_processes_are_refused() -> None:
-    (fault,) = process_faults(compose(["trainer=ddp_cpu"]))
+    (fault,) = process_faults(compose_config(["trainer=ddp_cpu"]))
     assert str(fault).startswith("trainer.strategy=ddp: starts processes that would each run")

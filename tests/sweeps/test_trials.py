@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from fourbeat.base.errors import RunError
 from fourbeat.run import MANIFEST_FILE, Outcome, Status
-from fourbeat.sweeps import ERROR_FILE, Mode, Trial, collect, table, write_csv
+from fourbeat.sweeps import ERROR_FILE, Mode, Trial, format_table, read_trials, write_csv
 
 MakeRun = Callable[..., Path]
 FINISHED = Outcome("finished")
@@ -52,7 +52,7 @@ def sweep(tmp_path: Path, make_run: MakeRun) -> Path:
 
 
 def test_the_jobs_come_in_the_order_of_their_numbers(sweep: Path) -> None:
-    assert [(trial.number, trial.dir.name) for trial in collect(sweep)] == [
+    assert [(trial.number, trial.dir.name) for trial in read_trials(sweep)] == [
         (0, "0"),
         (1, "1"),
         (2, "2"),
@@ -61,7 +61,7 @@ def test_the_jobs_come_in_the_order_of_their_numbers(sweep: Path) -> None:
 
 
 def test_a_job_with_a_manifest_is_what_the_manifest_says(sweep: Path) -> None:
-    assert collect(sweep)[2] == Trial(
+    assert read_trials(sweep)[2] == Trial(
         2,
         sweep / "2",
         "stopped_early",
@@ -72,7 +72,7 @@ def test_a_job_with_a_manifest_is_what_the_manifest_says(sweep: Path) -> None:
 
 
 def test_a_job_without_a_manifest_has_failed_for_the_reason_in_its_error_file(sweep: Path) -> None:
-    trial = collect(sweep)[1]
+    trial = read_trials(sweep)[1]
 
     assert (trial.status, trial.reason) == ("failed", "optim: there is no lion")
     assert trial.overrides == ("optim=lion", "trainer.max_epochs=1")
@@ -86,19 +86,19 @@ def test_of_a_traceback_in_the_error_file_the_exception_is_the_reason(tmp_path: 
     except RuntimeError:
         (tmp_path / "0" / ERROR_FILE).write_text(traceback.format_exc())
 
-    assert collect(tmp_path)[0].reason == "RuntimeError: sizes differ:"
+    assert read_trials(tmp_path)[0].reason == "RuntimeError: sizes differ:"
 
 
 def test_an_override_with_an_interpolation_is_read_as_it_was_typed(tmp_path: Path) -> None:
     write_overrides(tmp_path / "0", ["model.width=${data.num_features}"])
 
-    assert collect(tmp_path)[0].settings == {"model.width": "${data.num_features}"}
+    assert read_trials(tmp_path)[0].settings == {"model.width": "${data.num_features}"}
 
 
 def test_a_job_that_left_nothing_has_failed_all_the_same(tmp_path: Path) -> None:
     (tmp_path / "0").mkdir()
 
-    assert collect(tmp_path) == [
+    assert read_trials(tmp_path) == [
         Trial(0, tmp_path / "0", "failed", "it left no manifest.json: it was killed or never began")
     ]
 
@@ -108,7 +108,7 @@ def test_a_job_with_a_damaged_manifest_has_failed(tmp_path: Path, make_run: Make
     (job / MANIFEST_FILE).write_text("{")
     write_overrides(job, ["seed=1"])
 
-    (trial,) = collect(tmp_path)
+    (trial,) = read_trials(tmp_path)
 
     assert trial.status == "failed"
     assert "is damaged" in trial.reason
@@ -132,25 +132,25 @@ def test_the_manifest_and_the_error_file_together_say_how_a_job_stands(
 ) -> None:
     (make_run(tmp_path / "0", outcome=outcome) / ERROR_FILE).write_text(error)
 
-    (trial,) = collect(tmp_path)
+    (trial,) = read_trials(tmp_path)
 
     assert (trial.status, trial.reason) == (status, reason)
 
 
 def test_a_missing_sweep_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="nowhere: there is no such sweep folder"):
-        collect(tmp_path / "nowhere")
+        read_trials(tmp_path / "nowhere")
 
 
 def test_a_folder_without_jobs_is_no_sweep(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"is not a sweep folder: it has no jobs.*train.py -m"):
-        collect(tmp_path)
+        read_trials(tmp_path)
 
 
 def test_the_table_has_the_best_job_first_and_the_failed_ones_last_with_their_reasons(
     sweep: Path,
 ) -> None:
-    assert table(collect(sweep), "val/loss", "min").splitlines() == [
+    assert format_table(read_trials(sweep), "val/loss", "min").splitlines() == [
         "job  status         optim  optim.x  optim.wd   val/loss  val/accuracy  test/accuracy",
         "2    stopped_early  adam   -        (deleted)  0.07123   0.975         -",
         "0    finished       sgd    1        -          0.52      0.91          0.9",
@@ -162,7 +162,7 @@ def test_the_table_has_the_best_job_first_and_the_failed_ones_last_with_their_re
 
 
 def numbers(trials: list[Trial], metric: str, mode: Mode) -> list[str]:
-    return [row.split()[0] for row in table(trials, metric, mode).splitlines()[1:]]
+    return [row.split()[0] for row in format_table(trials, metric, mode).splitlines()[1:]]
 
 
 def a_trial(number: int, value: float, status: Status = "finished") -> Trial:
@@ -190,7 +190,7 @@ def test_jobs_as_good_as_each_other_keep_their_order() -> None:
 
 
 def test_a_metric_that_no_job_has_is_a_column_of_dashes() -> None:
-    lines = table([a_trial(0, 0.5)], "val/f1", "max").splitlines()
+    lines = format_table([a_trial(0, 0.5)], "val/f1", "max").splitlines()
 
     assert lines == ["job  status    val/f1  val/accuracy", "0    finished  -       0.5"]
 
@@ -199,7 +199,7 @@ def test_a_job_whose_overrides_are_unknown_makes_no_column_of_its_own() -> None:
     known = Trial(0, Path("0"), "finished", overrides=("seed=1",))
     unknown = Trial(1, Path("1"), "failed", reason="killed")
 
-    assert "seed" not in table([known, unknown], "val/loss", "min")
+    assert "seed" not in format_table([known, unknown], "val/loss", "min")
 
 
 def test_of_an_override_given_twice_the_last_counts() -> None:
@@ -209,7 +209,7 @@ def test_of_an_override_given_twice_the_last_counts() -> None:
 
 
 def test_the_csv_has_the_tables_order_all_overrides_and_all_metrics_in_full(sweep: Path) -> None:
-    write_csv(collect(sweep), sweep / "sweep.csv", "val/loss", "min")
+    write_csv(read_trials(sweep), sweep / "sweep.csv", "val/loss", "min")
 
     with (sweep / "sweep.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))

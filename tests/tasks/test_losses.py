@@ -8,7 +8,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from fourbeat.tasks.losses import (
     LossTask,
     OneLogit,
-    adapted,
+    adapt_loss,
     loss_faults,
     mismatch_faults,
     try_loss,
@@ -188,7 +188,7 @@ def test_labels_take_the_type_of_the_logits(dtype: torch.dtype) -> None:
 
 def test_only_a_binary_task_with_one_logit_needs_adapting() -> None:
     bce, cross_entropy, mse = nn.BCEWithLogitsLoss(), nn.CrossEntropyLoss(), nn.MSELoss()
-    assert isinstance(adapted(bce, "binary"), OneLogit)
-    assert adapted(cross_entropy, "binary") is cross_entropy
-    assert adapted(cross_entropy, "multiclass") is cross_entropy
-    assert adapted(mse, "regression") is mse
+    assert isinstance(adapt_loss(bce, "binary"), OneLogit)
+    assert adapt_loss(cross_entropy, "binary") is cross_entropy
+    assert adapt_loss(cross_entropy, "multiclass") is cross_entropy
+    assert adapt_loss(mse, "regression") is mse

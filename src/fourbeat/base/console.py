@@ -67,7 +67,7 @@ def short_path(path: Path) -> str:
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
-def number(value: float) -> str:
+def format_metric(value: float) -> str:
     """Return a metric as it is printed: four decimals, or a power of ten where they say nothing."""
     plain = value == 0 or not math.isfinite(value) or 1e-3 <= abs(value) < 1e6
     return f"{value:.4f}" if plain else f"{value:.3e}"

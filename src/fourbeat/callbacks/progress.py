@@ -11,8 +11,8 @@ from typing import Any, Literal
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
 
-from fourbeat.base.console import log, number
-from fourbeat.data import loaded_batches, num_played
+from fourbeat.base.console import format_metric, log
+from fourbeat.data import count_batches_done, loaded_batches
 
 SECONDS_PER_DRAWING = 0.1
 
@@ -60,7 +60,7 @@ class EpochLines(Callback):
             stale = name.startswith("val/") and not self._validated
             # Beside a mean of the epoch, that of a few steps only confuses.
             if not (stale or f"{name}_epoch" in metrics):
-                yield f"{name} {number(metrics[name].item())}"
+                yield f"{name} {format_metric(metrics[name].item())}"
 
 
 class ProgressBar(TQDMProgressBar):
@@ -84,7 +84,7 @@ class ProgressBar(TQDMProgressBar):
         now, is_last = time.monotonic(), trainer.is_last_batch
         if self.is_enabled and (is_last or now - self._drawn >= SECONDS_PER_DRAWING):
             bar, self._drawn = self.train_progress_bar, now
-            bar.n = num_played(batch, batch_idx)
+            bar.n = count_batches_done(batch, batch_idx)
             bar.set_postfix(self.get_metrics(trainer, pl_module))
 
     def get_metrics(

@@ -140,9 +140,11 @@ def _check(arguments: Arguments, script: Script) -> None:
         return
     check_train(composed, faults)
 
-    from fourbeat.preflight.checks import checked  # imports torch: not before our own keys are good
+    from fourbeat.preflight.checks import (
+        check_composed,  # imports torch: not before our own keys are good
+    )
 
-    checked(composed)
+    check_composed(composed)
 
 
 def _no_sweep(script: Script) -> list[Fault]:

@@ -13,7 +13,7 @@ from hydra.errors import HydraException
 
 from fourbeat.cli.arguments import Arguments
 from fourbeat.cli.report import end_with_reader
-from fourbeat.config.compose import compose
+from fourbeat.config.compose import compose_config
 
 
 def inform(main: Callable[[], None], arguments: Arguments, config_name: str) -> None:
@@ -32,7 +32,7 @@ def inform(main: Callable[[], None], arguments: Arguments, config_name: str) -> 
         with _folders_read_once():
             main()
     except HydraException:
-        compose(arguments.overrides, config_name)  # says it better
+        compose_config(arguments.overrides, config_name)  # says it better
         raise
 
 

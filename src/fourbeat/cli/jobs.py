@@ -14,8 +14,8 @@ from omegaconf import DictConfig
 
 from fourbeat.base.errors import Fault, FourbeatError, RunError, raise_faults
 from fourbeat.cli.arguments import Arguments
-from fourbeat.cli.report import answer
-from fourbeat.config.compose import compose
+from fourbeat.cli.report import print_result
+from fourbeat.config.compose import compose_config
 from fourbeat.sweeps.checks import process_faults
 
 
@@ -62,10 +62,10 @@ def _sweep_job(
 
 
 def _train(composed: DictConfig, folder: Path, overrides: list[str]) -> float | None:
-    from fourbeat.preflight.checks import checked
+    from fourbeat.preflight.checks import check_composed
     from fourbeat.training.training import train
 
-    cfg = checked(composed)
+    cfg = check_composed(composed)
     run = train(cfg, folder, overrides)
     return run.metrics.get(cfg.sweep.metric)
 
@@ -84,7 +84,7 @@ def resume_job(arguments: Arguments) -> None:
     if arguments.is_multirun:
         raise_faults([Fault("resume", spec, "cannot be used with -m", "Leave out -m.")])
     force = arguments.force
-    root = Path(compose(_places(arguments)).paths.output_dir)
+    root = Path(compose_config(_places(arguments)).paths.output_dir)
     folder, checkpoint = _restart(spec, root)
 
     from fourbeat.training.resuming import resume
@@ -103,7 +103,7 @@ def requeued_job(arguments: Arguments) -> bool:
     """
     from fourbeat.run.slurm import requeued_run
 
-    folder = requeued_run(Path(compose(_places(arguments)).paths.output_dir))
+    folder = requeued_run(Path(compose_config(_places(arguments)).paths.output_dir))
     if folder is not None:
         from fourbeat.training.resuming import resume
 
@@ -171,10 +171,12 @@ def replay_job(composed: DictConfig) -> None:
     with _past_hydra():
         folder = _found("run", cfg.run, Path(cfg.paths.output_dir))
 
-        from fourbeat.replay import as_data, lines, replay
+        from fourbeat.replay import replay, replay_data, replay_lines
 
         replayed = replay(folder, cfg.step)
-        answer(json.dumps(as_data(replayed)) if cfg.as_json else "\n".join(lines(replayed)))
+        print_result(
+            json.dumps(replay_data(replayed)) if cfg.as_json else "\n".join(replay_lines(replayed))
+        )
 
 
 def inspect_job(composed: DictConfig) -> None:
@@ -216,11 +218,13 @@ def diff_job(composed: DictConfig) -> None:
         root = Path(cfg.paths.output_dir)
         folders = _found("run", cfg.run, root), _found("other", cfg.other, root)
 
-        from fourbeat.replay.diff_report import as_data, lines
-        from fourbeat.replay.parting import part
+        from fourbeat.replay.diff_report import diff_data, diff_lines
+        from fourbeat.replay.parting import diff_runs
 
-        parting = part(*folders, replay=cfg.replay)
-        answer(json.dumps(as_data(parting)) if cfg.as_json else "\n".join(lines(parting)))
+        parting = diff_runs(*folders, replay=cfg.replay)
+        print_result(
+            json.dumps(diff_data(parting)) if cfg.as_json else "\n".join(diff_lines(parting))
+        )
     except FourbeatError as error:
         raise SystemExit(error.exit_code) from error
     except Exception as error:

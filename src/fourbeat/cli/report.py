@@ -15,7 +15,7 @@ WRONG = 2
 """Exit code of what a user can mend."""
 
 
-def answer(text: str) -> None:
+def print_result(text: str) -> None:
     """Print what a command was asked for, as its last deed."""
     end_with_reader()
     print(text)

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from fourbeat.compile.calls import compile_calls
 from fourbeat.compile.messages import CompileFailure, say
-from fourbeat.compile.steps import CompiledSteps, Played, whole_step_obstacle
+from fourbeat.compile.steps import CompiledResult, CompiledSteps, whole_step_obstacle
 from fourbeat.compile.update import scheduled_hyperparameters
 from fourbeat.data import EpochOrder, Execution
 from fourbeat.events import GradientNorms, Norms
-from fourbeat.loop.listeners import listener
+from fourbeat.loop.listeners import find_hook_user
 
 if TYPE_CHECKING:
     from fourbeat.loop.four_beat import FourBeatModule
@@ -99,7 +99,7 @@ class CompiledPlayer:
             return []
         return self._tell(played, ahead, batch_idx)
 
-    def _tell(self, played: Played, ahead: Sequence[Ahead], batch_idx: int) -> list[Tensor]:
+    def _tell(self, played: CompiledResult, ahead: Sequence[Ahead], batch_idx: int) -> list[Tensor]:
         """Count the steps, and tell of each; return their losses."""
         module, losses = self._module, list(played.losses.unbind())
         raw, clipped = _each(played.norms), _each(played.clipped)
@@ -140,7 +140,7 @@ def _each(norms: Tensor | None) -> list[Norms]:
 
 def _obstacle(module: FourBeatModule) -> str | None:
     """Say why whole steps cannot be compiled, as the end of a sentence."""
-    if who := listener(module.trainer, module):
+    if who := find_hook_user(module.trainer, module):
         return f"{who} takes part in each step"
     if module.accumulate_grad_batches > 1:
         return f"loop.accumulate_grad_batches={module.accumulate_grad_batches}"

@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 
 from fourbeat.compile.messages import CompileFailure, reason_of
 from fourbeat.compile.objective import Objective, hook_obstacle
-from fourbeat.compile.update import Hyperparameters, Updates, optimizer_obstacle
+from fourbeat.compile.update import StepHyperparameters, Updates, optimizer_obstacle
 from fourbeat.data import Execution
 
 Graph: TypeAlias = Callable[..., Any]
@@ -41,7 +41,7 @@ def whole_step_obstacle(net: nn.Module, loss: nn.Module, optimizer: Optimizer) -
     return optimizer_obstacle(optimizer) or hook_obstacle(net) or hook_obstacle(loss)
 
 
-class Played(NamedTuple):
+class CompiledResult(NamedTuple):
     """What optimizer steps came to.
 
     Attributes:
@@ -114,10 +114,10 @@ class CompiledSteps:
     def play(
         self,
         execution: Execution,
-        hyperparameters: Sequence[Hyperparameters],
+        hyperparameters: Sequence[StepHyperparameters],
         *,
         measure: bool = False,
-    ) -> Played:
+    ) -> CompiledResult:
         """Make one optimizer step for each of the first mini-batches, in order.
 
         Args:
@@ -150,7 +150,7 @@ class CompiledSteps:
         parts = [graph(*tensors, *batches(s)) for graph, s in zip(graphs, chunks, strict=True)]
         updates.count_steps(num_steps)
         losses, *norms = (torch.cat(column) for column in zip(*parts, strict=True))
-        return Played(losses, plan.parameters, *norms)
+        return CompiledResult(losses, plan.parameters, *norms)
 
     def _plan(self, values: dict[str, Tensor], inputs: Tensor, targets: Tensor) -> _Plan:
         """Find the parameters that train, once for each thing that a graph depends on."""

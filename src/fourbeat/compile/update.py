@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
-Hyperparameters: TypeAlias = Sequence[Mapping[str, Any]]
+StepHyperparameters: TypeAlias = Sequence[Mapping[str, Any]]
 """For each of the optimizer's ``param_groups``, in order: what may change from step to step.
 
 ``lr``, ``weight_decay``, ``eps`` (floats), ``betas`` (two floats), ``momentum``, ``dampening``
@@ -181,7 +181,7 @@ class Updates:
         self,
         optimizer: Optimizer,
         parameters: Sequence[nn.Parameter],
-        hyperparameters: Sequence[Hyperparameters],
+        hyperparameters: Sequence[StepHyperparameters],
     ) -> None:
         num_groups = len(optimizer.param_groups)
         for step, groups in enumerate(hyperparameters):

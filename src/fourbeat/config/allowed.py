@@ -7,7 +7,7 @@ import typing
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fourbeat.config.typed import typed
+from fourbeat.config.typed import format_value
 
 _NOUNS = {
     "integer": "a whole number",
@@ -24,7 +24,7 @@ _BOUNDS = {
 }
 
 
-def allowed(schema: Mapping[str, Any]) -> str:
+def describe_schema(schema: Mapping[str, Any]) -> str:
     """Describe a JSON schema, e.g. ``a number above 0`` or ``relu, gelu or tanh``.
 
     Args:
@@ -33,7 +33,7 @@ def allowed(schema: Mapping[str, Any]) -> str:
     if "anyOf" in schema:
         return _any_of(schema["anyOf"])
     if choices := _choices(schema):
-        return either(choices)
+        return join_alternatives(choices)
     if schema.get("type") == "array":
         return _list_of(schema)
     if schema.get("minLength"):
@@ -43,7 +43,7 @@ def allowed(schema: Mapping[str, Any]) -> str:
     return " ".join([noun, " and ".join(bounds)]).strip()
 
 
-def either(choices: Sequence[str]) -> str:
+def join_alternatives(choices: Sequence[str]) -> str:
     """Join alternatives: ``a``, ``a or b``, ``a, b or c``."""
     *most, last = choices
     return f"{', '.join(most)} or {last}" if most else last
@@ -52,25 +52,29 @@ def either(choices: Sequence[str]) -> str:
 def _any_of(schemas: Sequence[Mapping[str, Any]]) -> str:
     """Join the choices among the alternatives to one list, and put null last."""
     known = [schema for schema in schemas if schema.get("type") != "null"]
-    described = [words for schema in known for words in _choices(schema) or [allowed(schema)]]
+    described = [
+        words for schema in known for words in _choices(schema) or [describe_schema(schema)]
+    ]
     null = ["null"] if len(known) < len(schemas) else []
-    return either([*dict.fromkeys(described), *null])
+    return join_alternatives([*dict.fromkeys(described), *null])
 
 
 def _choices(schema: Mapping[str, Any]) -> list[str]:
     """The few values of a schema that has no others."""
     if schema.get("type") == "boolean":
         return ["true", "false"]
-    return [typed(c) for c in schema.get("enum", [schema["const"]] if "const" in schema else [])]
+    return [
+        format_value(c) for c in schema.get("enum", [schema["const"]] if "const" in schema else [])
+    ]
 
 
 def _list_of(schema: Mapping[str, Any]) -> str:
     count = schema.get("minItems") if schema.get("minItems") == schema.get("maxItems") else None
     noun = f"a list of {count} entries" if count else "a list"
-    return f"{noun}, each {allowed(schema['items'])}" if schema.get("items") else noun
+    return f"{noun}, each {describe_schema(schema['items'])}" if schema.get("items") else noun
 
 
-def allowed_by(hint: Any) -> str:
+def describe_annotation(hint: Any) -> str:
     """Describe a type annotation; members of a union that YAML cannot express are left out.
 
     Args:
@@ -80,9 +84,11 @@ def allowed_by(hint: Any) -> str:
     from pydantic.errors import PydanticUserError
 
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        members = [member for member in map(allowed_by, typing.get_args(hint)) if member]
-        return either(sorted(dict.fromkeys(members), key=lambda member: member == "null"))
+        members = [member for member in map(describe_annotation, typing.get_args(hint)) if member]
+        return join_alternatives(
+            sorted(dict.fromkeys(members), key=lambda member: member == "null")
+        )
     try:
-        return allowed(TypeAdapter(hint).json_schema())
+        return describe_schema(TypeAdapter(hint).json_schema())
     except (PydanticUserError, TypeError):  # a class that no YAML value is an instance of
         return ""

@@ -14,7 +14,7 @@ from fourbeat.base.errors import Fault, raise_faults
 from fourbeat.config.combinations import combination_faults
 from fourbeat.config.deferred import deferring
 from fourbeat.config.messages import faults_of
-from fourbeat.config.resolve import container
+from fourbeat.config.resolve import resolve_config
 from fourbeat.config.schema import TrainConfig
 
 Config = TypeVar("Config", bound=BaseModel)
@@ -44,21 +44,21 @@ def check_train(cfg: DictConfig, found: Iterable[Fault] = ()) -> TrainConfig:
     Raises:
         ConfigError: With every fault found.
     """
-    config, faults = own_keys(cfg)
+    config, faults = check_own_keys(cfg)
     combined = combination_faults(config) if config else []
     raise_faults([*found, *faults, *combined])
     assert config is not None
     return config
 
 
-def own_keys(cfg: DictConfig) -> tuple[TrainConfig | None, list[Fault]]:
+def check_own_keys(cfg: DictConfig) -> tuple[TrainConfig | None, list[Fault]]:
     """Check each key of ours in a composed training config by itself.
 
     Returns:
         The config, if it can be read, and every fault found.
     """
     with deferring():
-        values, unresolved = container(cfg)
+        values, unresolved = resolve_config(cfg)
     config, refused = _validated(TrainConfig, values, unresolved)
     return config, [*unresolved, *refused, *_package_faults(values), *_folder_faults(values)]
 
@@ -78,7 +78,7 @@ def check_keys(
     Raises:
         ConfigError: With every fault found.
     """
-    values, unresolved = container(cfg)
+    values, unresolved = resolve_config(cfg)
     fields = schema.model_fields.items()
     missing = [key for key, field in fields if field.is_required() and key not in values]
     unresolved = [fault for fault in unresolved if fault.key not in missing]

@@ -15,19 +15,19 @@ from fourbeat.base.errors import ConfigError, Fault, FourbeatError, raise_faults
 from fourbeat.config.deferred import register
 from fourbeat.config.overrides import (
     COMPOSITION_ERRORS,
-    good_and_bad,
     has_key,
-    parsed,
-    plain,
+    parse_overrides,
+    split_overrides,
     text_of,
+    to_plain,
 )
 from fourbeat.config.suggest import nearest_key
-from fourbeat.config.typed import typed
+from fourbeat.config.typed import format_value
 
 CONF_DIR = Path(__file__).parents[3] / "conf"
 
 
-def compose(overrides: Sequence[str] = (), config_name: str = "train") -> DictConfig:
+def compose_config(overrides: Sequence[str] = (), config_name: str = "train") -> DictConfig:
     """Compose a config as ``scripts/train.py`` would, without its checks.
 
     Args:
@@ -69,7 +69,7 @@ def compose_good(
         try:
             return hydra_compose(config_name, overrides=list(overrides)), []
         except COMPOSITION_ERRORS:
-            good, faults = good_and_bad(overrides, config_name)
+            good, faults = split_overrides(overrides, config_name)
         return _composed(good, config_name, faults), faults
 
 
@@ -93,7 +93,7 @@ def apply_overrides(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
         ConfigError: With one fault for each override that does not fit.
     """
     changed = copy.deepcopy(cfg)
-    changes, faults = parsed(overrides)
+    changes, faults = parse_overrides(overrides)
     refused = [fault for change in changes if (fault := _refusal(changed, change))]
     raise_faults([*faults, *refused])
     for change in changes:
@@ -106,9 +106,9 @@ def _refusal(cfg: DictConfig, change: Override) -> Fault | None:
     key = change.key_or_group
     if change.is_delete():
         return Fault(text_of(change), "", "must be key=value on resume", f"Try {key}=null.")
-    value = typed(change.value())
+    value = format_value(change.value())
     if not change.is_add() and not has_key(cfg, key):
-        hint = nearest_key(key, value, plain(cfg))
+        hint = nearest_key(key, value, to_plain(cfg))
         return Fault(key, value, "is not a key of the stored config", hint)
     is_group = isinstance(OmegaConf.select(cfg, key), DictConfig)
     if is_group and change.value() is not None:

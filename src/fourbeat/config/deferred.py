@@ -13,7 +13,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from fourbeat.config.leaves import build
+from fourbeat.config.leaves import instantiate
 
 _deferring: ContextVar[bool] = ContextVar("fourbeat_deferring", default=False)
 
@@ -33,7 +33,7 @@ def _from_data(name: str, *, _root_: DictConfig) -> Any:
         return f"${{from_data:{name}}}"
     leaf = OmegaConf.to_container(_root_.data, resolve=True)
     assert isinstance(leaf, dict)
-    datamodule = build({str(key): value for key, value in leaf.items()})
+    datamodule = instantiate({str(key): value for key, value in leaf.items()})
     if not hasattr(datamodule, name):
         raise AttributeError(f"{type(datamodule).__name__} has no property {name!r}")
     return getattr(datamodule, name)

@@ -14,7 +14,7 @@ def is_deferred(value: object) -> bool:
     return isinstance(value, str) and value.startswith("${from_data:")
 
 
-def build(leaf: Leaf, *args: Any, **extra: Any) -> Any:
+def instantiate(leaf: Leaf, *args: Any, **extra: Any) -> Any:
     """Call the leaf's target with its keyword arguments: the only door to Hydra's ``instantiate``.
 
     Args:

@@ -10,9 +10,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from fourbeat.base.errors import Fault
-from fourbeat.config.allowed import allowed
+from fourbeat.config.allowed import describe_schema
 from fourbeat.config.suggest import nearest_key
-from fourbeat.config.typed import first_leaf, typed
+from fourbeat.config.typed import first_leaf, format_value
 
 
 def faults_of(
@@ -63,15 +63,19 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 def _fault(schema: type[BaseModel], values: Mapping[str, Any], key: str, kind: str) -> Fault:
     if kind == "extra_forbidden":
         whole, value = first_leaf(key, _at(values, key))
-        suffix = typed(value) if whole == key else ""
-        return Fault(whole, typed(value), "is not a key", nearest_key(key, suffix, values))
+        suffix = format_value(value) if whole == key else ""
+        return Fault(whole, format_value(value), "is not a key", nearest_key(key, suffix, values))
     if kind == "missing":
         return _missing(key)
     value = _at(values, key)
     field = _field_schema(schema, key)
     finite = not (isinstance(value, float) and not math.isfinite(value))
-    wanted = allowed(field) if finite else allowed(field).replace("a number", "a finite number")
-    return Fault(key, typed(value), f"must be {wanted}", _hint(key, field))
+    wanted = (
+        describe_schema(field)
+        if finite
+        else describe_schema(field).replace("a number", "a finite number")
+    )
+    return Fault(key, format_value(value), f"must be {wanted}", _hint(key, field))
 
 
 def _missing(key: str) -> Fault:
@@ -103,7 +107,7 @@ def _field_schema(schema: type[BaseModel], key: str) -> dict[str, Any]:
 
 def _hint(key: str, field: Mapping[str, Any]) -> str:
     if examples := field.get("examples"):
-        return f"Try {key}={typed(examples[0])}."
+        return f"Try {key}={format_value(examples[0])}."
     if "default" not in field or isinstance(field["default"], Mapping):
         return ""
-    return f"The default is {key}={typed(field['default'])}."
+    return f"The default is {key}={format_value(field['default'])}."

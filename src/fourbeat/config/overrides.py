@@ -17,13 +17,15 @@ from omegaconf.errors import OmegaConfBaseException
 
 from fourbeat.base.errors import Fault
 from fourbeat.config.suggest import did_you_mean, nearest_key
-from fourbeat.config.typed import first_leaf, typed
+from fourbeat.config.typed import first_leaf, format_value
 
 # A ValueError is how Hydra refuses group=null.
 COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, ValueError)
 
 
-def parsed(overrides: Sequence[str], *, sweeps: bool = False) -> tuple[list[Override], list[Fault]]:
+def parse_overrides(
+    overrides: Sequence[str], *, sweeps: bool = False
+) -> tuple[list[Override], list[Fault]]:
     """Parse overrides one by one.
 
     Args:
@@ -55,7 +57,7 @@ def text_of(override: Override) -> str:
     return override.input_line or override.key_or_group
 
 
-def good_and_bad(overrides: Sequence[str], config_name: str) -> tuple[list[str], list[Fault]]:
+def split_overrides(overrides: Sequence[str], config_name: str) -> tuple[list[str], list[Fault]]:
     """Try each override, with those group choices that are good.
 
     Costs one composition an override, so it is for when a composition has failed.
@@ -69,7 +71,7 @@ def good_and_bad(overrides: Sequence[str], config_name: str) -> tuple[list[str],
         whose choice is bad are in neither: there is nothing to compare them with.
     """
     loader = GlobalHydra.instance().config_loader()
-    found, faults = parsed(overrides)
+    found, faults = parse_overrides(overrides)
     # Hydra's own keys are no part of the config that the others are compared with.
     good = [text_of(o) for o in found if o.is_hydra_override()]
     if fault := _hydra_fault(good, config_name):
@@ -91,7 +93,7 @@ def has_key(cfg: DictConfig, key: str) -> bool:
     return isinstance(node, DictConfig) and name in node
 
 
-def plain(cfg: DictConfig) -> dict[str, Any]:
+def to_plain(cfg: DictConfig) -> dict[str, Any]:
     """Return a config as plain dicts and lists, its interpolations as text."""
     container = OmegaConf.to_container(cfg, resolve=False)
     assert isinstance(container, dict)
@@ -130,7 +132,7 @@ def _group_fault(override: Override, loader: ConfigLoader) -> Fault | None:
         hint = f"Take the group away with ~{group}, or choose from: {', '.join(options)}."
         return Fault(group, "null", "is not an option", hint)
     hint = did_you_mean(str(wrong[0]), options, f"{group}=")
-    return Fault(group, typed(wrong[0]), "is not an option", hint)
+    return Fault(group, format_value(wrong[0]), "is not an option", hint)
 
 
 def _value_fault(override: Override, groups: Sequence[str], config_name: str) -> Fault | None:
@@ -142,7 +144,7 @@ def _value_fault(override: Override, groups: Sequence[str], config_name: str) ->
 
 
 def _explained(override: Override, cfg: DictConfig, error: Exception) -> Fault:
-    key, value = override.key_or_group, typed(override.value())
+    key, value = override.key_or_group, format_value(override.value())
     if override.is_delete():
         key, value = text_of(override), ""
     parent = key.lstrip("~").rpartition(".")[0]
@@ -158,5 +160,5 @@ def _explained(override: Override, cfg: DictConfig, error: Exception) -> Fault:
     if has_key(cfg, override.key_or_group):
         reason = str(error.__cause__ or error).splitlines()[0]
         return Fault(key, value, reason, f"Give {override.key_or_group}=VALUE.")
-    hint = nearest_key(override.key_or_group, value, plain(cfg))
+    hint = nearest_key(override.key_or_group, value, to_plain(cfg))
     return Fault(key, value, "is not a key", hint)

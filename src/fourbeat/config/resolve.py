@@ -10,10 +10,10 @@ from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
 from fourbeat.base.errors import Fault
 from fourbeat.config.deferred import register
-from fourbeat.config.typed import typed
+from fourbeat.config.typed import format_value
 
 
-def container(cfg: DictConfig) -> tuple[dict[str, Any], list[Fault]]:
+def resolve_config(cfg: DictConfig) -> tuple[dict[str, Any], list[Fault]]:
     """Resolve every interpolation of ``cfg``.
 
     Returns:
@@ -41,7 +41,7 @@ def _resolved(node: DictConfig, prefix: str, faults: list[Fault]) -> dict[str, A
                 values[name] = OmegaConf.to_container(value, resolve=True) if is_list else value
         except OmegaConfBaseException as error:
             raw: Any = OmegaConf.to_container(node, resolve=False)
-            faults.append(_fault(path, typed(raw[key]), error))
+            faults.append(_fault(path, format_value(raw[key]), error))
     return values
 
 

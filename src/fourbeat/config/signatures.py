@@ -12,10 +12,10 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from fourbeat.base.errors import Fault
-from fourbeat.config.allowed import allowed_by
+from fourbeat.config.allowed import describe_annotation
 from fourbeat.config.leaves import Leaf, is_deferred
 from fourbeat.config.suggest import did_you_mean
-from fourbeat.config.typed import typed
+from fourbeat.config.typed import format_value
 
 # Hydra's own keys in a leaf; no target sees them.
 HYDRA_KEYS = frozenset({"_target_", "_args_", "_partial_", "_recursive_", "_convert_"})
@@ -98,9 +98,9 @@ def _unknown_faults(
     return [
         Fault(
             f"{key}.{name}",
-            typed(value),
+            format_value(value),
             problem,
-            did_you_mean(name, free, f"{key}.", f"={typed(value)}")
+            did_you_mean(name, free, f"{key}.", f"={format_value(value)}")
             or f"Leave {key}.{name} out: it takes no arguments.",
         )
         for name, value in given.items()
@@ -129,17 +129,22 @@ def _type_faults(
     spelled = {n: p.annotation for n, p in parameters.items() if p.annotation is not p.empty}
     hints = {n: h for n, h in {**spelled, **hints}.items() if not isinstance(h, str)}
     return [
-        Fault(f"{key}.{name}", typed(value), f"must be {allowed}", _default(key, parameters[name]))
+        Fault(
+            f"{key}.{name}",
+            format_value(value),
+            f"must be {allowed}",
+            _default(key, parameters[name]),
+        )
         for name, value in given.items()
         if name in hints and name in parameters and not fits(value, hints[name])
-        if (allowed := allowed_by(hints[name]))
+        if (allowed := describe_annotation(hints[name]))
     ]
 
 
 def _default(key: str, parameter: inspect.Parameter) -> str:
     if parameter.default is parameter.empty:
         return f"Leave {key}.{parameter.name} out to have the config's own value."
-    return f"The default is {key}.{parameter.name}={typed(parameter.default)}."
+    return f"The default is {key}.{parameter.name}={format_value(parameter.default)}."
 
 
 def fits(value: Any, hint: Any) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def typed(value: Any) -> str:
+def format_value(value: Any) -> str:
     """Write a value as one types it after ``key=``, whole, however long.
 
     Args:
@@ -17,9 +17,9 @@ def typed(value: Any) -> str:
     if value == "":
         return "''"
     if isinstance(value, Mapping):
-        return "{" + ",".join(f"{key}:{typed(item)}" for key, item in value.items()) + "}"
+        return "{" + ",".join(f"{key}:{format_value(item)}" for key, item in value.items()) + "}"
     if isinstance(value, (list, tuple)):
-        return "[" + ",".join(map(typed, value)) + "]"
+        return "[" + ",".join(map(format_value, value)) + "]"
     return str(value)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fourbeat.data.base import DataModule
-from fourbeat.data.executions import Execution, ExecutionPlan, num_played
+from fourbeat.data.executions import Execution, ExecutionPlan, count_batches_done
 from fourbeat.data.given import LoaderDataModule
 from fourbeat.data.loader import TensorBatches, batch_loader, loaded_batches
 from fourbeat.data.order import EpochOrder, limited_batches, num_batches
@@ -22,8 +22,8 @@ __all__ = [
     "Splits",
     "TensorBatches",
     "batch_loader",
+    "count_batches_done",
     "limited_batches",
     "loaded_batches",
     "num_batches",
-    "num_played",
 ]

@@ -19,7 +19,7 @@ from fourbeat.data.samples import (
     Splits,
     SplitSizes,
     Statistics,
-    measure,
+    measure_statistics,
     split_indices,
 )
 from fourbeat.data.split_loaders import SplitLoaders
@@ -250,7 +250,7 @@ class DataModule(SplitLoaders, ABC):
     def _normalized(self, splits: Splits) -> Splits:
         splits = Splits(*(s._replace(inputs=s.inputs.to(float32)) for s in splits))
         if self.normalize:
-            inputs = measure(splits.train.inputs, per_feature=self._per_feature)
+            inputs = measure_statistics(splits.train.inputs, per_feature=self._per_feature)
             self.input_statistics = inputs
             splits = Splits(*(s._replace(inputs=inputs.standardise(s.inputs)) for s in splits))
         if self._measures_targets(splits.train.targets):
@@ -267,7 +267,7 @@ class DataModule(SplitLoaders, ABC):
         """Measure the targets of a regression, if they are to be standardised."""
         is_due = self.normalize and self.task == "regression"
         if is_due:
-            self.target_mean, self.target_std = measure(train_targets, per_feature=True)
+            self.target_mean, self.target_std = measure_statistics(train_targets, per_feature=True)
         return is_due
 
     def setup(self, stage: str) -> None:

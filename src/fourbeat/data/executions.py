@@ -119,7 +119,7 @@ def gather(
     return inputs.index_select(0, indices), targets.index_select(0, indices)
 
 
-def num_played(batch: Any, batch_idx: int) -> int:
+def count_batches_done(batch: Any, batch_idx: int) -> int:
     """Count the mini-batches of an epoch that have been played.
 
     Args:

@@ -26,7 +26,7 @@ def free_memory(device: torch.device) -> int | None:
     return None
 
 
-def resident(
+def move_to_device(
     samples: Samples,
     on_device: OnDevice,
     device: torch.device,

@@ -65,7 +65,7 @@ NO_STATISTICS = Statistics(torch.tensor(0.0), torch.tensor(1.0))
 """Leaves values as they are."""
 
 
-def measure(values: Float32[Tensor, "samples ..."], *, per_feature: bool) -> Statistics:
+def measure_statistics(values: Float32[Tensor, "samples ..."], *, per_feature: bool) -> Statistics:
     """Measure mean and (population) standard deviation.
 
     Args:

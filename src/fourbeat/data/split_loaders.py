@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from fourbeat.data.executions import ExecutionPlan
 from fourbeat.data.loader import Gatherable, TensorBatches, batch_loader, draws_numbers
 from fourbeat.data.order import EpochOrder
-from fourbeat.data.residence import OnDevice, resident
+from fourbeat.data.residence import OnDevice, move_to_device
 from fourbeat.data.samples import Samples, Splits
 
 Loader = DataLoader[Any]
@@ -66,7 +66,7 @@ class SplitLoaders(LightningDataModule):
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
         if (split, device) not in self._resident:
             on_device = False if self.num_workers and self.on_device == "auto" else self.on_device
-            samples = resident(getattr(self.splits, split), on_device, device)
+            samples = move_to_device(getattr(self.splits, split), on_device, device)
             self._resident[split, device] = samples
         return TensorBatches(*self._resident[split, device])
 

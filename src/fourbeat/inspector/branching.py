@@ -11,15 +11,15 @@ from typing import Any
 
 from fourbeat.base.errors import ConfigError, Fault, RunError, Stopped
 from fourbeat.config.schema import ModelCheckpointConfig, TrainConfig
-from fourbeat.config.typed import typed
+from fourbeat.config.typed import format_value
 from fourbeat.events import Observer
-from fourbeat.inspector.changes import OWN_RATE, Change, described
+from fourbeat.inspector.changes import OWN_RATE, Change, describe_changes
 from fourbeat.inspector.pausing import Pauses
 from fourbeat.inspector.places import Here, Place
-from fourbeat.replay.observing import Memory
-from fourbeat.replay.session import nearest_start, play_again, replay_config
+from fourbeat.replay.observing import RecordsInMemory
+from fourbeat.replay.session import nearest_start, replay_config, replay_steps
 from fourbeat.run import MANIFEST_FILE, Outcome, Run, finish_run, start_run
-from fourbeat.training.lifecycle import CHECKPOINT_DIR, Parts, checkpoints
+from fourbeat.training.lifecycle import CHECKPOINT_DIR, Components, state_checkpoint
 from fourbeat.training.resuming import stored_config
 from fourbeat.training.training import write_config
 
@@ -46,13 +46,13 @@ def save_branch(run: Run, changes: Sequence[Change], step: int, folder: Path) ->
         raise RunError("save: before step 0 there is nothing that a new run would not do")
     if (folder / MANIFEST_FILE).exists():
         raise RunError(f"save {folder}: holds a run already. Give another folder.")
-    cfg = stored_config(run, overrides(run, changes))
+    cfg = stored_config(run, changes_as_overrides(run, changes))
     parts = _play(run, changes, step, folder)
-    why = f"branched off {run.dir} before step {step}: {described(changes)}"
+    why = f"branched off {run.dir} before step {step}: {describe_changes(changes)}"
     branch = start_run(
         folder,
         command=sys.argv,
-        overrides=[*run.manifest.overrides, *overrides(run, changes)],
+        overrides=[*run.manifest.overrides, *changes_as_overrides(run, changes)],
         seed=cfg.seed,
         config=cfg.plain(),
         num_parameters=parts.module.num_parameters,
@@ -72,7 +72,7 @@ def save_branch(run: Run, changes: Sequence[Change], step: int, folder: Path) ->
     return f"saved; to go on with it: python scripts/train.py resume={folder}"
 
 
-def overrides(run: Run, changes: Sequence[Change]) -> list[str]:
+def changes_as_overrides(run: Run, changes: Sequence[Change]) -> list[str]:
     """Return changes as a config has them.
 
     Raises:
@@ -88,7 +88,7 @@ def overrides(run: Run, changes: Sequence[Change]) -> list[str]:
             values[PEAK] = change.value
     missing = {f"optim.{name}" for name in run.config["optim"]}
     return [
-        f"{'+' if key.startswith('optim.') and key not in missing else ''}{key}={typed(value)}"
+        f"{'+' if key.startswith('optim.') and key not in missing else ''}{key}={format_value(value)}"
         for key, value in values.items()
     ]
 
@@ -96,30 +96,34 @@ def overrides(run: Run, changes: Sequence[Change]) -> list[str]:
 class _StopBefore(Observer):
     """Asks a training to stop, and to save its state, before a step."""
 
-    def __init__(self, parts: Parts, num_steps: int) -> None:
+    def __init__(self, parts: Components, num_steps: int) -> None:
         self._parts, self._left = parts, num_steps
 
     def on_step(self, groups: Sequence[Mapping[str, Any]], batch_idx: int, taken: bool) -> None:
         """Count."""
         self._left -= 1
         if self._left == 0:
-            checkpoints(self._parts.trainer).stop.signum = signal.SIGTERM
+            state_checkpoint(self._parts.trainer).stop.signum = signal.SIGTERM
 
 
-def _play(run: Run, changes: Sequence[Change], step: int, folder: Path) -> Parts:
+def _play(run: Run, changes: Sequence[Change], step: int, folder: Path) -> Components:
     cfg = _saving(replay_config(run), run)
     # A change is made before its step: the state that is saved must not lie behind it.
     start = nearest_start(run, min([step - 1, *(change.step for change in changes)]))
-    taken: list[Parts] = []
+    taken: list[Components] = []
 
-    def watch(parts: Parts) -> Sequence[Observer]:
+    def watch(parts: Components) -> Sequence[Observer]:
         taken.append(parts)
-        pauses = Pauses(parts, cfg, Memory(), start.step, Place(sys.maxsize), changes, _never)
+        pauses = Pauses(
+            parts, cfg, RecordsInMemory(), start.step, Place(sys.maxsize), changes, _never
+        )
         parts.trainer.callbacks.append(pauses)  # type: ignore[attr-defined]
         return [pauses, _StopBefore(parts, step - start.step)]
 
     with contextlib.suppress(Stopped):
-        play_again(cfg, start, sys.maxsize, write=Memory().write, observers=watch, folder=folder)
+        replay_steps(
+            cfg, start, sys.maxsize, write=RecordsInMemory().write, observers=watch, folder=folder
+        )
     return taken[0]
 
 

@@ -9,11 +9,11 @@ from torch import nn
 from torch.optim import Optimizer
 
 from fourbeat.base.errors import ConfigError, Fault, raise_faults
-from fourbeat.config.overrides import parsed
+from fourbeat.config.overrides import parse_overrides
 from fourbeat.config.schema import TrainConfig
-from fourbeat.config.typed import typed
+from fourbeat.config.typed import format_value
 from fourbeat.optim import apply_changes, scale_rates
-from fourbeat.training.lifecycle import Parts
+from fourbeat.training.lifecycle import Components
 
 CLIPPING = ("loop.gradient_clip_val", "loop.gradient_clip_algorithm")
 OWN_RATE = "optim.lr."
@@ -38,7 +38,7 @@ class Change:
         return f"{self.key}={self.value} from step {self.step}"
 
 
-def parse(text: str, step: int) -> Change:
+def parse_change(text: str, step: int) -> Change:
     """Read ``key=value``.
 
     Args:
@@ -48,12 +48,12 @@ def parse(text: str, step: int) -> Change:
     Raises:
         ConfigError: It is no such text.
     """
-    overrides, faults = parsed([text])
+    overrides, faults = parse_overrides([text])
     raise_faults(faults)
     return Change(step, overrides[0].key_or_group, overrides[0].value())
 
 
-def apply(change: Change, parts: Parts, cfg: TrainConfig) -> None:
+def apply_change(change: Change, parts: Components, cfg: TrainConfig) -> None:
     """Make a change in a training that is under way.
 
     Args:
@@ -77,7 +77,7 @@ def apply(change: Change, parts: Parts, cfg: TrainConfig) -> None:
 ALLOWED = "optim.lr, optim.lr.LAYER, other numbers of optim, and loop.gradient_clip_val can"
 
 
-def _clip(change: Change, parts: Parts) -> None:
+def _clip(change: Change, parts: Components) -> None:
     name = change.key.rpartition(".")[2]
     if name == "gradient_clip_val":
         if change.value is not None and not (_is_number(change.value) and change.value > 0):  # type: ignore[operator]
@@ -89,7 +89,7 @@ def _clip(change: Change, parts: Parts) -> None:
         setattr(parts.trainer, name, change.value)
 
 
-def _hyperparameter(change: Change, parts: Parts, cfg: TrainConfig) -> None:
+def _hyperparameter(change: Change, parts: Components, cfg: TrainConfig) -> None:
     name, module = change.key.partition(".")[2], parts.module
     was, value = module.built_with, change.value
     if any(name not in group for group in was) or name in ("initial_lr", "max_lr", "min_lr"):
@@ -99,7 +99,7 @@ def _hyperparameter(change: Change, parts: Parts, cfg: TrainConfig) -> None:
     if isinstance(old, tuple) and isinstance(value, list):
         value = tuple(value)
     if type(value) is not type(old) and not (_is_number(value) and _is_number(old)):
-        raise _refused(change, f"must be like {typed(old)}")
+        raise _refused(change, f"must be like {format_value(old)}")
     if name == "lr":
         scale = _scale(change, cfg)
         now = [{**g, **{n: g[n] * scale for n in ("lr", "initial_lr") if n in g}} for g in was]
@@ -109,7 +109,7 @@ def _hyperparameter(change: Change, parts: Parts, cfg: TrainConfig) -> None:
     module.built_with = now
 
 
-def _rate_of_layer(change: Change, parts: Parts, cfg: TrainConfig) -> None:
+def _rate_of_layer(change: Change, parts: Components, cfg: TrainConfig) -> None:
     """Give a layer a rate of its own, which its schedule goes on moving in proportion."""
     own = set(_layer(change, parts.module.net).parameters(recurse=False))
     optimizer, scheduler = _optimizer(parts), parts.module.plan.scheduler
@@ -126,7 +126,7 @@ def _scale(change: Change, cfg: TrainConfig) -> float:
     return float(change.value) / cfg.optim.lr  # type: ignore[arg-type]
 
 
-def _split(parts: Parts, own: set[nn.Parameter]) -> set[int]:
+def _split(parts: Components, own: set[nn.Parameter]) -> set[int]:
     """Put parameters into groups of their own, and return the indices of these."""
     module, optimizer, found = parts.module, _optimizer(parts), set()
     for index, group in enumerate(list(optimizer.param_groups)):
@@ -153,7 +153,7 @@ def _layer(change: Change, network: nn.Module) -> nn.Module:
     return module
 
 
-def _optimizer(parts: Parts) -> Optimizer:
+def _optimizer(parts: Components) -> Optimizer:
     optimizer: Optimizer = parts.trainer.optimizers[0]
     return optimizer
 
@@ -166,6 +166,6 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def described(changes: Sequence[Change]) -> str:
+def describe_changes(changes: Sequence[Change]) -> str:
     """List changes in one line."""
     return ", ".join(map(str, changes)) or "none"

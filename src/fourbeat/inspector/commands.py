@@ -13,7 +13,7 @@ import torch
 from fourbeat.base.errors import ConfigError, FourbeatError
 from fourbeat.base.generators import generators_seeded
 from fourbeat.inspector import views
-from fourbeat.inspector.changes import ALLOWED, Change, apply, described, parse
+from fourbeat.inspector.changes import ALLOWED, Change, apply_change, describe_changes, parse_change
 from fourbeat.inspector.places import BEATS, Here, Place
 from fourbeat.recorder import Records
 
@@ -51,10 +51,10 @@ class Branch:
 # What makes an expression of a word that is also a command, as in `step + 1`.
 IN_EXPRESSION = re.compile(r"(==|[-+*/%<>])\s")
 
-Answer: TypeAlias = Sequence[str] | Go
+Reply: TypeAlias = Sequence[str] | Go
 """Lines to print, or where to go."""
 
-Run: TypeAlias = Callable[[Branch, Here, str], Answer]
+RunCommand: TypeAlias = Callable[[Branch, Here, str], Reply]
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Command:
 
     usage: str
     about: str
-    run: Run
+    run: RunCommand
 
     @property
     def name(self) -> str:
@@ -77,7 +77,7 @@ class Command:
         return self.usage.split()[0]
 
 
-def answer(branch: Branch, here: Here, line: str) -> Answer:
+def run_command(branch: Branch, here: Here, line: str) -> Reply:
     """Do what a line says: a command, or a Python expression.
 
     Args:
@@ -95,12 +95,12 @@ def answer(branch: Branch, here: Here, line: str) -> Answer:
     try:
         if command is not None and not IN_EXPRESSION.match(rest):
             return command.run(branch, here, rest.strip())
-        return evaluate(here, line.strip())
+        return eval_expression(here, line.strip())
     except (ConfigError, FourbeatError, LookupError, ValueError, OSError) as error:
         return [f"{error.args[0] if isinstance(error, KeyError) else error}"]
 
 
-def evaluate(here: Here, code: str) -> list[str]:
+def eval_expression(here: Here, code: str) -> list[str]:
     """Evaluate Python on what there is here. Random numbers that it draws are put back."""
     names = {
         "model": here.parts.module.net,
@@ -126,29 +126,29 @@ def evaluate(here: Here, code: str) -> list[str]:
     return [] if value is None else repr(value).splitlines()
 
 
-def _step(branch: Branch, here: Here, rest: str) -> Answer:
+def _step(branch: Branch, here: Here, rest: str) -> Reply:
     return Go(Place(here.place.step + _count(rest), here.place.beat))
 
 
-def _beat(branch: Branch, here: Here, rest: str) -> Answer:
+def _beat(branch: Branch, here: Here, rest: str) -> Reply:
     return Go(None)
 
 
-def _back(branch: Branch, here: Here, rest: str) -> Answer:
+def _back(branch: Branch, here: Here, rest: str) -> Reply:
     step = here.place.step - _count(rest)
     if step < 0:
         raise ValueError(f"back: there is no step {step}; the first is 0")
     return Go(Place(step, here.place.beat))
 
 
-def _goto(branch: Branch, here: Here, rest: str) -> Answer:
+def _goto(branch: Branch, here: Here, rest: str) -> Reply:
     step, _, beat = rest.partition(" ")
     if not step.isdecimal() or (beat and beat not in BEATS):
         raise ValueError(f"goto {rest}: must be a step, and perhaps one of {', '.join(BEATS)}")
     return Go(Place(int(step), BEATS.index(beat) if beat else 0))
 
 
-def _layer(branch: Branch, here: Here, rest: str) -> Answer:
+def _layer(branch: Branch, here: Here, rest: str) -> Reply:
     try:
         return views.layer(here, rest)
     except KeyError:
@@ -156,7 +156,7 @@ def _layer(branch: Branch, here: Here, rest: str) -> Answer:
         raise LookupError(f"layer {rest}: must be one of {', '.join(names)}") from None
 
 
-def _picture(branch: Branch, here: Here, rest: str) -> Answer:
+def _picture(branch: Branch, here: Here, rest: str) -> Reply:
     position, _, file = rest.partition(" ")
     last = len(here.targets) - 1
     if not position.isdecimal() or int(position) > last:
@@ -164,23 +164,23 @@ def _picture(branch: Branch, here: Here, rest: str) -> Answer:
     return views.picture(here, int(position), Path(file) if file else None)
 
 
-def _set(branch: Branch, here: Here, rest: str) -> Answer:
+def _set(branch: Branch, here: Here, rest: str) -> Reply:
     is_over = BEATS[here.place.beat] == "step"
-    change = parse(rest, here.place.step + is_over)
-    apply(change, here.parts, here.cfg)
+    change = parse_change(rest, here.place.step + is_over)
+    apply_change(change, here.parts, here.cfg)
     branch.changes.append(change)
     return [f"{change}: from here on this is a branch; the run itself stays as it is"]
 
 
-def _changes(branch: Branch, here: Here, rest: str) -> Answer:
-    return [f"changed: {described(branch.changes)}", f"{ALLOWED} be changed"]
+def _changes(branch: Branch, here: Here, rest: str) -> Reply:
+    return [f"changed: {describe_changes(branch.changes)}", f"{ALLOWED} be changed"]
 
 
-def _run(branch: Branch, here: Here, rest: str) -> Answer:
+def _run(branch: Branch, here: Here, rest: str) -> Reply:
     return Go(Place(here.place.step + _count(rest, 20), here.place.beat))
 
 
-def _curves(branch: Branch, here: Here, rest: str) -> Answer:
+def _curves(branch: Branch, here: Here, rest: str) -> Reply:
     if not branch.changes:
         raise LookupError("nothing was changed: there is one curve only. Try set optim.lr=0.01")
     first = max(min(change.step for change in branch.changes) - 3, 0)
@@ -191,18 +191,18 @@ def _curves(branch: Branch, here: Here, rest: str) -> Answer:
     return views.curves(steps, torch.tensor(run).numpy(), ours.columns["loss"][chosen])
 
 
-def _reset(branch: Branch, here: Here, rest: str) -> Answer:
+def _reset(branch: Branch, here: Here, rest: str) -> Reply:
     branch.changes.clear()
     return Go(here.place)
 
 
-def _save(branch: Branch, here: Here, rest: str) -> Answer:
+def _save(branch: Branch, here: Here, rest: str) -> Reply:
     if not rest:
         raise ValueError("save: must be given a folder, e.g. save runs/branch")
     return [branch.save(here.place.step, Path(rest))]
 
 
-def _help(branch: Branch, here: Here, rest: str) -> Answer:
+def _help(branch: Branch, here: Here, rest: str) -> Reply:
     if rest and rest not in BY_NAME:
         raise LookupError(f"help {rest}: must be one of {', '.join(BY_NAME)}")
     shown = [BY_NAME[rest]] if rest else COMMANDS
@@ -212,11 +212,11 @@ def _help(branch: Branch, here: Here, rest: str) -> Answer:
     return lines if rest else [*lines, f"anything else is a Python expression on {names}"]
 
 
-def _quit(branch: Branch, here: Here, rest: str) -> Answer:
+def _quit(branch: Branch, here: Here, rest: str) -> Reply:
     raise Leave
 
 
-def _view(show: Callable[[Here], list[str]]) -> Run:
+def _view(show: Callable[[Here], list[str]]) -> RunCommand:
     return lambda branch, here, rest: show(here)
 
 

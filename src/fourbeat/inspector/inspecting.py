@@ -12,15 +12,15 @@ from fourbeat.base.errors import RunError
 from fourbeat.base.generators import generators_seeded
 from fourbeat.inspector import views
 from fourbeat.inspector.branching import save_branch
-from fourbeat.inspector.commands import Branch, Go, Leave, answer
+from fourbeat.inspector.commands import Branch, Go, Leave, run_command
 from fourbeat.inspector.pausing import Pauses
 from fourbeat.inspector.places import BEATS, Here, Place
 from fourbeat.recorder import read_records
-from fourbeat.replay.observing import Memory
+from fourbeat.replay.observing import RecordsInMemory
 from fourbeat.replay.replaying import last_step
-from fourbeat.replay.session import nearest_start, play_again, replay_config
+from fourbeat.replay.session import nearest_start, replay_config, replay_steps
 from fourbeat.run import Run
-from fourbeat.training.lifecycle import Parts
+from fourbeat.training.lifecycle import Components
 
 Ask = Callable[[Here], str]
 """Returns the line that a user types at a place."""
@@ -100,16 +100,16 @@ class Inspector:
 
     def _play(self, goal: Place) -> Place:
         """Play until the user wants to go back, and return where to."""
-        start, memory = nearest_start(self._run, goal.step), Memory()
+        start, memory = nearest_start(self._run, goal.step), RecordsInMemory()
         changes = self._branch.changes
 
-        def watch(parts: Parts) -> Sequence[Pauses]:
+        def watch(parts: Components) -> Sequence[Pauses]:
             pauses = Pauses(parts, self._cfg, memory, start.step, goal, changes, self._pause)
             parts.trainer.callbacks.append(pauses)  # type: ignore[attr-defined]
             return [pauses]
 
         try:
-            play_again(self._cfg, start, sys.maxsize, write=memory.write, observers=watch)
+            replay_steps(self._cfg, start, sys.maxsize, write=memory.write, observers=watch)
         except Rewind as rewind:
             return rewind.to
         self._last = int(memory.records.steps.steps[-1])
@@ -119,7 +119,7 @@ class Inspector:
     def _pause(self, here: Here) -> Place | None:
         self._say(views.where(here))
         while True:
-            said = answer(self._branch, here, self._ask(here))
+            said = run_command(self._branch, here, self._ask(here))
             if not isinstance(said, Go):
                 for line in said:
                     self._say(line)

@@ -22,7 +22,7 @@ SPIKE = 5.0
 WINDOW, FEWEST = 50, 10
 
 
-class Pauser(Observer):
+class TerminalPauser(Observer):
     """Opens the inspector in a training, at a step or after a spike of the loss.
 
     Args:

@@ -12,11 +12,11 @@ from torch.utils.hooks import RemovableHandle
 from fourbeat.config.schema import TrainConfig
 from fourbeat.data import EpochOrder
 from fourbeat.events import Observer
-from fourbeat.inspector.changes import Change, apply
+from fourbeat.inspector.changes import Change, apply_change
 from fourbeat.inspector.places import BEATS, Beat, Here, Place
 from fourbeat.recorder import RecorderCallback
-from fourbeat.replay.observing import Memory
-from fourbeat.training.lifecycle import Parts
+from fourbeat.replay.observing import RecordsInMemory
+from fourbeat.training.lifecycle import Components
 
 Pause: TypeAlias = Callable[[Here], Place | None]
 """Is called at a place, and returns the next one to stop at; None: whichever comes next."""
@@ -39,9 +39,9 @@ class Pauses(Callback, Observer):
 
     def __init__(
         self,
-        parts: Parts,
+        parts: Components,
         cfg: TrainConfig,
-        memory: Memory,
+        memory: RecordsInMemory,
         first_step: int,
         goal: Place | None,
         changes: Sequence[Change],
@@ -77,7 +77,7 @@ class Pauses(Callback, Observer):
             self._is_first = False
             for change in self._changes:
                 if change.step == self._step:
-                    apply(change, self._parts, self._cfg)
+                    apply_change(change, self._parts, self._cfg)
 
     def on_forward(self, outputs: Any) -> None:
         """Stop after it, if the goal is there."""
@@ -118,7 +118,7 @@ class Pauses(Callback, Observer):
                 callback.flush()
 
 
-def indices_of(parts: Parts, epoch: int, batch_idx: int) -> list[int]:
+def indices_of(parts: Components, epoch: int, batch_idx: int) -> list[int]:
     """Return which samples of the training split a batch holds.
 
     Args:

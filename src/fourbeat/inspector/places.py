@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from fourbeat.config.schema import TrainConfig
 from fourbeat.recorder import Records
-from fourbeat.training.lifecycle import Parts
+from fourbeat.training.lifecycle import Components
 
 Beat: TypeAlias = Literal["start", "forward", "loss", "backward", "step"]
 """What has just been done; at ``start`` nothing has, and the step's first batch is there."""
@@ -58,7 +58,7 @@ class Here:
     """
 
     place: Place
-    parts: Parts
+    parts: Components
     cfg: TrainConfig
     epoch: int
     batch_idx: int

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from fourbeat.inspector.places import BEATS, Here, describe
 from fourbeat.recorder.layers import Layers
 from fourbeat.recorder.probes import each_norm
-from fourbeat.replay.report import aligned, number
+from fourbeat.replay.report import align_columns, format_number
 
 BINS, BAR = 12, 32
 SHADES = " .:-=+*#%@"
@@ -23,7 +23,7 @@ SHADES = " .:-=+*#%@"
 def where(here: Here) -> str:
     """Say where one is, in one line."""
     beat = describe(BEATS[here.place.beat])
-    loss = "" if here.loss is None else f", loss {number(float(here.loss.detach()))}"
+    loss = "" if here.loss is None else f", loss {format_number(float(here.loss.detach()))}"
     return (
         f"step {here.place.step}, {beat}: epoch {here.epoch}, batch {here.batch_idx}, "
         f"{len(here.targets)} samples{loss}"
@@ -44,12 +44,12 @@ def layers(here: Here) -> list[str]:
                 name,
                 type(modules.get(name, network)).__name__,
                 f"{sum(p.numel() for p in own):,}",
-                number(_norm([p.detach() for p in own])),
-                number(_norm(gradients) if gradients else None),
-                number(update),
+                format_number(_norm([p.detach() for p in own])),
+                format_number(_norm(gradients) if gradients else None),
+                format_number(update),
             )
         )
-    return aligned(rows, left=2)
+    return align_columns(rows, left=2)
 
 
 def layer(here: Here, name: str) -> list[str]:
@@ -96,9 +96,9 @@ def batch(here: Here) -> list[str]:
         f"{list(here.inputs.shape[1:])}",
         f"indices  {indices}",
         f"targets  {shown}",
-        f"inputs   mean {number(float(here.inputs.float().mean()))}, "
-        f"std {number(float(here.inputs.float().std()))}, "
-        f"largest {number(float(here.inputs.float().abs().max()))}",
+        f"inputs   mean {format_number(float(here.inputs.float().mean()))}, "
+        f"std {format_number(float(here.inputs.float().std()))}, "
+        f"largest {format_number(float(here.inputs.float().abs().max()))}",
     ]
 
 
@@ -117,7 +117,7 @@ def picture(here: Here, position: int, file: Path | None = None) -> list[str]:
     sample = here.inputs[position].detach().float().cpu()
     title = f"sample {here.indices[position]}, target {here.targets[position].tolist()}"
     if sample.dim() not in (2, 3) or sample.shape[-1] < 2:
-        return [title, "  " + ", ".join(number(v) for v in sample.flatten().tolist()[:32])]
+        return [title, "  " + ", ".join(format_number(v) for v in sample.flatten().tolist()[:32])]
     grey = _grey(sample)
     if file is None:
         return [title, *("".join(SHADES[int(9 * v)] * 2 for v in row) for row in grey)]
@@ -175,8 +175,8 @@ def moments(here: Here) -> list[str]:
     for name, parameters in parts.grouped(parts.parameters):
         own = [state.get(p, {}) for p in parameters]
         found = ([s[kind] for s in own if _is_moment(s.get(kind))] for kind in kinds)
-        rows.append((name, *(number(_norm(f) if f else None) for f in found)))
-    return aligned(rows, left=1)
+        rows.append((name, *(format_number(_norm(f) if f else None) for f in found)))
+    return align_columns(rows, left=1)
 
 
 def curves(steps: ndarray, values: ndarray, others: ndarray) -> list[str]:
@@ -192,10 +192,10 @@ def curves(steps: ndarray, values: ndarray, others: ndarray) -> list[str]:
     low, high = (float(finite.min()), float(finite.max())) if len(finite) else (1.0, 1.0)
     rows = [("step", "run", "branch", "")]
     for step, value, other in zip(steps, values.tolist(), others.tolist(), strict=True):
-        run = "-" if math.isnan(value) else number(value)
+        run = "-" if math.isnan(value) else format_number(value)
         bars = " ".join(_bar(v, low, high).ljust(BAR // 2) for v in (value, other))
-        rows.append((str(step), run, number(other), bars))
-    return aligned(rows, left=0)
+        rows.append((str(step), run, format_number(other), bars))
+    return align_columns(rows, left=0)
 
 
 def _bar(value: float, low: float, high: float) -> str:
@@ -219,8 +219,8 @@ def _ranked(here: Here, values: Sequence[float], what: str) -> list[str]:
     rows: list[tuple[str, ...]] = [("position", "sample", "target", what)]
     for i in order[:10]:
         target = str(here.targets[i].tolist())
-        rows.append((str(i), str(here.indices[i]), target, number(values[i])))
-    lines = aligned(rows, left=0)
+        rows.append((str(i), str(here.indices[i]), target, format_number(values[i])))
+    lines = align_columns(rows, left=0)
     return [*lines, f"the largest {len(rows) - 1} of {len(values)}"]
 
 

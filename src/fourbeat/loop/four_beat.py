@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from fourbeat.data import Execution
 from fourbeat.events import Beats
 from fourbeat.loop.accumulation import AccumulationGroup
-from fourbeat.loop.listeners import listener, unannounced
+from fourbeat.loop.listeners import fast_optimizer_calls, find_hook_user
 from fourbeat.loop.precision import MixedPrecision
 from fourbeat.loop.supervised import Batch, SupervisedModule, mini_batches
 
@@ -47,7 +47,7 @@ class FourBeatModule(SupervisedModule):
         Returns:
             The last micro-batch's mean loss, detached.
         """
-        self._zero_grad, self._step = unannounced(self.optimizer)
+        self._zero_grad, self._step = fast_optimizer_calls(self.optimizer)
         first = batch.batch_idx if isinstance(batch, Execution) else batch_idx
         losses = self._player.play(batch, first) if self._player else []
         rest = mini_batches(batch, len(losses))
@@ -105,7 +105,7 @@ class FourBeatModule(SupervisedModule):
         trainer = self.trainer
         (self.optimizer,) = trainer.optimizers
         self.after = Beats(self.observers)
-        self.unheard = listener(trainer, self) is None
+        self.unheard = find_hook_user(trainer, self) is None
         plugin, strategy = trainer.precision_plugin, trainer.strategy
         self._mixed = plugin if isinstance(plugin, MixedPrecision) else None
         self._parallel = strategy if isinstance(strategy, ParallelStrategy) else None

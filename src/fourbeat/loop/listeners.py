@@ -26,7 +26,7 @@ MODULE_HOOKS = (*CALLBACK_HOOKS, "backward", "manual_backward")
 PRECISION_HOOKS = ("pre_backward", "backward", "post_backward", "optimizer_step")
 
 
-def listener(trainer: Trainer, module: LightningModule) -> str | None:
+def find_hook_user(trainer: Trainer, module: LightningModule) -> str | None:
     """Find who wants to be told of each backward or step, so that they must go through Lightning.
 
     Args:
@@ -43,13 +43,13 @@ def listener(trainer: Trainer, module: LightningModule) -> str | None:
         return type(profiler).__name__
     if not _is_plain(trainer.precision_plugin):
         return f"trainer.precision={trainer.precision}"
-    if overrides(module, LightningModule, MODULE_HOOKS):
+    if overrides_any(module, LightningModule, MODULE_HOOKS):
         return type(module).__name__
-    heard = (type(c).__name__ for c in callbacks if overrides(c, Callback, CALLBACK_HOOKS))
+    heard = (type(c).__name__ for c in callbacks if overrides_any(c, Callback, CALLBACK_HOOKS))
     return next(heard, None)
 
 
-def unannounced(optimizer: Optimizer) -> tuple[Callable[[], Any], Callable[[], Any]]:
+def fast_optimizer_calls(optimizer: Optimizer) -> tuple[Callable[[], Any], Callable[[], Any]]:
     """Return an optimizer's ``zero_grad`` and ``step``, as plain as may be.
 
     Torch opens a range for its profiler around each and looks for hooks: 20 us a step together.
@@ -72,7 +72,7 @@ def _torch_listens(optimizer: Optimizer) -> bool:
         or optimizer._optimizer_step_post_hooks
         # A scheduler replaces it, only to note that it was called; others may do more.
         or (own_step is not None and not hasattr(own_step, "_wrapped_by_lr_sched"))
-        or overrides(optimizer, Optimizer, ["zero_grad"])
+        or overrides_any(optimizer, Optimizer, ["zero_grad"])
     )
 
 
@@ -87,7 +87,7 @@ def _drop_gradients(optimizer: Optimizer) -> None:
             parameter.grad = None
 
 
-def overrides(instance: object, base: type, hooks: Iterable[str]) -> bool:
+def overrides_any(instance: object, base: type, hooks: Iterable[str]) -> bool:
     """Return whether an object has methods of its own in the place of some of its base class's.
 
     Args:
@@ -105,4 +105,4 @@ def overrides(instance: object, base: type, hooks: Iterable[str]) -> bool:
 def _is_plain(precision: Precision) -> bool:
     if isinstance(precision, MixedPrecision):
         return precision.scaler is None
-    return not overrides(precision, Precision, PRECISION_HOOKS)
+    return not overrides_any(precision, Precision, PRECISION_HOOKS)

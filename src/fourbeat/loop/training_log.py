@@ -16,7 +16,7 @@ from torch import Tensor
 SECONDS_BETWEEN_WRITES = 1.0
 
 
-class Entry(NamedTuple):
+class LogEntry(NamedTuple):
     """What is to be logged of one optimizer step."""
 
     step: int
@@ -33,7 +33,7 @@ class TrainingLog:
     """
 
     def __init__(self) -> None:
-        self._entries: list[Entry] = []
+        self._entries: list[LogEntry] = []
         self._written = time.monotonic()
 
     def add(self, step: int, loss: Tensor, values: Mapping[str, float]) -> None:
@@ -44,7 +44,7 @@ class TrainingLog:
             loss: On any device.
             values: E.g. learning rates.
         """
-        self._entries.append(Entry(step, loss, values))
+        self._entries.append(LogEntry(step, loss, values))
 
     @property
     def is_due(self) -> bool:

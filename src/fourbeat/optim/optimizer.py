@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from fourbeat.base.errors import Fault
-from fourbeat.config.leaves import Leaf, build
+from fourbeat.config.leaves import Leaf, instantiate
 from fourbeat.config.trial import find_faults
 from fourbeat.optim.parameter_groups import parameter_groups
 
@@ -35,7 +35,7 @@ def build_optimizer(leaf: Leaf, module: nn.Module, device: torch.device | str = 
     groups = parameter_groups(module, arguments.get("weight_decay"), exclude)
     if arguments.get("fused") and not _has_fused_kernel(arguments, groups, device):
         arguments["fused"] = False
-    optimizer: Optimizer = build(arguments, groups)
+    optimizer: Optimizer = instantiate(arguments, groups)
     return optimizer
 
 
@@ -70,7 +70,7 @@ def _has_fused_kernel(
     try:
         parameter = nn.Parameter(torch.zeros(1, device=device, dtype=dtype))
         parameter.grad = torch.zeros_like(parameter)
-        build(arguments, [parameter]).step()
+        instantiate(arguments, [parameter]).step()
     # Whatever else is wrong will be said when the optimizer is built in earnest.
     except Exception:
         return False

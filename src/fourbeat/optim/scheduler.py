@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from fourbeat.base.errors import Fault
-from fourbeat.config.leaves import Leaf, build
+from fourbeat.config.leaves import Leaf, instantiate
 from fourbeat.config.trial import find_faults
 from fourbeat.optim.optimizer import build_optimizer, one_parameter, optimizer_faults
 
@@ -113,7 +113,7 @@ def build_scheduler(leaf: Leaf, optimizer: Optimizer, horizon: Horizon) -> Sched
     arguments |= _span(arguments, arguments.pop("horizon", None), interval, horizon)
     if arguments.get("cycle_momentum") and not _has_momentum(optimizer):
         arguments["cycle_momentum"] = False
-    scheduler: LRScheduler = build(arguments, optimizer)
+    scheduler: LRScheduler = instantiate(arguments, optimizer)
     return SchedulerPlan(scheduler, interval, _monitor_of(scheduler, interval, monitor))
 
 

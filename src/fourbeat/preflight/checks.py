@@ -16,9 +16,9 @@ from omegaconf import DictConfig
 from fourbeat.base.errors import Fault, raise_faults
 from fourbeat.base.process import set_up_process
 from fourbeat.config.check import check_train
-from fourbeat.config.compose import compose as compose_config
-from fourbeat.config.leaves import build
-from fourbeat.config.resolve import container
+from fourbeat.config.compose import compose_config as compose_config
+from fourbeat.config.leaves import instantiate
+from fourbeat.config.resolve import resolve_config
 from fourbeat.config.schema import LeafSection, TrainConfig
 from fourbeat.config.signatures import signature_faults
 from fourbeat.config.trial import find_faults
@@ -45,10 +45,10 @@ def compose(*overrides: str) -> TrainConfig:
     Raises:
         ConfigError: With every fault that a stage found.
     """
-    return checked(compose_config(overrides))
+    return check_composed(compose_config(overrides))
 
 
-def checked(composed: DictConfig) -> TrainConfig:
+def check_composed(composed: DictConfig) -> TrainConfig:
     """Check a composed config in both stages and resolve what only the data set knows.
 
     Raises:
@@ -58,14 +58,14 @@ def checked(composed: DictConfig) -> TrainConfig:
     deferred = check_train(composed)
     if _data(deferred)[0] is None:  # nobody can say what the references to it stand for
         raise_faults(_faults(deferred))
-    values, unresolved = container(composed)
+    values, unresolved = resolve_config(composed)
     raise_faults(unresolved)
     cfg = TrainConfig.model_validate(values)
-    check(cfg)
+    check_config(cfg)
     return cfg
 
 
-def check(cfg: TrainConfig) -> None:
+def check_config(cfg: TrainConfig) -> None:
     """Check that the machine can run the config and that its parts fit together.
 
     Raises:
@@ -77,9 +77,9 @@ def check(cfg: TrainConfig) -> None:
 def _faults(cfg: TrainConfig) -> list[Fault]:
     datamodule, faults = _data(cfg)
     optim, model, loss = (
-        signature("optim", cfg.optim),
-        signature("model", cfg.model),
-        signature("loss", cfg.loss),
+        leaf_faults("optim", cfg.optim),
+        leaf_faults("model", cfg.model),
+        leaf_faults("loss", cfg.loss),
     )
     faults += [*optim, *model, *loss, *device_faults(cfg), *_others(cfg)]
     if not optim:
@@ -93,7 +93,7 @@ def _faults(cfg: TrainConfig) -> list[Fault]:
     return faults
 
 
-def signature(key: str, section: LeafSection, supplied: Iterable[str] = ()) -> list[Fault]:
+def leaf_faults(key: str, section: LeafSection, supplied: Iterable[str] = ()) -> list[Fault]:
     """Compare a leaf with its target's signature.
 
     Args:
@@ -110,15 +110,15 @@ def _others(cfg: TrainConfig) -> list[Fault]:
     """The leaves that are compared with their signature alone: building them may write files."""
     leaves = {f"logger.{name}": leaf for name, leaf in cfg.logger.items()}
     leaves |= {f"callbacks.extra.{name}": leaf for name, leaf in cfg.callbacks.extra.items()}
-    return [fault for key, leaf in leaves.items() for fault in signature(key, leaf)]
+    return [fault for key, leaf in leaves.items() for fault in leaf_faults(key, leaf)]
 
 
 def _data(cfg: TrainConfig) -> tuple[DataModule | None, list[Fault]]:
     """The data set, not loaded, and what is wrong with it; None if it cannot even be built."""
     leaf = cfg.data.leaf()
-    if faults := signature("data", cfg.data) or find_faults("data", leaf, build):
+    if faults := leaf_faults("data", cfg.data) or find_faults("data", leaf, instantiate):
         return None, faults
-    datamodule = build(leaf)
+    datamodule = instantiate(leaf)
     if not isinstance(datamodule, DataModule):
         hint = "See the README, Add your own data."
         why = f"must build a fourbeat.data.DataModule, not a {type(datamodule).__name__}"
@@ -130,26 +130,28 @@ def _scheduler(cfg: TrainConfig, datamodule: DataModule | None) -> list[Fault]:
     filled = [cfg.scheduler.horizon] if cfg.scheduler.horizon else []
     leaf, optim = cfg.scheduler.leaf(), cfg.optim.leaf()
     horizon = planned_horizon(cfg, datamodule) if datamodule else None
-    faults = signature("scheduler", cfg.scheduler, filled)
+    faults = leaf_faults("scheduler", cfg.scheduler, filled)
     return faults or scheduler_faults(leaf, optim, horizon)
 
 
 def _model_and_loss(cfg: TrainConfig, datamodule: DataModule, *, loss_is_good: bool) -> list[Fault]:
     model, loss, task = cfg.model.leaf(), cfg.loss.leaf(), LossTask.of(datamodule)
-    outputs, faults = dry_run(lambda: build(model), datamodule.input_shape, model)
+    outputs, faults = dry_run(lambda: instantiate(model), datamodule.input_shape, model)
     if outputs is None:
         faults = find_faults("model", model, _build_on_meta) or faults
     if not loss_is_good:
         return faults
-    if unbuilt := find_faults("loss", loss, build):
+    if unbuilt := find_faults("loss", loss, instantiate):
         return [*faults, *unbuilt]
     # A network that cannot run says nothing about its outputs: take them as the data wants them.
     shape = tuple(outputs) if outputs else (2, datamodule.num_outputs)
-    mismatches = mismatch_faults(build(loss), task, shape)
-    tried = mismatches or find_faults("loss", loss, lambda leaf: try_loss(build(leaf), task, shape))
+    mismatches = mismatch_faults(instantiate(loss), task, shape)
+    tried = mismatches or find_faults(
+        "loss", loss, lambda leaf: try_loss(instantiate(leaf), task, shape)
+    )
     return [*faults, *tried]
 
 
 def _build_on_meta(leaf: Any) -> None:
     with torch.device("meta"):
-        build(leaf)
+        instantiate(leaf)

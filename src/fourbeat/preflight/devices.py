@@ -6,7 +6,7 @@ import torch
 
 from fourbeat.base.errors import Fault
 from fourbeat.config.schema import TrainConfig, TrainerConfig
-from fourbeat.config.typed import typed
+from fourbeat.config.typed import format_value
 
 
 def accelerator(name: str) -> str:
@@ -71,7 +71,7 @@ def _count_faults(trainer: TrainerConfig, kind: str) -> list[Fault]:
         return []
     indices = " (their indices count from 0)" if isinstance(devices, list) else ""
     why = f"asks for more than the {present} that this machine has{indices}"
-    return [Fault("trainer.devices", typed(devices), why, f"Use trainer.devices={present}.")]
+    return [Fault("trainer.devices", format_value(devices), why, f"Use trainer.devices={present}.")]
 
 
 def _process_faults(trainer: TrainerConfig) -> list[Fault]:
@@ -79,7 +79,7 @@ def _process_faults(trainer: TrainerConfig) -> list[Fault]:
         return []
     hint = "Use trainer.devices=1, or trainer=ddp_cpu for several processes."
     why = "must be a number: this is the CPU, which has no devices to choose from"
-    return [Fault("trainer.devices", typed(trainer.devices), why, hint)]
+    return [Fault("trainer.devices", format_value(trainer.devices), why, hint)]
 
 
 def _precision_faults(precision: str, kind: str) -> list[Fault]:

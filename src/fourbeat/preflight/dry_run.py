@@ -11,7 +11,7 @@ from torch.utils.hooks import RemovableHandle
 
 from fourbeat.base.errors import Fault
 from fourbeat.config.leaves import Leaf
-from fourbeat.config.typed import typed
+from fourbeat.config.typed import format_value
 
 # Which attribute of a layer says the size of its input, and in which dimension.
 WANTS = {"in_features": -1, "in_channels": 1, "num_features": 1, "input_size": -1}
@@ -122,7 +122,7 @@ def _fault(
     if len(keys) != 1:
         return Fault("model", _target(leaf), got, hint)
     key = f"model.{keys[0]}"
-    return Fault(key, typed(misfit.wants), got, f"{data}: set {key}={misfit.got}.")
+    return Fault(key, format_value(misfit.wants), got, f"{data}: set {key}={misfit.got}.")
 
 
 def _misfit(call: Call) -> Misfit | None:

@@ -14,7 +14,7 @@ from fourbeat.callbacks import ProgressBar
 from fourbeat.config.schema import TrainConfig
 from fourbeat.data import DataModule, ExecutionPlan
 from fourbeat.loop import SupervisedModule
-from fourbeat.loop.listeners import overrides
+from fourbeat.loop.listeners import overrides_any
 from fourbeat.state import StateCheckpoint
 
 # Lightning's share of a small network's step falls from half of it to 3 % at 64; beyond, to 2 %
@@ -66,7 +66,7 @@ def plan_executions(
 
 
 def _looks_at_each_batch(callback: Callback) -> bool:
-    return overrides(callback, Callback, BATCH_HOOKS) and not isinstance(callback, CONTENT)
+    return overrides_any(callback, Callback, BATCH_HOOKS) and not isinstance(callback, CONTENT)
 
 
 def _stops(callbacks: Sequence[Callback]) -> tuple[int, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fourbeat.base.errors import Fault
 from fourbeat.config.schema import TrainConfig
-from fourbeat.config.typed import typed
+from fourbeat.config.typed import format_value
 from fourbeat.data import DataModule, limited_batches, num_batches
 from fourbeat.data.checks import batch_faults, split_faults
 from fourbeat.optim import Horizon
@@ -43,7 +43,7 @@ def limit_faults(cfg: TrainConfig, datamodule: DataModule) -> list[Fault]:
     return [
         Fault(
             f"trainer.limit_{split}_batches",
-            typed(limit),
+            format_value(limit),
             f"leaves none of the {count} batches of an epoch",
             f"Use trainer.limit_{split}_batches=1 for one batch.",
         )

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float32, Int64
 from numpy import ndarray
 
-FORMAT_VERSION = 1
+RECORDS_FORMAT = 1
 """Raised when an old reader would misread a new file."""
 
 STEPS_TAG = "fourbeat/steps"
@@ -41,7 +41,7 @@ class Block:
 
     def schema(self) -> bytes:
         """Return what a reader must know to decode the block."""
-        about = {"format_version": FORMAT_VERSION, "rows": len(self.steps), "columns": self.columns}
+        about = {"format_version": RECORDS_FORMAT, "rows": len(self.steps), "columns": self.columns}
         return json.dumps(about, separators=(",", ":")).encode()
 
     def encode(self) -> bytes:
@@ -66,11 +66,11 @@ class Block:
         try:
             about = json.loads(schema)
             version = about["format_version"]
-            if version <= FORMAT_VERSION:
+            if version <= RECORDS_FORMAT:
                 return cls._decode(about["rows"], tuple(about["columns"]), zlib.decompress(data))
         except (zlib.error, LookupError, TypeError, ValueError) as error:
             raise ValueError(f"damaged records: {error}") from error
-        raise ValueError(f"records of format {version}: this fourbeat reads {FORMAT_VERSION}")
+        raise ValueError(f"records of format {version}: this fourbeat reads {RECORDS_FORMAT}")
 
     @classmethod
     def _decode(cls, rows: int, columns: tuple[str, ...], raw: bytes) -> Block:

@@ -126,7 +126,7 @@ def read_records(folder: Path) -> Records:
     # Not by the age of their files, which a copy of the folder has not.
     found.sort(key=lambda each: each[0])
     steps, layers = ([b for _, t, b in found if t == tag] for tag in (STEPS_TAG, LAYERS_TAG))
-    return Records(joined(steps), joined(layers))
+    return Records(join_blocks(steps), join_blocks(layers))
 
 
 def _blocks(path: Path) -> Iterator[tuple[float, str, Block]]:
@@ -156,7 +156,7 @@ def _events(data: bytes) -> Iterator[bytes]:
         start += length + _FOOTER_BYTES
 
 
-def joined(blocks: list[Block]) -> Table:
+def join_blocks(blocks: list[Block]) -> Table:
     """Join blocks to a table; of a step that comes twice, the last row counts."""
     if not blocks:
         return Table()

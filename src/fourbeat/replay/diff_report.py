@@ -10,24 +10,24 @@ from typing import Any
 
 from fourbeat.base.console import short_path
 from fourbeat.replay.comparison import Comparison
-from fourbeat.replay.forks import ABSENT, LAYER, Fork, both
-from fourbeat.replay.origins import Change
-from fourbeat.replay.parting import Again, Parting, other_samples
+from fourbeat.replay.forks import ABSENT, LAYER, Divergence, format_pair
+from fourbeat.replay.origins import OriginChange
+from fourbeat.replay.parting import BothReplayed, RunDiff, describe_samples
 from fourbeat.run import Run
 
 WIDTH = 100
 LABEL = 15
 """Width of what stands before a line's text, its indent included."""
 
-MOST = 6
+MAX_LINES = 6
 """Lines of one kind of difference; the others are counted."""
 
-MOST_CHARACTERS = 60
+MAX_CHARACTERS = 60
 
 Row = tuple[str, str]
 
 
-def lines(parting: Parting) -> list[str]:
+def diff_lines(parting: RunDiff) -> list[str]:
     """Say where two runs part and what differs between them, the most important first."""
     head = _head(parting)
     rows = [
@@ -39,7 +39,7 @@ def lines(parting: Parting) -> list[str]:
     return [*head, *_laid_out([*_evidence(parting), *rows])]
 
 
-def as_data(parting: Parting) -> dict[str, Any]:
+def diff_data(parting: RunDiff) -> dict[str, Any]:
     """Return the same, and all else that was found, as plain data for ``json.dumps``.
 
     What is no finite number is a string: ``nan``, ``inf``; JSON has no word for it.
@@ -66,7 +66,7 @@ def as_data(parting: Parting) -> dict[str, Any]:
     return data
 
 
-def _head(parting: Parting) -> list[str]:
+def _head(parting: RunDiff) -> list[str]:
     if parting.is_same:
         return _same(parting)
     fork = parting.fork
@@ -82,15 +82,15 @@ def _head(parting: Parting) -> list[str]:
     return [f"They part at step {fork.step}, in {where}: the {_named(fork)}"]
 
 
-def _named(fork: Fork) -> str:
+def _named(fork: Divergence) -> str:
     return f"{fork.what} of {fork.layer}" if fork.layer else fork.what
 
 
-def _alone(fork: Fork) -> str:
+def _alone(fork: Divergence) -> str:
     return f"{fork.layer} is in {'run' if fork.other == ABSENT else 'other'} alone"
 
 
-def _same(parting: Parting) -> list[str]:
+def _same(parting: RunDiff) -> list[str]:
     ends = parting.last_steps
     last = min(ends)
     weights = f"; the weights after {parting.weights_step} steps, too" * bool(parting.weights_step)
@@ -101,7 +101,7 @@ def _same(parting: Parting) -> list[str]:
     return [first, f"There the shorter one ends; {longer} goes on to step {max(ends)}."]
 
 
-def _evidence(parting: Parting) -> Iterator[Row]:
+def _evidence(parting: RunDiff) -> Iterator[Row]:
     if parting.is_same:
         return
     fork, recorded, again = parting.fork, parting.recorded, parting.again
@@ -115,25 +115,25 @@ def _evidence(parting: Parting) -> Iterator[Row]:
         yield from (("replayed", text) for text in _replayed(again))
 
 
-def _recorded(fork: Fork) -> str:
+def _recorded(fork: Divergence) -> str:
     if fork.what == LAYER:
         return _alone(fork)
-    return f"step {fork.step}, {_named(fork)}: {both(fork.one, fork.other)}"
+    return f"step {fork.step}, {_named(fork)}: {format_pair(fork.one, fork.other)}"
 
 
-def _about(fork: Fork, *, is_computed: bool) -> Iterator[Row]:
+def _about(fork: Divergence, *, is_computed: bool) -> Iterator[Row]:
     if fork.why:
         yield "why", fork.why
     if fork.what != LAYER:
         is_norm = is_computed and isinstance(fork.one, float) and fork.what != "loss"
-        yield "norm" if is_norm else "run / other", both(fork.one, fork.other)
+        yield "norm" if is_norm else "run / other", format_pair(fork.one, fork.other)
     if fork.also:
         yield "also", _some(fork.also)
     if fork.step and fork.beat != "before":
         yield "until then", "the same to the last bit"
 
 
-def _replayed(again: Again) -> Iterator[str]:
+def _replayed(again: BothReplayed) -> Iterator[str]:
     if again.is_faithful and again.fork:
         yield "both repeat their records to the last bit"
         return
@@ -151,11 +151,11 @@ def _replayed(again: Again) -> Iterator[str]:
 def _agreement(found: Comparison) -> str:
     if (first := found.first) is None:
         return "repeats its record to the last bit"
-    was = both(first.one, first.other)
+    was = format_pair(first.one, first.other)
     return f"does not repeat its record: step {first.step}, {first.column} was / is {was}"
 
 
-def _runs(parting: Parting) -> Iterator[Row]:
+def _runs(parting: RunDiff) -> Iterator[Row]:
     for name, run in zip(("run", "other"), parting.runs, strict=True):
         yield name, f"{short_path(run.dir)} ({_story(run)})"
 
@@ -167,7 +167,7 @@ def _story(run: Run) -> str:
     return f"{status}, {run.manifest.num_steps} steps{gone_on}"
 
 
-def _origins(parting: Parting) -> Iterator[Row]:
+def _origins(parting: RunDiff) -> Iterator[Row]:
     found = parting.origins
     real = [c for c in _without_echoes(found.config) if not c.is_harmless]
     yield from _limited("config", [_told(change) for change in real])
@@ -186,39 +186,39 @@ def _origins(parting: Parting) -> Iterator[Row]:
         yield "the same", ", ".join(same)
 
 
-def _without_echoes(config: Sequence[Change]) -> list[Change]:
+def _without_echoes(config: Sequence[OriginChange]) -> list[OriginChange]:
     """Leave out the seed of the data's order where it only follows the seed of the run."""
     seeds = [(c.one, c.other) for c in config if c.key == "seed"]
     return [c for c in config if c.key != "data.seed" or (c.one, c.other) not in seeds]
 
 
-def _order(parting: Parting) -> Iterator[Row]:
+def _order(parting: RunDiff) -> Iterator[Row]:
     if parting.again is None or (fork := parting.fork) is None:
         return
     one, other = parting.again.samples(fork.step)
     if len(one) != len(other):
         yield "data order", f"step {fork.step} has {len(one)} / {len(other)} samples"
-    if told := other_samples(one, other):
+    if told := describe_samples(one, other):
         yield "data order", f"step {fork.step} has the {told}"
 
 
-def _told(change: Change) -> str:
+def _told(change: OriginChange) -> str:
     return f"{change.key}: {_short(change.one)} / {_short(change.other)}"
 
 
 def _short(value: Any) -> str:
     text = "null" if value is None else str(value)
-    return text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 3]}..."
+    return text if len(text) <= MAX_CHARACTERS else f"{text[: MAX_CHARACTERS - 3]}..."
 
 
 def _limited(label: str, texts: Sequence[str]) -> Iterator[Row]:
-    for i, text in enumerate(texts[:MOST]):
+    for i, text in enumerate(texts[:MAX_LINES]):
         yield label if i == 0 else "", text
-    if len(texts) > MOST:
-        yield "", f"and {len(texts) - MOST} more (--json lists them)"
+    if len(texts) > MAX_LINES:
+        yield "", f"and {len(texts) - MAX_LINES} more (--json lists them)"
 
 
-def _some(texts: Sequence[str], most: int = MOST) -> str:
+def _some(texts: Sequence[str], most: int = MAX_LINES) -> str:
     more = f", and {len(texts) - most} more" if len(texts) > most else ""
     return ", ".join(texts[:most]) + more
 

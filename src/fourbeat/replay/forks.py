@@ -45,7 +45,7 @@ Number = float | str | None
 """A size, or words for it."""
 
 
-def both(one: Any, other: Any) -> str:
+def format_pair(one: Any, other: Any) -> str:
     """Write two values, numbers with as many digits as it takes to tell them apart."""
     if not (isinstance(one, float) and isinstance(other, float)):
         return f"{one} / {other}"
@@ -56,7 +56,7 @@ def both(one: Any, other: Any) -> str:
 
 
 @dataclass(frozen=True)
-class Fork:
+class Divergence:
     """Where two runs part.
 
     Attributes:
@@ -81,7 +81,7 @@ class Fork:
     also: tuple[str, ...] = ()
 
 
-def recorded_fork(one: Records, other: Records) -> Fork | None:
+def find_recorded_divergence(one: Records, other: Records) -> Divergence | None:
     """Find the first number that is not the same in two records; None: all are.
 
     Raises:
@@ -103,7 +103,7 @@ def recorded_fork(one: Records, other: Records) -> Fork | None:
     beat, what = _COLUMNS[_ORDER[rank]]
     is_layer = what not in ("epoch", "batch index", "learning rate")
     also = tuple(f[2] for f in found[1:] if f[:2] == (step, rank) and is_layer)
-    return Fork(step, beat, layer if is_layer else "", what, a, b, also=also)
+    return Divergence(step, beat, layer if is_layer else "", what, a, b, also=also)
 
 
 def _span(records: Records) -> str:
@@ -111,13 +111,13 @@ def _span(records: Records) -> str:
     return f"{steps[0]} to {steps[-1]}"
 
 
-def _other_layers(one: Records, other: Records, step: int) -> Fork | None:
+def _other_layers(one: Records, other: Records, step: int) -> Divergence | None:
     mine, theirs = (list(r.steps.part("grad_norm")) for r in (one, other))
     gone = [name for name in (*mine, *theirs) if (name in mine) != (name in theirs)]
     if not gone:
         return None
     sides = (THERE, ABSENT) if gone[0] in mine else (ABSENT, THERE)
-    return Fork(step, "before", gone[0], LAYER, *sides, also=tuple(gone[1:]))
+    return Divergence(step, "before", gone[0], LAYER, *sides, also=tuple(gone[1:]))
 
 
 def _differing(one: Table, other: Table) -> Iterator[tuple[int, int, str, float, float]]:
@@ -139,7 +139,9 @@ def _differ(a: ndarray, b: ndarray, name: str) -> ndarray:
     return differ
 
 
-def computed_fork(one: Fingerprints, other: Fingerprints, first_step: int) -> Fork | None:
+def find_computed_divergence(
+    one: Fingerprints, other: Fingerprints, first_step: int
+) -> Divergence | None:
     """Find the first thing that two trainings compute otherwise; None: there is none.
 
     Args:
@@ -158,18 +160,18 @@ def computed_fork(one: Fingerprints, other: Fingerprints, first_step: int) -> Fo
 Pair = tuple[Fingerprint | None, Fingerprint | None]
 
 
-def _fork(step: int, parted: Sequence[Pair], why: str) -> Fork:
+def _fork(step: int, parted: Sequence[Pair], why: str) -> Divergence:
     a, b = parted[0]
     first = a or b
     assert first is not None
     if a is None or b is None or a.place != b.place:
-        return Fork(step, first.beat, first.layer, first.what, _name(a), _name(b), why)
+        return Divergence(step, first.beat, first.layer, first.what, _name(a), _name(b), why)
     same_kind = [x for x, _ in parted[1:] if x and (x.beat, x.what) == (first.beat, first.what)]
     also = dict.fromkeys(x.layer for x in same_kind if x.layer != first.layer)
     sizes: tuple[Number, Number] = (a.norm, b.norm)
     if a.shape != b.shape:
         sizes = (str([*a.shape]), str([*b.shape]))
-    return Fork(step, first.beat, first.layer, first.what, *sizes, why, tuple(also))
+    return Divergence(step, first.beat, first.layer, first.what, *sizes, why, tuple(also))
 
 
 def _name(print_: Fingerprint | None) -> str:
@@ -220,5 +222,5 @@ def _changed(one: Sequence[Settings], other: Sequence[Settings]) -> str:
         for name in a
         if name in b and a[name] != b[name]
     }
-    told = [f"{name} {both(was, now)}" for name, (was, now) in changed.items()]
+    told = [f"{name} {format_pair(was, now)}" for name, (was, now) in changed.items()]
     return f": {', '.join(told)}" if told else ": the optimizer remembers something else"

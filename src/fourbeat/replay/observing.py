@@ -14,10 +14,10 @@ from torch.utils.hooks import RemovableHandle
 from fourbeat.events import Observer
 from fourbeat.recorder.block import LAYERS_TAG, STEPS_TAG, Block
 from fourbeat.recorder.layers import Layers
-from fourbeat.recorder.store import Records, joined
+from fourbeat.recorder.store import Records, join_blocks
 
 
-class Memory:
+class RecordsInMemory:
     """Takes records as the event file of a run would."""
 
     def __init__(self) -> None:
@@ -30,10 +30,10 @@ class Memory:
     @property
     def records(self) -> Records:
         """All that was taken."""
-        return Records(*(joined(self._blocks[tag]) for tag in (STEPS_TAG, LAYERS_TAG)))
+        return Records(*(join_blocks(self._blocks[tag]) for tag in (STEPS_TAG, LAYERS_TAG)))
 
 
-def size(tensor: Tensor) -> dict[str, float]:
+def tensor_statistics(tensor: Tensor) -> dict[str, float]:
     """Measure a tensor: ``norm``, ``mean``, ``std``, ``max_abs``, and the share of non-finite ones.
 
     Args:
@@ -138,7 +138,7 @@ class Instruments(Observer):
 
     def _note(self, name: str, what: str, tensor: Tensor) -> None:
         if tensor.numel():
-            self.layers.setdefault(name, {})[what] = size(tensor)
+            self.layers.setdefault(name, {})[what] = tensor_statistics(tensor)
 
     def _of_parameters(self, what: str, tensors: Sequence[Tensor]) -> None:
         for name, own in self._parts.grouped(tensors):

@@ -22,7 +22,7 @@ _NEW_FILE = b"diff --git a/"
 
 
 @dataclass(frozen=True)
-class Change:
+class OriginChange:
     """Something that is not the same in two runs.
 
     Attributes:
@@ -50,14 +50,14 @@ class Origins:
         resumed: From which steps each was gone on with.
     """
 
-    config: tuple[Change, ...]
-    code: tuple[Change, ...]
-    packages: tuple[Change, ...]
-    machine: tuple[Change, ...]
-    resumed: tuple[Change, ...]
+    config: tuple[OriginChange, ...]
+    code: tuple[OriginChange, ...]
+    packages: tuple[OriginChange, ...]
+    machine: tuple[OriginChange, ...]
+    resumed: tuple[OriginChange, ...]
 
 
-def origins(one: Run, other: Run) -> Origins:
+def compare_origins(one: Run, other: Run) -> Origins:
     """Compare what two manifests say, and the patches beside them."""
     here, there = one.manifest.environment, other.manifest.environment
     mine, theirs = ([r["from_step"] for r in run.manifest.resumed] for run in (one, other))
@@ -66,14 +66,14 @@ def origins(one: Run, other: Run) -> Origins:
         code=tuple(_of_code(one, other)),
         packages=tuple(_of_leaves(here.packages, there.packages)),
         machine=tuple(_of_leaves(_machine(here), _machine(there))),
-        resumed=(Change("resumed", mine, theirs),) if mine != theirs else (),
+        resumed=(OriginChange("resumed", mine, theirs),) if mine != theirs else (),
     )
 
 
-def _of_config(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[Change]:
+def _of_config(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[OriginChange]:
     has_horizon = any((c.get("scheduler") or {}).get("horizon") for c in (one, other))
     changes = [
-        Change(c.key, c.one, c.other, is_harmless(c.key, has_horizon=has_horizon))
+        OriginChange(c.key, c.one, c.other, is_harmless(c.key, has_horizon=has_horizon))
         for c in _of_leaves(dict(leaves(one)), dict(leaves(other)))
     ]
     return sorted(changes, key=lambda change: change.is_harmless)
@@ -91,11 +91,11 @@ def is_harmless(key: str, *, has_horizon: bool = False) -> bool:
     return is_one_of((*HARMLESS, *EQUAL), key)
 
 
-def _of_leaves(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[Change]:
+def _of_leaves(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[OriginChange]:
     for key in dict.fromkeys((*one, *other)):
         a, b = one.get(key, ABSENT), other.get(key, ABSENT)
         if a != b:
-            yield Change(key, a, b)
+            yield OriginChange(key, a, b)
 
 
 def _machine(environment: Environment) -> dict[str, Any]:
@@ -104,16 +104,16 @@ def _machine(environment: Environment) -> dict[str, Any]:
     return where | environment.hardware
 
 
-def _of_code(one: Run, other: Run) -> Iterator[Change]:
+def _of_code(one: Run, other: Run) -> Iterator[OriginChange]:
     mine, theirs = one.manifest.git, other.manifest.git
     was, now = (git.commit if git else "unknown" for git in (mine, theirs))
     if was != now:
-        yield Change("commit", was, now)
+        yield OriginChange("commit", was, now)
     a, b = (uncommitted(run) for run in (one, other))
     for name in sorted(a.keys() | b.keys()):
         if a.get(name) != b.get(name):
             here, there = ("changed" if name in side else "unchanged" for side in (a, b))
-            yield Change(name, here, there if here != there else "changed otherwise")
+            yield OriginChange(name, here, there if here != there else "changed otherwise")
 
 
 def uncommitted(run: Run) -> dict[str, bytes]:

@@ -17,21 +17,26 @@ from fourbeat.events import Observer
 from fourbeat.recorder import Records, read_records
 from fourbeat.replay.comparison import Comparison, compare
 from fourbeat.replay.fingerprints import Fingerprints
-from fourbeat.replay.forks import BATCH, Fork, computed_fork, recorded_fork
-from fourbeat.replay.observing import Memory
-from fourbeat.replay.origins import Origins, is_harmless, origins
+from fourbeat.replay.forks import (
+    BATCH,
+    Divergence,
+    find_computed_divergence,
+    find_recorded_divergence,
+)
+from fourbeat.replay.observing import RecordsInMemory
+from fourbeat.replay.origins import Origins, compare_origins, is_harmless
 from fourbeat.replay.progress import progress
-from fourbeat.replay.session import nearest_start, play_again, replay_config, starts
+from fourbeat.replay.session import find_starts, nearest_start, replay_config, replay_steps
 from fourbeat.run import Run
 from fourbeat.state import DamagedCheckpointError, read_state
-from fourbeat.training.lifecycle import Data, Parts
+from fourbeat.training.lifecycle import Components, Data
 
 LOOK_BACK = 10
 """Steps that are looked at before the one at which records part: weights may part earlier."""
 
 
 @dataclass(frozen=True)
-class Played:
+class ReplayedRun:
     """Some steps of a run that were played again.
 
     Attributes:
@@ -65,7 +70,7 @@ class Played:
 
 
 @dataclass(frozen=True)
-class Again:
+class BothReplayed:
     """What came of playing both runs again.
 
     Attributes:
@@ -74,8 +79,8 @@ class Again:
         last_step: Index of the last step that was played.
     """
 
-    played: tuple[Played, Played]
-    fork: Fork | None
+    played: tuple[ReplayedRun, ReplayedRun]
+    fork: Divergence | None
     last_step: int
 
     @property
@@ -90,7 +95,7 @@ class Again:
 
 
 @dataclass(frozen=True)
-class Parting:
+class RunDiff:
     """Two runs, and where they part.
 
     Attributes:
@@ -109,10 +114,10 @@ class Parting:
     runs: tuple[Run, Run]
     num_steps: int
     last_steps: tuple[int, int]
-    recorded: Fork | None
+    recorded: Divergence | None
     weights_step: int | None
     same_weights: bool
-    again: Again | None
+    again: BothReplayed | None
     why_not: str
     origins: Origins
 
@@ -122,7 +127,7 @@ class Parting:
         return self.recorded is None and self.same_weights
 
     @property
-    def fork(self) -> Fork | None:
+    def fork(self) -> Divergence | None:
         """Where they part, as exactly as can be said."""
         again = self.again
         if again and again.is_faithful and again.fork:
@@ -130,7 +135,7 @@ class Parting:
         return self.recorded
 
 
-def part(run_dir: str | Path, other_dir: str | Path, *, replay: bool = True) -> Parting:
+def diff_runs(run_dir: str | Path, other_dir: str | Path, *, replay: bool = True) -> RunDiff:
     """Find where two runs part, and what differs between them.
 
     Args:
@@ -144,10 +149,10 @@ def part(run_dir: str | Path, other_dir: str | Path, *, replay: bool = True) -> 
     show_lines()
     runs = Run.load(run_dir), Run.load(other_dir)
     one, other = (_records(key, run) for key, run in zip(("run", "other"), runs, strict=True))
-    recorded = recorded_fork(one, other)
+    recorded = find_recorded_divergence(one, other)
     last_steps = int(one.steps.steps[-1]), int(other.steps.steps[-1])
     weights_step, same_weights = (None, True) if recorded else _kept_weights(*runs)
-    found = Parting(
+    found = RunDiff(
         runs,
         num_steps=len(np.intersect1d(one.steps.steps, other.steps.steps)),
         last_steps=last_steps,
@@ -156,7 +161,7 @@ def part(run_dir: str | Path, other_dir: str | Path, *, replay: bool = True) -> 
         same_weights=same_weights,
         again=None,
         why_not="" if replay else "not asked for (replay=false)",
-        origins=origins(*runs),
+        origins=compare_origins(*runs),
     )
     if found.is_same or not replay:
         return found
@@ -179,7 +184,7 @@ def _records(key: str, run: Run) -> Records:
 
 def _kept_weights(one: Run, other: Run) -> tuple[int | None, bool]:
     """Compare the weights after the last step at which both runs' states were kept."""
-    mine, theirs = ({s.step: s.path for s in starts(run) if s.path} for run in (one, other))
+    mine, theirs = ({s.step: s.path for s in find_starts(run) if s.path} for run in (one, other))
     for step in sorted(mine.keys() & theirs.keys(), reverse=True):
         try:
             a, b = (read_state(paths[step])["state_dict"] for paths in (mine, theirs))
@@ -189,7 +194,7 @@ def _kept_weights(one: Run, other: Run) -> tuple[int | None, bool]:
     return None, True
 
 
-def _played(found: Parting, records: tuple[Records, Records], step: int) -> Parting:
+def _played(found: RunDiff, records: tuple[Records, Records], step: int) -> RunDiff:
     try:
         again = _again(found.runs, records, step)
     except FourbeatError as error:
@@ -202,16 +207,16 @@ def _played(found: Parting, records: tuple[Records, Records], step: int) -> Part
     return dataclasses.replace(found, why_not=why)
 
 
-def _again(runs: tuple[Run, Run], records: tuple[Records, Records], step: int) -> Again:
+def _again(runs: tuple[Run, Run], records: tuple[Records, Records], step: int) -> BothReplayed:
     """Play both up to a step, from ever farther back until they start with the same weights."""
     earliest, back = max(_changed_at(run, step) for run in runs), LOOK_BACK
     while True:
         first = max(earliest, step - back)
         one = _play(runs[0], records[0], first, step)
         other = _play(runs[1], records[1], first, step)
-        fork = computed_fork(one.fingerprints, other.fingerprints, first)
+        fork = find_computed_divergence(one.fingerprints, other.fingerprints, first)
         if fork is None or fork.beat != "before" or first == earliest:
-            again = Again((one, other), fork, step)
+            again = BothReplayed((one, other), fork, step)
             return dataclasses.replace(again, fork=fork and _explained(fork, again))
         back *= 8
 
@@ -226,21 +231,21 @@ def _changed_at(run: Run, step: int) -> int:
     return max((from_step for from_step in changed if from_step <= step), default=0)
 
 
-def _play(run: Run, recorded: Records, first_step: int, last_step: int) -> Played:
-    cfg, start, memory = replay_config(run), nearest_start(run, first_step), Memory()
+def _play(run: Run, recorded: Records, first_step: int, last_step: int) -> ReplayedRun:
+    cfg, start, memory = replay_config(run), nearest_start(run, first_step), RecordsInMemory()
     taken: list[Fingerprints] = []
 
-    def watch(parts: Parts) -> list[Observer]:
+    def watch(parts: Components) -> list[Observer]:
         taken.append(Fingerprints(parts.module.net, first_step - start.step))
         return [*taken, shown]
 
     with progress(last_step - start.step + 1) as shown:
-        parts = play_again(cfg, start, last_step, write=memory.write, observers=watch)
+        parts = replay_steps(cfg, start, last_step, write=memory.write, observers=watch)
     records = memory.records
-    return Played(first_step, taken[0], records, compare(recorded, records), parts.datamodule)
+    return ReplayedRun(first_step, taken[0], records, compare(recorded, records), parts.datamodule)
 
 
-def _explained(fork: Fork, again: Again) -> Fork:
+def _explained(fork: Divergence, again: BothReplayed) -> Divergence:
     """Say whether another batch holds other samples, or other values of the same ones."""
     if fork.why != BATCH:
         return fork
@@ -248,10 +253,10 @@ def _explained(fork: Fork, again: Again) -> Fork:
     if not one or not other:
         return fork
     values = "the same samples with other values: the data, or what was done to it, is another"
-    return dataclasses.replace(fork, why=other_samples(one, other) or values)
+    return dataclasses.replace(fork, why=describe_samples(one, other) or values)
 
 
-def other_samples(one: Sequence[int], other: Sequence[int]) -> str:
+def describe_samples(one: Sequence[int], other: Sequence[int]) -> str:
     """Say which samples are others, from the first on that is; nothing if none is."""
     pairs = [*zip(one, other, strict=False)]
     first = next((i for i, (a, b) in enumerate(pairs) if a != b), None)

@@ -10,12 +10,12 @@ from fourbeat.base.errors import RunError
 from fourbeat.events import Observer
 from fourbeat.recorder import Records, read_records
 from fourbeat.replay.comparison import Comparison, compare
-from fourbeat.replay.observing import Instruments, Memory
+from fourbeat.replay.observing import Instruments, RecordsInMemory
 from fourbeat.replay.progress import progress
-from fourbeat.replay.session import Start, nearest_start, play_again, replay_config
-from fourbeat.replay.suspects import WINDOW, Suspect, suspects
+from fourbeat.replay.session import Start, nearest_start, replay_config, replay_steps
+from fourbeat.replay.suspects import STEPS_BEFORE, Suspect, suspects
 from fourbeat.run import Run
-from fourbeat.training.lifecycle import Parts
+from fourbeat.training.lifecycle import Components
 
 
 @dataclass(frozen=True)
@@ -59,15 +59,15 @@ def replay(run_dir: str | Path, step: int) -> Replay:
     last = last_step(run, recorded)
     _refuse_absent(run, step, last)
     cfg = replay_config(run)
-    start, memory = nearest_start(run, max(0, step - WINDOW)), Memory()
+    start, memory = nearest_start(run, max(0, step - STEPS_BEFORE)), RecordsInMemory()
     instruments: list[Instruments] = []
 
-    def watch(parts: Parts) -> list[Observer]:
+    def watch(parts: Components) -> list[Observer]:
         instruments.append(Instruments(parts.module.net, step - start.step))
         return [*instruments, shown]
 
     with progress(step - start.step + 1) as shown:
-        play_again(cfg, start, step, write=memory.write, observers=watch)
+        replay_steps(cfg, start, step, write=memory.write, observers=watch)
     replayed = memory.records
     if replayed.steps.row(step) is None:  # it failed after its last step, not in another one
         _refuse_absent(run, step, step - 1)

@@ -13,12 +13,12 @@ from fourbeat.replay.suspects import QUANTITIES, Suspect
 HEAD = ("  layer", "left its range", "gradient", "weight", "update/weight", "output std", "dead")
 
 
-def lines(replay: Replay) -> list[str]:
+def replay_lines(replay: Replay) -> list[str]:
     """Say what a replayed step was like: the layers that left their usual range first."""
-    return [*_summary(replay), "", *aligned([HEAD, *_rows(replay)], left=2), *_legend(replay)]
+    return [*_summary(replay), "", *align_columns([HEAD, *_rows(replay)], left=2), *_legend(replay)]
 
 
-def as_data(replay: Replay) -> dict[str, Any]:
+def replay_data(replay: Replay) -> dict[str, Any]:
     """Return the same, and all else that was measured, as plain data for ``json.dumps``.
 
     What is no finite number is a string: ``nan``, ``inf``; JSON has no word for it.
@@ -46,7 +46,7 @@ def as_data(replay: Replay) -> dict[str, Any]:
     return plain
 
 
-def number(value: float | None) -> str:
+def format_number(value: float | None) -> str:
     """Write a number in four digits or fewer."""
     if value is None:
         return "-"
@@ -55,7 +55,7 @@ def number(value: float | None) -> str:
     return f"{value:.4g}"
 
 
-def times(departure: Departure) -> str:
+def format_factor(departure: Departure) -> str:
     """Write how many times its median a number is."""
     if math.isfinite(departure.factor):
         return f"x{departure.factor:.3g}"
@@ -70,13 +70,13 @@ def _summary(replay: Replay) -> Iterable[str]:
         f"{row.get('batch_idx', 0):.0f}; replayed from step {replay.start.step} ({where})"
     )
     yield _agreement(replay)
-    rates = " ".join(number(v) for n, v in row.items() if n.startswith("lr/"))
+    rates = " ".join(format_number(v) for n, v in row.items() if n.startswith("lr/"))
     total = float(replay.replayed.grad_norm[-1]) if len(replay.replayed.steps) else math.nan
     clipped = row.get("grad_norm_clipped", math.nan)
-    after = "" if math.isnan(clipped) else f", clipped to {number(clipped)}"
+    after = "" if math.isnan(clipped) else f", clipped to {format_number(clipped)}"
     taken = "" if row.get("taken", 1) else "; the scaler left the step out"
-    loss = number(row.get("loss"))
-    yield f"loss {loss}, gradient norm {number(total)}{after}, learning rate {rates}{taken}"
+    loss = format_number(row.get("loss"))
+    yield f"loss {loss}, gradient norm {format_number(total)}{after}, learning rate {rates}{taken}"
 
 
 def _agreement(replay: Replay) -> str:
@@ -126,13 +126,13 @@ def _row(
     left = ""
     if suspect is not None:
         left = f"step {suspect.departure.step}, {QUANTITIES[suspect.quantity]} "
-        left += times(suspect.departure)
+        left += format_factor(suspect.departure)
     output = measured.get("output", {}).get("std")
     dead = recorded.get(f"activation_dead/{layer}")
     share = "-" if dead is None or math.isnan(dead) else f"{100 * dead:.0f} %"
     mark = "!" if suspect else " "
     numbers = (norm("gradient"), weight, ratio, output)
-    return (f"{mark} {layer}", left, *map(number, numbers), share)
+    return (f"{mark} {layer}", left, *map(format_number, numbers), share)
 
 
 def _legend(replay: Replay) -> Iterable[str]:
@@ -141,7 +141,7 @@ def _legend(replay: Replay) -> Iterable[str]:
         yield "! 5 times its median over the steps before (weights 2.5 times), and not back since"
 
 
-def aligned(rows: Iterable[tuple[str, ...]], left: int) -> list[str]:
+def align_columns(rows: Iterable[tuple[str, ...]], left: int) -> list[str]:
     """Align a table.
 
     Args:

@@ -22,12 +22,12 @@ from fourbeat.state import (
     SNAPSHOT_DIR,
     DamagedCheckpointError,
     Position,
+    find_snapshots,
     newest_first,
     read_state,
-    snapshots,
 )
 from fourbeat.training.evaluation import silent
-from fourbeat.training.lifecycle import CHECKPOINT_DIR, Parts, checkpoints, fit
+from fourbeat.training.lifecycle import CHECKPOINT_DIR, Components, run_fit, state_checkpoint
 from fourbeat.training.resuming import stored_config
 
 
@@ -70,9 +70,11 @@ class Start:
     path: Path | None = None
 
 
-def starts(run: Run) -> list[Start]:
+def find_starts(run: Run) -> list[Start]:
     """Find the states of a run that a replay may begin with, in the order of their steps."""
-    found = {step: Start(step, path) for step, path in snapshots(run.dir / SNAPSHOT_DIR).items()}
+    found = {
+        step: Start(step, path) for step, path in find_snapshots(run.dir / SNAPSHOT_DIR).items()
+    }
     if not found:  # the first runs have none, nor those that were told to keep none
         folder = run.dir / CHECKPOINT_DIR
         for path in [*newest_first(folder), *folder.glob("best*.ckpt")]:
@@ -92,7 +94,7 @@ def nearest_start(run: Run, step: int) -> Start:
         run: The run.
         step: Index of the optimizer step, from 0.
     """
-    for start in reversed([s for s in starts(run) if s.step <= step]):
+    for start in reversed([s for s in find_starts(run) if s.step <= step]):
         try:
             if start.path is not None:
                 read_state(start.path)
@@ -129,15 +131,15 @@ def replay_config(run: Run, overrides: Sequence[str] = ()) -> TrainConfig:
     return quiet.model_copy(update=changes)
 
 
-def play_again(
+def replay_steps(
     cfg: TrainConfig,
     start: Start,
     last_step: int,
     *,
     write: Write,
-    observers: Callable[[Parts], Sequence[Observer]] = lambda _: (),
+    observers: Callable[[Components], Sequence[Observer]] = lambda _: (),
     folder: Path | None = None,
-) -> Parts:
+) -> Components:
     """Play the steps of a run again, from a state.
 
     Args:
@@ -152,16 +154,18 @@ def play_again(
     Returns:
         What took part, as the last step left it.
     """
-    from fourbeat.training.training import build_parts  # which, for its story, imports this room
+    from fourbeat.training.training import (
+        build_components,  # which, for its story, imports this room
+    )
 
     set_up_process()
     with tempfile.TemporaryDirectory() as temporary, warnings.catch_warnings():
-        parts = build_parts(cfg, folder or Path(temporary))
+        parts = build_components(cfg, folder or Path(temporary))
         recorder = RecorderCallback(layers_every_n_steps=1, write=write)
         watching = Watching([*observers(parts), Until(start.step, last_step)])
         parts.trainer.callbacks += [recorder, watching]  # type: ignore[attr-defined]
         # What torchmetrics says after an explosion, and who plays that again knows.
         warnings.filterwarnings("ignore", "Encountered `nan` values")
-        with checkpoints(parts.trainer).stop.listening(), contextlib.suppress(Arrived):
-            fit(cfg, parts, start.path)
+        with state_checkpoint(parts.trainer).stop.listening(), contextlib.suppress(Arrived):
+            run_fit(cfg, parts, start.path)
     return parts

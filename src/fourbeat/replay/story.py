@@ -10,9 +10,9 @@ from pathlib import Path
 
 from fourbeat.base.console import short_path
 from fourbeat.replay.replaying import Replay, replay
-from fourbeat.replay.report import number, times
-from fourbeat.replay.session import starts
-from fourbeat.replay.suspects import both, culprit
+from fourbeat.replay.report import format_factor, format_number
+from fourbeat.replay.session import find_starts
+from fourbeat.replay.suspects import culprit, join_column
 
 
 def story(run_dir: Path, step: int) -> list[str]:
@@ -36,10 +36,12 @@ def _lines(replayed: Replay, folder: Path) -> Iterator[str]:
         times_next = first.ratio / first.next_ratio if first.next_ratio else math.inf
         yield (
             f"first to go:   {first.layer}, at step {first.step}: its update was "
-            f"{number(first.ratio)} of its weights, {times_next:.2g} times the next layer's part"
+            f"{format_number(first.ratio)} of its weights, {times_next:.2g} times the next layer's part"
         )
     if grown := [s for s in replayed.suspects if s.quantity == "weight"]:
-        told = (f"{s.layer} at step {s.departure.step}, {times(s.departure)}" for s in grown)
+        told = (
+            f"{s.layer} at step {s.departure.step}, {format_factor(s.departure)}" for s in grown
+        )
         yield f"weights grew:  {'; '.join(islice(told, 4))}"
     yield f"kept:          {_kept(replayed)}"
     at = first.step if first else step
@@ -47,21 +49,21 @@ def _lines(replayed: Replay, folder: Path) -> Iterator[str]:
 
 
 def _loss(replayed: Replay) -> str:
-    steps, values = both(replayed.recorded.steps, replayed.replayed.steps, "loss")
+    steps, values = join_column(replayed.recorded.steps, replayed.replayed.steps, "loss")
     losses = dict(zip(steps.tolist(), values.tolist(), strict=True))
     finite = {s: v for s, v in losses.items() if math.isfinite(v) and s < replayed.step}
-    last = number(losses.get(replayed.step))
+    last = format_number(losses.get(replayed.step))
     if not finite:
         return f"the loss was {last} at step {replayed.step}"
     least = min(finite, key=lambda s: finite[s])
     return (
-        f"the loss fell to {number(finite[least])} at step {least} and was {last} at step "
+        f"the loss fell to {format_number(finite[least])} at step {least} and was {last} at step "
         f"{replayed.step}"
     )
 
 
 def _kept(replayed: Replay) -> str:
-    steps = (str(start.step) for start in starts(replayed.run))
+    steps = (str(start.step) for start in find_starts(replayed.run))
     kept = [f"the states at steps {', '.join(steps)}"]
     if (replayed.run.dir / "checkpoints" / "exception.ckpt").exists():
         kept.append(f"the weights before step {replayed.step} (checkpoints/exception.ckpt)")

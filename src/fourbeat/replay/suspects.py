@@ -18,11 +18,11 @@ QUANTITIES = {
 }
 """What is looked at, and how it is called; not updates, which grow with the rate in a warm-up."""
 
-WINDOW = 30
+STEPS_BEFORE = 30
 """Steps before the one that is looked at, which say what is usual: a replay begins before them."""
 
 # Steps of which the loss and the gradients, recorded at each, are looked at.
-MOST = 100
+MAX_STEPS = 100
 
 # Weights move slowly: where gradients and outputs swing, they have something to tell already.
 LOSS_FACTOR = 2.0
@@ -61,10 +61,10 @@ def series(recorded: Records, replayed: Records) -> dict[str, dict[str, Series]]
         Quantity to layer to steps and values.
     """
     steps, layers = replayed.steps, replayed.layers
-    near = layers.steps >= steps.steps[-1] - WINDOW
+    near = layers.steps >= steps.steps[-1] - STEPS_BEFORE
     of_layers = {"weight": layers.part("weight_norm"), "output": layers.part("activation_std")}
     gradients = {
-        name: _latest(both(recorded.steps, steps, f"grad_norm/{name}"))
+        name: _latest(join_column(recorded.steps, steps, f"grad_norm/{name}"))
         for name in steps.part("grad_norm")
     }
     return {"gradient": gradients} | {
@@ -119,7 +119,7 @@ def culprit(recorded: Records, replayed: Records) -> Culprit | None:
     Returns:
         The layer; None if the loss did not leave its range.
     """
-    steps, losses = _latest(both(recorded.steps, replayed.steps, "loss"))
+    steps, losses = _latest(join_column(recorded.steps, replayed.steps, "loss"))
     left = departure(steps, losses, LOSS_FACTOR)
     row = replayed.layers.row(left.step - 1) if left else None
     if left is None or row is None:
@@ -136,7 +136,7 @@ def culprit(recorded: Records, replayed: Records) -> Culprit | None:
     return Culprit(ranked[0], left.step - 1, ratios[ranked[0]], following)
 
 
-def both(before: Table, after: Table, name: str) -> Series:
+def join_column(before: Table, after: Table, name: str) -> Series:
     """Join a column of what was recorded with what was replayed of it.
 
     Args:
@@ -152,4 +152,4 @@ def both(before: Table, after: Table, name: str) -> Series:
 
 def _latest(whole: Series) -> Series:
     steps, values = whole
-    return steps[-MOST:], values[-MOST:]
+    return steps[-MAX_STEPS:], values[-MAX_STEPS:]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from fourbeat.run.folder import checkpoint_path, find_run, run_folders
-from fourbeat.run.lock import locked
+from fourbeat.run.lock import lock_folder
 from fourbeat.run.manifest import (
-    FORMAT_VERSION,
     MANIFEST_FILE,
+    MANIFEST_FORMAT,
     Environment,
     Git,
     Manifest,
@@ -17,8 +17,8 @@ from fourbeat.run.provenance import PATCH_FILE, read_environment, read_git
 from fourbeat.run.record import Run, finish_run, resume_run, start_run
 
 __all__ = [
-    "FORMAT_VERSION",
     "MANIFEST_FILE",
+    "MANIFEST_FORMAT",
     "PATCH_FILE",
     "Environment",
     "Git",
@@ -29,7 +29,7 @@ __all__ = [
     "checkpoint_path",
     "find_run",
     "finish_run",
-    "locked",
+    "lock_folder",
     "read_environment",
     "read_git",
     "resume_run",

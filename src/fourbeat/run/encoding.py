@@ -68,7 +68,7 @@ def _decode(value: dict[str, Any]) -> Any:
         raise ValueError(f"{value} is no value") from error
 
 
-def build(cls: type[_Record], values: Any) -> _Record:
+def build_record(cls: type[_Record], values: Any) -> _Record:
     """Return the dataclass ``cls`` made of ``values``, as ``dataclasses.asdict`` gives them.
 
     Fields that ``cls`` does not know are passed over: a later version may have added them.

@@ -23,7 +23,7 @@ _SETTINGS = {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C
 
 
 @dataclass(frozen=True)
-class Answer:
+class GitOutput:
     """What git printed.
 
     Attributes:
@@ -51,7 +51,7 @@ def ask(folder: Path, *arguments: str) -> str | None:
     return answer.data.decode(errors="surrogateescape").rstrip("\r\n")
 
 
-def call(folder: Path, *arguments: str, limit: int) -> Answer | None:
+def call(folder: Path, *arguments: str, limit: int) -> GitOutput | None:
     """Return the first ``limit`` bytes of what git prints.
 
     Args:
@@ -76,7 +76,7 @@ def call(folder: Path, *arguments: str, limit: int) -> Answer | None:
         watch.cancel()
     if process.returncode > 0:
         return None
-    return Answer(data[:limit], whole=process.returncode == 0 and len(data) <= limit)
+    return GitOutput(data[:limit], whole=process.returncode == 0 and len(data) <= limit)
 
 
 def _start(folder: Path, arguments: tuple[str, ...]) -> subprocess.Popen[bytes] | None:

@@ -15,7 +15,7 @@ LOCK_FILE = ".lock"
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def lock_folder(folder: Path) -> Iterator[None]:
     """Hold a run folder; a kill lets go of it, and forked worker processes do not hold it.
 
     Two trainings in one folder would cut each other's logs and replace each other's checkpoints,

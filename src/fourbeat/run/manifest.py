@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 from fourbeat.base.errors import RunError
 from fourbeat.base.files import write_whole
-from fourbeat.run.encoding import build, dumps, loads
+from fourbeat.run.encoding import build_record, dumps, loads
 
-FORMAT_VERSION = 1
+MANIFEST_FORMAT = 1
 """Raised when an old reader would misread a new file; a new field with a default is no reason."""
 
 MANIFEST_FILE = "manifest.json"
@@ -142,7 +142,7 @@ class Manifest:
         values = _load(path)
         try:
             _check_version(path, values)
-            return build(cls, values)
+            return build_record(cls, values)
         except ValueError as error:
             raise RunError(
                 f"{path}: is not a whole manifest: it {error}. "
@@ -178,8 +178,8 @@ def _load(path: Path) -> Any:
 
 def _check_version(path: Path, values: Any) -> None:
     version = values.get("format_version") if isinstance(values, dict) else None
-    if isinstance(version, int) and version > FORMAT_VERSION:
+    if isinstance(version, int) and version > MANIFEST_FORMAT:
         raise RunError(
             f"{path}: was written in format {version} by a later fourbeat; this one reads up to "
-            f"format {FORMAT_VERSION}. Update fourbeat to read it."
+            f"format {MANIFEST_FORMAT}. Update fourbeat to read it."
         )

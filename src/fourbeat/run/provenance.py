@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fourbeat.base.files import write_whole
-from fourbeat.run.git import Answer, ask, call
+from fourbeat.run.git import GitOutput, ask, call
 from fourbeat.run.manifest import Environment, Git
 
 PATCH_FILE = "uncommitted.patch"
@@ -69,7 +69,7 @@ def _read_patch(root: Path, commit: str) -> bytes:
     return _head(root, commit, diff, names) + (diff.data if diff else b"")
 
 
-def _head(root: Path, commit: str, diff: Answer | None, untracked: list[str]) -> bytes:
+def _head(root: Path, commit: str, diff: GitOutput | None, untracked: list[str]) -> bytes:
     lines = [f"What was not committed in {root} when the run started."]
     checkout = f"git checkout {commit} && " if commit else ""
     lines += [f"Restore it with: {checkout}git apply THIS_FILE"]

@@ -11,7 +11,7 @@ from typing import Any, SupportsFloat
 
 from fourbeat.base.errors import RunError
 from fourbeat.run.folder import checkpoint_path
-from fourbeat.run.manifest import FORMAT_VERSION, MANIFEST_FILE, Manifest, Outcome, utc_now
+from fourbeat.run.manifest import MANIFEST_FILE, MANIFEST_FORMAT, Manifest, Outcome, utc_now
 from fourbeat.run.provenance import read_environment, read_git
 
 
@@ -104,7 +104,7 @@ def start_run(
     """
     folder = _make(Path(folder))
     manifest = Manifest(
-        format_version=FORMAT_VERSION,
+        format_version=MANIFEST_FORMAT,
         command=list(command),
         overrides=list(overrides),
         seed=seed,

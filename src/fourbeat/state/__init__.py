@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from fourbeat.state.capture import FORMAT_VERSION, Position, Resumable, capture, log_position_of
+from fourbeat.state.capture import STATE_FORMAT, Position, Resumable, capture, log_position_of
 from fourbeat.state.checkpoint import StateCheckpoint
 from fourbeat.state.file import CheckpointIO, DamagedCheckpointError, read_state, write_state
 from fourbeat.state.kept_files import KeptFiles, newest_first
 from fourbeat.state.log_position import cut_logs
-from fourbeat.state.ranking import Entry, Ranking
-from fourbeat.state.snapshots import SNAPSHOT_DIR, Snapshots, forget_later, snapshots
+from fourbeat.state.ranking import RankedState, Ranking
+from fourbeat.state.snapshots import SNAPSHOT_DIR, Snapshots, find_snapshots, forget_later
 from fourbeat.state.stop import StopRequest
 
 __all__ = [
-    "FORMAT_VERSION",
     "SNAPSHOT_DIR",
+    "STATE_FORMAT",
     "CheckpointIO",
     "DamagedCheckpointError",
-    "Entry",
     "KeptFiles",
     "Position",
+    "RankedState",
     "Ranking",
     "Resumable",
     "Snapshots",
@@ -26,10 +26,10 @@ __all__ = [
     "StopRequest",
     "capture",
     "cut_logs",
+    "find_snapshots",
     "forget_later",
     "log_position_of",
     "newest_first",
     "read_state",
-    "snapshots",
     "write_state",
 ]

@@ -16,9 +16,9 @@ from lightning.pytorch.callbacks import EarlyStopping
 
 from fourbeat.base.generators import generator_states, set_generator_states
 from fourbeat.data.split_loaders import SplitLoaders
-from fourbeat.state.measured import measured, set_latest, set_measured
+from fourbeat.state.measured import read_metrics_state, set_latest, set_measured
 
-FORMAT_VERSION = 1
+STATE_FORMAT = 1
 """Raised when an old reader would misread a new file."""
 
 KEY = "fourbeat"
@@ -87,7 +87,7 @@ def capture(
     state: dict[str, Any] = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
     own = _process_state(trainer, module)
     state[KEY] = {
-        "format_version": FORMAT_VERSION,
+        "format_version": STATE_FORMAT,
         "position": vars(position),
         "processes": _gathered(own) if trainer.world_size > 1 else [own],
         "log_position": log_position or {},
@@ -95,7 +95,7 @@ def capture(
     return state
 
 
-def place(trainer: Trainer, state: dict[str, Any]) -> None:
+def set_position(trainer: Trainer, state: dict[str, Any]) -> None:
     """Make Lightning go on from a state's position, before it reads the state's loops.
 
     Args:
@@ -130,7 +130,7 @@ def _place_callbacks(trainer: Trainer, state: dict[str, Any], position: Position
         saved["patience"] = stopping.patience  # the config's, should it have been changed
 
 
-def go_on(trainer: Trainer, module: LightningModule, state: dict[str, Any]) -> None:
+def continue_from(trainer: Trainer, module: LightningModule, state: dict[str, Any]) -> None:
     """Make everything else as it was, when the loops are about to go on.
 
     Args:
@@ -176,7 +176,7 @@ def log_position_of(state: dict[str, Any]) -> dict[str, Any] | None:
 def _process_state(trainer: Trainer, module: LightningModule) -> dict[str, Any]:
     return {
         "generators": generator_states(),
-        "measured": measured(trainer, module),
+        "measured": read_metrics_state(trainer, module),
         "module": module.process_state() if isinstance(module, Resumable) else None,
     }
 

@@ -12,14 +12,22 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from fourbeat.base.console import log
 from fourbeat.base.errors import RunError
-from fourbeat.data import num_played
+from fourbeat.data import count_batches_done
 from fourbeat.recorder import RecorderCallback
-from fourbeat.state.capture import Moment, Position, capture, go_on, is_finite, place, show_latest
-from fourbeat.state.file import clear_temporary_files, copied, encode, write_state
+from fourbeat.state.capture import (
+    Moment,
+    Position,
+    capture,
+    continue_from,
+    is_finite,
+    set_position,
+    show_latest,
+)
+from fourbeat.state.file import clear_temporary_files, copy_to_cpu, encode, write_state
 from fourbeat.state.kept_files import KeptFiles
 from fourbeat.state.log_position import log_position
 from fourbeat.state.moments import Moments, Pauser
-from fourbeat.state.ranking import Entry, Ranking
+from fourbeat.state.ranking import RankedState, Ranking
 from fourbeat.state.snapshots import Snapshots
 from fourbeat.state.stop import StopRequest
 from fourbeat.state.time_share import TimeShare
@@ -99,7 +107,7 @@ class StateCheckpoint(Checkpoint):
         """Prepare the loops for going on from a state."""
         if trainer.state.fn == "fit":
             self._read = checkpoint
-            place(trainer, checkpoint)
+            set_position(trainer, checkpoint)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show the values that were the latest ones."""
@@ -119,7 +127,7 @@ class StateCheckpoint(Checkpoint):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Note how many mini-batches of the epoch have been played."""
-        self._played = num_played(batch, batch_idx)
+        self._played = count_batches_done(batch, batch_idx)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the last state; a run that is stopped from now on only lacks its test."""
@@ -163,7 +171,7 @@ class StateCheckpoint(Checkpoint):
     def _begin(self) -> None:
         trainer, is_resumed = self._trainer, self._read is not None
         if self._read is not None:
-            go_on(trainer, self._module, self._read)
+            continue_from(trainer, self._module, self._read)
             self._read = None
         self._listen()
         self._time.start()
@@ -223,7 +231,7 @@ class StateCheckpoint(Checkpoint):
             return False
         metrics = {n: float(v) for n, v in measured.items() if n.startswith(tuple(splits))}
         score = float(measured[self.monitor])
-        return self.ranking.add(Entry(score, trainer.current_epoch - 1, step, metrics))
+        return self.ranking.add(RankedState(score, trainer.current_epoch - 1, step, metrics))
 
     def _position(self, moment: Moment, *, is_over: bool = False) -> Position:
         trainer = self._trainer
@@ -253,7 +261,7 @@ class StateCheckpoint(Checkpoint):
 
     def _keep_in_memory(self) -> None:
         """Keep the best state until there is time to write it; no later one is written before."""
-        self._pending = copied(self._capture(self._position("between epochs"), durable=False))
+        self._pending = copy_to_cpu(self._capture(self._position("between epochs"), durable=False))
 
     def _save(self, position: Position, *, improved: bool = False) -> None:
         if self.files is None:

@@ -28,7 +28,7 @@ _SEAL = b"sha256:"
 _SEAL_LENGTH = len(_SEAL) + 64
 
 
-def copied(state: dict[str, Any]) -> dict[str, Any]:
+def copy_to_cpu(state: dict[str, Any]) -> dict[str, Any]:
     """Return a state whose tensors no later step changes, in the main memory."""
     copy: dict[str, Any] = tree_map(_copied, state)
     return copy
@@ -160,7 +160,7 @@ class CheckpointIO(TorchCheckpointIO):
     ) -> dict[str, Any]:
         """Read a checkpoint onto the CPU, whatever the arguments say."""
         if (held := self._held.get(str(path))) is not None:
-            return copied(held)
+            return copy_to_cpu(held)
         return read_state(Path(path))
 
 

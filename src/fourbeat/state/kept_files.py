@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fourbeat.base.files import write_whole
 from fourbeat.state.file import link_whole, make_folder
-from fourbeat.state.ranking import Entry
+from fourbeat.state.ranking import RankedState
 
 LAST = "last.ckpt"
 
@@ -35,7 +35,7 @@ class KeptFiles:
         """The newest state."""
         return self.folder / LAST
 
-    def best(self, entry: Entry) -> Path:
+    def best(self, entry: RankedState) -> Path:
         """The file of one of the best states."""
         if self.num_best == 1:
             return self.folder / "best.ckpt"
@@ -53,7 +53,7 @@ class KeptFiles:
                 link_whole(newer, older)
         self._write(self.last, data)
 
-    def write_best(self, data: bytes | Path, entries: list[Entry]) -> Path:
+    def write_best(self, data: bytes | Path, entries: list[RankedState]) -> Path:
         """Write one of the best states, and remove those that no longer are.
 
         Args:

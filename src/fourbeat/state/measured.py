@@ -23,7 +23,7 @@ META = ("fx", "name", "prog_bar", "logger", "on_step", "on_epoch", "enable_graph
 META_OF_LOADERS = ("add_dataloader_idx", "dataloader_idx", "metric_attribute")
 
 
-def measured(trainer: Trainer, module: LightningModule) -> dict[str, Any]:
+def read_metrics_state(trainer: Trainer, module: LightningModule) -> dict[str, Any]:
     """Return what has been measured so far, as plain data and tensors that are not copied."""
     connector = trainer._logger_connector
     return {

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 
 @dataclass(frozen=True)
-class Entry:
+class RankedState:
     """A state that is worth keeping.
 
     Attributes:
@@ -36,14 +36,14 @@ class Ranking:
 
     def __init__(self, mode: Literal["min", "max"], size: int = 1) -> None:
         self.mode, self.size = mode, size
-        self.entries: list[Entry] = []
+        self.entries: list[RankedState] = []
 
     @property
-    def best(self) -> Entry | None:
+    def best(self) -> RankedState | None:
         """The best one; None before the first."""
         return self.entries[0] if self.entries else None
 
-    def add(self, entry: Entry) -> bool:
+    def add(self, entry: RankedState) -> bool:
         """Take an entry in, if it is among the best.
 
         Returns:
@@ -52,7 +52,7 @@ class Ranking:
         self.entries = sorted([*self.entries, entry], key=self._rank)[: self.size]
         return any(kept is entry for kept in self.entries)
 
-    def _rank(self, entry: Entry) -> tuple[bool, float]:
+    def _rank(self, entry: RankedState) -> tuple[bool, float]:
         if math.isnan(entry.score):
             return True, 0.0
         return False, entry.score if self.mode == "min" else -entry.score
@@ -63,4 +63,4 @@ class Ranking:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from plain data."""
-        self.entries = [Entry(**entry) for entry in state["entries"]][: self.size]
+        self.entries = [RankedState(**entry) for entry in state["entries"]][: self.size]

@@ -39,13 +39,13 @@ class Snapshots:
             link_whole(data, path)
         else:
             write_whole(path, data)
-        steps = sorted(found := snapshots(self.folder))
+        steps = sorted(found := find_snapshots(self.folder))
         while len(steps) > self.num_kept:
             _remove(found[gone := least_missed(steps)])
             steps.remove(gone)
 
 
-def snapshots(folder: Path) -> dict[int, Path]:
+def find_snapshots(folder: Path) -> dict[int, Path]:
     """Find the snapshots in a folder.
 
     Returns:
@@ -62,7 +62,7 @@ def forget_later(folder: Path, step: int) -> None:
         folder: Where they lie.
         step: Optimizer steps made by then.
     """
-    for later, path in snapshots(folder).items():
+    for later, path in find_snapshots(folder).items():
         if later > step:
             _remove(path)
 

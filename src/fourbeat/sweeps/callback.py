@@ -22,13 +22,13 @@ class SweepTable(Callback):
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Read the job folders and compare them."""
         global _failed
-        from fourbeat.sweeps import collect, table, write_csv
+        from fourbeat.sweeps import format_table, read_trials, write_csv
 
         folder = Path(config.hydra.sweep.dir)
-        trials = collect(folder)
+        trials = read_trials(folder)
         _failed = sum(trial.status == "failed" for trial in trials)
         print()
-        print(table(trials, config.sweep.metric, config.sweep.mode))
+        print(format_table(trials, config.sweep.metric, config.sweep.mode))
         write_csv(trials, folder / TABLE_FILE, config.sweep.metric, config.sweep.mode)
         print(f"table        {folder / TABLE_FILE}")
         print(f"TensorBoard  tensorboard --logdir {folder}", flush=True)

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from fourbeat.base.errors import Fault, raise_faults
 from fourbeat.config.compose import compose_good
-from fourbeat.config.overrides import parsed, text_of
+from fourbeat.config.overrides import parse_overrides, text_of
 
 # Values of one key that are looked at before a sweep starts: each costs a composition, 50 ms.
 MOST_TRIED = 20
@@ -25,12 +25,12 @@ def check_sweep(overrides: Sequence[str], config_name: str) -> None:
     Raises:
         ConfigError: With all faults of all these jobs.
     """
-    from fourbeat.config.check import own_keys
+    from fourbeat.config.check import check_own_keys
 
-    found, faults = parsed(overrides, sweeps=True)
+    found, faults = parse_overrides(overrides, sweeps=True)
     for job in _sample(found):
         composed, bad = compose_good(job, config_name)
-        _, wrong = own_keys(composed)
+        _, wrong = check_own_keys(composed)
         faults += [*bad, *wrong, *process_faults(composed)]
     raise_faults(faults)
 

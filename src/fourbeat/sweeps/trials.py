@@ -51,7 +51,7 @@ class Trial:
         }
 
 
-def collect(sweep_dir: Path) -> list[Trial]:
+def read_trials(sweep_dir: Path) -> list[Trial]:
     """Return the jobs of a sweep in their order.
 
     Args:
@@ -72,7 +72,7 @@ def collect(sweep_dir: Path) -> list[Trial]:
     return [_trial(job) for job in sorted(jobs, key=lambda place: int(place.name))]
 
 
-def table(trials: Sequence[Trial], metric: str, mode: Mode) -> str:
+def format_table(trials: Sequence[Trial], metric: str, mode: Mode) -> str:
     """Return the jobs as aligned text: the best first, those that failed last and why they did.
 
     Shown are the overrides in which the jobs differ, and of the metrics ``metric`` and those of

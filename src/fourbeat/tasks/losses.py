@@ -33,7 +33,7 @@ class OneLogit(nn.Module):
         return loss
 
 
-def adapted(loss: nn.Module, task: Task) -> nn.Module:
+def adapt_loss(loss: nn.Module, task: Task) -> nn.Module:
     """Return the loss as it takes the batches of a task."""
     return OneLogit(loss) if task == "binary" and not isinstance(loss, CLASS_LOSSES) else loss
 
@@ -98,7 +98,7 @@ def try_loss(loss: nn.Module, task: LossTask, output_shape: tuple[int, ...]) -> 
     is_class = task.num_classes is not None
     targets = torch.zeros(2).long() if is_class else torch.zeros(2, task.num_targets)
     try:
-        value = adapted(loss, task.task)(torch.zeros(output_shape), targets)
+        value = adapt_loss(loss, task.task)(torch.zeros(output_shape), targets)
     except Exception as error:
         shapes = f"outputs {list(output_shape)} with targets {list(targets.shape)}"
         reason = (str(error) or type(error).__name__).splitlines()[0]

@@ -10,9 +10,9 @@ from fourbeat.base.process import set_up_process
 from fourbeat.config.schema import TrainConfig
 from fourbeat.run import Run
 from fourbeat.state import read_state
-from fourbeat.training.lifecycle import expected_warnings, scalars
+from fourbeat.training.lifecycle import as_floats, expected_warnings
 from fourbeat.training.resuming import stored_config
-from fourbeat.training.training import build_parts
+from fourbeat.training.training import build_components
 
 
 def evaluate(
@@ -36,7 +36,7 @@ def evaluate(
     show_lines()
     run = Run.load(run_dir)
     cfg = silent(stored_config(run))
-    parts = build_parts(cfg, run.dir)
+    parts = build_components(cfg, run.dir)
     path = run.checkpoint(checkpoint)
     parts.module.load_state_dict(read_state(path)["state_dict"])
     measure = parts.trainer.test if split == "test" else parts.trainer.validate
@@ -44,7 +44,7 @@ def evaluate(
         (metrics,) = measure(parts.module, datamodule=parts.datamodule, verbose=False)
     log.info("%s of %s", path.name, run.dir)
     log.info("  ".join(f"{name} {value:.4f}" for name, value in metrics.items()))
-    return scalars(metrics)
+    return as_floats(metrics)
 
 
 def silent(cfg: TrainConfig) -> TrainConfig:

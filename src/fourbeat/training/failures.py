@@ -16,7 +16,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "remote process")
 
 
-def broken(error: BaseException) -> Outcome:
+def outcome_of_error(error: BaseException) -> Outcome:
     """Say what an exception means for the run."""
     if isinstance(error, Stopped):
         return Outcome("interrupted", signal.Signals(error.signum).name)
@@ -49,7 +49,7 @@ GO_ON = (
 )
 
 
-def explained(error: BaseException, stop: int | None, num_processes: int) -> BaseException:
+def user_error_for(error: BaseException, stop: int | None, num_processes: int) -> BaseException:
     """Return what is raised instead of an exception that only says where something broke.
 
     Args:

@@ -21,10 +21,10 @@ from fourbeat.optim import build_optimizer, build_scheduler
 from fourbeat.preflight.devices import accelerator as device_kind
 from fourbeat.preflight.devices import device_faults
 from fourbeat.run import Run
-from fourbeat.tasks import LossTask, adapted, loss_faults, metrics_for
+from fourbeat.tasks import LossTask, adapt_loss, loss_faults, metrics_for
 from fourbeat.tasks.losses import BINARY_LOSSES
-from fourbeat.training.lifecycle import Parts
-from fourbeat.training.training import begin, build_trainer, new_run_dir
+from fourbeat.training.lifecycle import Components
+from fourbeat.training.training import build_trainer, new_run_dir, start_training
 
 
 def fit(
@@ -95,7 +95,7 @@ def fit(
     )
     raise_faults(device_faults(cfg))
     data = LoaderDataModule(train_loader, val_loader, test_loader, task.num_classes)
-    return begin(cfg, _parts(cfg, model, loss, task, data, run_dir))
+    return start_training(cfg, _parts(cfg, model, loss, task, data, run_dir))
 
 
 def _config(leaves: dict[str, Any], rest: dict[str, Any], **sections: Any) -> TrainConfig:
@@ -160,11 +160,11 @@ def _parts(
     task: LossTask,
     data: LoaderDataModule,
     run_dir: str | Path | None,
-) -> Parts:
+) -> Components:
     folder = Path(run_dir) if run_dir else new_run_dir(cfg)
     module = FourBeatModule(
         net=model,
-        loss=adapted(loss, task.task),
+        loss=adapt_loss(loss, task.task),
         metrics=metrics_for(task.task, 1 if task.task == "binary" else task.num_classes or 1),
         optimizer=partial(
             build_optimizer, cfg.optim.leaf(), device=device_kind(cfg.trainer.accelerator)
@@ -172,7 +172,7 @@ def _parts(
         scheduler=partial(build_scheduler, cfg.scheduler.leaf()),
         gradient_clip_val=cfg.loop.gradient_clip_val,
     )
-    return Parts(module, data, build_trainer(cfg, folder, data), folder)
+    return Components(module, data, build_trainer(cfg, folder, data), folder)
 
 
 def _first_batch(loader: DataLoader[Any]) -> tuple[Tensor, Tensor]:

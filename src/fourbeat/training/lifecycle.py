@@ -23,9 +23,9 @@ from fourbeat.base.process import old_objects_left_alone
 from fourbeat.config.schema import TrainConfig
 from fourbeat.data import DataModule, LoaderDataModule
 from fourbeat.loop import SupervisedModule
-from fourbeat.run import Outcome, Run, finish_run, locked
+from fourbeat.run import Outcome, Run, finish_run, lock_folder
 from fourbeat.state import StateCheckpoint, read_state
-from fourbeat.training.failures import broken, explained, quiet_on_a_full_disk
+from fourbeat.training.failures import outcome_of_error, quiet_on_a_full_disk, user_error_for
 
 Data: TypeAlias = DataModule | LoaderDataModule
 """A data set that a config can name, or loaders that were given."""
@@ -38,7 +38,7 @@ COMPARED = ("optim", "scheduler", "model", "data", "loss", "loop", "seed")
 
 
 @dataclass(frozen=True)
-class Parts:
+class Components:
     """What takes part in a training."""
 
     module: SupervisedModule
@@ -47,7 +47,9 @@ class Parts:
     folder: Path
 
 
-def play(cfg: TrainConfig, parts: Parts, run: Run | None, ckpt_path: Path | None = None) -> Run:
+def run_training(
+    cfg: TrainConfig, parts: Components, run: Run | None, ckpt_path: Path | None = None
+) -> Run:
     """Fit, test with the best weights, and finish the run's manifest, however it ends.
 
     After a number that is none, the last steps are played again to find the layer that went first.
@@ -71,30 +73,30 @@ def play(cfg: TrainConfig, parts: Parts, run: Run | None, ckpt_path: Path | None
         raise
 
 
-def _play(cfg: TrainConfig, parts: Parts, run: Run | None, ckpt_path: Path | None) -> Run:
-    announce(cfg, parts)
+def _play(cfg: TrainConfig, parts: Components, run: Run | None, ckpt_path: Path | None) -> Run:
+    print_start(cfg, parts)
     metrics: dict[str, float] = {}
     outcome = Outcome("failed", "ended without an outcome")
     try:
-        with checkpoints(parts.trainer).stop.listening(), quiet_on_a_full_disk():
-            fit(cfg, parts, ckpt_path)
-            metrics = measure(cfg, parts)
-        outcome = ended(parts.trainer)
+        with state_checkpoint(parts.trainer).stop.listening(), quiet_on_a_full_disk():
+            run_fit(cfg, parts, ckpt_path)
+            metrics = measure_best_weights(cfg, parts)
+        outcome = outcome_of_fit(parts.trainer)
     except BaseException as error:
-        stop = checkpoints(parts.trainer).stop.signum
-        other = explained(error, stop, parts.trainer.world_size)
-        outcome = broken(other)
+        stop = state_checkpoint(parts.trainer).stop.signum
+        other = user_error_for(error, stop, parts.trainer.world_size)
+        outcome = outcome_of_error(other)
         if other is not error:
             raise other from error
         raise
     finally:
         if run is not None:
-            run = finish(run, parts, outcome, metrics)
+            run = finish_manifest(run, parts, outcome, metrics)
     if run is None:  # the first process prints, and writes what all of them measured
         run = Run.load(parts.folder)
     else:
         log_hyperparameters(cfg, parts.trainer, metrics)
-        conclude(run)
+        print_end(run)
     return dataclasses.replace(run, model=parts.module.net)
 
 
@@ -126,7 +128,7 @@ def look_inside(folder: Path, step: int) -> None:
         log.info("%s", error)
 
 
-def fit(cfg: TrainConfig, parts: Parts, ckpt_path: Path | str | None) -> None:
+def run_fit(cfg: TrainConfig, parts: Components, ckpt_path: Path | str | None) -> None:
     """Run Lightning's fit from a seed that does not depend on how the parts were built."""
     seed_everything(cfg.seed, workers=True, verbose=False)
     trainer, module = parts.trainer, parts.module
@@ -141,16 +143,16 @@ def fit(cfg: TrainConfig, parts: Parts, ckpt_path: Path | str | None) -> None:
         raise
 
 
-def measure(cfg: TrainConfig, parts: Parts) -> dict[str, float]:
+def measure_best_weights(cfg: TrainConfig, parts: Components) -> dict[str, float]:
     """Load the best weights and measure the test split with them.
 
     Returns:
         The metrics of the best validation and of the test.
     """
-    trainer, keeper = parts.trainer, checkpoints(parts.trainer)
+    trainer, keeper = parts.trainer, state_checkpoint(parts.trainer)
     keeper.stop.obey()
     best = keeper.ranking.best
-    metrics = scalars(best.metrics if best else trainer.callback_metrics)
+    metrics = as_floats(best.metrics if best else trainer.callback_metrics)
     if keeper.best_path and cfg.trainer.strategy != "fsdp":
         parts.module.load_state_dict(read_state(keeper.best_path)["state_dict"])
     if cfg.test and parts.datamodule.split_sizes.test and cfg.trainer.limit_test_batches:
@@ -165,22 +167,22 @@ def is_first_process() -> bool:
     return (_get_rank() or 0) == 0
 
 
-def held(folder: Path) -> AbstractContextManager[None]:
+def hold_folder(folder: Path) -> AbstractContextManager[None]:
     """Hold the run folder for all processes of a training; the first one does."""
-    return locked(folder) if is_first_process() else nullcontext()
+    return lock_folder(folder) if is_first_process() else nullcontext()
 
 
-def checkpoints(trainer: Trainer) -> StateCheckpoint:
+def state_checkpoint(trainer: Trainer) -> StateCheckpoint:
     """Return the callback that saves the training's state."""
     return next(c for c in trainer.callbacks if isinstance(c, StateCheckpoint))  # type: ignore[attr-defined]
 
 
-def scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
+def as_floats(metrics: Mapping[str, Any]) -> dict[str, float]:
     """Return metrics as plain numbers."""
     return {name: float(value) for name, value in metrics.items()}
 
 
-def ended(trainer: Trainer) -> Outcome:
+def outcome_of_fit(trainer: Trainer) -> Outcome:
     """Say how a fit that returned came to its end."""
     stopping = trainer.early_stopping_callback
     if isinstance(stopping, EarlyStopping) and stopping.stopping_reason_message:
@@ -190,9 +192,11 @@ def ended(trainer: Trainer) -> Outcome:
     return Outcome("finished", f"trainer.max_epochs={trainer.max_epochs} reached")
 
 
-def finish(run: Run, parts: Parts, outcome: Outcome, metrics: Mapping[str, float]) -> Run:
+def finish_manifest(
+    run: Run, parts: Components, outcome: Outcome, metrics: Mapping[str, float]
+) -> Run:
     """Write the outcome into the manifest."""
-    keeper = checkpoints(parts.trainer)
+    keeper = state_checkpoint(parts.trainer)
     last = keeper.files.last if keeper.files else None
     paths = {"best": keeper.best_path, "last": last if last and last.exists() else None}
     return finish_run(
@@ -217,7 +221,7 @@ def log_hyperparameters(cfg: TrainConfig, trainer: Trainer, metrics: Mapping[str
         logger.finalize("success")
 
 
-def announce(cfg: TrainConfig, parts: Parts) -> None:
+def print_start(cfg: TrainConfig, parts: Components) -> None:
     """Print what is going to be trained."""
     sizes, trainer = parts.datamodule.split_sizes, parts.trainer
     device = trainer.strategy.root_device.type
@@ -235,7 +239,7 @@ def announce(cfg: TrainConfig, parts: Parts) -> None:
         )
 
 
-def conclude(run: Run) -> None:
+def print_end(run: Run) -> None:
     """Print how it ended, what was measured, and where to look."""
     log.info("%s: %s", run.outcome.status.replace("_", " "), run.outcome.reason)
     for split in ("val", "test"):

@@ -13,7 +13,7 @@ from fourbeat.base.errors import RunError
 from fourbeat.base.process import set_up_process
 from fourbeat.config.compose import apply_overrides
 from fourbeat.config.schema import TrainConfig
-from fourbeat.preflight.checks import checked
+from fourbeat.preflight.checks import check_composed
 from fourbeat.run import Run, resume_run
 from fourbeat.state import (
     SNAPSHOT_DIR,
@@ -27,11 +27,11 @@ from fourbeat.state import (
 )
 from fourbeat.training.lifecycle import (
     CHECKPOINT_DIR,
-    Parts,
-    checkpoints,
-    held,
+    Components,
+    hold_folder,
     is_first_process,
-    play,
+    run_training,
+    state_checkpoint,
 )
 from fourbeat.training.resume_checks import (
     refuse_another_network,
@@ -39,7 +39,7 @@ from fourbeat.training.resume_checks import (
     refuse_new_horizon,
     refuse_to_stand_still,
 )
-from fourbeat.training.training import build_parts, write_config
+from fourbeat.training.training import build_components, write_config
 
 GIVEN_LOADERS = "fourbeat.data.LoaderDataModule"
 
@@ -87,7 +87,7 @@ def resume(
     set_up_process()
     show_lines()
     run = Run.load(run_dir)
-    with held(run.dir):
+    with hold_folder(run.dir):
         return _resume(run, overrides, checkpoint, force=force)
 
 
@@ -97,7 +97,7 @@ def _resume(run: Run, overrides: Sequence[str], checkpoint: str, *, force: bool)
     refuse_to_stand_still(run, cfg, point.position if point else None)
     refuse_new_horizon(run, cfg)
     refuse_another_run(run, cfg, force=force)
-    parts = build_parts(cfg, run.dir)
+    parts = build_components(cfg, run.dir)
     if point is not None:
         refuse_another_network(point.path, point.state, parts.module.state_dict())
     with log_file(run.dir):
@@ -105,7 +105,11 @@ def _resume(run: Run, overrides: Sequence[str], checkpoint: str, *, force: bool)
 
 
 def _go_on(
-    cfg: TrainConfig, parts: Parts, run: Run, point: RestartPoint | None, overrides: Sequence[str]
+    cfg: TrainConfig,
+    parts: Components,
+    run: Run,
+    point: RestartPoint | None,
+    overrides: Sequence[str],
 ) -> Run:
     position = point.position if point else Position("between epochs", 0, 0, 0)
     going_on = None
@@ -121,12 +125,12 @@ def _go_on(
             log.info("no state was saved yet: begins anew")
         else:
             log.info("going on from epoch %d, step %d", position.epoch, position.step)
-    return play(cfg, parts, going_on, point.path if point else None)
+    return run_training(cfg, parts, going_on, point.path if point else None)
 
 
-def _make_newest(parts: Parts, point: RestartPoint | None) -> None:
+def _make_newest(parts: Components, point: RestartPoint | None) -> None:
     """A run that goes on from an older state and is killed must not go on from a newer one."""
-    files = checkpoints(parts.trainer).files
+    files = state_checkpoint(parts.trainer).files
     if files and point and point.path not in newest_first(files.folder):
         files.write_last(point.path)
 
@@ -181,4 +185,4 @@ def stored_config(run: Run, overrides: Sequence[str] = ()) -> TrainConfig:
         )
     composed = OmegaConf.create(run.config)
     assert isinstance(composed, DictConfig)
-    return checked(apply_overrides(composed, overrides))
+    return check_composed(apply_overrides(composed, overrides))

@@ -29,28 +29,28 @@ from lightning.pytorch.profilers import (
 from fourbeat.base.console import log_file, show_lines
 from fourbeat.base.process import set_up_process
 from fourbeat.callbacks import ConfusionMatrixPicture, ProgressBar, progress_callback
-from fourbeat.config.leaves import build
+from fourbeat.config.leaves import instantiate
 from fourbeat.config.schema import ModelCheckpointConfig, TrainConfig
 from fourbeat.data import BatchLimits, DataModule
 from fourbeat.events.lightning import Watching
 from fourbeat.loop import AutomaticModule, FourBeatModule, MixedPrecision, SupervisedModule
 from fourbeat.optim import build_optimizer, build_scheduler
-from fourbeat.preflight.checks import check
+from fourbeat.preflight.checks import check_config
 from fourbeat.preflight.devices import accelerator
 from fourbeat.preflight.executions import plan_executions
 from fourbeat.recorder import RecorderCallback
 from fourbeat.run import Run, start_run
 from fourbeat.run.slurm import note_job
 from fourbeat.state import SNAPSHOT_DIR, CheckpointIO, KeptFiles, Snapshots, StateCheckpoint
-from fourbeat.tasks import OneLogit, adapted, metrics_for
+from fourbeat.tasks import OneLogit, adapt_loss, metrics_for
 from fourbeat.training.lifecycle import (
     CHECKPOINT_DIR,
+    Components,
     Data,
-    Parts,
-    checkpoints,
-    held,
+    hold_folder,
     is_first_process,
-    play,
+    run_training,
+    state_checkpoint,
 )
 
 CONFIG_FILE = "config.yaml"
@@ -75,12 +75,12 @@ def train(
     """
     set_up_process()
     show_lines()
-    check(cfg)
-    parts = build_parts(cfg, Path(run_dir) if run_dir else new_run_dir(cfg))
-    return begin(cfg, parts, overrides)
+    check_config(cfg)
+    parts = build_components(cfg, Path(run_dir) if run_dir else new_run_dir(cfg))
+    return start_training(cfg, parts, overrides)
 
 
-def begin(cfg: TrainConfig, parts: Parts, overrides: Sequence[str] = ()) -> Run:
+def start_training(cfg: TrainConfig, parts: Components, overrides: Sequence[str] = ()) -> Run:
     """Make the run folder and play the training in it."""
     run = None
     if is_first_process():
@@ -95,22 +95,22 @@ def begin(cfg: TrainConfig, parts: Parts, overrides: Sequence[str] = ()) -> Run:
         )
         write_config(cfg, parts.folder)
         note_job(parts.folder)
-    with held(parts.folder), log_file(parts.folder):
-        return play(cfg, parts, run)
+    with hold_folder(parts.folder), log_file(parts.folder):
+        return run_training(cfg, parts, run)
 
 
-def build_parts(cfg: TrainConfig, folder: Path) -> Parts:
+def build_components(cfg: TrainConfig, folder: Path) -> Components:
     """Build everything that takes part in a training, or in an evaluation of one.
 
     Reads no data. Weights are drawn from ``seed`` alone.
     """
     seed_everything(cfg.seed, workers=True, verbose=False)
-    datamodule: DataModule = build(cfg.data.leaf())
+    datamodule: DataModule = instantiate(cfg.data.leaf())
     module = build_module(cfg, datamodule)
     trainer = build_trainer(cfg, folder, datamodule)
     add_pauser(cfg, trainer, folder)
     hand_over(cfg, module, datamodule, trainer)
-    return Parts(module, datamodule, trainer, folder)
+    return Components(module, datamodule, trainer, folder)
 
 
 def hand_over(
@@ -133,20 +133,22 @@ def add_pauser(cfg: TrainConfig, trainer: Trainer, folder: Path) -> None:
     at, on_spike = cfg.debug.pause_at, cfg.debug.pause_on == "spike"
     if at is None and not on_spike:
         return
-    from fourbeat.inspector.live import Pauser  # plays trainings, and so imports this module
+    from fourbeat.inspector.live import (
+        TerminalPauser,  # plays trainings, and so imports this module
+    )
 
-    pauser = Pauser(folder, at, on_spike=on_spike)
-    checkpoints(trainer).pauser = pauser
+    pauser = TerminalPauser(folder, at, on_spike=on_spike)
+    state_checkpoint(trainer).pauser = pauser
     trainer.callbacks.append(Watching([pauser]))  # type: ignore[attr-defined]
 
 
 def build_module(cfg: TrainConfig, datamodule: DataModule) -> SupervisedModule:
     """Build the LightningModule: network, loss, metrics, optimizer, scheduler, and the loop."""
     loop = {"four_beat": FourBeatModule, "automatic": AutomaticModule}[cfg.loop.name]
-    loss = adapted(build(cfg.loss.leaf()), datamodule.task)
+    loss = adapt_loss(instantiate(cfg.loss.leaf()), datamodule.task)
     num_classes = datamodule.num_classes or 1
     module = loop(
-        net=build(cfg.model.leaf()),
+        net=instantiate(cfg.model.leaf()),
         loss=loss,
         metrics=metrics_for(datamodule.task, 1 if isinstance(loss, OneLogit) else num_classes),
         optimizer=partial(
@@ -225,7 +227,7 @@ def build_profiler(cfg: TrainConfig, folder: Path) -> Profiler | None:
 
 def build_loggers(cfg: TrainConfig, folder: Path) -> list[Logger]:
     """Build the loggers; each writes into the run folder."""
-    return [build(leaf.leaf(), save_dir=str(folder)) for leaf in cfg.logger.values()]
+    return [instantiate(leaf.leaf(), save_dir=str(folder)) for leaf in cfg.logger.values()]
 
 
 def build_callbacks(cfg: TrainConfig, folder: Path, datamodule: Data) -> list[Callback]:
@@ -240,7 +242,7 @@ def build_callbacks(cfg: TrainConfig, folder: Path, datamodule: Data) -> list[Ca
         # fsdp: no process has the whole of a gradient.
         stops = cfg.loop.terminate_on_nan
         callbacks.append(RecorderCallback(**recorder.model_dump(), stop_on_nan=stops))
-    callbacks += [build(leaf.leaf()) for leaf in cfg.callbacks.extra.values()]
+    callbacks += [instantiate(leaf.leaf()) for leaf in cfg.callbacks.extra.values()]
     callbacks.append(build_checkpoint(cfg.callbacks.model_checkpoint, folder))
     return [callback for callback in callbacks if callback is not None]
 

@@ -12,7 +12,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from fourbeat.base.errors import Fault
-from fourbeat.config.typed import typed
+from fourbeat.config.typed import format_value
 from fourbeat.data.base import DataModule, Task
 from fourbeat.data.loader import Gatherable
 from fourbeat.data.samples import Statistics, statistics_of
@@ -93,7 +93,9 @@ class Mapped(DataModule):
         if not self.on_device:
             return super().faults()
         stay = "cannot be with inputs that stay in their file"
-        moved = Fault("data.on_device", typed(self.on_device), stay, "Use data.on_device=false.")
+        moved = Fault(
+            "data.on_device", format_value(self.on_device), stay, "Use data.on_device=false."
+        )
         return [moved, *super().faults()]
 
     def load(self) -> tuple[Tensor, Tensor]:

@@ -11,10 +11,10 @@ import torch
 
 from fourbeat.base.errors import ConfigError
 from fourbeat.data import DataModule
-from fourbeat.data.samples import measure
+from fourbeat.data.samples import measure_statistics
 from fourbeat.preflight.checks import compose
-from fourbeat.training.lifecycle import fit
-from fourbeat.training.training import build_parts
+from fourbeat.training.lifecycle import run_fit
+from fourbeat.training.training import build_components
 from project.data import Mapped
 from project.data import mapped as mapped_room
 from project.data.mapped import measure_rows
@@ -87,7 +87,7 @@ def test_statistics_in_chunks_are_those_of_all(
     rows = torch.arange(0, 200, 2)
     found, expected = (
         measure_rows(values, rows, per_feature),
-        measure(values[rows], per_feature=per_feature),
+        measure_statistics(values[rows], per_feature=per_feature),
     )
     torch.testing.assert_close(found.mean, expected.mean)
     torch.testing.assert_close(found.std, expected.std, rtol=1e-4, atol=0.0)
@@ -108,8 +108,8 @@ def test_a_network_trains_on_it_in_executions(tmp_path: Path) -> None:
         *(f"data.inputs={tmp_path}/x.npy", f"data.targets={tmp_path}/y.npy"),
         *("callbacks.model_checkpoint=null", "callbacks.progress=none"),
     )
-    parts = build_parts(cfg, tmp_path)
-    fit(cfg, parts, None)
+    parts = build_components(cfg, tmp_path)
+    run_fit(cfg, parts, None)
     assert parts.trainer.global_step == 3
 
 

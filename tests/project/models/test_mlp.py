@@ -9,7 +9,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import nn
 
-from fourbeat.config.leaves import build
+from fourbeat.config.leaves import instantiate
 from project.models import MLP
 
 CONF = Path(__file__).parents[3] / "conf" / "model"
@@ -178,7 +178,7 @@ def test_every_model_of_the_config_builds_with_the_sizes_of_the_data(
 ) -> None:
     config = OmegaConf.load(CONF / f"{name}.yaml")
     config.in_features, config.out_features = num_features, num_outputs
-    assert num_parameters(build(OmegaConf.to_container(config))) == expected
+    assert num_parameters(instantiate(OmegaConf.to_container(config))) == expected
 
 
 def test_no_model_of_the_config_goes_untested() -> None:
