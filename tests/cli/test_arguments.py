@@ -63,5 +63,5 @@ def test_another_config_path_is_refused() -> None:
 
 
 def test_an_override_after_a_flag_is_told_where_it_belongs() -> None:
-    with pytest.raises(ConfigError, match=r"seed=1: stands apart .* Put the flags first"):
+    with pytest.raises(ConfigError, match=r"seed=1: is separated .* Put the flags first"):
         Arguments.of(["-m", "optim=sgd", "-m", "seed=1"])

@@ -226,7 +226,7 @@ def test_each_step_is_recorded_with_its_gradients_and_no_weight_differs(tmp_path
 @pytest.mark.slow
 def test_a_loss_that_is_no_number_is_named_with_its_step_and_what_it_did(tmp_path: Path) -> None:
     settings = [*RECORDED, "loop.compile=true", "optim=sgd", "optim.lr=1e6", "seed=1"]
-    with pytest.raises(NonFiniteError, match="the weights are spoilt") as raised:
+    with pytest.raises(NonFiniteError, match="the weights are corrupted") as raised:
         train(compose(*settings), tmp_path)
     recorded = read_records(tmp_path).steps
     assert recorded.steps.tolist() == list(range(raised.value.step))

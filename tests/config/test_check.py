@@ -22,7 +22,7 @@ def test_a_good_evaluation_comes_back_typed() -> None:
 
 
 def test_faults_that_are_known_already_are_told_first() -> None:
-    known = [Fault("optim", "foo", "is not an option")]
+    known = [Fault("unknown-option", "optim", "foo", "is not an option")]
     with pytest.raises(ConfigError, match=r"optim=foo: is not an option.\nseed=-1: must"):
         check_train(compose_config(["seed=-1"]), known)
 
@@ -32,7 +32,7 @@ def test_a_known_fault_alone_is_enough() -> None:
         check_keys(
             EvalConfig,
             compose_config(["run=last"], "eval"),
-            [Fault("run", "foo", "is not an option")],
+            [Fault("unknown-option", "run", "foo", "is not an option")],
         )
 
 

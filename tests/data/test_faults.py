@@ -67,7 +67,9 @@ def test_sound_settings_have_no_faults(data: Digits) -> None:
             id="split_smaller_than_its_classes",
         ),
         pytest.param(
-            {"image_size": 0}, "data.image_size=0: must be 1 or more. Try 28.", id="image_size"
+            {"image_size": 0},
+            "data.image_size=0: must be 1 or more. Try data.image_size=28.",
+            id="image_size",
         ),
     ],
 )

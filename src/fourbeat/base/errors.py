@@ -1,9 +1,56 @@
-"""L0: what may go wrong for a user, one class each. Imports nothing."""
+"""What may go wrong for a user, one class each. Imports nothing of ours."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
+
+FaultCode = Literal[
+    # Of what was typed:
+    "bad-syntax",  # an override that cannot be parsed, or that stands in the wrong place
+    "several-values",  # several values for one key, without -m
+    "unknown-flag",  # a flag that there is not, or that these scripts cannot take
+    "cannot-compose",  # Hydra refuses the overrides; its own reason follows
+    "not-in-a-sweep",  # cannot be used with -m
+    "not-on-resume",  # cannot be changed when a run is resumed
+    "without-effect",  # a key that another one overrules
+    # Of keys and their values:
+    "unknown-key",  # no such key
+    "unknown-option",  # no such file in the group's folder
+    "already-there",  # a + before a key that exists
+    "not-a-section",  # a key below one that holds a value
+    "missing",  # a key that must be given
+    "unresolved",  # a reference, ${...}, that leads nowhere
+    "wrong-type",  # text for a number, and the like
+    "not-a-choice",  # none of the few values that the key accepts
+    "out-of-range",  # of the right type, and too small, too large or not finite
+    "impossible-together",  # right alone, impossible beside another key
+    "cannot-change",  # cannot be changed in the middle of a training
+    # Of what a ``_target_`` names:
+    "not-importable",  # no class or function that Python can import and Hydra may call
+    "unknown-argument",  # an argument that the target does not take
+    "cannot-build",  # the target itself refuses the value; its own reason follows
+    # Of components that do not fit each other:
+    "shape-mismatch",  # network against data
+    "loss-mismatch",  # loss against data or network
+    "not-measured",  # a metric that is monitored and never computed
+    "wrong-direction",  # a metric that is best large, minimised; or the reverse
+    "wrong-weights",  # an optimizer of another model
+    # Of the data:
+    "too-few-samples",  # for the batch, the split or the number of processes
+    "no-batches",  # a limit that leaves none
+    "no-length",  # a loader that cannot say how long an epoch is
+    # Of the machine:
+    "no-such-device",  # hardware that this machine has not
+    "not-supported",  # something that this hardware cannot do
+    "not-installed",  # an optional package
+    "not-a-folder",  # a file where a folder is to be
+    "no-such-file",  # data that is not there
+    "no-terminal",  # nobody to ask
+    "in-use",  # a folder that another recorder writes to
+]
+"""What kind of fault: what tests assert, and other programs read, instead of its English."""
 
 
 @dataclass(frozen=True)
@@ -11,6 +58,7 @@ class Fault:
     """One thing that is wrong with a config.
 
     Attributes:
+        code: The kind of fault.
         key: The config key as a user types it, e.g. ``optim.lr``; a whole override when it cannot
             be parsed.
         value: The value it had, as the user would see it; empty when there is none to show.
@@ -18,6 +66,7 @@ class Fault:
         hint: The next thing to do, e.g. ``Try optim.lr=0.001.``
     """
 
+    code: FaultCode
     key: str
     value: str
     allowed: str
@@ -29,7 +78,7 @@ class Fault:
 
 
 class FourbeatError(Exception):
-    """What a user can mend: the CLI prints its text without a traceback.
+    """An error that the user can fix: the CLI prints its text without a traceback.
 
     Attributes:
         exit_code: The process's exit status when the error reaches the command line.
@@ -69,13 +118,13 @@ class RunError(FourbeatError):
 
 
 class NonFiniteError(FourbeatError):
-    """A number that is NaN or infinite has ended a training.
+    """A NaN or Inf that has ended a training.
 
     Args:
         step: Index of the optimizer step, from 0.
         what: What is not finite, e.g. ``train/loss``.
         value: The number.
-        spoilt: Whether the weights have been changed by it.
+        corrupted: Whether the update has been applied, and the weights with it are lost.
 
     Attributes:
         step: As above.
@@ -84,10 +133,12 @@ class NonFiniteError(FourbeatError):
 
     exit_code = 3
 
-    def __init__(self, step: int, what: str, value: float, *, spoilt: bool = False) -> None:
+    def __init__(self, step: int, what: str, value: float, *, corrupted: bool = False) -> None:
         self.step = step
         self.hint = "Lower the learning rate, or clip the gradients."
-        done = "the weights are spoilt" if spoilt else "stopped before the weights were changed"
+        done = "stopped before the weights were changed"
+        if corrupted:
+            done = "the update had already been applied; the weights are corrupted"
         super().__init__(f"{what} is {value} at step {step}; {done}.")
 
     def __str__(self) -> str:
@@ -95,7 +146,7 @@ class NonFiniteError(FourbeatError):
 
 
 class Stopped(BaseException):
-    """A signal has ended a run. No ``Exception``: code that goes on after errors must not.
+    """A signal has ended a run. No ``Exception``: code that continues after errors must not here.
 
     Args:
         signum: The signal's number.

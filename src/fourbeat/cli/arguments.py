@@ -62,7 +62,7 @@ class Arguments:
         """
         values = [o.partition("=")[2] for o in self.overrides if o.startswith("resume.force=")]
         faults = [
-            Fault("resume.force", value, "must be true or false")
+            Fault("wrong-type", "resume.force", value, "must be true or false")
             for value in values
             if value not in ("true", "false")
         ]
@@ -73,15 +73,17 @@ class Arguments:
 def _unknown(word: str) -> Fault:
     if word.startswith("-"):
         hint = f"Write key=value without dashes, e.g. optim.lr=0.01 and not {word} 0.01."
-        return Fault(word, "", "is not a flag", hint)
-    return Fault(word, "", "stands apart from the other overrides", "Put the flags first.")
+        return Fault("unknown-flag", word, "", "is not a flag", hint)
+    why = "is separated from the other overrides by a flag"
+    return Fault("bad-syntax", word, "", why, "Put the flags first.")
 
 
 def _moved_conf(path: str | None) -> list[Fault]:
     if path is None:
         return []
     hint = "Add a folder of your own with --config-dir, or put your YAML files into conf."
-    return [Fault("--config-path", path, "cannot be used: the configs are in conf", hint)]
+    why = "cannot be used: the configs are in conf"
+    return [Fault("unknown-flag", "--config-path", path, why, hint)]
 
 
 def _searched(config_dir: str | None) -> list[str]:

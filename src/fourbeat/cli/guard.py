@@ -149,4 +149,5 @@ def _check(arguments: Arguments, script: Script) -> None:
 
 def _no_sweep(script: Script) -> list[Fault]:
     hint = f"Call {script}.py once for each run."
-    return [Fault("-m", "", "is for train.py alone", hint)] if script != "train" else []
+    fault = Fault("not-in-a-sweep", "-m", "", "is for train.py alone", hint)
+    return [fault] if script != "train" else []

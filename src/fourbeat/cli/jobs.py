@@ -82,7 +82,8 @@ def resume_job(arguments: Arguments) -> None:
     """
     spec = arguments.resume or ""
     if arguments.is_multirun:
-        raise_faults([Fault("resume", spec, "cannot be used with -m", "Leave out -m.")])
+        why = "cannot be used with -m"
+        raise_faults([Fault("not-in-a-sweep", "resume", spec, why, "Leave out -m.")])
     force = arguments.force
     root = Path(compose_config(_places(arguments)).paths.output_dir)
     folder, checkpoint = _restart(spec, root)

@@ -104,7 +104,7 @@ class CompiledPlayer:
         module, losses = self._module, list(played.losses.unbind())
         raw, clipped = _each(played.norms), _each(played.clipped)
         for position, (loss, step) in enumerate(zip(losses, ahead, strict=True)):
-            module.check_finite(loss, spoilt=True)
+            module.check_finite(loss, corrupted=True)
             module.count_step()
             module.after.loss(loss)
             if raw:

@@ -1,4 +1,4 @@
-"""L1: what a key accepts, in English, from the JSON schema that pydantic makes of its type."""
+"""What a key accepts, in English, from the JSON schema that pydantic makes of its type."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""L1: the first stage of the check: our own keys, before torch is imported. All faults at once."""
+"""The first stage of the check: our own keys, before torch is imported. All faults at once."""
 
 from __future__ import annotations
 
@@ -24,22 +24,15 @@ OPTIONAL_PACKAGES = {
     "lightning.pytorch.loggers.MLFlowLogger": "mlflow",
 }
 
-# Keys that have no default, and what to do when one is not given.
-TO_GIVE = {
-    "run": "Add run=last, or run=RUN_FOLDER.",
-    "other": "Add other=RUN_FOLDER.",
-    "step": "Add step=N, counted from 0 as on TensorBoard's axis.",
-}
-
 
 def check_train(cfg: DictConfig, found: Iterable[Fault] = ()) -> TrainConfig:
     """Check a composed training config without importing torch.
 
-    References to the data set stay deferred text; :mod:`fourbeat.preflight.checks` goes on.
+    References to the data set stay deferred text; :mod:`fourbeat.preflight.checks` continues.
 
     Args:
         cfg: The config.
-        found: Faults that are known already and are to be told together with the others.
+        found: Faults that are known already, to be raised together with the others.
 
     Raises:
         ConfigError: With every fault found.
@@ -68,21 +61,25 @@ def check_keys(
     cfg: DictConfig,
     found: Iterable[Fault] = (),
 ) -> Config:
-    """Check the composed config of a script that looks at runs.
+    """Check the composed config of a script that reads runs.
 
     Args:
-        schema: What it must be.
+        schema: What it must be. The ``description`` of a field without a default is the hint to
+            who has not given it; without one the hint is ``Add KEY=VALUE.``
         cfg: The config.
-        found: Faults that are known already and are to be told together with the others.
+        found: Faults that are known already, to be raised together with the others.
 
     Raises:
         ConfigError: With every fault found.
     """
     values, unresolved = resolve_config(cfg)
     fields = schema.model_fields.items()
-    missing = [key for key, field in fields if field.is_required() and key not in values]
+    missing = {key: f for key, f in fields if f.is_required() and key not in values}
     unresolved = [fault for fault in unresolved if fault.key not in missing]
-    unresolved += [Fault(key, "", "must be given", TO_GIVE[key]) for key in missing]
+    unresolved += [
+        Fault("missing", key, "", "must be given", field.description or f"Add {key}=VALUE.")
+        for key, field in missing.items()
+    ]
     config, refused = _validated(schema, values, unresolved)
     raise_faults([*found, *unresolved, *refused])
     assert config is not None
@@ -92,7 +89,7 @@ def check_keys(
 def _validated(
     schema: type[Config], values: Mapping[str, Any], unresolved: Iterable[Fault]
 ) -> tuple[Config | None, list[Fault]]:
-    """The checked config, or why it was refused; what was not resolved is not told again."""
+    """The checked config, or why it was refused; what was not resolved is not reported again."""
     try:
         return schema.model_validate(values), []
     except ValidationError as error:
@@ -109,7 +106,7 @@ def _package_faults(values: Mapping[str, Any]) -> list[Fault]:
         if package and importlib.util.find_spec(package) is None:
             hint = f"Install it with `pip install {package}`, or use logger=tensorboard."
             why = f"needs the package {package}, which is not installed"
-            faults.append(Fault("logger", name, why, hint))
+            faults.append(Fault("not-installed", "logger", name, why, hint))
     return faults
 
 
@@ -121,9 +118,8 @@ def _folder_faults(values: Mapping[str, Any]) -> list[Fault]:
         path = leaf.get(key) if isinstance(leaf, Mapping) else None
         if isinstance(path, str) and (file := _file_on(Path(path).expanduser())):
             hint = f"Give another folder with paths.{key}=FOLDER."
-            faults.append(
-                Fault(f"{section}.{key}", path, f"must be a folder; {file} is a file", hint)
-            )
+            why = f"must be a folder; {file} is a file"
+            faults.append(Fault("not-a-folder", f"{section}.{key}", path, why, hint))
     return faults
 
 

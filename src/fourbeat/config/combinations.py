@@ -1,4 +1,4 @@
-"""L1: keys of ours that are right alone and impossible together."""
+"""Keys of ours that are right alone and impossible together."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def combination_faults(cfg: TrainConfig) -> list[Fault]:
 def _horizon_faults(cfg: TrainConfig) -> list[Fault]:
     faults = []
     if cfg.trainer.max_epochs == -1 and cfg.trainer.max_steps == -1:
-        both = "with trainer.max_steps=-1 a training never ends"
-        faults.append(Fault("trainer.max_epochs", "-1", both, "Set one of them above 0."))
+        both, hint = "with trainer.max_steps=-1 a training never ends", "Set one of them above 0."
+        faults.append(Fault("impossible-together", "trainer.max_epochs", "-1", both, hint))
     if cfg.trainer.limit_train_batches == 0:
         hint = "Use scripts/eval.py to evaluate without training."
         nothing = "leaves nothing to train on"
-        faults.append(Fault("trainer.limit_train_batches", "0", nothing, hint))
+        faults.append(Fault("no-batches", "trainer.limit_train_batches", "0", nothing, hint))
     return faults
 
 
@@ -42,10 +42,11 @@ def _validation_faults(cfg: TrainConfig) -> list[Fault]:
         ),
         "scheduler": (cfg.scheduler, "scheduler=constant"),
     }
+    never = f"is never measured with {off}"
     return [
-        Fault(f"{key}.monitor", part.monitor, f"is never measured with {off}", f"Use {remedy}.")
-        for key, (part, remedy) in monitors.items()
-        if part and part.monitor and part.monitor.startswith("val/")
+        Fault("not-measured", f"{key}.monitor", section.monitor, never, f"Use {remedy}.")
+        for key, (section, remedy) in monitors.items()
+        if section and section.monitor and section.monitor.startswith("val/")
     ]
 
 
@@ -55,12 +56,13 @@ def _strategy_faults(cfg: TrainConfig) -> list[Fault]:
     if trainer.strategy == "fsdp" and trainer.precision == "16-mixed":
         never = "cannot go with trainer.strategy=fsdp: its gradients cannot be unscaled here"
         hint = "Use trainer.precision=bf16-mixed."
-        faults.append(Fault("trainer.precision", "16-mixed", never, hint))
+        faults.append(Fault("impossible-together", "trainer.precision", "16-mixed", never, hint))
     clips_norm = loop.gradient_clip_val and loop.gradient_clip_algorithm == "norm"
     if trainer.strategy == "fsdp" and clips_norm:
         sharded = "cannot clip the norm of gradients that trainer.strategy=fsdp has sharded"
         hint = "Use loop.gradient_clip_algorithm=value, or trainer=ddp."
-        faults.append(Fault("loop.gradient_clip_algorithm", "norm", sharded, hint))
+        key = "loop.gradient_clip_algorithm"
+        faults.append(Fault("impossible-together", key, "norm", sharded, hint))
     return faults
 
 
@@ -68,5 +70,6 @@ def _loop_faults(cfg: TrainConfig) -> list[Fault]:
     steps = cfg.loop.steps_per_execution
     if cfg.loop.name == "four_beat" or steps in (1, "auto"):
         return []
-    alone = "must be 1 with loop=automatic: Lightning plays the beats of one batch at a time"
-    return [Fault("loop.steps_per_execution", str(steps), alone, "Use loop=four_beat.")]
+    alone = "must be 1 with loop=automatic: Lightning runs one batch at a time"
+    key, hint = "loop.steps_per_execution", "Use loop=four_beat."
+    return [Fault("impossible-together", key, str(steps), alone, hint)]

@@ -1,4 +1,4 @@
-"""L1: composing ``conf/`` with Hydra; changing single keys of a config that was stored."""
+"""Composing ``conf/`` with Hydra; changing single keys of a config that was stored."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def compose_config(overrides: Sequence[str] = (), config_name: str = "train") ->
 def compose_good(
     overrides: Sequence[str] = (), config_name: str = "train"
 ) -> tuple[DictConfig, list[Fault]]:
-    """Compose a config from the overrides that fit, so that the checks after it can go on.
+    """Compose a config from the overrides that fit, so that the checks after it can continue.
 
     Args:
         overrides: As for :func:`compose`.
@@ -79,7 +79,8 @@ def _composed(overrides: Sequence[str], config_name: str, faults: Sequence[Fault
     except COMPOSITION_ERRORS as error:
         lines = str(error.__cause__ or error).splitlines()
         together = f"cannot be composed: {lines[0]}"
-        raise ConfigError(faults or [Fault(" ".join(overrides), "", together)]) from error
+        fault = Fault("cannot-compose", " ".join(overrides), "", together)
+        raise ConfigError(faults or [fault]) from error
 
 
 def apply_overrides(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
@@ -105,14 +106,15 @@ def _refusal(cfg: DictConfig, change: Override) -> Fault | None:
     """Why a key of a stored config cannot be changed so."""
     key = change.key_or_group
     if change.is_delete():
-        return Fault(text_of(change), "", "must be key=value on resume", f"Try {key}=null.")
+        form, hint = "must be key=value on resume", f"Try {key}=null."
+        return Fault("not-on-resume", text_of(change), "", form, hint)
     value = format_value(change.value())
     if not change.is_add() and not has_key(cfg, key):
         hint = nearest_key(key, value, to_plain(cfg))
-        return Fault(key, value, "is not a key of the stored config", hint)
+        return Fault("unknown-key", key, value, "is not a key of the stored config", hint)
     is_group = isinstance(OmegaConf.select(cfg, key), DictConfig)
     if is_group and change.value() is not None:
-        problem = "is a group, which a run cannot change when it goes on"
+        problem = "is a group, which cannot be changed on resume"
         hint = f"Change single keys, {key}.NAME=VALUE, or start a new run."
-        return Fault(key, value, problem, hint)
+        return Fault("not-on-resume", key, value, problem, hint)
     return None

@@ -1,4 +1,4 @@
-"""L1: leaves, the parts of a config that users swap: a mapping with a ``_target_``."""
+"""Leaves: what users swap in a config, each a mapping with a ``_target_``."""
 
 from __future__ import annotations
 

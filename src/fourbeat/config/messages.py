@@ -1,18 +1,31 @@
-"""L1: pydantic's errors as faults that name the key, its value, what is allowed and what to do."""
+"""Pydantic's errors as faults that name the key, its value, what is allowed and what to do."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, get_origin
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 
-from fourbeat.base.errors import Fault
+from fourbeat.base.errors import Fault, FaultCode
 from fourbeat.config.allowed import describe_schema
 from fourbeat.config.suggest import nearest_key
 from fourbeat.config.typed import first_leaf, format_value
+
+# Pydantic's names for values of the right type that are too small, too large or too short.
+_RANGES = frozenset(
+    [
+        "greater_than",
+        "greater_than_equal",
+        "less_than",
+        "less_than_equal",
+        "finite_number",
+        "too_short",
+        "too_long",
+        "string_too_short",
+    ]
+)
 
 
 def faults_of(
@@ -25,15 +38,15 @@ def faults_of(
         schema: The model that refused.
         values: The config that it refused.
     """
-    by_key: dict[str, ErrorDetails] = {}
+    kinds: dict[str, list[str]] = {}
     for detail in error.errors(include_url=False):
-        by_key.setdefault(_key(schema, detail["loc"]), detail)
-    return [_fault(schema, values, key, detail["type"]) for key, detail in by_key.items()]
+        kinds.setdefault(_key(schema, detail["loc"]), []).append(detail["type"])
+    return [_fault(schema, values, key, kinds[key]) for key in kinds]
 
 
 def _key(schema: type[BaseModel], loc: Sequence[int | str]) -> str:
     """The dotted key, without the names that pydantic adds for the members of a union."""
-    names = [str(part) for part in loc]
+    names = [str(name) for name in loc]
     depth = next((d for d in range(1, len(names)) if _home(schema, names[:d]) is None), len(names))
     return ".".join(names[:depth])
 
@@ -60,12 +73,12 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     return next((model for model in found if model), None)
 
 
-def _fault(schema: type[BaseModel], values: Mapping[str, Any], key: str, kind: str) -> Fault:
-    if kind == "extra_forbidden":
-        whole, value = first_leaf(key, _at(values, key))
-        suffix = format_value(value) if whole == key else ""
-        return Fault(whole, format_value(value), "is not a key", nearest_key(key, suffix, values))
-    if kind == "missing":
+def _fault(
+    schema: type[BaseModel], values: Mapping[str, Any], key: str, kinds: Sequence[str]
+) -> Fault:
+    if kinds[0] == "extra_forbidden":
+        return _unknown(values, key)
+    if kinds[0] == "missing":
         return _missing(key)
     value = _at(values, key)
     field = _field_schema(schema, key)
@@ -75,21 +88,41 @@ def _fault(schema: type[BaseModel], values: Mapping[str, Any], key: str, kind: s
         if finite
         else describe_schema(field).replace("a number", "a finite number")
     )
-    return Fault(key, format_value(value), f"must be {wanted}", _hint(key, field))
+    return Fault(
+        refusal_code(kinds), key, format_value(value), f"must be {wanted}", _hint(key, field)
+    )
+
+
+def refusal_code(kinds: Collection[str]) -> FaultCode:
+    """Return the code of a value that pydantic has refused.
+
+    Args:
+        kinds: Pydantic's error types, one for each member of a union: each has its own reason.
+    """
+    if _RANGES.intersection(kinds):
+        return "out-of-range"
+    return "not-a-choice" if set(kinds) == {"literal_error"} else "wrong-type"
+
+
+def _unknown(values: Mapping[str, Any], key: str) -> Fault:
+    whole, value = first_leaf(key, _at(values, key))
+    suffix = format_value(value) if whole == key else ""
+    hint = nearest_key(key, suffix, values)
+    return Fault("unknown-key", whole, format_value(value), "is not a key", hint)
 
 
 def _missing(key: str) -> Fault:
     name = key.rpartition(".")[2]
     if name == "_target_":
         hint = f"Add +{key}=DOTTED.PATH of a class or function."
-        return Fault(key, "", "is missing: nothing says what to build", hint)
+        return Fault("missing", key, "", "is missing: nothing says what to build", hint)
     hint = f"Choose one with {key}=NAME; --help lists the names."
-    return Fault(key, "", "must be given", hint)
+    return Fault("missing", key, "", "must be given", hint)
 
 
 def _at(values: Any, key: str) -> Any:
-    for part in key.split("."):
-        values = values.get(part) if isinstance(values, Mapping) else None
+    for name in key.split("."):
+        values = values.get(name) if isinstance(values, Mapping) else None
     return values
 
 

@@ -1,4 +1,4 @@
-"""L1: which overrides do not fit ``conf/``, and what to type instead. With Hydra initialized."""
+"""Which overrides do not fit ``conf/``, and what to type instead. With Hydra initialized."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ def parse_overrides(
             override = parser.parse_override(text)
         except HydraException:
             hint = "Write key=value; quote a value with spaces, commas or =, e.g. 'key=\"a, b\"'."
-            faults.append(Fault(text, "", "is not an override", hint))
+            faults.append(Fault("bad-syntax", text, "", "is not an override", hint))
             continue
         if override.is_sweep_override() and not sweeps:
             hint = f"Add -m to run once for each, or write a list: {override.key_or_group}=[...]."
-            faults.append(Fault(text, "", "has several values", hint))
+            faults.append(Fault("several-values", text, "", "has several values", hint))
         else:
             found.append(override)
     return found, faults
@@ -72,7 +72,7 @@ def split_overrides(overrides: Sequence[str], config_name: str) -> tuple[list[st
     """
     loader = GlobalHydra.instance().config_loader()
     found, faults = parse_overrides(overrides)
-    # Hydra's own keys are no part of the config that the others are compared with.
+    # Hydra's own keys do not belong to the config that the others are compared with.
     good = [text_of(o) for o in found if o.is_hydra_override()]
     if fault := _hydra_fault(good, config_name):
         return [], [*faults, fault]
@@ -111,8 +111,8 @@ def _hydra_fault(overrides: Sequence[str], config_name: str) -> Fault | None:
     try:
         compose(config_name, overrides=list(overrides))
     except COMPOSITION_ERRORS as error:
-        hint = "--hydra-help tells about Hydra's own keys."
-        return Fault(" ".join(overrides), "", str(error).splitlines()[0], hint)
+        hint = "--hydra-help explains Hydra's own keys."
+        return Fault("cannot-compose", " ".join(overrides), "", str(error).splitlines()[0], hint)
     return None
 
 
@@ -130,9 +130,9 @@ def _group_fault(override: Override, loader: ConfigLoader) -> Fault | None:
         return None
     if chosen is None:
         hint = f"Take the group away with ~{group}, or choose from: {', '.join(options)}."
-        return Fault(group, "null", "is not an option", hint)
+        return Fault("unknown-option", group, "null", "is not an option", hint)
     hint = did_you_mean(str(wrong[0]), options, f"{group}=")
-    return Fault(group, format_value(wrong[0]), "is not an option", hint)
+    return Fault("unknown-option", group, format_value(wrong[0]), "is not an option", hint)
 
 
 def _value_fault(override: Override, groups: Sequence[str], config_name: str) -> Fault | None:
@@ -149,16 +149,17 @@ def _explained(override: Override, cfg: DictConfig, error: Exception) -> Fault:
         key, value = text_of(override), ""
     parent = key.lstrip("~").rpartition(".")[0]
     if override.is_add() and has_key(cfg, key):
-        return Fault(f"+{key}", value, "is there already", f"Leave out the +: {key}={value}.")
+        hint = f"Leave out the +: {key}={value}."
+        return Fault("already-there", f"+{key}", value, "is there already", hint)
     if parent and has_key(cfg, parent) and not OmegaConf.is_dict(OmegaConf.select(cfg, parent)):
         holds = f"{parent} is a value and holds no keys"
-        return Fault(key, value, holds, f"Change {parent} itself: {parent}=VALUE.")
+        return Fault("not-a-section", key, value, holds, f"Change {parent} itself: {parent}=VALUE.")
     if isinstance(override.value(), dict):
         inner, _ = first_leaf(override.key_or_group, override.value())
         hint = f"Change single keys; add a new one with a +, e.g. +{inner}=VALUE."
-        return Fault(key, value, "has a key that is not there", hint)
+        return Fault("unknown-key", key, value, "has a key that is not there", hint)
     if has_key(cfg, override.key_or_group):
         reason = str(error.__cause__ or error).splitlines()[0]
-        return Fault(key, value, reason, f"Give {override.key_or_group}=VALUE.")
+        return Fault("cannot-compose", key, value, reason, f"Give {override.key_or_group}=VALUE.")
     hint = nearest_key(override.key_or_group, value, to_plain(cfg))
-    return Fault(key, value, "is not a key", hint)
+    return Fault("unknown-key", key, value, "is not a key", hint)

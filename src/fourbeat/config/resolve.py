@@ -1,4 +1,4 @@
-"""L1: from Hydra's config to plain dicts and lists, with a fault for what cannot be resolved."""
+"""From Hydra's config to plain dicts and lists, with a fault for what cannot be resolved."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _resolved(node: DictConfig, prefix: str, faults: list[Fault]) -> dict[str, A
         name, path = str(key), f"{prefix}{key!s}"
         try:
             if OmegaConf.is_missing(node, key):
-                faults.append(Fault(path, "", "must be given", f"Add {path}=VALUE."))
+                faults.append(Fault("missing", path, "", "must be given", f"Add {path}=VALUE."))
             elif isinstance(value := node[key], DictConfig):
                 values[name] = _resolved(value, f"{path}.", faults)
             else:
@@ -50,9 +50,11 @@ def _fault(key: str, raw: str, error: OmegaConfBaseException) -> Fault:
     if variable := re.search(r"Environment variable '(\w+)' not found", reason):
         name = variable[1]
         hint = f"Set it, or give a value for when it is not: ${{oc.env:{name},VALUE}}."
-        return Fault(key, raw, f"needs the environment variable {name}, which is not set", hint)
+        unset = f"needs the environment variable {name}, which is not set"
+        return Fault("unresolved", key, raw, unset, hint)
     if isinstance(error, InterpolationKeyError):
         hint = "Point it at a key that exists: --cfg job prints them all."
-        return Fault(key, raw, "points at a key that does not exist", hint)
+        return Fault("unresolved", key, raw, "points at a key that does not exist", hint)
     cause = re.sub(r"^\w+ raised while resolving interpolation: ", "", reason)
-    return Fault(key, raw, f"cannot be resolved: {cause}", f"Give {key} a plain value.")
+    hint = f"Give {key} a plain value."
+    return Fault("unresolved", key, raw, f"cannot be resolved: {cause}", hint)

@@ -1,4 +1,4 @@
-"""L1: every key that fourbeat itself reads, with its type, range, default and meaning. No torch.
+"""Every key that fourbeat itself reads, with its type, range, default and meaning. No torch.
 
 The YAML files in ``conf/`` spell the same defaults where users look for them (a test keeps the two
 equal); the defaults here let a config written by an older version load.
@@ -24,7 +24,7 @@ Betas = Annotated[list[Fraction], Field(min_length=2, max_length=2)]
 Mode = Literal["min", "max"]
 
 
-def _left_out(example: Any) -> Any:
+def _optional(example: Any) -> Any:
     """A leaf's key that need not be there, since not every target has it.
 
     Args:
@@ -33,8 +33,18 @@ def _left_out(example: Any) -> Any:
     return Field(default=None, examples=[example])
 
 
+def _required(hint: str, **bounds: Any) -> Any:
+    """A key without a default.
+
+    Args:
+        hint: What to tell who has not given it, e.g. ``Add other=RUN_FOLDER.``
+        **bounds: Of the value, e.g. ``min_length``.
+    """
+    return Field(description=hint, **bounds)
+
+
 class Section(BaseModel):
-    """A part of the config whose keys are all ours: an unknown key is a fault."""
+    """A section of the config whose keys are all ours: an unknown key is a fault."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -54,26 +64,26 @@ class LeafSection(BaseModel):
 class DataConfig(LeafSection):
     """A DataModule; see :class:`fourbeat.data.DataModule` for the meaning of each key."""
 
-    batch_size: PositiveInt | None = _left_out(32)
-    shuffle: bool | None = _left_out(True)
-    num_workers: NonNegativeInt | None = _left_out(0)
-    pin_memory: bool | None = _left_out(False)
-    drop_last: bool | None = _left_out(False)
-    normalize: bool | None = _left_out(True)
-    val_fraction: Fraction | None = _left_out(0.15)
-    test_fraction: Fraction | None = _left_out(0.15)
-    split_seed: NonNegativeInt | None = _left_out(0)
-    on_device: bool | Literal["auto"] | None = _left_out("auto")
+    batch_size: PositiveInt | None = _optional(32)
+    shuffle: bool | None = _optional(True)
+    num_workers: NonNegativeInt | None = _optional(0)
+    pin_memory: bool | None = _optional(False)
+    drop_last: bool | None = _optional(False)
+    normalize: bool | None = _optional(True)
+    val_fraction: Fraction | None = _optional(0.15)
+    test_fraction: Fraction | None = _optional(0.15)
+    split_seed: NonNegativeInt | None = _optional(0)
+    on_device: bool | Literal["auto"] | None = _optional("auto")
 
 
 class OptimConfig(LeafSection):
     """An optimizer and which parameters its weight decay spares."""
 
-    lr: Positive | None = _left_out(0.001)
-    weight_decay: NonNegative | None = _left_out(0.01)
-    momentum: Fraction | None = _left_out(0.9)
-    betas: Betas | None = _left_out([0.9, 0.999])
-    fused: bool | None = _left_out(True)
+    lr: Positive | None = _optional(0.001)
+    weight_decay: NonNegative | None = _optional(0.01)
+    momentum: Fraction | None = _optional(0.9)
+    betas: Betas | None = _optional([0.9, 0.999])
+    fused: bool | None = _optional(True)
     exclude_from_weight_decay: list[Literal["bias", "norm"]] = []
 
 
@@ -83,14 +93,14 @@ class SchedulerConfig(LeafSection):
     interval: Literal["step", "epoch"] = Field(default="epoch", examples=["step"])
     horizon: str | None = None
     monitor: str | None = None
-    warmup_fraction: Fraction | None = _left_out(0.05)
-    gamma: Positive | None = _left_out(0.1)
-    step_size: PositiveInt | None = _left_out(10)
-    patience: NonNegativeInt | None = _left_out(2)
+    warmup_fraction: Fraction | None = _optional(0.05)
+    gamma: Positive | None = _optional(0.1)
+    step_size: PositiveInt | None = _optional(10)
+    patience: NonNegativeInt | None = _optional(2)
 
 
 class LoopConfig(Section):
-    """Who plays the beats, and what happens between backward and step."""
+    """Who runs the beats, and what happens between backward and step."""
 
     name: Literal["four_beat", "automatic"] = "four_beat"
     gradient_clip_val: Positive | None = None
@@ -125,12 +135,12 @@ class TrainerConfig(Section):
 
 
 def _number_of_last(value: Any) -> Any:
-    """Read what the first runs have in their manifests: yes or no."""
+    """Read the yes or no of the first runs' manifests as the number of last checkpoints."""
     return {True: 2, False: 0}[value] if isinstance(value, bool) else value
 
 
 class ModelCheckpointConfig(Section):
-    """Which states are kept, and how often: the best ones by a metric, and the newest ones."""
+    """Which checkpoints are saved, and how often: the best by a metric, and the last."""
 
     monitor: str = "val/loss"
     mode: Mode = "min"
@@ -216,8 +226,8 @@ class TrainConfig(Section):
 class ReplayConfig(Section):
     """What ``conf/replay.yaml`` composes to: which step of which run, and how it is printed."""
 
-    run: str = Field(min_length=1)
-    step: NonNegativeInt
+    run: str = _required("Add run=last, or run=RUN_FOLDER.", min_length=1)
+    step: NonNegativeInt = _required("Add step=N, counted from 0 as on TensorBoard's axis.")
     as_json: bool = False
     paths: PathsConfig = PathsConfig()
 
@@ -225,7 +235,7 @@ class ReplayConfig(Section):
 class InspectConfig(Section):
     """What ``conf/inspect.yaml`` composes to: at which step of which run to stop."""
 
-    run: str = Field(min_length=1)
+    run: str = _required("Add run=last, or run=RUN_FOLDER.", min_length=1)
     step: NonNegativeInt | None = None
     paths: PathsConfig = PathsConfig()
 
@@ -233,8 +243,8 @@ class InspectConfig(Section):
 class DiffConfig(Section):
     """What ``conf/diff.yaml`` composes to: which two runs, and how it is printed."""
 
-    run: str = Field(min_length=1)
-    other: str = Field(min_length=1)
+    run: str = _required("Add run=last, or run=RUN_FOLDER.", min_length=1)
+    other: str = _required("Add other=RUN_FOLDER.", min_length=1)
     replay: bool = True
     as_json: bool = False
     paths: PathsConfig = PathsConfig()
@@ -243,7 +253,7 @@ class DiffConfig(Section):
 class EvalConfig(Section):
     """What ``conf/eval.yaml`` composes to: which run, which weights, on which split."""
 
-    run: str = Field(min_length=1)
+    run: str = _required("Add run=last, or run=RUN_FOLDER.", min_length=1)
     checkpoint: str = Field(default="best", min_length=1)
     split: Literal["val", "test"] = "test"
     paths: PathsConfig = PathsConfig()

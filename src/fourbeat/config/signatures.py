@@ -1,4 +1,4 @@
-"""L1: a leaf's keys against the signature of its target, before anything is built.
+"""A leaf's keys against the signature of its target, before anything is built.
 
 The first half of the check's second stage. Importing a target usually imports torch.
 """
@@ -76,16 +76,16 @@ def _unusable(key: str, path: str, error: Exception) -> Fault:
     module, _, name = path.rpartition(".")
     hint = "Give the dotted path of a class or function that Python can import."
     if not module:
-        return Fault(key, path, "is not a dotted path", hint)
+        return Fault("not-importable", key, path, "is not a dotted path", hint)
     try:
         names = [n for n, thing in vars(importlib.import_module(module)).items() if callable(thing)]
     except Exception as reason:  # whatever the module raises while it is imported
-        return Fault(key, path, f"cannot be imported: {reason}", hint)
+        return Fault("not-importable", key, path, f"cannot be imported: {reason}", hint)
     if isinstance(error.__cause__, ImportError):
         near = did_you_mean(name, names, f"{key}={module}.", lists_all=False)
-        return Fault(key, path, f"there is no {name} in {module}", near or hint)
+        return Fault("not-importable", key, path, f"there is no {name} in {module}", near or hint)
     refusal = " ".join(str(error).split()).split(". ")[0]
-    return Fault(key, path, refusal, hint)
+    return Fault("not-importable", key, path, refusal, hint)
 
 
 def _unknown_faults(
@@ -97,6 +97,7 @@ def _unknown_faults(
     free = [name for name in parameters if name not in supplied]
     return [
         Fault(
+            "unknown-argument",
             f"{key}.{name}",
             format_value(value),
             problem,
@@ -115,7 +116,7 @@ def _needed(parameters: Parameters) -> list[str]:
 
 def _missing_fault(key: str, leaf: Leaf, name: str) -> Fault:
     hint = f"Add +{key}.{name}=VALUE."
-    return Fault(f"{key}.{name}", "", f"is needed by {leaf['_target_']}", hint)
+    return Fault("missing", f"{key}.{name}", "", f"is needed by {leaf['_target_']}", hint)
 
 
 def _type_faults(
@@ -130,6 +131,7 @@ def _type_faults(
     hints = {n: h for n, h in {**spelled, **hints}.items() if not isinstance(h, str)}
     return [
         Fault(
+            "not-a-choice" if typing.get_origin(hints[name]) is typing.Literal else "wrong-type",
             f"{key}.{name}",
             format_value(value),
             f"must be {allowed}",

@@ -1,4 +1,4 @@
-"""L1: the nearest valid names to a wrong one, and overrides to type instead."""
+"""The nearest valid names to a wrong one, and overrides to type instead."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""L2: which key of a leaf is to blame, found by leaving it out."""
+"""Which key of a leaf is to blame, found by leaving it out."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _fault(group: str, leaf: Leaf, key: str, reason: str) -> Fault:
     argument, hint = _argument(leaf["_target_"], key), ""
     if argument is not None and argument.default is not argument.empty:
         hint = f"Try {group}.{key}={_typed(argument.default)}."
-    return Fault(f"{group}.{key}", _typed(leaf[key]), allowed, hint)
+    return Fault("cannot-build", f"{group}.{key}", _typed(leaf[key]), allowed, hint)
 
 
 def _is_required(target: str, key: str) -> bool:

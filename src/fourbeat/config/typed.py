@@ -1,4 +1,4 @@
-"""L1: values as one types them in an override, for messages that can be pasted back."""
+"""Values as one types them in an override, for messages that can be pasted back."""
 
 from __future__ import annotations
 

@@ -204,7 +204,8 @@ class DataModule(SplitLoaders, ABC):
         # Lightning would put a sampler of single samples in the place of ours.
         allowed = "fetches single samples, while this data comes in whole batches"
         hint = "Use data.shuffle=false trainer.limit_train_batches=1, which sees one batch only."
-        return [Fault("trainer.overfit_batches", str(overfit_batches), allowed, hint)]
+        key, value = "trainer.overfit_batches", str(overfit_batches)
+        return [Fault("impossible-together", key, value, allowed, hint)]
 
     @cached_property
     def splits(self) -> Splits:

@@ -26,9 +26,11 @@ def batch_faults(
     """
     faults = []
     if num_workers < 0:
-        faults.append(Fault("data.num_workers", str(num_workers), "must be 0 or more"))
+        value = str(num_workers)
+        faults.append(Fault("out-of-range", "data.num_workers", value, "must be 0 or more"))
     if batch_size < 1:
-        faults.append(Fault("data.batch_size", str(batch_size), "must be 1 or more"))
+        value = str(batch_size)
+        faults.append(Fault("out-of-range", "data.batch_size", value, "must be 1 or more"))
     elif drop_last and num_train > 0 and num_batches(num_train, batch_size, True, world_size) == 0:
         faults.append(_oversized_batch(batch_size, num_train, world_size))
     return faults
@@ -38,6 +40,7 @@ def _oversized_batch(batch_size: int, num_train: int, world_size: int) -> Fault:
     share = num_train // world_size
     sharing = f", shared by {world_size} processes" if world_size > 1 else ""
     return Fault(
+        "too-few-samples",
         "data.batch_size",
         str(batch_size),
         f"must be {share} or less with data.drop_last=true, as the training split has {num_train} "
@@ -63,7 +66,7 @@ def split_faults(
     """
     fractions = {"data.val_fraction": val_fraction, "data.test_fraction": test_fraction}
     faults = [
-        Fault(key, str(fraction), "must be 0 or more and below 1")
+        Fault("out-of-range", key, str(fraction), "must be 0 or more and below 1")
         for key, fraction in fractions.items()
         if not 0 <= fraction < 1
     ]
@@ -72,7 +75,7 @@ def split_faults(
     if val_fraction + test_fraction >= 1 or sizes.train < max(1, num_classes):
         allowed = f"and data.test_fraction={test_fraction} leave too few samples to train on"
         hint = "Try data.val_fraction=0.15 data.test_fraction=0.15."
-        return [Fault("data.val_fraction", str(val_fraction), allowed, hint)]
+        return [Fault("too-few-samples", "data.val_fraction", str(val_fraction), allowed, hint)]
     by_size = zip(fractions.items(), sizes[1:], strict=True)
     found = [_small_split(*item, size, num_classes, world_size) for item, size in by_size]
     return [fault for fault in found if fault]
@@ -88,7 +91,8 @@ def _small_split(
     else:
         return None
     allowed = f"gives a split of {size} samples; it needs {needed}, or none"
-    return Fault(key, str(fraction), allowed, f"Try {key}=0 or a larger fraction.")
+    hint = f"Try {key}=0 or a larger fraction."
+    return Fault("too-few-samples", key, str(fraction), allowed, hint)
 
 
 def check_samples(

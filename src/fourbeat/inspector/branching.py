@@ -82,7 +82,8 @@ def changes_as_overrides(run: Run, changes: Sequence[Change]) -> list[str]:
     for change in changes:
         if change.key.startswith(OWN_RATE):
             why = "is the rate of one layer, for which a config has no key"
-            raise ConfigError([Fault(change.key, str(change.value), why, "Type reset first.")])
+            hint = "Type reset first."
+            raise ConfigError([Fault("unknown-key", change.key, str(change.value), why, hint)])
         values[change.key] = change.value
         if change.key == "optim.lr" and "max_lr" in run.config["scheduler"]:
             values[PEAK] = change.value

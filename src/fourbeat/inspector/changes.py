@@ -159,7 +159,7 @@ def _optimizer(parts: Components) -> Optimizer:
 
 
 def _refused(change: Change, why: str) -> ConfigError:
-    return ConfigError([Fault(change.key, str(change.value), why)])
+    return ConfigError([Fault("cannot-change", change.key, str(change.value), why)])
 
 
 def _is_number(value: object) -> bool:

@@ -41,7 +41,8 @@ class TerminalPauser(Observer):
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
             key, value = ("pause_on", "spike") if at is None else ("pause_at", str(at))
             hint = "Train without, and use scripts/replay.py run=last step=N."
-            raise_faults([Fault(f"debug.{key}", value, "needs a terminal to ask in", hint)])
+            why = "needs a terminal to ask in"
+            raise_faults([Fault("no-terminal", f"debug.{key}", value, why, hint)])
 
     def on_loss(self, loss: Tensor) -> None:
         """Add the micro-batch's share."""

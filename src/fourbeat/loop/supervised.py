@@ -211,9 +211,13 @@ class SupervisedModule(LightningModule):
         """
         bad = self.training_log.write(self.trainer.loggers)
         if bad is not None and self.terminate_on_nan:
-            raise NonFiniteError(*bad, spoilt=True)
+            raise NonFiniteError(*bad, corrupted=True)
 
-    def check_finite(self, loss: Tensor, *, spoilt: bool = False) -> None:
+    def flush(self) -> None:
+        """Write the held-back values, before the state is captured; NaN or Inf is no error here."""
+        self.training_log.write(self.trainer.loggers)
+
+    def check_finite(self, loss: Tensor, *, corrupted: bool = False) -> None:
         """Stop before a loss that is no number spoils the weights.
 
         Only on the CPU: a GPU would have to be waited for at each step. There, ``write_log`` sees
@@ -222,13 +226,13 @@ class SupervisedModule(LightningModule):
 
         Args:
             loss: Of a mini-batch, before its gradients are computed.
-            spoilt: It was of a compiled step, and has spoilt them already.
+            corrupted: It was of a compiled step, which has applied its update already.
 
         Raises:
             NonFiniteError: It is NaN or infinite.
         """
         if self._looks_at_losses and not math.isfinite(loss.item()):
-            raise NonFiniteError(self.num_steps, "train/loss", loss.item(), spoilt=spoilt)
+            raise NonFiniteError(self.num_steps, "train/loss", loss.item(), corrupted=corrupted)
 
     def on_validation_start(self) -> None:
         """Let the loggers have the training's values before the validation's."""

@@ -122,7 +122,7 @@ def _data(cfg: TrainConfig) -> tuple[DataModule | None, list[Fault]]:
     if not isinstance(datamodule, DataModule):
         hint = "See the README, Add your own data."
         why = f"must build a fourbeat.data.DataModule, not a {type(datamodule).__name__}"
-        return None, [Fault("data._target_", cfg.data.target, why, hint)]
+        return None, [Fault("wrong-type", "data._target_", cfg.data.target, why, hint)]
     return datamodule, datamodule.faults()
 
 

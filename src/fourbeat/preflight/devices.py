@@ -50,12 +50,12 @@ def device_faults(cfg: TrainConfig) -> list[Fault]:
         hint = "Use trainer=cpu, or trainer=default for whatever there is."
         if trainer.strategy != "auto":
             hint = "Use trainer=ddp_cpu to try several processes without GPUs."
-        return [Fault("trainer.accelerator", trainer.accelerator, absent, hint)]
+        return [Fault("no-such-device", "trainer.accelerator", trainer.accelerator, absent, hint)]
     faults = [*_count_faults(trainer, kind), *_precision_faults(trainer.precision, kind)]
     if trainer.strategy == "fsdp" and kind == "cpu":
         hint = "Use trainer=ddp_cpu to try several processes without GPUs."
         absent = "needs GPUs, and this machine has none"
-        faults.append(Fault("trainer.strategy", "fsdp", absent, hint))
+        faults.append(Fault("no-such-device", "trainer.strategy", "fsdp", absent, hint))
     return faults
 
 
@@ -71,7 +71,8 @@ def _count_faults(trainer: TrainerConfig, kind: str) -> list[Fault]:
         return []
     indices = " (their indices count from 0)" if isinstance(devices, list) else ""
     why = f"asks for more than the {present} that this machine has{indices}"
-    return [Fault("trainer.devices", format_value(devices), why, f"Use trainer.devices={present}.")]
+    hint = f"Use trainer.devices={present}."
+    return [Fault("no-such-device", "trainer.devices", format_value(devices), why, hint)]
 
 
 def _process_faults(trainer: TrainerConfig) -> list[Fault]:
@@ -79,7 +80,7 @@ def _process_faults(trainer: TrainerConfig) -> list[Fault]:
         return []
     hint = "Use trainer.devices=1, or trainer=ddp_cpu for several processes."
     why = "must be a number: this is the CPU, which has no devices to choose from"
-    return [Fault("trainer.devices", format_value(trainer.devices), why, hint)]
+    return [Fault("no-such-device", "trainer.devices", format_value(trainer.devices), why, hint)]
 
 
 def _precision_faults(precision: str, kind: str) -> list[Fault]:
@@ -92,4 +93,5 @@ def _precision_faults(precision: str, kind: str) -> list[Fault]:
         instead = "16-mixed"
     else:
         return []
-    return [Fault("trainer.precision", precision, why, f"Use trainer.precision={instead}.")]
+    hint = f"Use trainer.precision={instead}."
+    return [Fault("not-supported", "trainer.precision", precision, why, hint)]

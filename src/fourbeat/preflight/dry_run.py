@@ -64,8 +64,8 @@ def _on_cpu(
         try:
             net = build_net()
         except Exception as error:  # the user's own class may raise anything
-            reason = _first_line(error.__cause__ or error)
-            return None, [Fault("model", _target(leaf), f"cannot be built: {reason}")]
+            reason = f"cannot be built: {_first_line(error.__cause__ or error)}"
+            return None, [Fault("cannot-build", "model", _target(leaf), reason)]
         entered: list[Call] = []
         handles = _traced(net, entered)
         try:
@@ -110,19 +110,21 @@ def _fault(
     data = f"The data's inputs have the shape {list(input_shape)}"
     hint = f"{data}; set the model's sizes to fit them."
     if not entered:  # the network itself has returned
-        return Fault("model", _target(leaf), f"does not fit: {_first_line(error)}", data + ".")
+        reason = f"does not fit: {_first_line(error)}"
+        return Fault("shape-mismatch", "model", _target(leaf), reason, data + ".")
     call, misfit = entered[-1], _misfit(entered[-1])
     kind = type(call.module).__name__
     where = f"layer {call.name} ({kind})" if call.name else f"the network itself ({kind})"
     got = f"{where} got the shape {list(call.shape)}"
     if misfit is None:
-        return Fault("model", _target(leaf), f"{got}: {_first_line(error)}", hint)
+        return Fault("shape-mismatch", "model", _target(leaf), f"{got}: {_first_line(error)}", hint)
     got += f" and wants {misfit.shape}"
     keys = [key for key, value in leaf.items() if value == misfit.wants]
     if len(keys) != 1:
-        return Fault("model", _target(leaf), got, hint)
+        return Fault("shape-mismatch", "model", _target(leaf), got, hint)
     key = f"model.{keys[0]}"
-    return Fault(key, format_value(misfit.wants), got, f"{data}: set {key}={misfit.got}.")
+    hint = f"{data}: set {key}={misfit.got}."
+    return Fault("shape-mismatch", key, format_value(misfit.wants), got, hint)
 
 
 def _misfit(call: Call) -> Misfit | None:

@@ -42,6 +42,7 @@ def limit_faults(cfg: TrainConfig, datamodule: DataModule) -> list[Fault]:
     }
     return [
         Fault(
+            "no-batches",
             f"trainer.limit_{split}_batches",
             format_value(limit),
             f"leaves none of the {count} batches of an epoch",

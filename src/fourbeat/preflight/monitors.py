@@ -43,13 +43,14 @@ class Watch:
             hint = did_you_mean(self.metric, self.modes, f"{key}=")
             if "Did you mean" in hint:
                 hint += " Measured are: " + ", ".join(self.modes) + "."
-            return Fault(key, self.metric, "is not measured here", hint)
+            return Fault("not-measured", key, self.metric, "is not measured here", hint)
         best = self.modes[self.metric]
         if best == self.mode:
             return None
         size = "small" if best == "min" else "large"
         hint = f"Set {self.section}.mode={best}."
-        return Fault(f"{self.section}.mode", self.mode, f"{self.metric} is best {size}", hint)
+        wrong = f"{self.metric} is best {size}"
+        return Fault("wrong-direction", f"{self.section}.mode", self.mode, wrong, hint)
 
 
 def monitor_faults(cfg: TrainConfig, datamodule: DataModule) -> list[Fault]:

@@ -279,13 +279,14 @@ def _faults(
     trained = {p for p in model.parameters() if p.requires_grad}
     if not any(p in trained for group in optimizer.param_groups for p in group["params"]):
         hint = f"Try {type(optimizer).__name__}(model.parameters()), once the model is complete."
-        yield Fault("optimizer", "", "has none of the weights of the model that are trained", hint)
+        why = "has none of the weights of the model that are trained"
+        yield Fault("wrong-weights", "optimizer", "", why, hint)
     if layers_every_n_steps < 1:
         value = str(layers_every_n_steps)
-        yield Fault("layers_every_n_steps", value, "must be 1 or more", "Try 100.")
+        yield Fault("out-of-range", "layers_every_n_steps", value, "must be 1 or more", "Try 100.")
     if folder in _open_folders:
         allowed = "another watch is writing to it, and their steps would mix"
-        yield Fault("folder", str(folder), allowed, "Give each a folder of its own.")
+        yield Fault("in-use", "folder", str(folder), allowed, "Give each a folder of its own.")
 
 
 def _next_step(folder: Path) -> int:

@@ -42,7 +42,7 @@ def process_faults(composed: DictConfig) -> list[Fault]:
         return []
     hint = "Leave out -m and give one command for each, or use trainer.strategy=auto."
     why = "starts processes that would each run the whole sweep again"
-    return [Fault("trainer.strategy", str(strategy), why, hint)]
+    return [Fault("not-in-a-sweep", "trainer.strategy", str(strategy), why, hint)]
 
 
 def _sample(overrides: Sequence[Override]) -> Iterator[list[str]]:

@@ -74,7 +74,7 @@ def loss_faults(loss: nn.Module, task: LossTask, output_shape: tuple[int, ...]) 
     try:
         try_loss(loss, task, output_shape)
     except Exception as error:  # the user's own loss may raise anything
-        return [Fault("loss", type(loss).__name__, str(error), "Use loss=auto.")]
+        return [Fault("loss-mismatch", "loss", type(loss).__name__, str(error), "Use loss=auto.")]
     return []
 
 
@@ -114,14 +114,14 @@ def _kind_fault(loss: nn.Module, task: LossTask) -> Fault | None:
     if task.task == "regression":
         if isinstance(loss, (*CLASS_LOSSES, *BINARY_LOSSES)):
             why = f"compares classes, but the targets of {task.data} are numbers (float32)"
-            return Fault("loss", name, why, "Use loss=mse, loss=l1 or loss=huber.")
+            return Fault("loss-mismatch", "loss", name, why, "Use loss=mse, loss=l1 or loss=huber.")
     elif isinstance(loss, NUMBER_LOSSES):
         labels = f"labels of {task.num_classes} classes (int64)"
         why = f"compares numbers, but the targets of {task.data} are {labels}"
-        return Fault("loss", name, why, "Use loss=cross_entropy, or loss=auto.")
+        return Fault("loss-mismatch", "loss", name, why, "Use loss=cross_entropy, or loss=auto.")
     elif task.task == "multiclass" and isinstance(loss, BINARY_LOSSES):
         why = f"tells two classes apart, but {task.data} has {task.num_classes}"
-        return Fault("loss", name, why, "Use loss=cross_entropy, or loss=auto.")
+        return Fault("loss-mismatch", "loss", name, why, "Use loss=cross_entropy, or loss=auto.")
     return None
 
 
@@ -140,4 +140,5 @@ def _width_fault(loss: nn.Module, task: LossTask, output_shape: tuple[int, ...])
     needs = f"needs {'1 output' if wanted == 1 else f'{wanted} outputs'}, one for each {what}"
     given = output_shape[1] if len(output_shape) == 2 else f"the shape {list(output_shape[1:])}"
     why = f"{needs} of {task.data}; the network gives {given}"
-    return Fault("loss", type(loss).__name__, why, f"Set model.out_features={wanted}.")
+    hint = f"Set model.out_features={wanted}."
+    return Fault("loss-mismatch", "loss", type(loss).__name__, why, hint)

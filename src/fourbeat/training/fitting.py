@@ -178,15 +178,15 @@ def _parts(
 def _first_batch(loader: DataLoader[Any]) -> tuple[Tensor, Tensor]:
     if isinstance(loader.dataset, IterableDataset) and not hasattr(loader.dataset, "__len__"):
         why = "has no length, and the learning rate's schedule must know how long an epoch is"
-        raise ConfigError([Fault("train_loader", "", why, "Give its dataset a __len__.")])
+        hint = "Give its dataset a __len__."
+        raise ConfigError([Fault("no-length", "train_loader", "", why, hint)])
     # The look must not move the loader's shuffling on.
     with torch.random.fork_rng(devices=[]):
         batch = next(iter(loader))
     if not isinstance(batch, (list, tuple)) or len(batch) != 2:
         why = f"must yield pairs of inputs and targets, not a {type(batch).__name__}"
-        raise ConfigError(
-            [Fault("train_loader", "", why, "Wrap the data in a TensorDataset(x, y).")]
-        )
+        hint = "Wrap the data in a TensorDataset(x, y)."
+        raise ConfigError([Fault("wrong-type", "train_loader", "", why, hint)])
     return batch[0], batch[1]
 
 
@@ -198,7 +198,7 @@ def _outputs(model: nn.Module, inputs: Tensor) -> Tensor:
     except Exception as error:  # the user's own model may raise anything
         shape = list(inputs[:2].shape)
         why = f"{type(model).__name__} cannot run on inputs {shape}: {str(error).splitlines()[0]}"
-        raise ConfigError([Fault("model", "", why)]) from error
+        raise ConfigError([Fault("shape-mismatch", "model", "", why)]) from error
     finally:
         model.train(was_training)
     return outputs
@@ -218,4 +218,5 @@ def _shape_faults(outputs: Tensor, targets: Tensor) -> list[Fault]:
         return []
     got, wanted = list(outputs.shape[1:]), list(targets.shape[1:])
     why = f"gives {got} numbers a sample, but the targets have {wanted}"
-    return [Fault("model", "", why, "Give both the same shape, e.g. targets.unsqueeze(1).")]
+    hint = "Give both the same shape, e.g. targets.unsqueeze(1)."
+    return [Fault("shape-mismatch", "model", "", why, hint)]

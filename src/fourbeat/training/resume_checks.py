@@ -73,6 +73,7 @@ def refuse_new_horizon(run: Run, cfg: TrainConfig) -> None:
     raise ConfigError(
         [
             Fault(
+                "not-on-resume",
                 f"trainer.{key}",
                 str(value),
                 f"cannot change from {was[key]} on resume: {name} spans the whole training",
@@ -106,7 +107,13 @@ def refuse_another_run(run: Run, cfg: TrainConfig, *, force: bool) -> None:
         allowed = "another run"
         hint = "Leave it as it was, start a new run, or add resume.force=true."
     raise_faults(
-        Fault(key, str(now.get(key, ABSENT)), f"was {was.get(key, ABSENT)}: {allowed}", hint)
+        Fault(
+            "not-on-resume",
+            key,
+            str(now.get(key, ABSENT)),
+            f"was {was.get(key, ABSENT)}: {allowed}",
+            hint,
+        )
         for key in changed
     )
 
@@ -139,7 +146,8 @@ def _refuse_without_effect(changed: Sequence[str], now: Mapping[str, Any]) -> No
         rate = str(now["optim.lr"])
         name = str(now["scheduler._target_"]).rpartition(".")[2]
         hint = f"Add {PEAK}={rate}."
-        raise ConfigError([Fault("optim.lr", rate, f"{name} goes by {PEAK} alone", hint)])
+        why = f"{name} goes by {PEAK} alone"
+        raise ConfigError([Fault("without-effect", "optim.lr", rate, why, hint)])
 
 
 def is_one_of(names: Sequence[str], key: str) -> bool:

@@ -56,7 +56,11 @@ class Circles(DataModule):
             (0 <= self.factor < 1, "factor", self.factor, "must be 0 or more and below 1"),
             (self.data_seed >= 0, "data_seed", self.data_seed, "must be 0 or more"),
         ]
-        wrong = [Fault(f"data.{key}", str(was), must) for ok, key, was, must in checks if not ok]
+        wrong = [
+            Fault("out-of-range", f"data.{key}", str(was), must)
+            for ok, key, was, must in checks
+            if not ok
+        ]
         return [*wrong, *super().faults()]
 
     def load(self) -> tuple[Tensor, Tensor]:

@@ -36,8 +36,11 @@ class Digits(DataModule):
         """Find what is wrong with the settings, without loading anything."""
         if self.image_size >= 1:
             return super().faults()
-        size = Fault("data.image_size", str(self.image_size), "must be 1 or more", "Try 28.")
-        return [size, *super().faults()]
+        key, value = "data.image_size", str(self.image_size)
+        return [
+            Fault("out-of-range", key, value, "must be 1 or more", f"Try {key}=28."),
+            *super().faults(),
+        ]
 
     def load(self) -> tuple[Tensor, Tensor]:
         """Return the images, ``[1797, 1, image_size, image_size]``, and their digits."""

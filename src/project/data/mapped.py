@@ -94,7 +94,11 @@ class Mapped(DataModule):
             return super().faults()
         stay = "cannot be with inputs that stay in their file"
         moved = Fault(
-            "data.on_device", format_value(self.on_device), stay, "Use data.on_device=false."
+            "impossible-together",
+            "data.on_device",
+            format_value(self.on_device),
+            stay,
+            "Use data.on_device=false.",
         )
         return [moved, *super().faults()]
 

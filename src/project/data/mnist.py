@@ -86,9 +86,11 @@ class MNIST(DataModule):
     def _download_faults(self) -> list[Fault]:
         faults = []
         if self.timeout_s <= 0:
-            faults.append(Fault("data.timeout_s", str(self.timeout_s), "must be above 0 s"))
+            value = str(self.timeout_s)
+            faults.append(Fault("out-of-range", "data.timeout_s", value, "must be above 0 s"))
         if self.retries < 0:
-            faults.append(Fault("data.retries", str(self.retries), "must be 0 or more"))
+            value = str(self.retries)
+            faults.append(Fault("out-of-range", "data.retries", value, "must be 0 or more"))
         return faults
 
     def _file_faults(self) -> list[Fault]:
@@ -97,7 +99,7 @@ class MNIST(DataModule):
             return []
         allowed = f"lacks {', '.join(missing)} (gzipped or not), and data.download=false"
         hint = f"Put the files into {self._own_folder()}, or set data.download=true."
-        return [Fault("data.data_dir", str(self.data_dir), allowed, hint)]
+        return [Fault("no-such-file", "data.data_dir", str(self.data_dir), allowed, hint)]
 
     def prepare_data(self) -> None:
         """Download what is missing, if that is allowed; Lightning calls this once on each node.
