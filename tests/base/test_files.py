@@ -24,7 +24,7 @@ def test_the_new_content_replaces_the_old_and_nothing_else_is_left(tmp_path: Pat
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_a_killed_write_left_behind_is_cleared_by_the_next(tmp_path: Path) -> None:
+def test_what_a_killed_write_left_behind_is_replaced_by_the_next(tmp_path: Path) -> None:
     (tmp_path / "file.tmp").write_bytes(b"hal")
 
     write_whole(tmp_path / "file", b"whole")

@@ -23,7 +23,7 @@ def refuse(constant: str) -> None:
         ),
         pytest.param({"a": math.inf, "b": [-math.inf]}, id="infinite"),
         pytest.param({"a": "NaN", "b": "Infinity"}, id="strings_that_look_like_floats"),
-        pytest.param({0: 1.0, 1: {True: "t", None: 2.5}}, id="keys_that_are_no_strings"),
+        pytest.param({0: 1.0, 1: {True: "t", None: 2.5}}, id="keys_that_are_not_strings"),
         pytest.param({"$float": "x"}, id="a_key_that_looks_like_a_mark"),
         pytest.param({"$pairs": [[1, 2]]}, id="another_key_that_looks_like_a_mark"),
         pytest.param({"name": "caf\u00e9 \udcff"}, id="undecodable_argument"),
@@ -48,7 +48,7 @@ def test_a_path_becomes_a_string_and_a_tuple_a_list() -> None:
     }
 
 
-def test_a_value_that_is_not_plain_is_refused() -> None:
+def test_a_value_that_is_not_plain_is_rejected() -> None:
     with pytest.raises(TypeError, match="object is not JSON serializable"):
         dumps({"model": object()})
 
@@ -56,10 +56,10 @@ def test_a_value_that_is_not_plain_is_refused() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"$float": null}', r"\{'\$float': None\} is no value"),
+        ('{"$float": null}', r"\{'\$float': None\} is not a value"),
         ('{"$float": "abc"}', "could not convert string to float: 'abc'"),
-        ('{"$pairs": 3}', r"\{'\$pairs': 3\} is no value"),
-        ('{"$pairs": [[[], 1]]}', "is no value"),
+        ('{"$pairs": 3}', r"\{'\$pairs': 3\} is not a value"),
+        ('{"$pairs": [[[], 1]]}', "is not a value"),
         ("{", "Expecting property name"),
         (b"\xff", "can't decode byte 0xff"),
     ],

@@ -32,13 +32,15 @@ def test_last_is_the_run_that_started_last_jobs_of_sweeps_included(three_runs: P
     assert find_run("last", three_runs) == (three_runs / "sweeps" / "1" / "0").resolve()
 
 
-def test_last_passes_over_a_damaged_run(three_runs: Path) -> None:
+def test_last_skips_a_damaged_run(three_runs: Path) -> None:
     (three_runs / "sweeps" / "1" / "0" / MANIFEST_FILE).write_text("{")
 
     assert find_run("last", three_runs) == (three_runs / "sweeps" / "1" / "1").resolve()
 
 
-def test_a_copy_of_a_manifest_inside_a_run_is_no_run(three_runs: Path, make_run: MakeRun) -> None:
+def test_a_copy_of_a_manifest_inside_a_run_is_not_a_run(
+    three_runs: Path, make_run: MakeRun
+) -> None:
     newest = three_runs / "sweeps" / "1" / "0"
     make_run(newest / "backup", started="2026-11-25T09:15:00.000000+00:00")
 
@@ -83,19 +85,19 @@ def test_a_mistyped_run_gets_the_nearest_name_as_it_can_be_typed(
 ) -> None:
     message = (
         rf"^{spec}: there is no such folder, neither here nor under runs\. "
-        r"Did you mean runs/2026-11-23/09-15-00\? The newest of the 3 runs there is called last"
+        r"Did you mean runs/2026-11-23/09-15-00\? The latest of the 3 runs there can be named last"
     )
     with pytest.raises(RunError, match=message):
         find_run(spec, three_runs)
 
 
-def test_the_home_of_nobody_is_no_run(three_runs: Path) -> None:
+def test_the_home_of_an_unknown_user_is_not_a_run(three_runs: Path) -> None:
     with pytest.raises(RunError, match=r"^~nobody9: there is no such folder"):
         find_run("~nobody9", three_runs)
 
 
-def test_a_name_like_no_other_gets_no_guess(three_runs: Path) -> None:
-    with pytest.raises(RunError, match=r"nor under runs\. The newest of the 3 runs"):
+def test_a_name_unlike_any_run_gets_no_suggestion(three_runs: Path) -> None:
+    with pytest.raises(RunError, match=r"nor under runs\. The latest of the 3 runs"):
         find_run("zzzz", three_runs)
 
 
@@ -104,12 +106,14 @@ def test_a_name_where_there_are_no_runs_says_how_to_train_one(root: Path) -> Non
         find_run("zzzz", root)
 
 
-def test_a_sweep_is_no_run_and_its_jobs_are_offered(three_runs: Path) -> None:
-    with pytest.raises(RunError, match=r"sweeps/1: holds 2 runs and is none.*runs/sweeps/1/0"):
+def test_a_sweep_is_not_a_run_and_its_jobs_are_suggested(three_runs: Path) -> None:
+    with pytest.raises(
+        RunError, match=r"sweeps/1: holds 2 runs but is not a run itself.*runs/sweeps/1/0"
+    ):
         find_run("runs/sweeps/1", three_runs)
 
 
-def test_a_folder_that_is_no_run_says_what_is_missing(three_runs: Path) -> None:
+def test_a_folder_that_is_not_a_run_says_what_is_missing(three_runs: Path) -> None:
     (three_runs / "empty").mkdir()
 
     with pytest.raises(
@@ -118,7 +122,7 @@ def test_a_folder_that_is_no_run_says_what_is_missing(three_runs: Path) -> None:
         find_run("empty", three_runs)
 
 
-def test_a_file_is_no_run(three_runs: Path) -> None:
+def test_a_file_is_not_a_run(three_runs: Path) -> None:
     with pytest.raises(RunError, match=r"manifest.json: is a file. Name the run's folder"):
         find_run(f"2026-11-23/09-15-00/{MANIFEST_FILE}", three_runs)
 
@@ -133,10 +137,10 @@ def a_file(path: Path, time_s: int = 1000) -> Path:
 @pytest.mark.parametrize("which", ["best", "last"])
 def test_a_checkpoint_is_where_the_manifest_says(root: Path, make_run: MakeRun, which: str) -> None:
     run = make_run(root / "one", checkpoints={which: "checkpoints/epoch=3.ckpt"})
-    noted = a_file(run / "checkpoints" / "epoch=3.ckpt")
+    listed = a_file(run / "checkpoints" / "epoch=3.ckpt")
     a_file(run / "checkpoints" / f"{which}.ckpt", time_s=2000)
 
-    assert checkpoint_path(run, which) == noted.resolve()
+    assert checkpoint_path(run, which) == listed.resolve()
 
 
 def test_a_killed_run_has_its_newest_last_checkpoint(root: Path, make_run: MakeRun) -> None:
@@ -180,10 +184,10 @@ def test_a_missing_checkpoint_names_those_that_exist(
 
 
 def test_a_run_without_checkpoints_says_so(root: Path, make_run: MakeRun) -> None:
-    with pytest.raises(RunError, match="It has none at all: the run ended before"):
+    with pytest.raises(RunError, match="It has none: the run ended before"):
         checkpoint_path(make_run(root / "one"), "last")
 
 
-def test_a_checkpoint_of_no_run_is_refused(root: Path) -> None:
+def test_a_checkpoint_outside_a_run_is_rejected(root: Path) -> None:
     with pytest.raises(RunError, match="is not a run folder"):
         checkpoint_path(root, "best")

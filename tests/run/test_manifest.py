@@ -40,7 +40,7 @@ def test_a_run_outside_git_has_no_git(tmp_path: Path, manifest: Manifest) -> Non
     assert Manifest.read(tmp_path).git is None
 
 
-def test_a_manifest_of_format_1_loads_for_ever(tmp_path: Path) -> None:
+def test_a_manifest_of_format_1_always_loads(tmp_path: Path) -> None:
     (tmp_path / MANIFEST_FILE).write_bytes(GOLDEN.read_bytes())
 
     old = Manifest.read(tmp_path)
@@ -61,11 +61,10 @@ def test_a_manifest_of_format_1_loads_for_ever(tmp_path: Path) -> None:
     assert math.isnan(old.metrics["train/grad_norm"])
     assert old.checkpoints["best"] == "checkpoints/best.ckpt"
     assert old.resumed[0]["from_step"] == 225
+    assert old.entry == ""  # it was recorded later
 
 
-def test_fields_that_a_later_version_added_are_passed_over(
-    tmp_path: Path, manifest: Manifest
-) -> None:
+def test_fields_that_a_later_version_added_are_ignored(tmp_path: Path, manifest: Manifest) -> None:
     manifest.write(tmp_path)
     edited(tmp_path, mood="good", outcome={"status": "running", "reason": "", "since": 3})
 
@@ -94,7 +93,7 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
         Manifest.read(tmp_path / "nowhere")
 
 
-def test_a_folder_without_a_manifest_is_no_run(tmp_path: Path) -> None:
+def test_a_folder_without_a_manifest_is_not_a_run(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"is not a run folder: it has no manifest.json.*runs/"):
         Manifest.read(tmp_path)
 
@@ -160,7 +159,7 @@ def test_a_field_that_does_not_fit_is_named(
         Manifest.read(folder)
 
 
-def test_a_manifest_that_is_a_list_is_no_manifest(tmp_path: Path) -> None:
+def test_a_manifest_that_is_a_list_is_rejected(tmp_path: Path) -> None:
     (tmp_path / MANIFEST_FILE).write_text("[1, 2]")
 
     with pytest.raises(RunError, match="has a list as its whole"):

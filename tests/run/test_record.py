@@ -39,6 +39,7 @@ def run(tmp_path: Path, repository: Path) -> Run:
         config={"seed": 0, "optim": {"lr": 0.1}},
         num_parameters=101770,
         code_dir=repository,
+        entry="project.build:build",
     )
 
 
@@ -67,6 +68,7 @@ def test_a_started_run_is_running_and_says_so_in_its_folder(run: Run, tmp_path: 
     assert run.manifest.git is not None
     assert run.manifest.git.patch == PATCH_FILE
     assert run.manifest.ended is None
+    assert run.manifest.entry == "project.build:build"
     assert run.config == {"seed": 0, "optim": {"lr": 0.1}}
     assert run.metrics == {}
     assert run.model is None
@@ -139,7 +141,7 @@ def test_a_run_gives_its_best_checkpoint_even_after_it_was_moved(run: Run, tmp_p
     assert Run.load(moved).checkpoint() == (moved / "checkpoints" / "best.ckpt").resolve()
 
 
-def test_a_resume_is_noted_and_the_run_is_running_again(run: Run) -> None:
+def test_a_resume_is_recorded_and_the_run_is_running_again(run: Run) -> None:
     interrupted = finished(run, Outcome("interrupted"))
     first = resume_run(interrupted, config=run.config, overrides=[], from_step=10)
     longer = {**run.config, "trainer": {"max_epochs": 9}}
@@ -183,7 +185,7 @@ def test_a_run_that_ended_well_gives_no_reason(run: Run) -> None:
 def test_a_folder_that_holds_a_run_is_not_overwritten(run: Run) -> None:
     before = (run.dir / MANIFEST_FILE).read_bytes()
 
-    with pytest.raises(RunError, match=r"runs/one: holds a run already. Go on with it by resume="):
+    with pytest.raises(RunError, match=r"runs/one: holds a run already. Resume it with resume="):
         start_run(run.dir, command=[], overrides=[], seed=1, config={}, num_parameters=0)
 
     assert (run.dir / MANIFEST_FILE).read_bytes() == before
@@ -198,7 +200,7 @@ def test_a_folder_that_cannot_be_made_is_a_user_error(tmp_path: Path) -> None:
         )
 
 
-def test_a_folder_that_is_no_run_is_not_loaded(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_run_is_not_loaded(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="is not a run folder"):
         Run.load(tmp_path)
 
@@ -208,7 +210,7 @@ def test_a_run_without_its_checkpoint_says_so(run: Run) -> None:
         run.checkpoint()
 
 
-def test_the_newest_of_several_runs_is_last(tmp_path: Path, run: Run) -> None:
+def test_the_latest_of_several_runs_is_last(tmp_path: Path, run: Run) -> None:
     newer = start_run(
         tmp_path / "runs" / "a", command=[], overrides=[], seed=1, config={}, num_parameters=0
     )

@@ -1,4 +1,4 @@
-"""A job that SLURM queues again goes on with its own run."""
+"""A job that SLURM requeues resumes its own run."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def start(place: Path, *words: str, **environment: str) -> subprocess.Popen[str]
 
 @pytest.fixture
 def scontrol(tmp_path: Path) -> Path:
-    """A stand-in for SLURM's own command, which notes what it is asked."""
+    """A stand-in for SLURM's own command, which records its arguments."""
     (tmp_path / "bin").mkdir()
     command, asked = tmp_path / "bin" / "scontrol", tmp_path / "asked.txt"
     command.write_text(f'#!/bin/sh\necho "$@" >> {asked}\n')
@@ -43,7 +43,7 @@ def scontrol(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_the_signal_before_the_end_of_its_time_requeues_it_and_it_goes_on(
+def test_the_signal_before_its_time_limit_requeues_a_job_and_it_resumes(
     tmp_path: Path, scontrol: Path
 ) -> None:
     job = {"SLURM_JOB_ID": "4711", "SLURM_JOB_NAME": "bash"}

@@ -1,4 +1,4 @@
-"""A run that was stopped and gone on with ends as the one that was never interrupted."""
+"""A run that was stopped and resumed ends as the one that was never interrupted."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ CASES = {
 
 @pytest.mark.one_in(4)
 @pytest.mark.parametrize(("overrides", "moments"), CASES.values(), ids=CASES.keys())
-def test_an_interrupted_run_is_the_same_to_the_last_bit(
+def test_an_interrupted_run_ends_bitwise_identical(
     tmp_path: Path, interrupted: Interrupted, overrides: list[str], moments: list[int]
 ) -> None:
     one, other = whole(tmp_path, *overrides), interrupted(overrides, moments)
@@ -83,7 +83,7 @@ def test_an_interrupted_run_is_the_same_to_the_last_bit(
     assert not list(differences(one.dir, other.dir))
 
 
-def test_it_may_be_gone_on_with_in_other_executions_and_worker_processes(
+def test_it_may_be_resumed_with_other_executions_and_worker_processes(
     tmp_path: Path, interrupted: Interrupted
 ) -> None:
     start, changes = (
@@ -140,7 +140,7 @@ def test_worker_processes_draw_the_same_whatever_their_number(
 
 
 @pytest.mark.parametrize("loop", ["loop=automatic", "loop.steps_per_execution=1"])
-def test_a_state_in_memory_can_be_gone_on_with_again_and_again(
+def test_a_state_in_memory_can_be_resumed_any_number_of_times(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loop: str
 ) -> None:
     captured: list[dict[str, Any]] = []
@@ -156,15 +156,17 @@ def test_a_state_in_memory_can_be_gone_on_with_again_and_again(
     one = whole(tmp_path, loop)
     cfg = fourbeat.compose(*SMALL, loop, "callbacks.model_checkpoint=null", "logger=none")
     for _ in range(2):
-        parts = build_components(cfg, tmp_path / "again")
-        checkpoints = parts.trainer.strategy.checkpoint_io
+        components = build_components(cfg, tmp_path / "again")
+        checkpoints = components.trainer.strategy.checkpoint_io
         assert isinstance(checkpoints, CheckpointIO)
-        run_fit(cfg, parts, checkpoints.hold(captured[0]))
+        run_fit(cfg, components, checkpoints.hold(captured[0]))
         last = read_state(one.checkpoint("last"))["state_dict"]
-        assert same(dict(last), dict(parts.module.state_dict()))
+        assert same(dict(last), dict(components.module.state_dict()))
 
 
-def test_another_place_does_as_well(tmp_path: Path, interrupted: Interrupted, stop_at) -> None:
+def test_a_run_folder_may_be_moved_before_it_is_resumed(
+    tmp_path: Path, interrupted: Interrupted, stop_at
+) -> None:
     from fourbeat.base.errors import Stopped
 
     stop_at(4)
@@ -203,7 +205,7 @@ class Chatty(AutomaticModule):
         return loss
 
 
-def test_running_means_of_the_users_own_go_on(
+def test_running_means_of_the_users_own_are_resumed(
     tmp_path: Path, interrupted: Interrupted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("fourbeat.training.training.AutomaticModule", Chatty)
@@ -219,18 +221,18 @@ def test_a_second_signal_stops_at_once(tmp_path: Path, stop_at, monkeypatch) -> 
     from fourbeat.base.errors import Stopped
     from fourbeat.loop import FourBeatModule
 
-    beats, heard = FourBeatModule.beats, []
+    beats, calls = FourBeatModule.beats, []
 
     def interrupt(self: Any, *args: Any) -> Any:
-        heard.append(1)
-        if len(heard) in (7, 8):
+        calls.append(1)
+        if len(calls) in (7, 8):
             signal.raise_signal(signal.SIGTERM)
         return beats(self, *args)
 
     monkeypatch.setattr(FourBeatModule, "beats", interrupt)
     with pytest.raises(Stopped):
         whole(tmp_path, "loop.steps_per_execution=16")
-    assert len(heard) == 8
+    assert len(calls) == 8
     monkeypatch.undo()
     assert fourbeat.resume(tmp_path / "whole").outcome.status == "finished"
 

@@ -25,7 +25,7 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     assert state == {name: value for name, value in STATE.items() if name != "weights"}
 
 
-def test_anybody_can_read_a_sealed_file_with_torch_alone(tmp_path: Path) -> None:
+def test_a_sealed_file_can_be_read_with_torch_alone(tmp_path: Path) -> None:
     write_state(tmp_path / "a.ckpt", STATE)
     assert torch.load(tmp_path / "a.ckpt", weights_only=True)["step"] == 7
     assert torch.load(tmp_path / "a.ckpt", weights_only=True, mmap=True)["step"] == 7
@@ -84,7 +84,7 @@ def test_code_in_a_file_is_not_run(
     assert target.exists()
 
 
-def test_what_is_no_state_is_named(tmp_path: Path) -> None:
+def test_a_file_that_holds_no_state_is_named(tmp_path: Path) -> None:
     torch.save([1, 2], tmp_path / "a.ckpt")
     with pytest.raises(DamagedCheckpointError, match="is no checkpoint: it holds a list"):
         read_state(tmp_path / "a.ckpt")
@@ -95,7 +95,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         read_state(tmp_path / "a.ckpt")
 
 
-def test_a_folder_in_which_nobody_may_write_is_named(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(RunError, match="file: could not be made"):
         write_state(tmp_path / "file" / "a.ckpt", STATE)

@@ -1,4 +1,4 @@
-"""Earlier states, to go back to."""
+"""Earlier states, from which a run is replayed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fourbeat.state import Snapshots, find_snapshots, forget_later
+from fourbeat.state import Snapshots, find_snapshots, remove_later_snapshots
 from fourbeat.state.snapshots import least_missed
 
 
@@ -18,17 +18,17 @@ def kept_after(folder: Path, num_kept: int, steps: range) -> list[int]:
     return sorted(find_snapshots(folder))
 
 
-def test_never_more_than_so_many_are_kept_and_the_newest_always(tmp_path: Path) -> None:
+def test_no_more_than_asked_for_are_kept_and_the_newest_always(tmp_path: Path) -> None:
     kept = kept_after(tmp_path, 8, range(10, 1001, 10))
     assert len(kept) == 8
     assert kept[-2:] == [990, 1000]
 
 
-def test_they_lie_denser_near_the_present(tmp_path: Path) -> None:
+def test_they_are_denser_near_the_end(tmp_path: Path) -> None:
     kept = [0, *kept_after(tmp_path, 8, range(10, 1001, 10))]
     gaps = [after - before for before, after in itertools.pairwise(kept)]
     assert gaps[0] > gaps[-1]
-    # From anywhere, the way back to a state is at most the way to the present.
+    # From any step, the snapshot before it is at most as far as the end of the run.
     assert all(gap <= 1000 - before for before, gap in zip(kept, gaps, strict=False))
 
 
@@ -44,16 +44,16 @@ def test_a_file_becomes_a_snapshot_without_being_copied(tmp_path: Path) -> None:
     assert (tmp_path / "snapshots" / "step=7.ckpt").samefile(last)
 
 
-def test_what_comes_after_a_state_is_forgotten(tmp_path: Path) -> None:
+def test_snapshots_after_the_resumed_state_are_removed(tmp_path: Path) -> None:
     kept_after(tmp_path, 9, range(1, 6))
-    forget_later(tmp_path, 3)
+    remove_later_snapshots(tmp_path, 3)
     assert sorted(find_snapshots(tmp_path)) == [1, 2, 3]
 
 
 @pytest.mark.parametrize(
-    ("steps", "gone"),
+    ("steps", "removed"),
     [([1, 2], 1), ([10, 11, 100], 10), ([50, 90, 95, 100], 50), ([60, 90, 95, 100], 90)],
     ids=str,
 )
-def test_the_one_that_is_least_missed_goes(steps: list[int], gone: int) -> None:
-    assert least_missed(steps) == gone
+def test_the_one_that_leaves_the_smallest_gap_is_removed(steps: list[int], removed: int) -> None:
+    assert least_missed(steps) == removed

@@ -1,1 +1,1 @@
-"""L0: what every room may use: errors, console, files, random generators, process settings."""
+"""What every room may use: errors, console, files, numbers and text, random generators."""

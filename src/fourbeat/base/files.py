@@ -1,4 +1,4 @@
-"""L1: writing a file so that a reader finds the old one or the new one, never a half."""
+"""Atomic writes: a reader finds the old file or the new one, never a half."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def write_whole(path: Path, data: bytes) -> None:
     """Replace ``path`` by ``data``: all of it or nothing, whatever kills the process.
 
     The temporary file lies beside the target because a rename is atomic only within one file
-    system, and has a fixed name so that the next write clears away what a kill left behind.
+    system, and has a fixed name so that the next write replaces what a kill left behind.
 
     Args:
         path: The file; its folder must exist.
@@ -53,5 +53,5 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _remove(path: Path) -> None:
-    with contextlib.suppress(OSError):  # it was never made; the first error is the one to tell
+    with contextlib.suppress(OSError):  # it was never made; the first error is the one to report
         path.unlink()

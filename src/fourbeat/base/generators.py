@@ -1,4 +1,4 @@
-"""L1: the states of all random generators of a process, as plain data."""
+"""The states of all random generators of a process, as plain data."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def generator_states() -> dict[str, Any]:
 
 
 def set_generator_states(states: dict[str, Any]) -> None:
-    """Put all generators back to where they were; those of GPUs that are not here are left out.
+    """Restore the states of all generators; those of GPUs that are not present are skipped.
 
     Args:
         states: What :func:`generator_states` returned.
@@ -44,10 +44,10 @@ def set_generator_states(states: dict[str, Any]) -> None:
 
 @contextmanager
 def generators_seeded(seed: int | None = None) -> Iterator[None]:
-    """Put all generators back to where they were, at the end.
+    """Restore all generators at the end of this block.
 
     Args:
-        seed: What they begin with; None: where they are.
+        seed: What they are seeded with at its start; None: they keep their states.
     """
     states = generator_states()
     try:

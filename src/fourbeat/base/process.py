@@ -1,4 +1,4 @@
-"""L1: settings of the whole process that make arithmetic on the CPU faster."""
+"""Settings of the whole process that make arithmetic on the CPU faster."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def set_up_process() -> None:
 
 
 def _keep_freed_memory() -> None:
-    """Tell glibc to give nothing back to the system that the next step will ask for again.
+    """Make glibc keep freed memory that the next step allocates again.
 
-    It would unmap every large gradient and map it anew, page by page, in every step: 2 to 20 % of
-    the time of a small network's step. Other allocators are left alone.
+    Otherwise it unmaps every large gradient and maps it again, page by page, in every step: 2 to
+    20 % of the time of a small network's step. Other allocators are not changed.
     """
     if sys.platform != "linux":
         return
@@ -47,12 +47,12 @@ def _keep_freed_memory() -> None:
 
 
 @contextmanager
-def old_objects_left_alone() -> Iterator[None]:
-    """Keep the garbage collector from looking through all that was made before.
+def existing_objects_frozen() -> Iterator[None]:
+    """Exclude all objects that exist so far from garbage collection within this block.
 
     What torch, Lightning and the compiler have imported is hundreds of thousands of objects that
-    stay: looking through them takes a quarter of a second, in the middle of some epoch. What comes
-    to be within this block is collected as ever.
+    stay: traversing them takes a quarter of a second, in the middle of some epoch. Objects that are
+    made within the block are collected as ever.
     """
     gc.freeze()
     try:

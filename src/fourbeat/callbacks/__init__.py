@@ -1,4 +1,4 @@
-"""L3: callbacks and loggers of ours: progress, the confusion matrix drawn, a table that goes on."""
+"""Callbacks and loggers: progress, the confusion matrix as a picture, a resumable CSV table."""
 
 from fourbeat.callbacks.confusion_matrix import ConfusionMatrixPicture
 from fourbeat.callbacks.csv import CSVLogger

@@ -1,4 +1,4 @@
-"""L2: one table of everything that was logged, which a resumed run goes on with."""
+"""One table of everything that was logged, to which a resumed run appends."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from lightning.pytorch.loggers import csv_logs
 
 
 class CSVLogger(csv_logs.CSVLogger):
-    """Lightning's logger, which deletes the table that it finds; this one goes on with it."""
+    """Lightning's logger deletes the table that it finds; this one appends to it."""
 
     @property
     @rank_zero_experiment
     def experiment(self) -> csv_logs.ExperimentWriter:
-        """The writer, which knows the columns that there are."""
+        """The writer, which knows the columns of the existing table."""
         if self._experiment is None:
-            self._experiment = self._going_on(Path(self.log_dir))
+            self._experiment = self._resumed_writer(Path(self.log_dir))
         assert isinstance(self._experiment, csv_logs.ExperimentWriter)
         return self._experiment
 
-    def _going_on(self, folder: Path) -> csv_logs.ExperimentWriter:
+    def _resumed_writer(self, folder: Path) -> csv_logs.ExperimentWriter:
         table, kept = folder / "metrics.csv", folder / "metrics.csv.kept"
         if table.is_file():
             os.replace(table, kept)

@@ -1,4 +1,4 @@
-"""L1: one training with its folder: the manifest, what it ran on, how to find it, its sweep."""
+"""One training with its folder: the manifest, its provenance, how to find and lock it."""
 
 from __future__ import annotations
 

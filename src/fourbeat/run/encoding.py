@@ -1,4 +1,4 @@
-"""L1: plain values to JSON text and back without loss, and from plain values to dataclasses."""
+"""Plain values to JSON text and back without loss, and from plain values to dataclasses."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def loads(text: str | bytes) -> Any:
         text: JSON.
 
     Raises:
-        ValueError: The text is no JSON, no UTF-8, or not as `dumps` writes it.
+        ValueError: The text is not JSON, not UTF-8, or not as `dumps` writes it.
     """
     return json.loads(text, object_hook=_decode)
 
@@ -65,13 +65,13 @@ def _decode(value: dict[str, Any]) -> Any:
             return float(value[_FLOAT])
         return dict(value[_PAIRS]) if value.keys() == {_PAIRS} else value
     except TypeError as error:
-        raise ValueError(f"{value} is no value") from error
+        raise ValueError(f"{value} is not a value") from error
 
 
 def build_record(cls: type[_Record], values: Any) -> _Record:
     """Return the dataclass ``cls`` made of ``values``, as ``dataclasses.asdict`` gives them.
 
-    Fields that ``cls`` does not know are passed over: a later version may have added them.
+    Fields that ``cls`` does not know are ignored: a later version may have added them.
 
     Args:
         cls: A dataclass whose fields are str, int, float, Any, Literal, list, dict, dataclasses,

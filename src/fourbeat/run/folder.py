@@ -1,4 +1,4 @@
-"""L1: run folders: finding one by what a user typed, and a checkpoint in it."""
+"""Run folders: finding one by what a user typed, and a checkpoint in it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def find_run(spec: str, root: Path) -> Path:
 def checkpoint_path(folder: Path, which: str) -> Path:
     """Return a checkpoint of a run.
 
-    A run that was killed had no time to note its checkpoints in the manifest. There ``best`` and
+    A run that was killed had no time to list its checkpoints in the manifest. There ``best`` and
     ``last`` are the newest ``best*.ckpt`` and ``last*.ckpt``.
 
     Args:
@@ -53,13 +53,13 @@ def checkpoint_path(folder: Path, which: str) -> Path:
         An absolute path: a file, or the folder ``*.ckpt`` that a sharded checkpoint is.
 
     Raises:
-        RunError: The folder is no run, or has no such checkpoint; the text names those it has.
+        RunError: It is not a run folder, or has no such checkpoint; the text names those it has.
     """
     folder = Path(folder)
     manifest = Manifest.read(folder)
     if which in ("best", "last"):
-        noted = [folder / path for name, path in manifest.checkpoints.items() if name == which]
-        places = noted + _checkpoints(folder, f"{which}*.ckpt")
+        listed = [folder / path for name, path in manifest.checkpoints.items() if name == which]
+        places = listed + _checkpoints(folder, f"{which}*.ckpt")
     else:
         places = [_home(which), folder / which]
     for place in places:
@@ -98,10 +98,12 @@ def _what_is(place: Path) -> str:
     if not place.is_dir():
         return f"{place}: is a file. Name the run's folder instead."
     if inner := list(run_folders(place)):
-        return f"{place}: holds {len(inner)} runs and is none itself. Name one, e.g. {inner[0]}"
+        return (
+            f"{place}: holds {len(inner)} runs but is not a run itself. Name one, e.g. {inner[0]}"
+        )
     return (
         f"{place}: is not a run folder: it has no {MANIFEST_FILE}. "
-        f"The newest run is called last. {_TRAIN_FIRST}"
+        f"The latest run can be named last. {_TRAIN_FIRST}"
     )
 
 
@@ -113,7 +115,7 @@ def _nothing_called(spec: str, root: Path) -> str:
     typed = os.path.relpath(spec, root) if Path(spec).is_relative_to(root) else spec
     near = difflib.get_close_matches(typed, folders, n=3, cutoff=0.5)
     offer = f"Did you mean {' or '.join(str(folders[name]) for name in near)}? " if near else ""
-    return f"{head} {offer}The newest of the {len(folders)} runs there is called last."
+    return f"{head} {offer}The latest of the {len(folders)} runs there can be named last."
 
 
 def _checkpoints(folder: Path, pattern: str) -> list[Path]:
@@ -129,7 +131,5 @@ def _no_checkpoint(folder: Path, which: str) -> str:
     names = sorted(str(path.relative_to(folder)) for path in _checkpoints(folder, "*.ckpt"))
     head = f"{which}: {folder} has no such checkpoint."
     if not names:
-        return (
-            f"{head} It has none at all: the run ended before the first was written. Train again."
-        )
+        return f"{head} It has none: the run ended before the first was saved. Train again."
     return f"{head} It has {', '.join(names)}."

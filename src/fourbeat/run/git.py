@@ -1,4 +1,4 @@
-"""L1: asking git a question, without ever waiting for ever or reading without end."""
+"""Calls of git, bounded in time and in the size of what is read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from threading import Timer
 from typing import IO, cast
 
 TIMEOUT_S = 10.0
-"""How long one answer may take: a network disk that hangs must not stop a training."""
+"""Seconds that one call may take: a network disk that hangs must not stop a training."""
 
 _ANSWER_LIMIT_BYTES = 1 << 20
 # Inside a git hook these point at the hook's repository, whatever the working folder.
@@ -36,7 +36,7 @@ class GitOutput:
 
 
 def ask(folder: Path, *arguments: str) -> str | None:
-    """Return git's short answer without its last line break.
+    """Return git's output, decoded, without its last line break.
 
     Args:
         folder: Where git runs.

@@ -1,4 +1,4 @@
-"""L1: one training at a time in a run folder."""
+"""A lock that allows one training at a time in a run folder."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ LOCK_FILE = ".lock"
 
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
-    """Hold a run folder; a kill lets go of it, and forked worker processes do not hold it.
+    """Lock a run folder; a kill releases it, and forked worker processes do not hold it.
 
     Two trainings in one folder would cut each other's logs and replace each other's checkpoints,
-    and a run that was killed looks like one that still runs.
+    and a run that was killed looks like one that is still running.
 
     Args:
         folder: The run folder.
 
     Raises:
-        RunError: Another process holds it.
+        RunError: Another process holds the lock, or its file cannot be made.
     """
     if sys.platform == "win32":
         yield
@@ -46,7 +46,7 @@ def _lock(descriptor: int, folder: Path) -> None:
     import fcntl
 
     try:
-        # Not flock(): the workers of a killed training would hold on to it for some seconds.
+        # Not flock(): the workers of a killed training would keep it locked for some seconds.
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno in (errno.EACCES, errno.EAGAIN):

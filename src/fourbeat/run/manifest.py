@@ -1,4 +1,4 @@
-"""L1: the manifest, the file in a run folder that says what was trained and how it ended."""
+"""The manifest: the file in a run folder that says what was trained and how it ended."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fourbeat.base.files import write_whole
 from fourbeat.run.encoding import build_record, dumps, loads
 
 MANIFEST_FORMAT = 1
-"""Raised when an old reader would misread a new file; a new field with a default is no reason."""
+"""Bump when an old reader would misread a new file; a new field with a default is no reason."""
 
 MANIFEST_FILE = "manifest.json"
 """A folder that holds a file of this name is a run folder."""
@@ -76,10 +76,10 @@ class Environment:
 
 @dataclass(frozen=True)
 class Manifest:
-    """All that is needed to know a run again and to run it again.
+    """All that is needed to identify a run and to run it again.
 
     Attributes:
-        format_version: `FORMAT_VERSION` of the fourbeat that wrote it.
+        format_version: `MANIFEST_FORMAT` of the fourbeat that wrote it.
         command: The process's argument list, as ``sys.argv`` has it.
         overrides: The config overrides in the order given, e.g. ``optim.lr=0.01``.
         seed: The run's seed.
@@ -95,6 +95,8 @@ class Manifest:
         metrics: The last value of each, e.g. ``val/loss``; may be NaN or infinite.
         checkpoints: ``best`` and ``last`` to a path relative to the run folder.
         resumed: One entry per resume: ``when``, ``overrides``, ``from_step``.
+        entry: The entry point that rebuilds the run's components, e.g. ``project.build:build``;
+            empty in runs that were trained before it was recorded.
     """
 
     format_version: int
@@ -113,6 +115,7 @@ class Manifest:
     metrics: dict[str, float]
     checkpoints: dict[str, str]
     resumed: list[dict[str, Any]]
+    entry: str = ""
 
     def write(self, folder: Path) -> None:
         """Write the manifest into ``folder``, replacing the one there all at once.

@@ -1,4 +1,4 @@
-"""L1: where a run comes from: the code's version, the installed packages, the machine."""
+"""Where a run comes from: the code's version, the installed packages, the machine."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def read_git(code_dir: Path, run_dir: Path) -> Git | None:
     """Return the version of the code, and write what is not committed into the run folder.
 
     The patch applies with ``git apply``. Untracked files are named in its head, and their contents
-    left out: among them may be secrets and data sets. Takes some 30 ms; a git that does not answer
+    omitted: among them may be secrets and data sets. Takes some 30 ms; a git that does not answer
     is given up after `fourbeat.run.git.TIMEOUT_S` per question.
 
     Args:
@@ -77,7 +77,7 @@ def _head(root: Path, commit: str, diff: GitOutput | None, untracked: list[str])
         limit = f"larger than {PATCH_LIMIT_MIB} MiB, or git took too long"
         lines += [f"CUT, does not apply: the difference was {limit}; below is its beginning."]
     if untracked:
-        lines += ["Untracked files, whose contents are not kept here:"]
+        lines += ["Untracked files, whose contents are not stored here:"]
         lines += [f"  {name}" for name in untracked[:_UNTRACKED_LIMIT]]
     if len(untracked) > _UNTRACKED_LIMIT:
         lines += [f"  and {len(untracked) - _UNTRACKED_LIMIT} more"]
@@ -111,7 +111,7 @@ def read_environment() -> Environment:
 def _packages() -> dict[str, str]:
     found: dict[str, str] = {}
     for distribution in metadata.distributions():
-        about = distribution.metadata  # parsed anew at each access: 0.2 ms
+        about = distribution.metadata  # parsed again at each access: 0.2 ms
         if "Name" in about and "Version" in about:  # a broken installation leaves an empty one
             found.setdefault(about["Name"], about["Version"])  # the first on sys.path is imported
     return dict(sorted(found.items(), key=lambda item: item[0].lower()))

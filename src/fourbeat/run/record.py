@@ -1,4 +1,4 @@
-"""L1: a run: its folder and manifest, from the start of the training to its end."""
+"""A run: its folder and manifest, from the start of the training to its end."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Run:
     Attributes:
         dir: The run folder.
         manifest: What was trained, on what, and how it ended.
-        model: The network with the best weights; None for a run that was read from its folder.
+        model: The network with the best weights; None for a run that was loaded from its folder.
     """
 
     dir: Path
@@ -63,7 +63,7 @@ class Run:
             folder: A run folder; `fourbeat.run.find_run` makes one of ``last``.
 
         Raises:
-            RunError: It is no run folder, or not readable by this version.
+            RunError: It is not a run folder, or not readable by this version.
         """
         path = Path(folder).resolve()
         return cls(path, Manifest.read(path))
@@ -85,6 +85,7 @@ def start_run(
     config: Mapping[str, Any],
     num_parameters: int,
     code_dir: Path | None = None,
+    entry: str = "",
 ) -> Run:
     """Make the run folder, with the manifest of a run that is running and the uncommitted patch.
 
@@ -98,6 +99,8 @@ def start_run(
         config: The resolved config, of plain values.
         num_parameters: Trainable numbers in the model.
         code_dir: A folder in the repository whose code is run; None: the working folder.
+        entry: The entry point that rebuilds the components, e.g. ``project.build:build``; a
+            resume, a replay and an evaluation take it from the current project only.
 
     Raises:
         RunError: The folder holds a run already, or cannot be written.
@@ -120,6 +123,7 @@ def start_run(
         metrics={},
         checkpoints={},
         resumed=[],
+        entry=entry,
     )
     return _saved(Run(folder, manifest))
 
@@ -127,19 +131,19 @@ def start_run(
 def resume_run(
     run: Run, *, config: Mapping[str, Any], overrides: Sequence[str], from_step: int
 ) -> Run:
-    """Note in the manifest that a run goes on, and return it as running.
+    """Record in the manifest that a run is resumed, and return it as running.
 
     Args:
         run: The run as `Run.load` gives it.
-        config: What it goes on with; it is also what it would be resumed with from now on.
+        config: What it is resumed with, now and by default the next time.
         overrides: The overrides given with the resume, in order.
-        from_step: Optimizer steps done in the checkpoint from which it goes on.
+        from_step: Optimizer steps done in the checkpoint from which it is resumed.
 
     Raises:
         RunError: The manifest cannot be written.
     """
-    entry = {"when": utc_now(), "overrides": list(overrides), "from_step": from_step}
-    resumed = [*run.manifest.resumed, entry]
+    this_resume = {"when": utc_now(), "overrides": list(overrides), "from_step": from_step}
+    resumed = [*run.manifest.resumed, this_resume]
     changes = {"config": dict(config), "resumed": resumed}
     return _saved(run, outcome=Outcome("running"), ended=None, **changes)
 
@@ -153,7 +157,7 @@ def finish_run(
     metrics: Mapping[str, SupportsFloat],
     checkpoints: Mapping[str, str | os.PathLike[str]],
 ) -> Run:
-    """Note in the manifest how a run ended, and return it.
+    """Record in the manifest how a run ended, and return it.
 
     Args:
         run: As `start_run` or `resume_run` gave it.
@@ -161,7 +165,7 @@ def finish_run(
         num_epochs: Epochs completed, those before a resume included.
         num_steps: Optimizer steps done, those before a resume included.
         metrics: The last value of each: a number, or a tensor of one.
-        checkpoints: ``best`` and ``last``, those that exist, to their paths; the manifest keeps
+        checkpoints: ``best`` and ``last``, those that exist, to their paths; the manifest stores
             them relative to the folder, so that it may be moved.
 
     Raises:
@@ -188,7 +192,7 @@ def _make(folder: Path) -> Path:
         ) from error
     if (folder / MANIFEST_FILE).exists():
         raise RunError(
-            f"{folder}: holds a run already. Go on with it by resume={folder}, "
+            f"{folder}: holds a run already. Resume it with resume={folder}, "
             "or choose another folder."
         )
     return folder.resolve()

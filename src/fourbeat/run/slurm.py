@@ -1,7 +1,7 @@
-"""L5: a job that SLURM takes the machine from, queues again, and that goes on by itself.
+"""Jobs that SLURM preempts and requeues, and that then resume their run by themselves.
 
-SLURM starts a requeued job with the same command. It must go on with its own run then, and not
-begin another: a run notes the job that started it.
+SLURM starts a requeued job with the same command. It must resume its own run then, and not start
+another one: a run folder records the job that started it.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ def job_id() -> str | None:
 
 
 def note_job(folder: Path) -> None:
-    """Note in a run folder which job started it, if one did."""
+    """Record in a run folder the SLURM job that started it, if there is one."""
     if (job := job_id()) is not None:
         (folder / JOB_FILE).write_text(job, encoding="utf-8")
 
 
 def was_requeued() -> bool:
-    """Return whether SLURM has queued this process's job again, and started it anew."""
+    """Return whether SLURM has requeued this process's job and started it again."""
     return os.environ.get("SLURM_RESTART_COUNT", "0") != "0"
 
 
 def requeued_run(root: Path) -> Path | None:
-    """Return the run that this job started before SLURM queued it again; None if there is none.
+    """Return the run that this job started before SLURM requeued it; None if there is none.
 
     Args:
         root: The folder under which runs lie.
     """
     if not was_requeued():
         return None
-    # Late: every start asks was_requeued(), and few go on.
+    # Late: every command asks was_requeued(), and few jobs were.
     from fourbeat.run import Run, run_folders
 
     job = job_id()
@@ -58,9 +58,9 @@ def requeued_run(root: Path) -> Path | None:
 
 
 def requeue(signum: int) -> None:
-    """Ask SLURM to queue this job again, after the signal that announces the end of its time.
+    """Ask SLURM to requeue this job, after the signal that it sends ahead of the time limit.
 
-    On SIGTERM, SLURM itself decides what becomes of the job.
+    On SIGTERM, SLURM itself decides what happens to the job.
 
     Args:
         signum: The signal that ended the training.
@@ -71,7 +71,7 @@ def requeue(signum: int) -> None:
     try:
         command = ["scontrol", "requeue", job]
         subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
-        log.info("SLURM job %s was queued again", job)
+        log.info("SLURM job %s was requeued", job)
     except (OSError, subprocess.CalledProcessError) as error:
         why = getattr(error, "stderr", "") or str(error)
-        log.warning("SLURM job %s could not be queued again: %s", job, why.strip())
+        log.warning("SLURM job %s could not be requeued: %s", job, why.strip())

@@ -1,8 +1,8 @@
-"""L3: all that a training needs to go on, captured from a Trainer and put back into one.
+"""All that a training needs to resume, captured from a Trainer and restored into one.
 
 Lightning's own checkpoint, which any Lightning program can read, and under ``fourbeat`` what that
 lacks: random generators, means and metrics of the epoch so far, the latest values, the position in
-mini-batches, how far the logs were written. What differs between processes is kept for each.
+mini-batches, how far the logs were written. What differs between processes is stored for each.
 """
 
 from __future__ import annotations
@@ -19,35 +19,43 @@ from fourbeat.data.split_loaders import SplitLoaders
 from fourbeat.state.measured import read_metrics_state, set_latest, set_measured
 
 STATE_FORMAT = 1
-"""Raised when an old reader would misread a new file."""
+"""Bump when an old reader would misread a new file."""
 
 KEY = "fourbeat"
 
 Moment = Literal["within an epoch", "between epochs"]
-"""Where Lightning's loops can be made to stand again exactly as they stood."""
+"""Where Lightning's loops can be restored exactly: there nothing is half done."""
 
 
 @runtime_checkable
 class Resumable(Protocol):
-    """A module that has more to remember than its weights, in each process."""
+    """A module with state besides its weights, which differs between processes."""
 
     def process_state(self) -> dict[str, Any]:
-        """Return plain data and tensors."""
+        """Return this process's state as plain data and tensors."""
 
     def load_process_state(self, state: dict[str, Any]) -> None:
-        """Go on from what :meth:`process_state` returned."""
+        """Restore what :meth:`process_state` returned."""
+
+
+@runtime_checkable
+class Buffering(Protocol):
+    """A module or callback that holds back what it logs: it is flushed before each capture."""
+
+    def flush(self) -> None:
+        """Write everything that is held back to the loggers."""
 
 
 @dataclass(frozen=True)
 class Position:
-    """Where a training stands.
+    """How far a training is.
 
     Attributes:
         moment: Whether an epoch is under way.
-        epoch: The epoch that is under way, or comes next; from 0.
-        batch: Mini-batches of it that have been played.
-        step: Optimizer steps made.
-        is_over: Whether the training has come to its end.
+        epoch: Index of the epoch that is under way, or comes next; from 0.
+        batch: Mini-batches of it that are done.
+        step: Optimizer steps done.
+        is_over: Whether the training has ended.
         stop_reason: Why it ended before its horizon; empty if it did not.
     """
 
@@ -60,11 +68,39 @@ class Position:
 
     @classmethod
     def of(cls, state: dict[str, Any]) -> Position:
-        """Read it from a state, also from a checkpoint that Lightning wrote at an epoch's end."""
+        """Return the position of a state; Lightning's own checkpoints are from an epoch's end."""
         if KEY in state:
             return cls(**state[KEY]["position"])
         epoch = state["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
         return cls("between epochs", int(epoch), 0, int(state["global_step"]))
+
+    @classmethod
+    def now(cls, trainer: Trainer, moment: Moment, batch: int, *, is_over: bool) -> Position:
+        """Return the position of a training that is running.
+
+        Args:
+            trainer: At one of the moments.
+            moment: Which one it is.
+            batch: Mini-batches of the epoch that are done; 0 between epochs.
+            is_over: Whether this is the end of the training.
+        """
+        stopping: Any = trainer.early_stopping_callback
+        reason = getattr(stopping, "stopping_reason_message", None) if trainer.should_stop else ""
+        return cls(
+            moment=moment,
+            epoch=trainer.current_epoch,
+            batch=batch,
+            step=trainer.global_step,
+            is_over=is_over,
+            stop_reason=reason or "",
+        )
+
+
+def flush_buffers(trainer: Trainer, module: LightningModule) -> None:
+    """Write out what the module and the callbacks hold back: it belongs to the state's past."""
+    for each in (module, *trainer.callbacks):  # type: ignore[attr-defined]
+        if isinstance(each, Buffering):
+            each.flush()
 
 
 def capture(
@@ -76,9 +112,9 @@ def capture(
     """Return the state of a training; all processes must call it together.
 
     Args:
-        trainer: Standing at one of the moments.
+        trainer: At one of the moments.
         module: What it trains.
-        position: Where it stands.
+        position: How far it is.
         log_position: How far the logs were written.
 
     Returns:
@@ -96,7 +132,7 @@ def capture(
 
 
 def set_position(trainer: Trainer, state: dict[str, Any]) -> None:
-    """Make Lightning go on from a state's position, before it reads the state's loops.
+    """Make Lightning resume at a state's position, before it reads the state's loops.
 
     Args:
         trainer: With its data set up, about to read the state.
@@ -111,11 +147,10 @@ def set_position(trainer: Trainer, state: dict[str, Any]) -> None:
     elif isinstance(data, SplitLoaders):
         data.first_batch = position.batch
         order = data.train_order(position.epoch, position.step)
-        # How many batches Lightning takes for played: it counts executions, which this run may
-        # cut differently.
-        played = len(order) - order.num_left
+        # Lightning's "batches" are executions, which this run may group differently.
+        num_done = len(order) - order.num_left
         counts = loops["epoch_loop.batch_progress"]["current"]
-        counts.update(dict.fromkeys(("ready", "started", "processed", "completed"), played))
+        counts.update(dict.fromkeys(("ready", "started", "processed", "completed"), num_done))
     _place_callbacks(trainer, state, position)
 
 
@@ -131,7 +166,7 @@ def _place_callbacks(trainer: Trainer, state: dict[str, Any], position: Position
 
 
 def continue_from(trainer: Trainer, module: LightningModule, state: dict[str, Any]) -> None:
-    """Make everything else as it was, when the loops are about to go on.
+    """Restore everything else, when the loops are about to run.
 
     Args:
         trainer: That has read the state.
@@ -144,8 +179,8 @@ def continue_from(trainer: Trainer, module: LightningModule, state: dict[str, An
         for each in (loop, loop.epoch_loop, loop.epoch_loop.val_loop):
             each.on_iteration_done()
     else:
-        # Lightning holds on to this through the whole epoch, and then leaves a plateau's scheduler
-        # out. The loop within ends it by itself.
+        # Lightning keeps this set through the whole epoch, and then skips a plateau's scheduler.
+        # The inner loop resets its own.
         loop._restarting = False
     if (own := process_state_of(trainer, state)) is not None:
         set_measured(trainer, module, own["measured"])
@@ -155,7 +190,7 @@ def continue_from(trainer: Trainer, module: LightningModule, state: dict[str, An
 
 
 def show_latest(trainer: Trainer, state: dict[str, Any]) -> None:
-    """Put back the latest values, which Lightning forgets at the start of every fit."""
+    """Restore the latest metric values, which Lightning clears at the start of every fit."""
     if (own := process_state_of(trainer, state)) is not None:
         set_latest(trainer, own["measured"])
 
@@ -188,7 +223,7 @@ def _gathered(own: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def is_finite(module: LightningModule) -> bool:
-    """Return whether all weights are numbers: a state that holds others is no good to anybody."""
+    """Return whether all weights are finite: a state with NaN or Inf in them is of no use."""
     weights = [p.detach() for p in module.parameters() if p.is_floating_point() and p.numel()]
     if not weights:
         return True

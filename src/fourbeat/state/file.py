@@ -1,4 +1,4 @@
-"""L2: a state as a file: written whole, sealed by a checksum, read without running code."""
+"""A state as a file: written whole, sealed by a checksum, read without running code."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SEAL_LENGTH = len(_SEAL) + 64
 
 
 def copy_to_cpu(state: dict[str, Any]) -> dict[str, Any]:
-    """Return a state whose tensors no later step changes, in the main memory."""
+    """Return a copy of a state in main memory, whose tensors no later step changes."""
     copy: dict[str, Any] = tree_map(_copied, state)
     return copy
 
@@ -40,7 +40,7 @@ def _copied(value: Any) -> Any:
 
 
 class DamagedCheckpointError(RunError):
-    """A checkpoint that is not what was written; the one before it may be good."""
+    """A checkpoint that is not what was written; the one before it may be intact."""
 
 
 def encode(state: dict[str, Any]) -> bytes:
@@ -61,7 +61,7 @@ def write_state(path: Path, state: dict[str, Any]) -> None:
     """Write a state: the file is the old one or the new one, whatever kills the process.
 
     Args:
-        path: The file; its folder is made.
+        path: The file; its folder is made if it does not exist.
         state: Tensors and plain data only.
 
     Raises:
@@ -109,7 +109,7 @@ def read_state(path: Path) -> dict[str, Any]:
 
 
 def link_whole(source: Path, target: Path) -> None:
-    """Let ``target`` be the same file as ``source``, replacing an old one at once.
+    """Make ``target`` a hard link to ``source``, replacing an old file atomically.
 
     Args:
         source: A file.
@@ -130,9 +130,9 @@ def link_whole(source: Path, target: Path) -> None:
 
 
 class CheckpointIO(TorchCheckpointIO):
-    """Lets Lightning write and read every checkpoint as above, also those of its own callbacks.
+    """Makes Lightning write and read every checkpoint as above, also those of its own callbacks.
 
-    A state in memory can be gone on with, too: ``trainer.fit(..., ckpt_path=io.hold(state))``.
+    A state in memory can be resumed, too: ``trainer.fit(..., ckpt_path=io.hold(state))``.
     """
 
     def __init__(self) -> None:
@@ -140,10 +140,10 @@ class CheckpointIO(TorchCheckpointIO):
         self._held: dict[str, dict[str, Any]] = {}
 
     def hold(self, state: dict[str, Any]) -> str:
-        """Return the path that a state in memory is read from, as often as it is asked for.
+        """Return a path from which a state in memory can be loaded any number of times.
 
         Args:
-            state: Captured, and copied if the training that it was captured from goes on.
+            state: Captured, and copied if the training that it was captured from continues.
         """
         path = f"held:{len(self._held)}"
         self._held[path] = state
@@ -152,7 +152,7 @@ class CheckpointIO(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: _PATH, storage_options: Any | None = None
     ) -> None:
-        """Write a checkpoint whole."""
+        """Write a checkpoint as :func:`write_state` does."""
         write_state(Path(path), checkpoint)
 
     def load_checkpoint(
@@ -193,7 +193,7 @@ def clear_temporary_files(folder: Path) -> None:
     """Remove what a kill in the middle of a write left behind.
 
     Args:
-        folder: Where checkpoints lie.
+        folder: The folder of the checkpoints.
     """
     for path in folder.glob("*.tmp"):
         with contextlib.suppress(OSError):

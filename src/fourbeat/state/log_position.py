@@ -1,7 +1,7 @@
-"""L3: how far the logs were written when a state was captured, and cutting them back to there.
+"""How far the logs were written when a state was captured, and cutting them back to there.
 
-Whatever a run logged after the state from which it is resumed, it will log again: without the cut,
-every step in between would stand in the log twice.
+What a run logged after the state from which it is resumed, it logs again: without the cut, every
+step in between would appear in the log twice.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.loggers.logger import Logger
 
 from fourbeat.base.files import write_whole
+from fourbeat.recorder.store import EVENT_FILES
 
-EVENT_FILES = "events.out.tfevents.*"
-TABLE = "metrics.csv"
+TABLE_FILES = "metrics.csv"
 
 
-def log_position(
+def read_log_position(
     loggers: Sequence[Logger], folder: Path, *, durable: bool = True
 ) -> dict[str, Any]:
-    """Write out what the loggers hold, and return how far they are.
+    """Flush the loggers, and return how far their files are written.
 
     Args:
         loggers: The Trainer's. Only TensorBoard and CSV files can be cut back.
         folder: The run folder.
-        durable: Whether a power cut must not lose it either.
+        durable: Whether the files are synced to disk, so that a power cut loses nothing of them.
 
     Returns:
         Bytes of each event file and rows of each table, by paths relative to the folder.
@@ -52,7 +52,7 @@ def cut_logs(folder: Path, position: dict[str, Any]) -> None:
 
     Args:
         folder: The run folder.
-        position: What :func:`log_position` returned; empty: back to nothing.
+        position: What :func:`read_log_position` returned; empty: back to nothing.
     """
     sizes, rows = position.get("event_bytes", {}), position.get("table_rows", {})
     for path in _event_files(folder):
@@ -84,7 +84,7 @@ def _event_files(folder: Path) -> list[Path]:
 
 
 def _tables(folder: Path) -> list[Path]:
-    return list(folder.rglob(TABLE))
+    return list(folder.rglob(TABLE_FILES))
 
 
 def _name(path: Path, folder: Path) -> str:

@@ -1,7 +1,7 @@
-"""L3: what has been measured so far in an epoch: metrics, running means, the latest values.
+"""What has been measured so far in an epoch: metrics, running means, the latest values.
 
-Lightning's checkpoints hold none of it: a run resumed in the middle of an epoch would report the
-means of the rest alone, and callbacks that look at the latest values would find nothing.
+Lightning's checkpoints hold none of it: a run resumed in the middle of an epoch would report means
+over the rest of it alone, and callbacks that monitor the latest values would find none.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from lightning.pytorch.trainer.connectors.logger_connector.result import (
 from torch import Tensor
 from torchmetrics import Metric
 
-FORMER_VALUES = ("_callback_metrics", "_logged_metrics", "_progress_bar_metrics")
+LATEST_VALUES = ("_callback_metrics", "_logged_metrics", "_progress_bar_metrics")
 META = ("fx", "name", "prog_bar", "logger", "on_step", "on_epoch", "enable_graph")
 META_OF_LOADERS = ("add_dataloader_idx", "dataloader_idx", "metric_attribute")
 
@@ -27,7 +27,7 @@ def read_metrics_state(trainer: Trainer, module: LightningModule) -> dict[str, A
     """Return what has been measured so far, as plain data and tensors that are not copied."""
     connector = trainer._logger_connector
     return {
-        "latest": {name: dict(getattr(connector, name)) for name in FORMER_VALUES},
+        "latest": {name: dict(getattr(connector, name)) for name in LATEST_VALUES},
         "metrics": {
             name: _metric_state(metric)
             for name, metric in module.named_modules()
@@ -40,11 +40,11 @@ def read_metrics_state(trainer: Trainer, module: LightningModule) -> dict[str, A
 
 
 def set_latest(trainer: Trainer, state: dict[str, Any]) -> None:
-    """Put back the latest values: what callbacks and progress bars look at.
+    """Restore the latest values: what callbacks monitor and progress bars show.
 
     Args:
         trainer: Of the resumed run.
-        state: What :func:`measured` returned.
+        state: What :func:`read_metrics_state` returned.
     """
     device = trainer.strategy.root_device
     for name, values in state["latest"].items():
@@ -53,12 +53,12 @@ def set_latest(trainer: Trainer, state: dict[str, Any]) -> None:
 
 
 def set_measured(trainer: Trainer, module: LightningModule, state: dict[str, Any]) -> None:
-    """Put back metrics and running means, when the loops stand where they stood.
+    """Restore metrics and running means, once the loops are at their former position.
 
     Args:
         trainer: Of the resumed run.
         module: Whose metrics they are.
-        state: What :func:`measured` returned.
+        state: What :func:`read_metrics_state` returned.
     """
     modules = dict(module.named_modules())
     for name, values in state["metrics"].items():

@@ -1,8 +1,8 @@
-"""L3: the moments between two batches and between two epochs, at which a training can be captured.
+"""The moments between two batches and between two epochs, at which a training can be captured.
 
-No hook of Lightning's is called then. Its hooks come too early: when a callback hears of a batch's
-or an epoch's end, values are still to be logged, counters to be moved on, schedulers to be stepped,
-and a run that is resumed from a checkpoint made there does some of it twice, or never.
+No hook of Lightning's is called then. Its hooks come too early: when a callback is notified of the
+end of a batch or an epoch, values are still to be logged, counters to be advanced, schedulers to be
+stepped, and a run that is resumed from a checkpoint made there does some of it twice, or never.
 """
 
 from __future__ import annotations
@@ -14,20 +14,24 @@ from lightning.pytorch import Trainer
 
 
 class Pauser(Protocol):
-    """Stops a training between two steps."""
+    """Pauses a training between two steps."""
 
     def is_due(self, step: int) -> bool:
-        """Return whether to stop before an optimizer step."""
+        """Return whether to pause before the optimizer step of this index, from 0."""
 
     def pause(self, step: int) -> None:
-        """Stop before it."""
+        """Block until the training may continue with this step.
+
+        Raises:
+            BaseException: Of any kind, to end the training instead.
+        """
 
 
 class Moments:
     """Calls back between batches and between epochs, while it is attached to a Trainer's loops.
 
     Args:
-        begin: Called once, when the training is about to begin or to go on.
+        begin: Called once, when the training is about to begin or to resume.
         after_batch: Called when everything about a batch, or an execution of several, is done, a
             validation that was due included; not after an epoch's last one.
         after_epoch: Called when everything about an epoch is done.
@@ -43,7 +47,7 @@ class Moments:
         self._has_begun = False
 
     def attach(self, trainer: Trainer) -> None:
-        """Come between a Trainer's loops and the methods that end their iterations."""
+        """Wrap the methods that end the iterations of a Trainer's loops."""
         loop, epochs = trainer.fit_loop.epoch_loop, trainer.fit_loop
         self._has_begun = False
         for each in (loop, epochs):
@@ -75,7 +79,7 @@ class Moments:
 
     @staticmethod
     def detach(trainer: Trainer) -> None:
-        """Leave the loops as they were."""
+        """Remove the wrappers of :meth:`attach`."""
         for loop in (trainer.fit_loop, trainer.fit_loop.epoch_loop):
             for name in ("on_advance_start", "on_advance_end"):
                 vars(loop).pop(name, None)

@@ -1,21 +1,22 @@
-"""L3: which of the states of a training are the best ones."""
+"""Which states of a training are the best ones."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, SupportsFloat
 
 
 @dataclass(frozen=True)
 class RankedState:
-    """A state that is worth keeping.
+    """A state as it is ranked.
 
     Attributes:
         score: The monitored metric.
-        epoch: The epoch at whose end it was measured, from 0.
-        step: Optimizer steps made by then.
-        metrics: What else was measured with its weights.
+        epoch: Index of the epoch at whose end it was measured, from 0.
+        step: Optimizer steps done by then.
+        metrics: All that was measured with its weights, by name.
     """
 
     score: float
@@ -25,13 +26,13 @@ class RankedState:
 
 
 class Ranking:
-    """The best few, judged as Lightning's ModelCheckpoint does.
+    """The best few states, ranked as Lightning's ModelCheckpoint does.
 
-    A tie keeps the earlier one; a number beats NaN.
+    Of equal scores the earlier one ranks higher; any number ranks above NaN.
 
     Args:
-        mode: Whether a score is best small or large.
-        size: How many are kept, at least 1.
+        mode: Whether the best score is the smallest or the largest.
+        size: How many states are ranked, at least 1.
     """
 
     def __init__(self, mode: Literal["min", "max"], size: int = 1) -> None:
@@ -40,17 +41,17 @@ class Ranking:
 
     @property
     def best(self) -> RankedState | None:
-        """The best one; None before the first."""
+        """The best state; None before the first."""
         return self.entries[0] if self.entries else None
 
     def add(self, entry: RankedState) -> bool:
-        """Take an entry in, if it is among the best.
+        """Rank an entry, and return whether it is among the best.
 
-        Returns:
-            Whether it is.
+        Args:
+            entry: Later than all before it.
         """
         self.entries = sorted([*self.entries, entry], key=self._rank)[: self.size]
-        return any(kept is entry for kept in self.entries)
+        return any(ranked is entry for ranked in self.entries)
 
     def _rank(self, entry: RankedState) -> tuple[bool, float]:
         if math.isnan(entry.score):
@@ -58,9 +59,29 @@ class Ranking:
         return False, entry.score if self.mode == "min" else -entry.score
 
     def state_dict(self) -> dict[str, Any]:
-        """Return plain data."""
+        """Return the ranking as plain data."""
         return {"entries": [asdict(entry) for entry in self.entries]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from plain data."""
+        """Restore what :meth:`state_dict` returned."""
         self.entries = [RankedState(**entry) for entry in state["entries"]][: self.size]
+
+
+def select_metrics(
+    measured: Mapping[str, SupportsFloat], monitor: str, *, validated: bool
+) -> dict[str, float] | None:
+    """Return the metrics of an epoch's final weights; None if the monitored one is not among them.
+
+    Args:
+        measured: The latest value of each metric, that of an earlier validation included.
+        monitor: The metric that states are ranked by.
+        validated: Whether the latest validation measured these weights.
+    """
+    if monitor not in measured:
+        return None
+    prefixes = ("train/", "val/") if validated else ("train/",)
+    if monitor.startswith("val/"):
+        if not validated:
+            return None
+        prefixes = ("val/",)
+    return {name: float(value) for name, value in measured.items() if name.startswith(prefixes)}

@@ -1,4 +1,4 @@
-"""L3: earlier states of a run, to go back to: a bounded number, denser near the present."""
+"""Earlier states of a run, from which it is replayed: a bounded number, denser near the end."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ SNAPSHOT_DIR = "snapshots"
 
 
 class Snapshots:
-    """Keeps states that were saved anyway: a second name for the same file costs no time.
+    """Keeps states that were saved anyway: a hard link to the same file costs no time.
 
     Args:
-        folder: Where they lie.
-        num_kept: How many.
+        folder: The folder of the snapshots.
+        num_kept: How many are kept; 0: none.
     """
 
     def __init__(self, folder: Path, num_kept: int) -> None:
         self.folder, self.num_kept = folder, num_kept
 
     def keep(self, step: int, data: bytes | Path) -> None:
-        """Keep a state, and let those go that are least missed.
+        """Keep a state, and remove the snapshot that :func:`least_missed` chooses.
 
         Args:
-            step: Optimizer steps made by then.
+            step: Optimizer steps done by then.
             data: An encoded state, or a file that holds it.
         """
         if not self.num_kept:
@@ -49,18 +49,18 @@ def find_snapshots(folder: Path) -> dict[int, Path]:
     """Find the snapshots in a folder.
 
     Returns:
-        Optimizer steps made by then, and the file.
+        Optimizer steps done by then, and the file.
     """
     matches = {path: re.fullmatch(r"step=(\d+)\.ckpt", path.name) for path in folder.glob("*.ckpt")}
     return {int(match[1]): path for path, match in matches.items() if match}
 
 
-def forget_later(folder: Path, step: int) -> None:
-    """Remove the snapshots of what a run did after a state that it goes on from.
+def remove_later_snapshots(folder: Path, step: int) -> None:
+    """Remove the snapshots that a run made after the state from which it is resumed.
 
     Args:
-        folder: Where they lie.
-        step: Optimizer steps made by then.
+        folder: The folder of the snapshots.
+        step: Optimizer steps done in that state.
     """
     for later, path in find_snapshots(folder).items():
         if later > step:
@@ -68,10 +68,10 @@ def forget_later(folder: Path, step: int) -> None:
 
 
 def least_missed(steps: Sequence[int]) -> int:
-    """Choose the snapshot without which the gaps, as parts of their age, stay smallest.
+    """Choose the snapshot whose removal leaves the smallest gap, relative to the gap's age.
 
     Args:
-        steps: Ascending, at least two; the last is now, and is not chosen.
+        steps: Ascending, at least two; the last is the newest, and is never chosen.
     """
     now = steps[-1]
     gaps = {

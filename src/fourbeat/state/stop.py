@@ -1,4 +1,4 @@
-"""L3: signals that ask a run to stop: heard at once, obeyed when nothing is lost by it."""
+"""Signals that ask a run to stop: noted at once, obeyed when nothing is lost by it."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def stop_signals() -> tuple[int, ...]:
 
 
 class StopRequest:
-    """Listens to the signals that ask a run to stop.
+    """Handles the signals that ask a run to stop.
 
     The first one is only noted: an exception out of a handler can get lost in code that is not
-    Python's, and would leave the training between two states. The second one stops at once.
+    Python's, and would interrupt a step half way. The second one stops at once.
 
     Attributes:
-        signum: What was heard; None: nothing yet.
+        signum: The latest signal; None: there was none yet.
     """
 
     def __init__(self) -> None:
@@ -40,37 +40,37 @@ class StopRequest:
         return self.signum is not None
 
     @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Listen, in the main thread: others get no signals."""
+    def handling(self) -> Iterator[None]:
+        """Handle signals within this block, in the main thread: others get none."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
         former = {signum: signal.getsignal(signum) for signum in self._signals}
         # A shell lets what it starts in the background ignore Ctrl-C, which is not meant for it.
         self._signals = tuple(s for s in former if former[s] is not signal.SIG_IGN)
-        self.listen()
+        self.install()
         try:
             yield
         finally:
             for signum, handler in former.items():
                 signal.signal(signum, handler)
 
-    def listen(self) -> None:
-        """Take the place of Lightning's handlers, which would stop the run after any batch."""
+    def install(self) -> None:
+        """Replace Lightning's handlers, which would stop the run after any batch."""
         if threading.current_thread() is threading.main_thread():
             for signum in self._signals:
-                signal.signal(signum, self._hear)
+                signal.signal(signum, self._note)
 
     def obey(self) -> None:
-        """Stop, if that was asked for.
+        """Stop the run, if a signal asked for it.
 
         Raises:
-            Stopped: It was.
+            Stopped: There was one.
         """
         if self.signum is not None:
             raise Stopped(self.signum)
 
-    def _hear(self, signum: int, frame: FrameType | None) -> Any:
+    def _note(self, signum: int, frame: FrameType | None) -> Any:
         is_first, self.signum = self.signum is None, signum
         if not is_first:
             raise Stopped(signum)

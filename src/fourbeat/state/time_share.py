@@ -1,4 +1,4 @@
-"""L3: how much of a run's time may go into saving its state."""
+"""How much of a run's time may be spent on saving its state."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from contextlib import contextmanager
 
 
 class TimeShare:
-    """Says when there is time for another save.
+    """Decides when there is time for another save.
 
     Args:
-        share: The part of the time since the start that saves may take, 0 to 1.
+        share: The fraction of the time since the start that saves may take, 0 to 1.
         interval_s: Least seconds between two saves, unless one is asked for.
     """
 
@@ -20,13 +20,13 @@ class TimeShare:
         self.start()
 
     def start(self) -> None:
-        """Start the clock."""
+        """Count from now on."""
         self._started = self._saved = time.monotonic()
         self._spent_s = self._latest_s = 0.0
 
     @property
     def interval_is_over(self) -> bool:
-        """Whether the latest save is long ago."""
+        """Whether the latest save, or the start, is at least the interval ago."""
         return time.monotonic() - self._saved >= self.interval_s
 
     @property
@@ -37,7 +37,7 @@ class TimeShare:
 
     @contextmanager
     def spent(self) -> Iterator[None]:
-        """Count the time of a save."""
+        """Measure the duration of a save, which is this block."""
         begun = time.monotonic()
         yield
         self._saved = time.monotonic()

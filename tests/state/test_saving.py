@@ -1,4 +1,4 @@
-"""Which states are kept: the newest, the best, and how often they are saved."""
+"""Which states are saved: the last, the best, and how often."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fourbeat.state import KeptFiles, RankedState, Ranking, newest_first
+from fourbeat.state import CheckpointFiles, RankedState, Ranking, find_last_checkpoints
 from fourbeat.state import time_share as time_share_module
 from fourbeat.state.time_share import TimeShare
 
@@ -16,16 +16,16 @@ def names(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-def test_the_newest_ones_are_turned_over(tmp_path: Path) -> None:
-    files = KeptFiles(tmp_path / "checkpoints", num_last=3, num_best=1)
+def test_the_last_files_are_rotated(tmp_path: Path) -> None:
+    files = CheckpointFiles(tmp_path / "checkpoints", num_last=3, num_best=1)
     for data in (b"1", b"2", b"3", b"4"):
         files.write_last(data)
     assert names(files.folder) == {"last.ckpt": b"4", "last-1.ckpt": b"3", "last-2.ckpt": b"2"}
-    assert [path.read_bytes() for path in newest_first(files.folder)] == [b"4", b"3", b"2"]
+    assert [path.read_bytes() for path in find_last_checkpoints(files.folder)] == [b"4", b"3", b"2"]
 
 
-def test_a_best_one_is_the_newest_one_too_without_being_written_twice(tmp_path: Path) -> None:
-    files = KeptFiles(tmp_path, num_last=2, num_best=1)
+def test_the_best_state_becomes_the_last_one_without_being_written_twice(tmp_path: Path) -> None:
+    files = CheckpointFiles(tmp_path, num_last=2, num_best=1)
     files.write_last(b"old")
     files.write_last(files.write_best(b"new", [RankedState(1.0, 0, 5)]))
     assert names(tmp_path) == {"best.ckpt": b"new", "last.ckpt": b"new", "last-1.ckpt": b"old"}
@@ -35,7 +35,7 @@ def test_a_best_one_is_the_newest_one_too_without_being_written_twice(tmp_path: 
 
 
 def test_the_best_few_have_their_epoch_and_step_in_their_names(tmp_path: Path) -> None:
-    files, ranking = KeptFiles(tmp_path, num_last=0, num_best=2), Ranking("min", 2)
+    files, ranking = CheckpointFiles(tmp_path, num_last=0, num_best=2), Ranking("min", 2)
     for epoch, score in enumerate([3.0, 1.0, 5.0, 2.0]):
         if ranking.add(RankedState(score, epoch, 10 * epoch)):
             files.write_best(str(score).encode(), ranking.entries)
@@ -50,13 +50,13 @@ def test_the_best_few_have_their_epoch_and_step_in_their_names(tmp_path: Path) -
     [
         pytest.param("min", [3.0, 1.0, 2.0], 1, id="small"),
         pytest.param("max", [3.0, 1.0, 4.0], 2, id="large"),
-        pytest.param("min", [1.0, 1.0], 0, id="a tie keeps the earlier one"),
+        pytest.param("min", [1.0, 1.0], 0, id="of equal scores the earlier ranks higher"),
         pytest.param("min", [math.nan, 5.0, math.nan], 1, id="a number beats NaN"),
         pytest.param("max", [math.nan, -5.0], 1, id="also where large is best"),
         pytest.param("min", [math.inf, -math.inf, 0.0], 1, id="infinities are numbers"),
     ],
 )
-def test_the_best_one_is_judged_as_lightning_does(
+def test_states_are_ranked_as_lightning_ranks_them(
     mode: str, scores: list[float], best: int
 ) -> None:
     ranking = Ranking(mode)
@@ -82,7 +82,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-def test_saves_take_no_more_than_their_share(clock: list[float]) -> None:
+def test_saves_take_no_more_than_their_share_of_the_time(clock: list[float]) -> None:
     share = TimeShare(0.02, interval_s=60.0)
     assert share.allows_a_save  # nothing is known yet of how long one takes
     with share.spent():
