@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fourbeat.base.console import LOG_FILE, format_metric, log, log_file, show_lines
+from fourbeat.base.console import LOG_FILE, log, log_file, show_lines
 
 
 def test_lines_are_copied_to_the_log_only_while_it_is_open(tmp_path: Path) -> None:
@@ -20,7 +20,7 @@ def test_lines_are_copied_to_the_log_only_while_it_is_open(tmp_path: Path) -> No
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} inside\n", text)
 
 
-def test_a_log_is_closed_when_the_run_breaks(tmp_path: Path) -> None:
+def test_a_log_is_closed_when_the_run_fails(tmp_path: Path) -> None:
     show_lines()
     before = list(log.handlers)
     with pytest.raises(ZeroDivisionError), log_file(tmp_path):
@@ -28,7 +28,7 @@ def test_a_log_is_closed_when_the_run_breaks(tmp_path: Path) -> None:
     assert log.handlers == before
 
 
-def test_a_second_part_is_added_to_the_log(tmp_path: Path) -> None:
+def test_a_second_block_is_appended_to_the_log(tmp_path: Path) -> None:
     show_lines()
     with log_file(tmp_path):
         log.info("first")
@@ -64,28 +64,11 @@ def test_lines_go_wherever_standard_output_goes_at_the_time(
 
 
 @pytest.mark.parametrize("name", ["lightning.pytorch", "lightning.fabric"])
-def test_lightning_keeps_its_remarks_and_tells_its_warnings(name: str) -> None:
+def test_lightnings_warnings_are_shown_and_its_remarks_are_not(name: str) -> None:
     show_lines()
     child = logging.getLogger(f"{name}.anything")
     assert not child.isEnabledFor(logging.INFO)
     assert child.isEnabledFor(logging.WARNING)
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        pytest.param(0.41702, "0.4170", id="usual"),
-        pytest.param(-12.5, "-12.5000", id="negative"),
-        pytest.param(0.0, "0.0000", id="zero"),
-        pytest.param(0.000012345, "1.234e-05", id="small"),
-        pytest.param(-0.0005, "-5.000e-04", id="small and negative"),
-        pytest.param(3.2e7, "3.200e+07", id="large"),
-        pytest.param(float("nan"), "nan", id="nan"),
-        pytest.param(float("inf"), "inf", id="inf"),
-    ],
-)
-def test_numbers_are_printed_with_digits_that_say_something(value: float, text: str) -> None:
-    assert format_metric(value) == text
 
 
 TALKATIVE = """
@@ -99,7 +82,7 @@ Path("done").touch()
 """
 
 
-def test_a_reader_that_has_read_enough_ends_nothing(tmp_path: Path) -> None:
+def test_a_reader_that_closes_the_pipe_ends_nothing(tmp_path: Path) -> None:
     (tmp_path / "talk.py").write_text(TALKATIVE)
     command = f"{sys.executable} talk.py | head -1"
     done = subprocess.run(
@@ -111,7 +94,7 @@ def test_a_reader_that_has_read_enough_ends_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_a_full_disk_is_not_announced_at_each_line(
+def test_a_full_disk_is_not_reported_at_each_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "train.log").symlink_to("/dev/full")

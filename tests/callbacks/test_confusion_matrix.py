@@ -8,7 +8,8 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from fourbeat.callbacks import ConfusionMatrixPicture
-from fourbeat.callbacks.confusion_matrix import CELL, MATRIX, MAX_CLASSES, PADDING, draw
+from fourbeat.callbacks.confusion_matrix import MAX_CLASSES
+from fourbeat.callbacks.matrix_picture import CELL, MATRIX, PADDING, draw_matrix
 from fourbeat.preflight.checks import compose
 from fourbeat.training.lifecycle import run_fit, measure_best_weights
 from fourbeat.training.training import build_components
@@ -26,7 +27,7 @@ def corner(picture: np.ndarray, row: int, column: int, num_classes: int = 3) -> 
 
 @pytest.fixture
 def picture() -> np.ndarray:
-    return draw(MATRIX_OF_THREE, ["zero", "one", "two"])
+    return draw_matrix(MATRIX_OF_THREE, ["zero", "one", "two"])
 
 
 def test_it_is_a_square_picture_in_rgb(picture: np.ndarray) -> None:
@@ -50,27 +51,27 @@ def test_right_answers_are_blue_and_wrong_ones_red(picture: np.ndarray) -> None:
         pytest.param((2, 2), (0, 0), id="five, then eight of ten right"),
     ],
 )
-def test_a_cell_is_darker_the_larger_its_share_of_the_row(
+def test_a_cell_is_darker_the_larger_its_fraction_of_the_row(
     picture: np.ndarray, paler: tuple[int, int], darker: tuple[int, int]
 ) -> None:
     assert corner(picture, *paler)[1] > corner(picture, *darker)[1]
 
 
 def test_a_class_without_samples_is_drawn_white() -> None:
-    picture = draw(np.array([[0, 0], [0, 3]]), ["zero", "one"])
+    picture = draw_matrix(np.array([[0, 0], [0, 3]]), ["zero", "one"])
     assert corner(picture, 0, 0, num_classes=2) == [255, 255, 255]
 
 
 def test_a_row_or_column_of_the_matrix_is_one_of_the_picture() -> None:
     one_error = np.zeros((3, 3), dtype=int)
     one_error[2, 0] = 1
-    picture = draw(one_error, ["zero", "one", "two"])
+    picture = draw_matrix(one_error, ["zero", "one", "two"])
     assert corner(picture, 2, 0) == [255, 65, 65]
     assert corner(picture, 0, 2) == [255, 255, 255]
 
 
 def test_one_error_in_a_hundred_can_be_seen() -> None:
-    picture = draw(np.array([[99, 1], [0, 100]]), ["zero", "one"])
+    picture = draw_matrix(np.array([[99, 1], [0, 100]]), ["zero", "one"])
     # The square root of 0.01, of the 190 shades between white and the darkest.
     assert corner(picture, 0, 1, num_classes=2) == [255, 236, 236]
 
@@ -78,8 +79,8 @@ def test_one_error_in_a_hundred_can_be_seen() -> None:
 @pytest.mark.parametrize("num_classes", [5, 10, MAX_CLASSES])
 def test_each_class_makes_the_picture_larger_by_one_cell(num_classes: int) -> None:
     names = [str(label % 10) for label in range(num_classes)]
-    smaller = draw(np.eye(num_classes - 1, dtype=int), names[:-1]).shape[0]
-    assert draw(np.eye(num_classes, dtype=int), names).shape[0] - smaller == CELL
+    smaller = draw_matrix(np.eye(num_classes - 1, dtype=int), names[:-1]).shape[0]
+    assert draw_matrix(np.eye(num_classes, dtype=int), names).shape[0] - smaller == CELL
 
 
 def run(tmp_path: Path, *overrides: str) -> EventAccumulator:
@@ -119,6 +120,8 @@ def test_more_classes_than_can_be_read_are_not_drawn(tmp_path: Path) -> None:
     assert (log.Tags()["images"], log.Tags()["scalars"]) == ([], ["written"])
 
 
-def test_a_long_name_is_cut_and_does_not_make_the_picture_larger_for_ever() -> None:
-    long, longer = (draw(MATRIX_OF_THREE, [name] * 3).shape for name in ("x" * 100, "x" * 200))
+def test_a_long_name_is_cut_and_limits_the_size_of_the_picture() -> None:
+    long, longer = (
+        draw_matrix(MATRIX_OF_THREE, [name] * 3).shape for name in ("x" * 100, "x" * 200)
+    )
     assert long == longer

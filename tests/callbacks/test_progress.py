@@ -1,4 +1,4 @@
-"""One line an epoch, or a bar on a terminal."""
+"""One line per epoch, or a bar on a terminal."""
 
 import re
 import sys
@@ -65,7 +65,7 @@ def test_lines_show_the_mean_of_the_epoch_and_not_that_of_its_last_steps(
     assert names == ["train/loss_epoch", "train/loss_epoch"]
 
 
-def test_a_resumed_run_has_a_line_for_the_epoch_that_it_goes_on_with(
+def test_a_resumed_run_has_a_line_for_the_epoch_that_it_continues(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     keep = "callbacks.model_checkpoint={every_n_train_steps: 3, max_time_share: 1.0}"

@@ -125,7 +125,7 @@ def test_a_job_with_a_damaged_manifest_has_failed(tmp_path: Path, make_run: Make
         (Outcome("failed"), "", "failed", "it left no reason"),
         (FINISHED, "from an earlier try", "finished", ""),
     ],
-    ids=["killed", "unfinished", "failed", "failed_and_said_why", "silent", "mended"],
+    ids=["killed", "unfinished", "failed", "failed_and_said_why", "silent", "repaired"],
 )
 def test_the_manifest_and_the_error_file_together_say_how_a_job_stands(
     tmp_path: Path, make_run: MakeRun, outcome: Outcome, error: str, status: str, reason: str
@@ -177,7 +177,7 @@ def test_with_max_the_largest_is_best() -> None:
 
 @pytest.mark.parametrize("mode", ["min", "max"])
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_a_number_that_is_none_is_never_best(mode: Mode, value: float) -> None:
+def test_nan_or_inf_is_never_best(mode: Mode, value: float) -> None:
     trials = [a_trial(0, value), a_trial(1, 0.9)]
 
     assert numbers(trials, "val/accuracy", mode) == ["1", "0"]

@@ -1,10 +1,9 @@
-"""L1: what fourbeat prints: plain lines on standard output, and the same lines in the run's log."""
+"""What fourbeat prints: plain lines on standard output, and the same lines in the run's log."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import os
 import sys
 from collections.abc import Iterator
@@ -27,7 +26,7 @@ class _Stdout(logging.StreamHandler):  # type: ignore[type-arg]
         return sys.stdout
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  (logging's name)
-        """Go on training without a word when nobody reads any more, as after ``| head``."""
+        """Ignore a broken pipe, as after ``| head``: the training continues without output."""
         if not isinstance(sys.exc_info()[1], BrokenPipeError):
             super().handleError(record)
             return
@@ -35,20 +34,20 @@ class _Stdout(logging.StreamHandler):  # type: ignore[type-arg]
 
 
 class _LogFile(logging.FileHandler):
-    """Leaves it to the training to say that the disk is full."""
+    """Ignores a full disk, which the training reports itself when it saves a state."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         if not isinstance(sys.exc_info()[1], OSError):
             super().handleError(record)
 
     def close(self) -> None:
-        """Close, whatever could not be written."""
+        """Close the file, and ignore what could not be written to a full disk."""
         with contextlib.suppress(OSError):
             super().close()
 
 
 def show_lines() -> None:
-    """Let fourbeat's lines reach standard output, and keep Lightning's remarks about itself away.
+    """Print fourbeat's lines on standard output, and hide Lightning's remarks below a warning.
 
     Only the first process prints. Harmless when repeated.
     """
@@ -58,19 +57,13 @@ def show_lines() -> None:
         log.addHandler(_Stdout())
         log.setLevel(logging.INFO)
         log.propagate = False
-    # Hydra sets logging up for each job of a sweep, and disables every logger that exists by then.
+    # Hydra configures logging for each job of a sweep, and disables all existing loggers.
     log.disabled = False
 
 
 def short_path(path: Path) -> str:
     """Return a path as a user would type it from where they are."""
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
-
-
-def format_metric(value: float) -> str:
-    """Return a metric as it is printed: four decimals, or a power of ten where they say nothing."""
-    plain = value == 0 or not math.isfinite(value) or 1e-3 <= abs(value) < 1e6
-    return f"{value:.4f}" if plain else f"{value:.3e}"
 
 
 @contextmanager

@@ -1,29 +1,23 @@
-"""L3: the confusion matrix of each validation, as a picture in TensorBoard."""
+"""The confusion matrix of each validation, as a picture in TensorBoard."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-from jaxtyping import Integer, UInt8
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
-from numpy import ndarray
-from PIL import Image, ImageDraw, ImageFont
+
+from fourbeat.base.console import log
+from fourbeat.base.extras import install_hint, is_installed
 
 MAX_CLASSES = 30  # more would not be readable
-CELL = 36  # least width and height of a cell, in pixels
-MATRIX = 144  # least width and height of the whole matrix, in pixels
-PADDING = 8  # pixels right of the matrix, below it, and around the names
-HEADING = 28  # pixels for the line that says what rows and columns are
-MAX_NAME = 90  # pixels; what is longer is cut
-FONT = ImageFont.load_default(size=12)
 
 
 class ConfusionMatrixPicture(Callback):
     """Adds ``val/confusion_matrix`` and ``test/confusion_matrix`` to every TensorBoard logger.
 
-    Draws what the module has in ``confusion_matrix``, if it has one of at most 30 classes.
+    Draws what the module has in ``confusion_matrix``, if it has one of at most 30 classes. Without
+    pillow a training says so once and runs without pictures: they are no reason to end it.
 
     Args:
         class_names: In the order of the labels.
@@ -31,90 +25,34 @@ class ConfusionMatrixPicture(Callback):
 
     def __init__(self, class_names: Sequence[str]) -> None:
         self.class_names = list(class_names)
+        self._can_draw = is_installed("PIL")
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say that pictures will be missing, if pillow is."""
+        if not self._can_draw and trainer.is_global_zero:
+            hint = install_hint("pictures")
+            log.info("no confusion matrices in TensorBoard: pillow is missing. %s", hint)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw the matrix that the module has just computed."""
+        """Draw the matrix of this validation."""
         if trainer.state.fn == "fit" and not trainer.sanity_checking:
             # Lightning logs a validation's metrics at the last step made, the first being 0.
             self._add("val", trainer, pl_module, trainer.global_step - 1)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw the matrix that the module has just computed."""
+        """Draw the matrix of the test."""
         self._add("test", trainer, pl_module, trainer.global_step)
 
     def _add(self, split: str, trainer: Trainer, pl_module: LightningModule, step: int) -> None:
         matrix = getattr(pl_module, "confusion_matrix", None)
-        if matrix is None or len(matrix) > MAX_CLASSES or not trainer.is_global_zero:
+        if matrix is None or len(matrix) > MAX_CLASSES:
             return
-        picture = draw(matrix.cpu().numpy(), self.class_names)
+        if not self._can_draw or not trainer.is_global_zero:
+            return
+        from fourbeat.callbacks.matrix_picture import draw_matrix  # needs an optional package
+
+        picture = draw_matrix(matrix.cpu().numpy(), self.class_names)
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 tag = f"{split}/confusion_matrix"
                 logger.experiment.add_image(tag, picture, step, dataformats="HWC")
-
-
-def draw(
-    matrix: Integer[ndarray, "classes classes"], names: Sequence[str]
-) -> UInt8[ndarray, "size size 3"]:
-    """Draw a confusion matrix: a row for each true class, a column for each predicted one.
-
-    Right answers are blue, wrong ones red, the darker the larger their share of the row; the shade
-    of the wrong ones goes with the square root, so that one error in a hundred can be seen.
-
-    Args:
-        matrix: Numbers of samples.
-        names: Class names in the order of the labels.
-
-    Returns:
-        RGB. Cells are ``max(CELL, MATRIX // classes)`` pixels wide and high; the last one ends
-        ``PADDING`` pixels before the right and the lower edge.
-    """
-    cell = max(CELL, MATRIX // len(matrix))
-    names = [_fitting(name) for name in names]
-    widest = int(max(map(FONT.getlength, names))) + 1
-    margin = HEADING + widest + 2 * PADDING
-    size = margin + cell * len(matrix) + PADDING
-    image = Image.new("RGB", (size, size), "white")
-    pen = ImageDraw.Draw(image)
-    pen.text((PADDING, PADDING), "rows: true   columns: predicted", fill="black", font=FONT)
-    for i, name in enumerate(names):
-        at = margin + cell * i + cell // 2
-        pen.text((margin - PADDING, at), name, fill="black", font=FONT, anchor="rm")
-        _draw_heading(image, name, (at, margin - PADDING), upwards=widest >= cell)
-    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    for (row, column), count in np.ndenumerate(matrix):
-        box = (margin + cell * column, margin + cell * row, cell)
-        _draw_cell(pen, box, int(count), float(shares[row, column]), right=row == column)
-    return np.asarray(image)
-
-
-def _fitting(name: str) -> str:
-    """As much of a name as fits beside the matrix."""
-    while FONT.getlength(name) > MAX_NAME:
-        name = name[:-2] + "\u2026"
-    return name
-
-
-def _draw_heading(image: Image.Image, name: str, foot: tuple[int, int], *, upwards: bool) -> None:
-    """Write a column's name above it, the middle of its foot at ``foot``."""
-    if not upwards:
-        ImageDraw.Draw(image).text(foot, name, fill="black", font=FONT, anchor="ms")
-        return
-    length, height = int(FONT.getlength(name)) + 1, 16
-    strip = Image.new("RGB", (length, height), "white")
-    ImageDraw.Draw(strip).text((0, height // 2), name, fill="black", font=FONT, anchor="lm")
-    image.paste(strip.rotate(90, expand=True), (foot[0] - height // 2, foot[1] - length))
-
-
-def _draw_cell(
-    pen: ImageDraw.ImageDraw, box: tuple[int, int, int], count: int, share: float, *, right: bool
-) -> None:
-    x, y, cell = box
-    depth = share if right else share**0.5
-    paler = int(255 - 190 * depth)
-    shade = (paler, paler, 255) if right else (255, paler, paler)
-    pen.rectangle((x, y, x + cell - 1, y + cell - 1), fill=shade, outline=(220, 220, 220))
-    if count:
-        text = str(count) if count < 10_000 else f"{count / 1000:.0f}k"
-        ink = "white" if depth > 0.6 else "black"
-        pen.text((x + cell / 2, y + cell / 2), text, fill=ink, font=FONT, anchor="mm")

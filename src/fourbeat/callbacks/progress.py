@@ -1,4 +1,4 @@
-"""L3: what a run says of its progress: one line an epoch, or a bar on a terminal."""
+"""How a run shows its progress: one line per epoch, or a bar on a terminal."""
 
 from __future__ import annotations
 
@@ -11,25 +11,26 @@ from typing import Any, Literal
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
 
-from fourbeat.base.console import format_metric, log
+from fourbeat.base.console import log
+from fourbeat.base.numbers import format_metric
 from fourbeat.data import count_batches_done, loaded_batches
 
 SECONDS_PER_DRAWING = 0.1
 
 
 class EpochLines(Callback):
-    """Prints one line for each epoch: what a log file can hold."""
+    """Prints one line per epoch, as a log file needs it."""
 
     def __init__(self) -> None:
         self._head = ""
         self._validated = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock: a resumed run can begin with the end of an epoch."""
+        """Start timing: a resumed run can begin in the middle of an epoch, or at its end."""
         self._started = time.monotonic()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Print the epoch before, whose metrics are complete by now, and start the clock."""
+        """Print the epoch before, whose metrics are complete by now, and start timing."""
         self._print(trainer)
         self._validated = False
         self._started = time.monotonic()
@@ -45,7 +46,7 @@ class EpochLines(Callback):
         self._head = f"{_epoch(trainer)}  {step}  {seconds:.1f} s"
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Print the last epoch."""
+        """Print the last epoch, which no other follows."""
         self._print(trainer)
 
     def _print(self, trainer: Trainer) -> None:
@@ -70,7 +71,7 @@ class ProgressBar(TQDMProgressBar):
     """
 
     def on_train_epoch_start(self, trainer: Trainer, *_: Any) -> None:
-        """Start the epoch's bar."""
+        """Set the bar's total and its description, e.g. ``epoch 1/5``."""
         super().on_train_epoch_start(trainer)
         assert trainer.train_dataloader is not None
         self.train_progress_bar.total = loaded_batches(trainer.train_dataloader)
@@ -80,7 +81,7 @@ class ProgressBar(TQDMProgressBar):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Move the bar on."""
+        """Redraw the bar, if it is due or the epoch ends."""
         now, is_last = time.monotonic(), trainer.is_last_batch
         if self.is_enabled and (is_last or now - self._drawn >= SECONDS_PER_DRAWING):
             bar, self._drawn = self.train_progress_bar, now
@@ -90,7 +91,7 @@ class ProgressBar(TQDMProgressBar):
     def get_metrics(
         self, trainer: Trainer, pl_module: LightningModule
     ) -> dict[str, int | str | float | dict[str, float]]:
-        """Return what stands at the bar's right; a mean of the epoch before would only confuse."""
+        """Return the metrics shown at the bar, without means of the epoch before."""
         metrics = super().get_metrics(trainer, pl_module)
         shown = {n: v for n, v in metrics.items() if n != "v_num" and not n.endswith("_epoch")}
         loss = trainer.callback_metrics.get("train/loss")

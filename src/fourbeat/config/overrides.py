@@ -16,11 +16,13 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from fourbeat.base.errors import Fault
+from fourbeat.base.extras import install_hint, is_installed
 from fourbeat.config.suggest import did_you_mean, nearest_key
 from fourbeat.config.typed import first_leaf, format_value
 
 # A ValueError is how Hydra refuses group=null.
 COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, ValueError)
+JOBLIB_LAUNCHER = "hydra_plugins.hydra_joblib_launcher"
 
 
 def parse_overrides(
@@ -112,6 +114,8 @@ def _hydra_fault(overrides: Sequence[str], config_name: str) -> Fault | None:
         compose(config_name, overrides=list(overrides))
     except COMPOSITION_ERRORS as error:
         hint = "--hydra-help explains Hydra's own keys."
+        if "hydra/launcher=joblib" in overrides and not is_installed(JOBLIB_LAUNCHER):
+            hint = f"The joblib launcher is missing. {install_hint('sweeps')}"
         return Fault("cannot-compose", " ".join(overrides), "", str(error).splitlines()[0], hint)
     return None
 

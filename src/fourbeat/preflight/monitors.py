@@ -11,11 +11,8 @@ from fourbeat.config.suggest import did_you_mean
 from fourbeat.data import DataModule
 from fourbeat.tasks import metrics_for
 
-Mode = str
-"""``min`` or ``max``: whether a metric is best small or large."""
-
-LOSS_MODES: Mapping[str, Mode] = {"loss": "min"}
-TRAIN_MODES: Mapping[str, Mode] = {"train/loss": "min", "train/loss_epoch": "min"}
+LOSS_MODES: Mapping[str, str] = {"loss": "min"}
+TRAIN_MODES: Mapping[str, str] = {"train/loss": "min", "train/loss_epoch": "min"}
 
 
 @dataclass(frozen=True)
@@ -26,15 +23,15 @@ class Watch:
         section: Where both keys stand, e.g. ``callbacks.early_stopping``.
         name: The key of the metric: ``monitor``, or ``metric`` in a sweep.
         metric: Its value.
-        mode: The value of ``mode`` beside it.
+        mode: The value of ``mode`` beside it, ``min`` or ``max``.
         modes: The metrics that can be watched there, and when each is best.
     """
 
     section: str
     name: str
     metric: str
-    mode: Mode
-    modes: Mapping[str, Mode]
+    mode: str
+    modes: Mapping[str, str]
 
     def fault(self) -> Fault | None:
         """Find a metric that is not measured, or one that is watched the wrong way round."""
@@ -64,7 +61,7 @@ def monitor_faults(cfg: TrainConfig, datamodule: DataModule) -> list[Fault]:
     return [fault for fault in faults if fault]
 
 
-def split_modes(datamodule: DataModule, split: str) -> dict[str, Mode]:
+def split_modes(datamodule: DataModule, split: str) -> dict[str, str]:
     """Return the metrics of a split, e.g. ``val/accuracy``, and when each is best."""
     metrics = metrics_for(datamodule.task, datamodule.num_outputs)
     higher = {name: metric.higher_is_better for name, metric in metrics.items()}

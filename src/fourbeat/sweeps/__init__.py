@@ -1,4 +1,4 @@
-"""L1: the jobs of a sweep: checked before the first, read back and compared after the last."""
+"""Sweeps: checked before the first job, and compared in one table after the last."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""L6: sweeps: one table at the end. Hydra imports this at every start."""
+"""The Hydra callback that prints one table at the end of a sweep. Imported at every start."""
 
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,15 @@ _failed = 0
 
 
 def num_failed() -> int:
-    """Return how many jobs of this process's sweep failed; 0 when there was no sweep."""
+    """Return the number of failed jobs in this process's sweep; 0 when there was no sweep."""
     return _failed
 
 
 class SweepTable(Callback):
-    """Prints the jobs of a multirun, best first, and writes them as CSV into the sweep's folder."""
+    """Prints the trials of a multirun, best first, and writes them as CSV to the sweep's folder."""
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Read the job folders and compare them."""
+        """Read the folders of all jobs, print the table and write ``sweep.csv``."""
         global _failed
         from fourbeat.sweeps import format_table, read_trials, write_csv
 

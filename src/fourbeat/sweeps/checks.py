@@ -1,4 +1,4 @@
-"""L6: what can be said about a sweep before its first job runs."""
+"""What can be checked of a sweep before its first job runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fourbeat.base.errors import Fault, raise_faults
 from fourbeat.config.compose import compose_good
 from fourbeat.config.overrides import parse_overrides, text_of
 
-# Values of one key that are looked at before a sweep starts: each costs a composition, 50 ms.
+# Values of one key that are checked before a sweep starts: each costs a composition, 50 ms.
 MOST_TRIED = 20
 
 
@@ -20,7 +20,7 @@ def check_sweep(overrides: Sequence[str], config_name: str) -> None:
     """Check each value of a sweep: does its option or its key exist, is it of the right kind?
 
     Composes the first job, and each job that differs from it in one value. Whether a combination
-    can be run is for the jobs to find out: an impossible one does not take the others down.
+    can run is checked by its own job: an impossible one does not end the others.
 
     Raises:
         ConfigError: With all faults of all these jobs.
@@ -36,7 +36,7 @@ def check_sweep(overrides: Sequence[str], config_name: str) -> None:
 
 
 def process_faults(composed: DictConfig) -> list[Fault]:
-    """Refuse several processes: each of them would start the whole multirun again."""
+    """Return a fault if a job starts several processes: each would run the whole multirun again."""
     strategy = OmegaConf.select(composed, "trainer.strategy")
     if strategy in (None, "auto") or composed.trainer.devices == 1:
         return []

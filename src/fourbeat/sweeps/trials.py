@@ -1,4 +1,4 @@
-"""L1: the jobs of a Hydra multirun, read back from their folders and compared in one table."""
+"""The trials of a Hydra multirun, read from their folders and compared in one table."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from fourbeat.base.errors import RunError
 from fourbeat.base.files import write_whole
+from fourbeat.base.text import align_columns
+from fourbeat.config.schema import Mode
 from fourbeat.run.manifest import MANIFEST_FILE, Manifest, Status
 
 ERROR_FILE = "error.txt"
-"""In the folder of a job that failed before or without its manifest saying so: why."""
-
-Mode = Literal["min", "max"]
-"""Whether the best value of a metric is the smallest or the largest."""
+"""In the folder of a job that failed before its manifest could say why: the reason."""
 
 
 @dataclass(frozen=True)
@@ -79,10 +78,10 @@ def format_table(trials: Sequence[Trial], metric: str, mode: Mode) -> str:
     validation and test.
 
     Args:
-        trials: As `collect` gives them.
+        trials: As `read_trials` returns them.
         metric: What the jobs are sorted by, e.g. ``val/loss``; a job in which it is missing, NaN
             or infinite comes after those that have it.
-        mode: Whether small or large is best.
+        mode: Whether the smallest or the largest value is best.
     """
     ranked = _ranked(trials, metric, mode)
     settings, metrics = _differing(trials), [metric, *_measured(trials, metric)]
@@ -92,17 +91,17 @@ def format_table(trials: Sequence[Trial], metric: str, mode: Mode) -> str:
         numbers = [f"{trial.metrics[m]:.4g}" if m in trial.metrics else "-" for m in metrics]
         rows.append([str(trial.number), trial.status, *values, *numbers])
     reasons = [f"job {t.number}: {t.reason.splitlines()[0]}" for t in ranked if _failed(t)]
-    return "\n".join(_aligned(rows) + reasons)
+    return "\n".join(align_columns(rows) + reasons)
 
 
 def write_csv(trials: Sequence[Trial], path: Path, metric: str, mode: Mode) -> None:
-    """Write the jobs as CSV, in the order of `table`, with all overrides and all metrics in full.
+    """Write the jobs as CSV, in the order of `format_table`: all overrides, all metrics in full.
 
     Args:
-        trials: As `collect` gives them.
+        trials: As `read_trials` returns them.
         path: The file; its folder must exist.
         metric: What the jobs are sorted by.
-        mode: Whether small or large is best.
+        mode: Whether the smallest or the largest value is best.
 
     Raises:
         RunError: The file cannot be written.
@@ -184,8 +183,3 @@ def _measured(trials: Sequence[Trial], metric: str) -> list[str]:
 
 def _union(mappings: Iterable[dict[str, Any]]) -> list[str]:
     return list(dict.fromkeys(key for mapping in mappings for key in mapping))
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
