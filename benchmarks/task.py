@@ -19,7 +19,7 @@ class Task:
         hidden: Width of each hidden layer.
         num_samples: Samples per epoch.
         num_epochs: Epochs, at least 2: the first one warms up and compiles, and is not counted.
-        steps_per_execution: Mini-batches that are handed over at once; None: the rival's default.
+        steps_per_execution: Mini-batches of one execution; None: the rival's default.
     """
 
     rival: str

@@ -50,7 +50,7 @@ def test_the_compiled_loop_agrees_with_the_eager_one(tmp_path: Path, overrides: 
 
 
 @pytest.mark.parametrize("precision", ["32-true", "16-mixed"])
-def test_a_run_that_is_gone_on_with_agrees_with_the_uninterrupted_one(
+def test_a_resumed_run_agrees_with_the_uninterrupted_one(
     tmp_path: Path, precision: str
 ) -> None:
     overrides = [*COMMON, "model.dropout=0.3", f"trainer.precision={precision}"]

@@ -37,7 +37,7 @@ def the_run(cwd: Path) -> Run:
 
 
 @pytest.mark.slow
-def test_train_measure_and_go_on(tmp_path: Path) -> None:
+def test_train_evaluate_and_resume(tmp_path: Path) -> None:
     out = script("train.py", *SMALL, cwd=tmp_path)
     run = the_run(tmp_path)
     assert f"test/accuracy {run.metrics['test/accuracy']:.4f}" in out
@@ -74,7 +74,7 @@ def test_two_processes_train_what_one_trains_with_batches_twice_as_large(
     assert runs[1].metrics == pytest.approx(runs[0].metrics, rel=1e-3)
 
 
-def test_a_sweep_goes_on_after_a_failed_job_and_compares_all(tmp_path: Path) -> None:
+def test_a_sweep_continues_after_a_failed_job_and_compares_all(tmp_path: Path) -> None:
     batches = ["data.batch_size=16,5000", "data.drop_last=true"]
     out = script("train.py", "-m", *SMALL, "optim=sgd,adam", *batches, cwd=tmp_path, code=1)
     (table,) = tmp_path.glob("runs/sweeps/**/sweep.csv")

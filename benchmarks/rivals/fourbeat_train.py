@@ -73,7 +73,7 @@ def compiled_beside_bare(task: Task, samples: Samples) -> Trained:
 
 
 def saving(task: Task, samples: Samples) -> Trained:
-    """Train with the four-beat loop, and look how long it saves."""
+    """Train with the four-beat loop, and measure the time of its saves."""
     return _train(task, OFF, clock="benchmarks.rivals.own_clocks.SavingClock")
 
 
@@ -99,7 +99,7 @@ def _train(task: Task, *overrides: str, clock: str = WRITTEN) -> Trained:
 
 
 class BareModule(LightningModule):
-    """The least that Lightning trains: nothing is logged at a step, nothing is kept.
+    """The least that Lightning trains: nothing is logged at a step, nothing is saved.
 
     Args:
         net: The network.

@@ -14,7 +14,7 @@ from benchmarks.clock import EpochClock
 class LightningClock(Callback):
     """Times each epoch from its start to the last of its steps.
 
-    It listens to no batch: fourbeat would hand over one at a time to whoever does.
+    It has no hook for batches: with one, fourbeat would yield one mini-batch at a time.
 
     Args:
         clock: What it reads.

@@ -1,4 +1,4 @@
-"""Lightning as its documentation begins, and as the most used template with Hydra goes on."""
+"""Lightning as its documentation begins, and as the most used template with Hydra uses it."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class AlternatingRecorder(WrittenClock):
         if trainer.current_epoch % 2:
             self.recorder.on_train_start(trainer, module)
         # The module looks for observers when a training starts, and not again.
-        module.after = Beats(module.observers)
+        module.notify = Beats(module.observers)
 
     def on_train_epoch_end(self, trainer: Trainer, *modules: Any) -> None:
         """Write what was recorded, and end the epoch."""
@@ -85,7 +85,7 @@ class SavingClock(WrittenClock):
     """
 
     def on_train_start(self, trainer: Trainer, *_: Any) -> None:
-        """Look how long the checkpoint callback is at work."""
+        """Measure how long the checkpoint callback takes."""
         (checkpoint,) = (c for c in trainer.checkpoint_callbacks if isinstance(c, StateCheckpoint))
         for name in ("_save", "_keep_in_memory"):
             setattr(checkpoint, name, self._timed(getattr(checkpoint, name)))
@@ -98,7 +98,7 @@ class SavingClock(WrittenClock):
         self.clock.begin()
 
     def on_train_epoch_end(self, trainer: Trainer, *_: Any) -> None:
-        """Go on: it may be saved yet."""
+        """Keep counting: the last epoch may still be saved."""
 
     def on_train_end(self, trainer: Trainer, *_: Any) -> None:
         """End the last epoch; the last save, which is not one of many, is not in it."""

@@ -1,7 +1,7 @@
-"""Kill trainings at random instants, go on with them, and compare with those that were left alone.
+"""Kill trainings at random instants, resume them, and compare with uninterrupted ones.
 
 ``python -m benchmarks.torture`` prints how many kills were survived: those of chains of kills at
-whose end the run was the same, to the last bit, as the one that was never interrupted.
+whose end the run was bitwise identical to the one that was never interrupted.
 """
 
 from __future__ import annotations
@@ -146,14 +146,14 @@ class Torturer:
 
     @staticmethod
     def _command(words: list[str], place: Path) -> list[str]:
-        """Begin, or go on once there is a run."""
+        """Start a run, or resume it once there is one."""
         if (place / "killed" / "manifest.json").is_file():
             return ["resume=killed"]
         return [*words, "hydra.run.dir=killed"]
 
 
 def _faults_of_stop(chain: Chain, code: int, place: Path) -> list[str]:
-    """A signal that was heard leaves a saved state of the last step; before, nothing was done."""
+    """A signal that was handled leaves a saved state of the last step; before, nothing was done."""
     if chain.aim != "sigterm":
         return [] if code == -signal.SIGKILL else [f"ended with code {code}"]
     if code == -signal.SIGTERM:
@@ -209,7 +209,7 @@ def _report(planned: Iterator[Chain], wanted: int, torturer: Torturer, jobs: int
                 tried += fate.num_kills
                 survived += 0 if fate.faults else fate.num_kills
                 faulty += bool(fate.faults)
-                verdict = "; ".join(fate.faults) or "the same to the last bit"
+                verdict = "; ".join(fate.faults) or "bitwise identical"
                 head = f"{chain.aim}: {fate.num_kills} kills of {chain.case.name}"
                 print(f"{head}: {verdict}", flush=True)
             if faulty and not tried:

@@ -21,11 +21,11 @@ COMPARED = ("outcome", "num_epochs", "num_steps", "metrics", "checkpoints")
 
 
 def differences(whole: Path, killed: Path) -> Iterator[str]:
-    """Yield what is not the same, to the last bit, in two run folders.
+    """Yield what is not bitwise identical in two run folders.
 
     Args:
         whole: The run that was not interrupted.
-        killed: The run that was, and was gone on with.
+        killed: The run that was interrupted and resumed.
     """
     manifests = [json.loads((f / "manifest.json").read_text()) for f in (whole, killed)]
     for name in COMPARED:
@@ -62,7 +62,7 @@ def _name(path: Path) -> str:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Return whether two nested values are equal to the last bit."""
+    """Return whether two nested values are bitwise equal."""
     if isinstance(one, torch.Tensor):
         return bool(torch.equal(one, other))
     if isinstance(one, dict):

@@ -30,7 +30,7 @@ def train(words: list[str], folder: str, log: str, aim_seed: int | None = None) 
             with this seed; None: leave it to others.
     """
     os.chdir(folder)
-    # As in a process that was started by hand: workers need not import everything anew.
+    # As in a process that was started by hand: workers need not import everything again.
     multiprocessing.set_start_method("fork", force=True)
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(descriptor, 1)

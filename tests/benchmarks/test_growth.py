@@ -76,7 +76,7 @@ def long_run(last_us: float, last_mib: float) -> Record:
     ],
     ids=["noise", "slower", "fuller"],
 )
-def test_a_run_that_slows_down_or_fills_the_memory_is_told(
+def test_a_run_that_slows_down_or_fills_the_memory_is_reported(
     last_us: float, last_mib: float, expected: str
 ) -> None:
     text = run_length.render([long_run(last_us, last_mib)])
@@ -85,5 +85,5 @@ def test_a_run_that_slows_down_or_fills_the_memory_is_told(
     assert "| 300 | 500 | 300 |" in text
 
 
-def test_a_run_of_which_all_rounds_failed_is_told(failed: MakeRecord) -> None:
+def test_a_run_of_which_all_rounds_failed_is_reported(failed: MakeRecord) -> None:
     assert run_length.render([failed("bare", "gone")]) == "`bare` failed: gone"

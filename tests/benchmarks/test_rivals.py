@@ -29,7 +29,7 @@ def test_a_rival_has_its_function(name: str) -> None:
     assert [argument.arg for argument in found.args.args] == ["task", "samples"]
 
 
-def test_the_clock_listens_to_no_batch_which_would_change_what_it_measures() -> None:
+def test_the_clock_has_no_hook_for_batches_which_would_change_what_it_measures() -> None:
     hooks = {n for n in functions(FOLDER / "rivals" / "lightning_clock.py") if n.startswith("on_")}
     assert hooks == {"on_train_epoch_start", "on_train_epoch_end", "on_train_end"}
 

@@ -72,7 +72,7 @@ def test_without_the_bare_loop_a_loss_must_be_half_of_guessing(record: MakeRecor
     assert "did not train: its loss is above 1.15" in text
 
 
-def test_a_round_that_failed_is_told(record: MakeRecord, failed: MakeRecord) -> None:
+def test_a_round_that_failed_is_reported(record: MakeRecord, failed: MakeRecord) -> None:
     text = speed.render([record("bare", 5), failed("bare", "exit code -9: ")])
     assert "1 of 2 rounds failed" in row(text, "bare")[-1]
 

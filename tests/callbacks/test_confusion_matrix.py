@@ -5,14 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from support.project import build, compose
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from fourbeat.callbacks import ConfusionMatrixPicture
 from fourbeat.callbacks.confusion_matrix import MAX_CLASSES
 from fourbeat.callbacks.matrix_picture import CELL, MATRIX, PADDING, draw_matrix
-from fourbeat.preflight.checks import compose
-from fourbeat.training.lifecycle import run_fit, measure_best_weights
-from fourbeat.training.training import build_components
+from fourbeat.training.running import measure_best_weights, run_fit
 
 MATRIX_OF_THREE = np.array([[8, 2, 0], [0, 10, 0], [5, 0, 5]])
 SIZE = max(CELL, MATRIX // 3)
@@ -86,9 +85,9 @@ def test_each_class_makes_the_picture_larger_by_one_cell(num_classes: int) -> No
 def run(tmp_path: Path, *overrides: str) -> EventAccumulator:
     small = ("trainer=cpu", "trainer.max_epochs=2", "callbacks.progress=none")
     cfg = compose(*small, "trainer.limit_train_batches=3", *overrides)
-    parts = build_components(cfg, tmp_path)
-    run_fit(cfg, parts, None)
-    measure_best_weights(cfg, parts)
+    components = build(cfg, tmp_path)
+    run_fit(cfg, components)
+    measure_best_weights(cfg, components)
     return EventAccumulator(str(tmp_path / "tensorboard"), size_guidance={"images": 0}).Reload()
 
 
@@ -110,12 +109,12 @@ def test_numbers_have_no_confusion_matrix_to_draw(tmp_path: Path) -> None:
 
 def test_more_classes_than_can_be_read_are_not_drawn(tmp_path: Path) -> None:
     cfg = compose("trainer=cpu", "callbacks.progress=none")
-    parts = build_components(cfg, tmp_path)
-    parts.module.confusion_matrix = torch.eye(MAX_CLASSES + 1, dtype=torch.long)
+    components = build(cfg, tmp_path)
+    components.module.confusion_matrix = torch.eye(MAX_CLASSES + 1, dtype=torch.long)
     picture = ConfusionMatrixPicture([str(label) for label in range(MAX_CLASSES + 1)])
-    picture.on_test_end(parts.trainer, parts.module)
-    parts.trainer.logger.experiment.add_scalar("written", 1.0)
-    parts.trainer.logger.finalize("success")
+    picture.on_test_end(components.trainer, components.module)
+    components.trainer.logger.experiment.add_scalar("written", 1.0)
+    components.trainer.logger.finalize("success")
     log = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     assert (log.Tags()["images"], log.Tags()["scalars"]) == ([], ["written"])
 

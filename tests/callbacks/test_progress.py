@@ -6,12 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.project import build, compose, train
 
 from fourbeat.base.console import show_lines
 from fourbeat.callbacks import EpochLines, ProgressBar, progress_callback
-from fourbeat.preflight.checks import compose
-from fourbeat.training.lifecycle import run_fit
-from fourbeat.training.training import build_components, train
+from fourbeat.training.running import run_fit
 
 SMALL = [
     *("data=circles", "model=circles", "data.num_samples=130", "data.batch_size=16"),
@@ -24,7 +23,7 @@ def run(tmp_path: Path) -> Callable[..., None]:
     def fit_with(progress: str, *overrides: str) -> None:
         show_lines()
         cfg = compose(*SMALL, f"callbacks.progress={progress}", *overrides)
-        run_fit(cfg, build_components(cfg, tmp_path), None)
+        run_fit(cfg, build(cfg, tmp_path))
 
     return fit_with
 
@@ -74,7 +73,7 @@ def test_a_resumed_run_has_a_line_for_the_epoch_that_it_continues(
     capsys.readouterr()
     cfg = compose(*small, "callbacks.model_checkpoint=null")
     within = run.dir / "checkpoints" / "last-1.ckpt"  # the save before the last one: at step 9
-    run_fit(cfg, build_components(cfg, run.dir), within)
+    run_fit(cfg, build(cfg, run.dir), within)
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("  ")[:2] for line in lines] == [["epoch 2/2", "step 12"]]
 

@@ -12,23 +12,23 @@ import pytest
 import torch
 from benchmarks.torture.comparison import differences, logged, same
 from support.interruptions import SMALL
+from support.project import build, compose, resume, train
 from torch import Tensor
 from torchmetrics import MeanMetric
 
-import fourbeat
 from fourbeat.loop import AutomaticModule
 from fourbeat.run import Run
 from fourbeat.state import CheckpointIO, StateCheckpoint, capture, read_state
 from fourbeat.state.file import copy_to_cpu
-from fourbeat.training.lifecycle import run_fit
-from fourbeat.training.training import build_components
+from fourbeat.training.running import run_fit
+from project.build import LOOPS
 from project.data import Circles
 
 Interrupted = Callable[..., Run]
 
 
 def whole(tmp_path: Path, *overrides: str) -> Run:
-    return fourbeat.train(fourbeat.compose(*SMALL, *overrides), tmp_path / "whole")
+    return train(compose(*SMALL, *overrides), tmp_path / "whole")
 
 
 CASES = {
@@ -154,9 +154,9 @@ def test_a_state_in_memory_can_be_resumed_any_number_of_times(
 
     monkeypatch.setattr(StateCheckpoint, "_after_batch", capture_once)
     one = whole(tmp_path, loop)
-    cfg = fourbeat.compose(*SMALL, loop, "callbacks.model_checkpoint=null", "logger=none")
+    cfg = compose(*SMALL, loop, "callbacks.model_checkpoint=null", "logger=none")
     for _ in range(2):
-        components = build_components(cfg, tmp_path / "again")
+        components = build(cfg, tmp_path / "again")
         checkpoints = components.trainer.strategy.checkpoint_io
         assert isinstance(checkpoints, CheckpointIO)
         run_fit(cfg, components, checkpoints.hold(captured[0]))
@@ -171,18 +171,16 @@ def test_a_run_folder_may_be_moved_before_it_is_resumed(
 
     stop_at(4)
     with pytest.raises(Stopped):
-        fourbeat.train(fourbeat.compose(*SMALL, "loop.steps_per_execution=4"), tmp_path / "first")
+        train(compose(*SMALL, "loop.steps_per_execution=4"), tmp_path / "first")
     stop_at(None)
     (tmp_path / "first").rename(tmp_path / "second")
-    other = fourbeat.resume(tmp_path / "second")
+    other = resume(tmp_path / "second")
     assert not list(differences(whole(tmp_path, "loop.steps_per_execution=4").dir, other.dir))
 
 
 def test_a_run_that_is_extended_is_the_longer_run(tmp_path: Path) -> None:
-    short = fourbeat.train(
-        fourbeat.compose(*SMALL, "trainer.max_epochs=1", "scheduler=step"), tmp_path / "short"
-    )
-    longer = fourbeat.resume(short.dir, ["trainer.max_epochs=3"])
+    short = train(compose(*SMALL, "trainer.max_epochs=1", "scheduler=step"), tmp_path / "short")
+    longer = resume(short.dir, ["trainer.max_epochs=3"])
     one = whole(tmp_path, "scheduler=step")
     found = [d for d in differences(one.dir, longer.dir) if "hp/" not in d]
     assert not found
@@ -208,7 +206,7 @@ class Chatty(AutomaticModule):
 def test_running_means_of_the_users_own_are_resumed(
     tmp_path: Path, interrupted: Interrupted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fourbeat.training.training.AutomaticModule", Chatty)
+    monkeypatch.setitem(LOOPS, "automatic", Chatty)
     overrides = ["loop=automatic"]
     one, other = whole(tmp_path, *overrides), interrupted(overrides, [6, 11, 3])
     assert "mine/metric" in logged(one.dir)
@@ -234,7 +232,7 @@ def test_a_second_signal_stops_at_once(tmp_path: Path, stop_at, monkeypatch) -> 
         whole(tmp_path, "loop.steps_per_execution=16")
     assert len(calls) == 8
     monkeypatch.undo()
-    assert fourbeat.resume(tmp_path / "whole").outcome.status == "finished"
+    assert resume(tmp_path / "whole").outcome.status == "finished"
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""Trainings that are stopped at chosen moments, and gone on with until they are over."""
+"""Trainings that are stopped at chosen moments, and resumed until they are over."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-import fourbeat
 from fourbeat.base.errors import Stopped
 from fourbeat.run import Run
 from fourbeat.state import StateCheckpoint
+from support.project import compose, resume, train
 
 SMALL = (
     *("data=circles", "model=circles", "data.num_samples=260", "data.batch_size=16"),
@@ -48,9 +48,9 @@ def stop_at(monkeypatch: pytest.MonkeyPatch) -> StopAt:
 
 @pytest.fixture
 def interrupted(tmp_path: Path, stop_at: StopAt) -> Train:
-    """Train, stop at each of the moments in turn, go on each time, and return the finished run."""
+    """Train, stop at each of the moments in turn, resume each time, and return the finished run."""
 
-    def train(
+    def train_interrupted(
         overrides: Sequence[str],
         moments: Sequence[int],
         changes: Iterable[Sequence[str]] = (),
@@ -58,12 +58,12 @@ def interrupted(tmp_path: Path, stop_at: StopAt) -> Train:
         later = iter(changes)
         stop_at(moments[0])
         with pytest.raises(Stopped):
-            fourbeat.train(fourbeat.compose(*SMALL, *overrides), tmp_path / "killed")
+            train(compose(*SMALL, *overrides), tmp_path / "killed")
         for moment in moments[1:]:
             stop_at(moment)
             with pytest.raises(Stopped):
-                fourbeat.resume(tmp_path / "killed", next(later, ()))
+                resume(tmp_path / "killed", next(later, ()))
         stop_at(None)
-        return fourbeat.resume(tmp_path / "killed", next(later, ()))
+        return resume(tmp_path / "killed", next(later, ()))
 
-    return train
+    return train_interrupted

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from fourbeat.preflight.checks import compose
-from fourbeat.training.lifecycle import Components, run_fit
-from fourbeat.training.training import build_components
+from fourbeat.training.components import Components
+from fourbeat.training.running import run_fit
+from support.project import build, compose
 
 QUIET = ["logger=none", "callbacks.progress=none", "callbacks.model_checkpoint=null"]
 # 92 samples for training: 12 batches of 8, the last one short.
@@ -16,13 +16,13 @@ SHORT = ["trainer=cpu", "trainer.max_epochs=2", "callbacks.early_stopping=null"]
 
 
 @pytest.fixture
-def fit_parts(tmp_path: Path) -> Callable[..., Components]:
-    """Train on a small data set with some overrides, and return what took part."""
+def fit_components(tmp_path: Path) -> Callable[..., Components]:
+    """Train on a small data set with some overrides, and return its components."""
 
     def run(*overrides: str) -> Components:
         cfg = compose(*QUIET, *SMALL, *SHORT, *overrides)
-        parts = build_components(cfg, tmp_path)
-        run_fit(cfg, parts, None)
-        return parts
+        components = build(cfg, tmp_path)
+        run_fit(cfg, components)
+        return components
 
     return run
