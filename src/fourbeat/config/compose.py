@@ -24,48 +24,47 @@ from fourbeat.config.overrides import (
 from fourbeat.config.suggest import nearest_key
 from fourbeat.config.typed import format_value
 
-CONF_DIR = Path(__file__).parents[3] / "conf"
 
-
-def compose_config(overrides: Sequence[str] = (), config_name: str = "train") -> DictConfig:
+def compose_config(
+    conf_dir: Path, overrides: Sequence[str] = (), config_name: str = "train"
+) -> DictConfig:
     """Compose a config as ``scripts/train.py`` would, without its checks.
 
     Args:
+        conf_dir: The project's config folder.
         overrides: What a user types after the script's name, e.g. ``["optim=adamw"]``.
-        config_name: The primary config in ``conf/``.
+        config_name: The primary config in that folder.
 
     Raises:
         ConfigError: With one fault for each override that does not fit.
-        FourbeatError: There is no folder ``conf``.
+        FourbeatError: There is no such folder.
     """
-    composed, faults = compose_good(overrides, config_name)
+    composed, faults = compose_good(conf_dir, overrides, config_name)
     raise_faults(faults)
     return composed
 
 
 def compose_good(
-    overrides: Sequence[str] = (), config_name: str = "train"
+    conf_dir: Path, overrides: Sequence[str] = (), config_name: str = "train"
 ) -> tuple[DictConfig, list[Fault]]:
     """Compose a config from the overrides that fit, so that the checks after it can continue.
 
-    Args:
-        overrides: As for :func:`compose`.
-        config_name: As for :func:`compose`.
+    The arguments are those of :func:`compose_config`.
 
     Returns:
         The config without the overrides that do not fit, and a fault for each of these.
 
     Raises:
         ConfigError: The overrides fit one by one and cannot be composed together.
-        FourbeatError: There is no folder ``conf``.
+        FourbeatError: There is no such folder.
     """
-    if not CONF_DIR.is_dir():
+    if not conf_dir.is_dir():
         raise FourbeatError(
-            f"{CONF_DIR} is missing: the configs are part of the checkout. "
-            "Install fourbeat with `pip install -e .` from its clone."
+            f"{conf_dir} is missing: it must hold the project's YAML files. Copy conf/ from the "
+            "template, or correct conf_dir in the project's PROJECT."
         )
     register()
-    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+    with initialize_config_dir(str(conf_dir), version_base="1.3"):
         try:
             return hydra_compose(config_name, overrides=list(overrides)), []
         except COMPOSITION_ERRORS:

@@ -6,13 +6,34 @@ import inspect
 import json
 import pkgutil
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from fourbeat.base.errors import Fault
 from fourbeat.config.leaves import Leaf
 
 Attempt = Callable[[Leaf], object]
 """Builds what a leaf describes, and raises where that cannot be done."""
+
+Built = TypeVar("Built")
+
+
+def try_leaf(
+    group: str, leaf: Leaf, attempt: Callable[[Leaf], Built]
+) -> tuple[Built | None, list[Fault]]:
+    """Build what a leaf describes, or find out which of its keys are to blame.
+
+    Args:
+        group: The config group, first word of each fault's key, e.g. ``optim``.
+        leaf: The leaf to try; left as it was.
+        attempt: Builds it, once where nothing is wrong.
+
+    Returns:
+        What was built and no fault; or None and the faults, as :func:`find_faults` finds them.
+    """
+    try:
+        return attempt(leaf), []
+    except Exception:  # the target may be anybody's code, and raise anything
+        return None, find_faults(group, leaf, attempt)
 
 
 def find_faults(group: str, leaf: Leaf, attempt: Attempt) -> list[Fault]:
@@ -23,7 +44,7 @@ def find_faults(group: str, leaf: Leaf, attempt: Attempt) -> list[Fault]:
     leaving out a required argument is a fault of its own, those are blamed last.
 
     Args:
-        group: The config group, first part of each fault's key, e.g. ``optim``.
+        group: The config group, first word of each fault's key, e.g. ``optim``.
         leaf: The leaf to try; left as it was.
         attempt: Builds it.
 

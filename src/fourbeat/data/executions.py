@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Int64, Shaped
 from torch import Tensor
+
+from fourbeat.base.shapes import Int64, Shaped
 
 # The allocator gives a block above 32 MiB back to the system each time; its pages then cost more
 # than the copying: at 64 MiB a step of 512 or 1,024 images of 28x28 took a fifth longer than at 16.

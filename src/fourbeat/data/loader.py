@@ -6,11 +6,11 @@ import signal
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Int64, Shaped
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from fourbeat.base.generators import generator_states, generators_seeded, same_states
+from fourbeat.base.shapes import Int64, Shaped
 from fourbeat.data.executions import Chosen, Execution, gather
 from fourbeat.data.order import EpochOrder
 

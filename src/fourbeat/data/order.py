@@ -11,10 +11,10 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from jaxtyping import Int64
 from torch import Tensor
 from torch.utils.data import DistributedSampler
 
+from fourbeat.base.shapes import Int64
 from fourbeat.data.executions import Chosen, ExecutionPlan
 
 

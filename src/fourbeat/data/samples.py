@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
 from fourbeat.base.errors import DataError
+from fourbeat.base.shapes import Float32, Int64
 
 
 class Samples(NamedTuple):

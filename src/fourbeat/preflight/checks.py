@@ -1,8 +1,8 @@
-"""L5: the second stage of the check: the leaves and the machine, before any data is loaded.
+"""The second stage of the check: the leaves and the machine, before any data is loaded.
 
 Each target is bound to its signature, optimizer and scheduler are tried on one number, the network
-is run on a batch of two zeros, the loss on what comes out. All faults at once: a part that is
-refused is left out of the checks that need it.
+is run on a batch of two zeros, the loss on what comes out. All faults at once: a component that is
+refused is not used in the checks of others. The data module is built once for all of them.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from omegaconf import DictConfig
 from fourbeat.base.errors import Fault, raise_faults
 from fourbeat.base.process import set_up_process
 from fourbeat.config.check import check_train
-from fourbeat.config.compose import compose_config as compose_config
+from fourbeat.config.compose import compose_config
+from fourbeat.config.deferred import given_data
 from fourbeat.config.leaves import instantiate
+from fourbeat.config.project import Project
 from fourbeat.config.resolve import resolve_config
 from fourbeat.config.schema import LeafSection, TrainConfig
 from fourbeat.config.signatures import signature_faults
-from fourbeat.config.trial import find_faults
+from fourbeat.config.trial import find_faults, try_leaf
 from fourbeat.data import DataModule
 from fourbeat.optim import optimizer_faults, scheduler_faults
 from fourbeat.preflight.devices import device_faults
@@ -36,16 +38,19 @@ SUPPLIED = {"optim": {"params"}, "scheduler": {"optimizer"}, "logger": {"save_di
 OWN = {"optim": {"exclude_from_weight_decay"}, "scheduler": {"interval", "horizon", "monitor"}}
 
 
-def compose(*overrides: str) -> TrainConfig:
-    """Compose and check a config as ``scripts/train.py`` does, e.g. ``compose("optim=adamw")``.
+def compose(project: Project, *overrides: str) -> TrainConfig:
+    """Compose and check a config as ``scripts/train.py`` does.
+
+    For example ``compose(PROJECT, "optim=adamw")``.
 
     Args:
+        project: Whose ``conf`` is composed.
         *overrides: What would be typed after the script's name.
 
     Raises:
         ConfigError: With every fault that a stage found.
     """
-    return check_composed(compose_config(overrides))
+    return check_composed(compose_config(project.conf_dir, overrides))
 
 
 def check_composed(composed: DictConfig) -> TrainConfig:
@@ -54,34 +59,49 @@ def check_composed(composed: DictConfig) -> TrainConfig:
     Raises:
         ConfigError: With every fault that a stage found.
     """
-    set_up_process()  # torch starts its threads when the parts are tried
-    deferred = check_train(composed)
-    if _data(deferred)[0] is None:  # nobody can say what the references to it stand for
-        raise_faults(_faults(deferred))
-    values, unresolved = resolve_config(composed)
-    raise_faults(unresolved)
-    cfg = TrainConfig.model_validate(values)
-    check_config(cfg)
-    return cfg
+    return check_components(composed, check_train(composed))
 
 
-def check_config(cfg: TrainConfig) -> None:
-    """Check that the machine can run the config and that its parts fit together.
+def check_components(composed: DictConfig, deferred: TrainConfig) -> TrainConfig:
+    """Check a composed config in the second stage and resolve what only the data set knows.
+
+    Args:
+        composed: The config.
+        deferred: What the first stage has made of it.
 
     Raises:
         ConfigError: With every fault found.
     """
-    raise_faults(_faults(cfg))
+    set_up_process()  # torch starts its threads when the components are tried
+    datamodule, faults = _data(deferred)
+    if datamodule is None:  # nobody can say what the references to it stand for
+        raise_faults([*faults, *_faults(deferred, None)])
+    with given_data(datamodule):
+        values, unresolved = resolve_config(composed)
+    raise_faults(unresolved)
+    cfg = TrainConfig.model_validate(values)
+    raise_faults([*faults, *_faults(cfg, datamodule)])
+    return cfg
 
 
-def _faults(cfg: TrainConfig) -> list[Fault]:
+def check_config(cfg: TrainConfig) -> None:
+    """Check that the machine can run the config and that its components fit together.
+
+    Raises:
+        ConfigError: With every fault found.
+    """
     datamodule, faults = _data(cfg)
+    raise_faults([*faults, *_faults(cfg, datamodule)])
+
+
+def _faults(cfg: TrainConfig, datamodule: DataModule | None) -> list[Fault]:
+    """What is wrong besides the data set itself; without one, all that does not need it."""
     optim, model, loss = (
         leaf_faults("optim", cfg.optim),
         leaf_faults("model", cfg.model),
         leaf_faults("loss", cfg.loss),
     )
-    faults += [*optim, *model, *loss, *device_faults(cfg), *_others(cfg)]
+    faults = [*optim, *model, *loss, *device_faults(cfg), *_others(cfg)]
     if not optim:
         faults += optimizer_faults(cfg.optim.leaf())
         faults += _scheduler(cfg, datamodule)
@@ -115,10 +135,11 @@ def _others(cfg: TrainConfig) -> list[Fault]:
 
 def _data(cfg: TrainConfig) -> tuple[DataModule | None, list[Fault]]:
     """The data set, not loaded, and what is wrong with it; None if it cannot even be built."""
-    leaf = cfg.data.leaf()
-    if faults := leaf_faults("data", cfg.data) or find_faults("data", leaf, instantiate):
+    if faults := leaf_faults("data", cfg.data):
         return None, faults
-    datamodule = instantiate(leaf)
+    datamodule, faults = try_leaf("data", cfg.data.leaf(), instantiate)
+    if faults:
+        return None, faults
     if not isinstance(datamodule, DataModule):
         hint = "See the README, Add your own data."
         why = f"must build a fourbeat.data.DataModule, not a {type(datamodule).__name__}"
@@ -141,11 +162,12 @@ def _model_and_loss(cfg: TrainConfig, datamodule: DataModule, *, loss_is_good: b
         faults = find_faults("model", model, _build_on_meta) or faults
     if not loss_is_good:
         return faults
-    if unbuilt := find_faults("loss", loss, instantiate):
+    built, unbuilt = try_leaf("loss", loss, instantiate)
+    if unbuilt:
         return [*faults, *unbuilt]
     # A network that cannot run says nothing about its outputs: take them as the data wants them.
     shape = tuple(outputs) if outputs else (2, datamodule.num_outputs)
-    mismatches = mismatch_faults(instantiate(loss), task, shape)
+    mismatches = mismatch_faults(built, task, shape)
     tried = mismatches or find_faults(
         "loss", loss, lambda leaf: try_loss(instantiate(leaf), task, shape)
     )

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int64
 from torch import Tensor
 
 from fourbeat.base.errors import Fault
+from fourbeat.base.shapes import Int64
 from fourbeat.config.typed import format_value
 from fourbeat.data.base import DataModule, Task
 from fourbeat.data.loader import Gatherable

@@ -6,8 +6,9 @@ from collections.abc import Collection, Sequence
 from itertools import pairwise
 from typing import Literal
 
-from jaxtyping import Float
 from torch import Tensor, nn
+
+from fourbeat.base.shapes import Float
 
 Activation = Literal["relu", "leaky_relu", "gelu", "silu", "tanh"]
 """The nonlinearity after each hidden layer."""
