@@ -1,5 +1,6 @@
-"""L2: what happens within an optimizer step, and who is told."""
+"""What happens within an optimizer step, and who observes it."""
 
+from fourbeat.events.hooks import Hooks, find_leaves
 from fourbeat.events.observer import Beats, GradientNorms, Norms, Observer
 
-__all__ = ["Beats", "GradientNorms", "Norms", "Observer"]
+__all__ = ["Beats", "GradientNorms", "Hooks", "Norms", "Observer", "find_leaves"]

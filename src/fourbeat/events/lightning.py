@@ -1,4 +1,4 @@
-"""L3: the beats of any LightningModule, heard from outside."""
+"""The beats of any LightningModule, observed from outside."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.types import STEP_OUTPUT
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.utils.hooks import RemovableHandle
 
+from fourbeat.events.hooks import Hooks
 from fourbeat.events.observer import Beats, Observer
 
 
 @runtime_checkable
-class TellsOfBeats(Protocol):
-    """A module that plays the beats itself and tells of them."""
+class NotifiesObservers(Protocol):
+    """A module that plays the beats itself and notifies observers of them."""
 
     observers: list[Observer]
-    after: Beats
+    notify: Beats
 
 
 class Observation:
@@ -28,7 +28,7 @@ class Observation:
     Args:
         trainer: About to train: before the module's own ``on_train_start``.
         module: What it trains.
-        observers: Who is told of the beats.
+        observers: Who is notified of the beats.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Observation:
     ) -> None:
         self._trainer, self._module, self._observers = trainer, module, observers
         self._beats: LightningBeats | None = None
-        if isinstance(module, TellsOfBeats):
+        if isinstance(module, NotifiesObservers):
             module.observers += observers
         else:
             self._beats = LightningBeats(observers)
@@ -45,20 +45,20 @@ class Observation:
             trainer.callbacks.append(self._beats)  # type: ignore[attr-defined]
 
     def end(self) -> None:
-        """Leave the module and the Trainer as they came."""
+        """Remove all hooks from the module and the Trainer."""
         if self._beats is not None:
             self._beats.teardown(self._trainer, self._module, "fit")
             self._trainer.callbacks.remove(self._beats)  # type: ignore[attr-defined]
-        elif isinstance(self._module, TellsOfBeats):
+        elif isinstance(self._module, NotifiesObservers):
             gone = self._observers
             self._module.observers = [o for o in self._module.observers if o not in gone]
 
 
-class Watching(Callback):
-    """Lets observers watch a training; those of callbacks before it in the list are told first.
+class ObserverCallback(Callback):
+    """Lets observers watch a training; callbacks before it in the list are notified first.
 
     Args:
-        observers: Who is told of the beats.
+        observers: Who is notified of the beats.
     """
 
     def __init__(self, observers: Sequence[Observer]) -> None:
@@ -66,90 +66,89 @@ class Watching(Callback):
         self._observation: Observation | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin."""
+        """Start to observe the training."""
         self._observation = Observation(trainer, pl_module, self.observers)
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        """End: Lightning calls no ``teardown`` then."""
+        """Stop observing; Lightning calls no ``teardown`` then."""
         self.teardown(trainer, pl_module, "fit")
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """End."""
+        """Stop observing."""
         if self._observation is not None:
             self._observation.end()
             self._observation = None
 
 
 class LightningBeats(Callback):
-    """Tells observers of the beats that Lightning plays, in automatic and manual optimization.
+    """Notifies observers of the beats that Lightning plays, in automatic and manual optimization.
 
-    Clipped gradients are looked at right after the step, which leaves them as they were: Lightning
-    clips within ``optimizer.step()``, where nobody is told. Of a closure that the optimizer calls
-    several times, as LBFGS does, the first call counts. In manual optimization, the losses of
-    ``manual_backward`` are heard, and no others.
+    Clipped gradients are measured right after the step, which leaves them as they were: Lightning
+    clips within ``optimizer.step()``, where no hook is called. Of a closure that the optimizer
+    calls several times, as LBFGS does, the first call counts. In manual optimization, the losses of
+    ``manual_backward`` are observed, and no others.
 
     Args:
-        observers: Who is told.
+        observers: Who is notified.
     """
 
     def __init__(self, observers: Sequence[Observer]) -> None:
         self.beats = Beats(observers)
-        self._handles: list[RemovableHandle] = []
+        self._hooks = Hooks()
         self._batch_idx = 0
         # Whose step is under way: its gradients are there, its weights have not been changed.
         self._unstepped: Optimizer | None = None
         self._is_stepping = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Listen to the optimizers, and to the network; a second call does nothing."""
-        if self._handles:
+        """Hook the optimizers and the network; a second call does nothing."""
+        if self._hooks:
             return
         net = getattr(pl_module, "net", None)
         network = net if isinstance(net, nn.Module) else pl_module
-        self._handles = [o.register_step_pre_hook(self._stepping) for o in trainer.optimizers]
-        self._handles += [o.register_step_post_hook(self._stepped) for o in trainer.optimizers]
-        self._handles.append(network.register_forward_hook(self._computed))
+        for optimizer in trainer.optimizers:
+            self._hooks.add(optimizer.register_step_pre_hook(self._before_step))
+            self._hooks.add(optimizer.register_step_post_hook(self._after_step))
+        self._hooks.add(network.register_forward_hook(self._after_forward))
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Listen no longer."""
-        for handle in self._handles:
-            handle.remove()
-        self._handles = []
+        """Remove the hooks."""
+        self._hooks.close()
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Note which batch it is."""
+        """Remember which micro-batch it is."""
         self._batch_idx = batch_idx
 
     def on_before_backward(
         self, trainer: Trainer, pl_module: LightningModule, loss: Tensor
     ) -> None:
-        """Tell of the loss; a scaler has scaled it by now."""
+        """Notify of the loss, without the scale that a scaler has multiplied it by."""
         scaler = getattr(trainer.precision_plugin, "scaler", None)
         if scaler is not None:
-            self._leave_out()
+            self._notify_of_skipped_step()
             loss = loss.detach() / scaler._scale
         if self._unstepped is None:
             # A copy: others add up losses in place.
             self.beats.loss(loss.detach().clone())
 
     def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Tell of the gradients."""
+        """Notify of the micro-batch's gradients."""
         if self._unstepped is None:
             self.beats.backward()
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
     ) -> None:
-        """Tell of all gradients together; a scaler has unscaled them by now."""
+        """Notify of all gradients of the step; a scaler has unscaled them by now."""
         scaler = getattr(trainer.precision_plugin, "scaler", None)
         if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
             return  # A fused one will, and has their scale when it begins.
         if self._unstepped is not optimizer:
-            self._leave_out()
+            self._notify_of_skipped_step()
             self._unstepped = optimizer
             self.beats.unscale(optimizer)
 
@@ -161,31 +160,33 @@ class LightningBeats(Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Tell of a step that the scaler has left out."""
-        self._leave_out()
+        """Notify of a step that the scaler has skipped."""
+        self._notify_of_skipped_step()
 
-    def _leave_out(self) -> None:
+    def _notify_of_skipped_step(self) -> None:
         if self._unstepped is not None:
-            self._tell_of_step(self._unstepped, taken=False)
+            self._notify_of_step(self._unstepped, applied=False)
 
-    def _computed(self, network: nn.Module, inputs: Any, outputs: Any) -> None:
+    def _after_forward(self, network: nn.Module, inputs: Any, outputs: Any) -> None:
         if network.training and self._unstepped is None:
             self.beats.forward(outputs)
 
-    def _stepping(self, optimizer: Optimizer, arguments: Any, options: Mapping[str, Any]) -> None:
+    def _before_step(
+        self, optimizer: Optimizer, arguments: Any, options: Mapping[str, Any]
+    ) -> None:
         self._is_stepping = True
-        # Lightning hands over a closure, unless a scaler is there, and tells of it then.
+        # Lightning passes a closure, unless there is a scaler, and calls its own hook within it.
         if self._unstepped is None and len(arguments) == 1 and not options.get("closure"):
             self._unstepped = optimizer
             self.beats.unscale(optimizer)
 
-    def _stepped(self, optimizer: Optimizer, arguments: Any, options: Any) -> None:
+    def _after_step(self, optimizer: Optimizer, arguments: Any, options: Any) -> None:
         # An optimizer whose step() calls that of its base class announces each step twice.
         if self._is_stepping:
-            left_out = getattr(optimizer, "found_inf", None)  # a fused one sees to it on its own
-            self._tell_of_step(optimizer, taken=left_out is None or not left_out.item())
+            found_inf = getattr(optimizer, "found_inf", None)  # a fused one skips on its own
+            self._notify_of_step(optimizer, applied=found_inf is None or not found_inf.item())
 
-    def _tell_of_step(self, optimizer: Optimizer, *, taken: bool) -> None:
+    def _notify_of_step(self, optimizer: Optimizer, *, applied: bool) -> None:
         self._unstepped, self._is_stepping = None, False
         self.beats.clip(optimizer)
-        self.beats.step(optimizer.param_groups, self._batch_idx, taken)
+        self.beats.step(optimizer.param_groups, self._batch_idx, applied)

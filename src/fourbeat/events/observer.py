@@ -1,17 +1,17 @@
-"""L2: the beats as events.
+"""The beats as events.
 
-One optimizer step, as an observer hears of it::
+One optimizer step, as an observer is notified of it::
 
     forward     once for each micro-batch: the network's outputs
     loss        once for each micro-batch: the number that is about to be differentiated
     backward    once for each micro-batch: its gradients have been added
-    unscale     all gradients are there, in their real size
+    unscale     all gradients are there, divided by the loss scale
     clip        they are what the optimizer gets, clipped or not
-    step        the weights have been changed, or the scaler of 16-mixed has left that out
+    step        the weights have been updated, or the scaler of 16-mixed has skipped the step
 
 Whichever loop plays them, with two exceptions. A loop that is not ours may have no moment between
-``unscale`` and ``clip``, and then tells of both at once. A compiled step has no moments at all, and
-leaves no gradients: it is told of as ``loss``, ``norms``, ``step``, when it is over.
+``unscale`` and ``clip``, and then notifies of both at once. A compiled step has no moments at all,
+and leaves no gradients: it notifies of ``loss``, ``norms``, ``step``, when it is over.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class GradientNorms(NamedTuple):
 
 
 class Observer:
-    """Is told of each beat, right after it. Reads, and changes nothing."""
+    """Is notified of each beat, right after it. Reads, and changes nothing."""
 
     def on_forward(self, outputs: Any) -> None:
         """The network has computed its outputs."""
@@ -51,7 +51,7 @@ class Observer:
         """A micro-batch's loss is about to be differentiated.
 
         Args:
-            loss: Its share in the mean over the micro-batches of the step, a scalar.
+            loss: A scalar, scaled by the micro-batch's weight in the mean over those of the step.
         """
 
     def on_backward(self) -> None:
@@ -66,55 +66,58 @@ class Observer:
     def on_norms(self, norms: GradientNorms) -> None:
         """A compiled step's gradients had these norms."""
 
-    def on_step(self, groups: Sequence[Mapping[str, Any]], batch_idx: int, taken: bool) -> None:
-        """The weights have been changed.
+    def on_step(self, groups: Sequence[Mapping[str, Any]], batch_idx: int, applied: bool) -> None:
+        """The step is over, and the weights have been updated if it was applied.
 
         Args:
             groups: Of the optimizer: the ``lr`` of each is what it stepped with.
-            batch_idx: Index in its epoch of the last micro-batch that took part.
-            taken: Whether it did: the scaler of 16-mixed may have left the step out.
+            batch_idx: Index in its epoch of the step's last micro-batch.
+            applied: Whether the optimizer updated them; the scaler of 16-mixed may have skipped it.
         """
+
+    def close(self) -> None:
+        """Nothing more will be observed: remove hooks, if there are any."""
 
 
 class Beats:
-    """Tells observers: ``beats.loss(loss)`` calls every ``on_loss`` that does something.
+    """Notifies observers: ``beats.loss(loss)`` calls every ``on_loss`` that does something.
 
-    Where nobody listens, a call costs 50 ns.
+    Without an observer, a call costs 50 ns.
 
     Args:
-        observers: Who is told, in this order.
+        observers: Who is notified, in this order.
     """
 
     def __init__(self, observers: Sequence[Observer] = ()) -> None:
         self.observers = tuple(observers)
-        self.forward = self._tell("on_forward")
-        self.loss = self._tell("on_loss")
-        self.backward = self._tell("on_backward")
-        self.unscale = self._tell("on_unscale")
-        self.clip = self._tell("on_clip")
-        self.norms = self._tell("on_norms")
-        self.step = self._tell("on_step")
+        self.forward = self._notifier("on_forward")
+        self.loss = self._notifier("on_loss")
+        self.backward = self._notifier("on_backward")
+        self.unscale = self._notifier("on_unscale")
+        self.clip = self._notifier("on_clip")
+        self.norms = self._notifier("on_norms")
+        self.step = self._notifier("on_step")
 
     @property
-    def hear_norms(self) -> bool:
+    def wants_norms(self) -> bool:
         """Whether a compiled step has to measure its gradients."""
-        return self.norms is not _nobody
+        return self.norms is not _ignore
 
-    def _tell(self, name: str) -> Callable[..., None]:
+    def _notifier(self, name: str) -> Callable[..., None]:
         base = getattr(Observer, name)
-        heard = [getattr(o, name) for o in self.observers if getattr(type(o), name) is not base]
-        if not heard:
-            return _nobody
-        if len(heard) == 1:
-            only: Callable[..., None] = heard[0]
+        hooks = [getattr(o, name) for o in self.observers if getattr(type(o), name) is not base]
+        if not hooks:
+            return _ignore
+        if len(hooks) == 1:
+            only: Callable[..., None] = hooks[0]
             return only
 
-        def tell(*arguments: Any) -> None:
-            for hear in heard:
-                hear(*arguments)
+        def notify(*arguments: Any) -> None:
+            for hook in hooks:
+                hook(*arguments)
 
-        return tell
+        return notify
 
 
-def _nobody(*_: Any) -> None:
+def _ignore(*_: Any) -> None:
     pass

@@ -1,5 +1,5 @@
-"""L5: the inspector: a prompt within the loop of a run that is played again."""
+"""The inspector: a prompt inside the training loop of a run that is replayed."""
 
-from fourbeat.inspector.inspecting import inspect_run
+from fourbeat.inspector.inspector import inspect_run
 
 __all__ = ["inspect_run"]

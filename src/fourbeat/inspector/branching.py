@@ -1,4 +1,4 @@
-"""L5: a branch of a run made a run of its own, which can be gone on with."""
+"""A branch of a run saved as a run of its own, which can be resumed."""
 
 from __future__ import annotations
 
@@ -16,38 +16,39 @@ from fourbeat.events import Observer
 from fourbeat.inspector.changes import OWN_RATE, Change, describe_changes
 from fourbeat.inspector.pausing import Pauses
 from fourbeat.inspector.places import Here, Place
-from fourbeat.replay.observing import RecordsInMemory
+from fourbeat.replay.instruments import RecordsInMemory
 from fourbeat.replay.session import nearest_start, replay_config, replay_steps
 from fourbeat.run import MANIFEST_FILE, Outcome, Run, finish_run, start_run
-from fourbeat.training.lifecycle import CHECKPOINT_DIR, Components, state_checkpoint
-from fourbeat.training.resuming import stored_config
-from fourbeat.training.training import write_config
+from fourbeat.training.building import CHECKPOINT_DIR
+from fourbeat.training.components import Components
+from fourbeat.training.resume_checks import PEAK
+from fourbeat.training.running import write_config
+from fourbeat.training.stored import StoredRun
 
-PEAK = "scheduler.max_lr"
 
-
-def save_branch(run: Run, changes: Sequence[Change], step: int, folder: Path) -> str:
+def save_branch(stored: StoredRun, changes: Sequence[Change], step: int, folder: Path) -> str:
     """Write the state before a step into a run folder, as if a run had been interrupted there.
 
     Args:
-        run: The run that is branched off.
+        stored: The run that is branched off.
         changes: What was changed.
         step: Index of the first optimizer step that the new run has still to do; at least 1.
         folder: The new run folder.
 
     Returns:
-        What was done, and how to go on.
+        What was done, and how to resume the new run.
 
     Raises:
         ConfigError: A change has no place in a config.
-        RunError: There is no step before, or a run in the folder.
+        RunError: There is no step before, or the folder has a run in it.
     """
     if step < 1:
-        raise RunError("save: before step 0 there is nothing that a new run would not do")
+        raise RunError("save: cannot branch before step 1. Start a new run instead.")
     if (folder / MANIFEST_FILE).exists():
-        raise RunError(f"save {folder}: holds a run already. Give another folder.")
-    cfg = stored_config(run, changes_as_overrides(run, changes))
-    parts = _play(run, changes, step, folder)
+        raise RunError(f"save {folder}: has a run in it already. Give another folder.")
+    run = stored.run
+    cfg = stored.config(changes_as_overrides(run, changes))
+    components = _replay_to(stored, changes, step, folder)
     why = f"branched off {run.dir} before step {step}: {describe_changes(changes)}"
     branch = start_run(
         folder,
@@ -55,12 +56,13 @@ def save_branch(run: Run, changes: Sequence[Change], step: int, folder: Path) ->
         overrides=[*run.manifest.overrides, *changes_as_overrides(run, changes)],
         seed=cfg.seed,
         config=cfg.plain(),
-        num_parameters=parts.module.num_parameters,
-        code_dir=Path(__file__).parent,
+        num_parameters=components.module.num_parameters,
+        code_dir=stored.project.code_dir,
+        entry=run.manifest.entry,
     )
     write_config(cfg, folder)
     last = folder / CHECKPOINT_DIR / "last.ckpt"
-    epoch = parts.trainer.current_epoch
+    epoch = components.trainer.current_epoch
     finish_run(
         branch,
         Outcome("interrupted", why),
@@ -69,11 +71,11 @@ def save_branch(run: Run, changes: Sequence[Change], step: int, folder: Path) ->
         metrics={},
         checkpoints={"last": last},
     )
-    return f"saved; to go on with it: python scripts/train.py resume={folder}"
+    return f"saved; to resume it: python scripts/train.py resume={folder}"
 
 
 def changes_as_overrides(run: Run, changes: Sequence[Change]) -> list[str]:
-    """Return changes as a config has them.
+    """Return changes as overrides of the config.
 
     Raises:
         ConfigError: One has no place in a config.
@@ -87,45 +89,43 @@ def changes_as_overrides(run: Run, changes: Sequence[Change]) -> list[str]:
         values[change.key] = change.value
         if change.key == "optim.lr" and "max_lr" in run.config["scheduler"]:
             values[PEAK] = change.value
-    missing = {f"optim.{name}" for name in run.config["optim"]}
-    return [
-        f"{'+' if key.startswith('optim.') and key not in missing else ''}{key}={format_value(value)}"
-        for key, value in values.items()
-    ]
+    present = {f"optim.{name}" for name in run.config["optim"]}
+    added = {key for key in values if key.startswith("optim.") and key not in present}
+    return [f"{'+' * (key in added)}{key}={format_value(v)}" for key, v in values.items()]
 
 
-class _StopBefore(Observer):
-    """Asks a training to stop, and to save its state, before a step."""
+class _StopAfter(Observer):
+    """Asks a training to stop, and to save its state, after some steps."""
 
-    def __init__(self, parts: Components, num_steps: int) -> None:
-        self._parts, self._left = parts, num_steps
+    def __init__(self, components: Components, num_steps: int) -> None:
+        self._components, self._left = components, num_steps
 
-    def on_step(self, groups: Sequence[Mapping[str, Any]], batch_idx: int, taken: bool) -> None:
-        """Count."""
+    def on_step(self, groups: Sequence[Mapping[str, Any]], batch_idx: int, applied: bool) -> None:
+        """Count down, and raise the signal that a user would send."""
         self._left -= 1
         if self._left == 0:
-            state_checkpoint(self._parts.trainer).stop.signum = signal.SIGTERM
+            self._components.checkpoint.stop.signum = signal.SIGTERM
 
 
-def _play(run: Run, changes: Sequence[Change], step: int, folder: Path) -> Components:
-    cfg = _saving(replay_config(run), run)
+def _replay_to(stored: StoredRun, changes: Sequence[Change], step: int, folder: Path) -> Components:
+    cfg = _saving(replay_config(stored), stored.run)
     # A change is made before its step: the state that is saved must not lie behind it.
-    start = nearest_start(run, min([step - 1, *(change.step for change in changes)]))
-    taken: list[Components] = []
+    start = nearest_start(stored, min([step - 1, *(change.step for change in changes)]))
+    found: list[Components] = []
 
-    def watch(parts: Components) -> Sequence[Observer]:
-        taken.append(parts)
-        pauses = Pauses(
-            parts, cfg, RecordsInMemory(), start.step, Place(sys.maxsize), changes, _never
-        )
-        parts.trainer.callbacks.append(pauses)  # type: ignore[attr-defined]
-        return [pauses, _StopBefore(parts, step - start.step)]
+    def watch(components: Components) -> Sequence[Observer]:
+        found.append(components)
+        memory = RecordsInMemory()
+        pauses = Pauses(components, cfg, memory, start.step, Place(sys.maxsize), changes, _never)
+        components.callbacks.append(pauses)
+        return [pauses, _StopAfter(components, step - start.step)]
 
+    write = RecordsInMemory().write
     with contextlib.suppress(Stopped):
         replay_steps(
-            cfg, start, sys.maxsize, write=RecordsInMemory().write, observers=watch, folder=folder
+            *(stored, cfg, start, sys.maxsize), write=write, observers=watch, folder=folder
         )
-    return taken[0]
+    return found[0]
 
 
 def _saving(cfg: TrainConfig, run: Run) -> TrainConfig:

@@ -1,4 +1,4 @@
-"""L5: values that are changed in the middle of a training, from a step on."""
+"""Values that are changed in the middle of a training, from a step on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fourbeat.config.overrides import parse_overrides
 from fourbeat.config.schema import TrainConfig
 from fourbeat.config.typed import format_value
 from fourbeat.optim import apply_changes, scale_rates
-from fourbeat.training.lifecycle import Components
+from fourbeat.training.components import Components
 
 CLIPPING = ("loop.gradient_clip_val", "loop.gradient_clip_algorithm")
 OWN_RATE = "optim.lr."
@@ -43,58 +43,59 @@ def parse_change(text: str, step: int) -> Change:
 
     Args:
         text: What was typed.
-        step: From which on it is to hold.
+        step: Index of the first optimizer step that it is to hold for.
 
     Raises:
-        ConfigError: It is no such text.
+        ConfigError: It is not of this form.
     """
     overrides, faults = parse_overrides([text])
     raise_faults(faults)
     return Change(step, overrides[0].key_or_group, overrides[0].value())
 
 
-def apply_change(change: Change, parts: Components, cfg: TrainConfig) -> None:
+def apply_change(change: Change, components: Components, cfg: TrainConfig) -> None:
     """Make a change in a training that is under way.
 
     Args:
         change: The change.
-        parts: What takes part in the training.
+        components: Of the training.
         cfg: Its config, unchanged.
 
     Raises:
-        ConfigError: The key cannot be changed on the way, or the value does not fit it.
+        ConfigError: The key cannot be changed during a training, or the value does not fit it.
     """
     if change.key in CLIPPING:
-        _clip(change, parts)
+        _clip(change, components)
     elif change.key.startswith(OWN_RATE):
-        _rate_of_layer(change, parts, cfg)
+        _rate_of_layer(change, components, cfg)
     elif change.key.startswith("optim."):
-        _hyperparameter(change, parts, cfg)
+        _hyperparameter(change, components, cfg)
     else:
-        raise _refused(change, f"cannot be changed on the way; {ALLOWED}")
+        raise _refused(change, f"cannot be changed during a training; {ALLOWED}")
 
 
 ALLOWED = "optim.lr, optim.lr.LAYER, other numbers of optim, and loop.gradient_clip_val can"
 
 
-def _clip(change: Change, parts: Components) -> None:
+def _clip(change: Change, components: Components) -> None:
     name = change.key.rpartition(".")[2]
     if name == "gradient_clip_val":
         if change.value is not None and not (_is_number(change.value) and change.value > 0):  # type: ignore[operator]
             raise _refused(change, "must be a number above 0, or null")
     elif change.value not in ("norm", "value"):
         raise _refused(change, "must be norm or value")
-    setattr(parts.module, name, change.value)
-    if parts.module.automatic_optimization:
-        setattr(parts.trainer, name, change.value)
+    setattr(components.module, name, change.value)
+    if components.module.automatic_optimization:
+        setattr(components.trainer, name, change.value)
 
 
-def _hyperparameter(change: Change, parts: Components, cfg: TrainConfig) -> None:
-    name, module = change.key.partition(".")[2], parts.module
+def _hyperparameter(change: Change, components: Components, cfg: TrainConfig) -> None:
+    name, module = change.key.partition(".")[2], components.module
     was, value = module.built_with, change.value
     if any(name not in group for group in was) or name in ("initial_lr", "max_lr", "min_lr"):
         allowed = ", ".join(f"optim.{n}" for n in was[0] if n == "lr" or "lr" not in n)
-        raise _refused(change, f"is not a number of {type(_optimizer(parts)).__name__}: {allowed}")
+        kind = type(_optimizer(components)).__name__
+        raise _refused(change, f"is not a number of {kind}: {allowed}")
     old = was[0][name]
     if isinstance(old, tuple) and isinstance(value, list):
         value = tuple(value)
@@ -105,30 +106,30 @@ def _hyperparameter(change: Change, parts: Components, cfg: TrainConfig) -> None
         now = [{**g, **{n: g[n] * scale for n in ("lr", "initial_lr") if n in g}} for g in was]
     else:
         now = [{**group, name: value} for group in was]
-    apply_changes(_optimizer(parts), module.plan.scheduler, was, now)
+    apply_changes(_optimizer(components), module.plan.scheduler, was, now)
     module.built_with = now
 
 
-def _rate_of_layer(change: Change, parts: Components, cfg: TrainConfig) -> None:
-    """Give a layer a rate of its own, which its schedule goes on moving in proportion."""
-    own = set(_layer(change, parts.module.net).parameters(recurse=False))
-    optimizer, scheduler = _optimizer(parts), parts.module.plan.scheduler
-    theirs, scale = _split(parts, own), _scale(change, cfg)
+def _rate_of_layer(change: Change, components: Components, cfg: TrainConfig) -> None:
+    """Give a layer a rate of its own, which its schedule continues to move in proportion."""
+    own = set(_layer(change, components.module.net).parameters(recurse=False))
+    optimizer, scheduler = _optimizer(components), components.module.plan.scheduler
+    theirs, scale = _split(components, own), _scale(change, cfg)
     groups = range(len(optimizer.param_groups))
     scale_rates(optimizer, scheduler, [scale if i in theirs else None for i in groups])
 
 
 def _scale(change: Change, cfg: TrainConfig) -> float:
-    """By what a rate is multiplied, wherever the schedule has brought it."""
+    """Return by what a rate is multiplied, wherever the schedule has brought it."""
     if not (_is_number(change.value) and change.value >= 0):  # type: ignore[operator]
         raise _refused(change, "must be a number, at least 0")
     assert cfg.optim.lr is not None
     return float(change.value) / cfg.optim.lr  # type: ignore[arg-type]
 
 
-def _split(parts: Components, own: set[nn.Parameter]) -> set[int]:
+def _split(components: Components, own: set[nn.Parameter]) -> set[int]:
     """Put parameters into groups of their own, and return the indices of these."""
-    module, optimizer, found = parts.module, _optimizer(parts), set()
+    module, optimizer, found = components.module, _optimizer(components), set()
     for index, group in enumerate(list(optimizer.param_groups)):
         moved = [p for p in group["params"] if p in own]
         if moved and len(moved) < len(group["params"]):
@@ -153,8 +154,8 @@ def _layer(change: Change, network: nn.Module) -> nn.Module:
     return module
 
 
-def _optimizer(parts: Components) -> Optimizer:
-    optimizer: Optimizer = parts.trainer.optimizers[0]
+def _optimizer(components: Components) -> Optimizer:
+    optimizer: Optimizer = components.trainer.optimizers[0]
     return optimizer
 
 

@@ -1,4 +1,4 @@
-"""L5: the commands of the inspector."""
+"""The commands of the inspector."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from fourbeat.recorder import Records
 
 
 class Leave(BaseException):
-    """The user has had enough. No ``Exception``: nobody is to handle it."""
+    """The user leaves the inspector. No ``Exception``: nobody is to handle it."""
 
 
 @dataclass(frozen=True)
 class Go:
-    """Go on to a place.
+    """Continue to a place.
 
     Attributes:
         to: The place, before or after the present one; None: the next beat.
@@ -35,12 +35,12 @@ class Go:
 
 @dataclass
 class Branch:
-    """What was changed, and what would have been.
+    """What was changed, beside what was recorded without it.
 
     Attributes:
         recorded: Of the run.
         changes: In the order in which they were made.
-        save: Makes a run of its own out of it, as it is before a step, in a folder; returns a line.
+        save: Saves it before a step as a run of its own, in a folder; returns a line to print.
     """
 
     recorded: Records
@@ -48,7 +48,7 @@ class Branch:
     changes: list[Change] = field(default_factory=list)
 
 
-# What makes an expression of a word that is also a command, as in `step + 1`.
+# What makes a line that begins like a command an expression, as in `step + 1`.
 IN_EXPRESSION = re.compile(r"(==|[-+*/%<>])\s")
 
 Reply: TypeAlias = Sequence[str] | Go
@@ -82,7 +82,7 @@ def run_command(branch: Branch, here: Here, line: str) -> Reply:
 
     Args:
         branch: What was changed.
-        here: Where one is.
+        here: The present place.
         line: What was typed.
 
     Raises:
@@ -101,11 +101,11 @@ def run_command(branch: Branch, here: Here, line: str) -> Reply:
 
 
 def eval_expression(here: Here, code: str) -> list[str]:
-    """Evaluate Python on what there is here. Random numbers that it draws are put back."""
+    """Return the value of a Python expression as lines; the random generators stay as they are."""
     names = {
-        "model": here.parts.module.net,
-        "module": here.parts.module,
-        "trainer": here.parts.trainer,
+        "model": here.components.module.net,
+        "module": here.components.module,
+        "trainer": here.components.trainer,
         "batch": (here.inputs, here.targets),
         "inputs": here.inputs,
         "targets": here.targets,
@@ -150,9 +150,9 @@ def _goto(branch: Branch, here: Here, rest: str) -> Reply:
 
 def _layer(branch: Branch, here: Here, rest: str) -> Reply:
     try:
-        return views.layer(here, rest)
+        return views.show_layer(here, rest)
     except KeyError:
-        names = [name for name, _ in here.parts.module.net.named_modules() if name]
+        names = [name for name, _ in here.components.module.net.named_modules() if name]
         raise LookupError(f"layer {rest}: must be one of {', '.join(names)}") from None
 
 
@@ -161,15 +161,15 @@ def _picture(branch: Branch, here: Here, rest: str) -> Reply:
     last = len(here.targets) - 1
     if not position.isdecimal() or int(position) > last:
         raise ValueError(f"picture {rest}: must be a position in the batch, 0 to {last}")
-    return views.picture(here, int(position), Path(file) if file else None)
+    return views.show_picture(here, int(position), Path(file) if file else None)
 
 
 def _set(branch: Branch, here: Here, rest: str) -> Reply:
     is_over = BEATS[here.place.beat] == "step"
     change = parse_change(rest, here.place.step + is_over)
-    apply_change(change, here.parts, here.cfg)
+    apply_change(change, here.components, here.cfg)
     branch.changes.append(change)
-    return [f"{change}: from here on this is a branch; the run itself stays as it is"]
+    return [f"{change}: from here on this is a branch; the run itself does not change"]
 
 
 def _changes(branch: Branch, here: Here, rest: str) -> Reply:
@@ -182,13 +182,13 @@ def _run(branch: Branch, here: Here, rest: str) -> Reply:
 
 def _curves(branch: Branch, here: Here, rest: str) -> Reply:
     if not branch.changes:
-        raise LookupError("nothing was changed: there is one curve only. Try set optim.lr=0.01")
+        raise LookupError("nothing was changed: there is only one curve. Try set optim.lr=0.01")
     first = max(min(change.step for change in branch.changes) - 3, 0)
     ours, theirs = here.records.steps, branch.recorded.steps
     chosen = ours.steps >= first
     steps = ours.steps[chosen]
     run = [(theirs.row(int(step)) or {}).get("loss", float("nan")) for step in steps]
-    return views.curves(steps, torch.tensor(run).numpy(), ours.columns["loss"][chosen])
+    return views.show_curves(steps, torch.tensor(run).numpy(), ours.columns["loss"][chosen])
 
 
 def _reset(branch: Branch, here: Here, rest: str) -> Reply:
@@ -227,27 +227,29 @@ def _count(text: str, default: int = 1) -> int:
 
 
 COMMANDS = (
-    Command("beat", "go on to the next beat: forward, loss, backward, step", _beat),
-    Command("step [N]", "go on by a step, or N", _step),
-    Command("back [N]", "go back by a step, or N", _back),
+    Command("beat", "continue to the next beat: forward, loss, backward, step", _beat),
+    Command("step [N]", "continue by one step, or N", _step),
+    Command("back [N]", "go back by one step, or N", _back),
     Command(
         "goto STEP [BEAT]", f"go to a step: before forward, or after {', '.join(BEATS[1:])}", _goto
     ),
-    Command("layers", "each layer: weights, gradients, update", _view(views.layers)),
+    Command("layers", "each layer: weights, gradients, update", _view(views.show_layers)),
     Command("layer NAME", "histograms of one layer", _layer),
-    Command("batch", "the batch: which samples, which targets", _view(views.batch)),
+    Command("batch", "the batch: which samples, which targets", _view(views.show_batch)),
     Command("picture I [FILE]", "sample I of the batch as text, or as a PNG file", _picture),
-    Command("losses", "the loss of each sample", _view(views.losses)),
+    Command("losses", "the loss of each sample", _view(views.show_losses)),
     Command(
-        "gradients", "the gradient's norm of each sample, the largest first", _view(views.gradients)
+        "gradients",
+        "the gradient's norm of each sample, the largest first",
+        _view(views.show_gradients),
     ),
-    Command("moments", "what the optimizer remembers", _view(views.moments)),
+    Command("moments", "the optimizer's state of each layer, as norms", _view(views.show_moments)),
     Command("set KEY=VALUE", "change a value from here on, e.g. optim.lr=0.01", _set),
-    Command("changes", "what was changed", _changes),
-    Command("run [N]", "go on by 20 steps, or N, and then see curves", _run),
+    Command("changes", "what was changed so far", _changes),
+    Command("run [N]", "continue by 20 steps, or N, and then see curves", _run),
     Command("curves", "the losses of run and branch side by side", _curves),
     Command("reset", "undo all changes", _reset),
-    Command("save FOLDER", "make the branch a run of its own", _save),
+    Command("save FOLDER", "save the branch as a run of its own", _save),
     Command("help [COMMAND]", "this list", _help),
     Command("quit", "leave without a trace", _quit),
 )

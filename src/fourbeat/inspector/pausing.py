@@ -1,4 +1,4 @@
-"""L5: stopping within the loop of a training that is played again."""
+"""Stopping within the loop of a training that is replayed."""
 
 from __future__ import annotations
 
@@ -7,19 +7,18 @@ from typing import Any, TypeAlias
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from fourbeat.config.schema import TrainConfig
 from fourbeat.data import EpochOrder
-from fourbeat.events import Observer
+from fourbeat.events import Hooks, Observer
 from fourbeat.inspector.changes import Change, apply_change
 from fourbeat.inspector.places import BEATS, Beat, Here, Place
 from fourbeat.recorder import RecorderCallback
-from fourbeat.replay.observing import RecordsInMemory
-from fourbeat.training.lifecycle import Components
+from fourbeat.replay.instruments import RecordsInMemory
+from fourbeat.training.components import Components
 
 Pause: TypeAlias = Callable[[Here], Place | None]
-"""Is called at a place, and returns the next one to stop at; None: whichever comes next."""
+"""Called at a place; returns the next one to stop at; None: whichever comes next."""
 
 
 class Pauses(Callback, Observer):
@@ -28,10 +27,10 @@ class Pauses(Callback, Observer):
     It is a callback for the batch and an observer for the beats; put it among both.
 
     Args:
-        parts: What takes part in the training.
+        components: Of the training.
         cfg: Its config.
         memory: Has the records of the steps so far.
-        first_step: Index of the first step that is played.
+        first_step: Index of the first step that is replayed.
         goal: Where to stop first.
         changes: Made before their steps.
         pause: Called where the training stops.
@@ -39,7 +38,7 @@ class Pauses(Callback, Observer):
 
     def __init__(
         self,
-        parts: Components,
+        components: Components,
         cfg: TrainConfig,
         memory: RecordsInMemory,
         first_step: int,
@@ -47,52 +46,51 @@ class Pauses(Callback, Observer):
         changes: Sequence[Change],
         pause: Pause,
     ) -> None:
-        self._parts, self._cfg, self._memory, self._pause = parts, cfg, memory, pause
+        self._components, self._cfg, self._memory, self._pause = components, cfg, memory, pause
         self._step, self._goal, self._changes = first_step, goal, changes
         self._is_first = True
         self._here: Here | None = None
-        self._handle: RemovableHandle | None = None
+        self._hooks = Hooks()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Listen to the network, before it runs."""
-        if self._handle is None:
-            self._handle = self._parts.module.net.register_forward_pre_hook(self._before_forward)
+        """Hook the network, to stop before its forward."""
+        if not self._hooks:
+            network = self._components.module.net
+            self._hooks.add(network.register_forward_pre_hook(self._before_forward))
 
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Listen no longer."""
-        if self._handle is not None:
-            self._handle.remove()
-            self._handle = None
+    def close(self) -> None:
+        """Remove the hook from the network."""
+        self._hooks.close()
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Take the batch, and change what is to be changed."""
+        """Note the batch, and make the changes that are due."""
         inputs, targets = batch
         epoch = trainer.current_epoch
-        indices = indices_of(self._parts, epoch, batch_idx)
-        about = (Place(self._step), self._parts, self._cfg, epoch, batch_idx)
+        indices = find_indices(self._components, epoch, batch_idx)
+        about = (Place(self._step), self._components, self._cfg, epoch, batch_idx)
         self._here = Here(*about, inputs, targets, indices)
         if self._is_first:
             self._is_first = False
             for change in self._changes:
                 if change.step == self._step:
-                    apply_change(change, self._parts, self._cfg)
+                    apply_change(change, self._components, self._cfg)
 
     def on_forward(self, outputs: Any) -> None:
-        """Stop after it, if the goal is there."""
+        """Stop with the network's outputs at hand, if the goal is there."""
         self._at("forward", outputs=outputs)
 
     def on_loss(self, loss: Tensor) -> None:
-        """Stop after it, if the goal is there."""
+        """Stop with the loss at hand, if the goal is there."""
         self._at("loss", loss=loss)
 
     def on_backward(self) -> None:
-        """Stop after it, if the goal is there."""
+        """Stop with the gradients at hand, if the goal is there."""
         self._at("backward")
 
-    def on_step(self, groups: Sequence[Mapping[str, Any]], batch_idx: int, taken: bool) -> None:
-        """Stop after it, if the goal is there."""
+    def on_step(self, groups: Sequence[Mapping[str, Any]], batch_idx: int, applied: bool) -> None:
+        """Stop after the update, if the goal is there; move on to the next step."""
         self._at("step")
         self._step += 1
         self._is_first = True
@@ -113,20 +111,20 @@ class Pauses(Callback, Observer):
             self._goal = self._pause(here)
 
     def _flush(self) -> None:
-        for callback in self._parts.trainer.callbacks:  # type: ignore[attr-defined]
+        for callback in self._components.callbacks:
             if isinstance(callback, RecorderCallback):
                 callback.flush()
 
 
-def indices_of(parts: Components, epoch: int, batch_idx: int) -> list[int]:
+def find_indices(components: Components, epoch: int, batch_idx: int) -> list[int]:
     """Return which samples of the training split a batch holds.
 
     Args:
-        parts: What takes part in the training.
+        components: Of the training.
         epoch: Index of the epoch, from 0.
         batch_idx: Index of the batch in it.
     """
-    loader = parts.trainer.train_dataloader
+    loader = components.trainer.train_dataloader
     order = getattr(loader, "sampler", None)
     assert isinstance(order, EpochOrder)
     indices: list[int] = order.batches(epoch)[batch_idx].tolist()

@@ -1,8 +1,8 @@
-"""L5: where in a training one can stop, and what one finds there."""
+"""Where in a training one can stop, and what one finds there."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -11,10 +11,10 @@ from torch.optim import Optimizer
 
 from fourbeat.config.schema import TrainConfig
 from fourbeat.recorder import Records
-from fourbeat.training.lifecycle import Components
+from fourbeat.training.components import Components
 
 Beat: TypeAlias = Literal["start", "forward", "loss", "backward", "step"]
-"""What has just been done; at ``start`` nothing has, and the step's first batch is there."""
+"""What has just been done; at ``start`` nothing has, but the step's first batch is there."""
 
 BEATS: tuple[Beat, ...] = ("start", "forward", "loss", "backward", "step")
 
@@ -31,11 +31,11 @@ class Place(NamedTuple):
     beat: int = 0
 
     def __str__(self) -> str:
-        return f"step {self.step}, {describe(BEATS[self.beat])}"
+        return f"step {self.step}, {describe_beat(BEATS[self.beat])}"
 
 
-def describe(beat: Beat) -> str:
-    """Say where a beat leaves the training."""
+def describe_beat(beat: Beat) -> str:
+    """Return where a beat leaves the training, e.g. ``after loss``."""
     return "before forward" if beat == "start" else f"after {beat}"
 
 
@@ -45,20 +45,20 @@ class Here:
 
     Attributes:
         place: The place.
-        parts: What takes part in the training.
+        components: Of the training.
         cfg: Its config.
         epoch: Index of the epoch, from 0.
         batch_idx: Index of the micro-batch in its epoch.
         inputs: Of the micro-batch.
         targets: Of the micro-batch.
         indices: Of its samples in the training split.
-        records: Of the steps that were played again, up to this one.
+        records: Of the steps that were replayed, up to this one.
         outputs: Of the network; None before ``forward``.
         loss: What is differentiated; None before ``loss``.
     """
 
     place: Place
-    parts: Components
+    components: Components
     cfg: TrainConfig
     epoch: int
     batch_idx: int
@@ -72,5 +72,9 @@ class Here:
     @property
     def optimizer(self) -> Optimizer:
         """Torch's optimizer of the training."""
-        optimizer: Optimizer = self.parts.trainer.optimizers[0]
+        optimizer: Optimizer = self.components.trainer.optimizers[0]
         return optimizer
+
+
+Ask: TypeAlias = Callable[[Here], str]
+"""Returns the line that a user types at a place."""

@@ -1,11 +1,10 @@
-"""L5: the prompt in the terminal: line editing, history, completion."""
+"""The prompt in the terminal: line editing, history, completion."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
@@ -15,10 +14,7 @@ from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from fourbeat.base.errors import RunError
 from fourbeat.inspector.changes import CLIPPING, OWN_RATE
 from fourbeat.inspector.commands import BY_NAME
-from fourbeat.inspector.places import BEATS, Here
-
-if TYPE_CHECKING:
-    from fourbeat.inspector.inspecting import Ask
+from fourbeat.inspector.places import BEATS, Ask, Here
 
 HISTORY = Path.home() / ".local" / "state" / "fourbeat" / "inspector_history"
 
@@ -84,10 +80,10 @@ class Words(Completer):
             return BEATS
         if len(before) > 1 or self.here is None:
             return ()
-        network = self.here.parts.module.net
+        network = self.here.components.module.net
         layers = [name for name, _ in network.named_modules() if name]
         owners = [n for n, m in network.named_modules() if n and [*m.parameters(recurse=False)]]
-        hyperparameters = [f"optim.{name}" for name in self.here.parts.module.built_with[0]]
+        hyperparameters = [f"optim.{name}" for name in self.here.components.module.built_with[0]]
         keys = [*hyperparameters, *CLIPPING, *(OWN_RATE + name for name in owners)]
         choices = {"layer": layers, "set": [f"{k}=" for k in keys], "help": list(BY_NAME)}
         return choices.get(before[0], [])

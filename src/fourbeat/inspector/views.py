@@ -1,4 +1,4 @@
-"""L5: what the inspector shows, as lines of text. Everything here only reads."""
+"""What the inspector shows, as lines of text. Everything here only reads."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ import torch
 from numpy import ndarray
 from torch import Tensor, nn
 
-from fourbeat.inspector.places import BEATS, Here, describe
+from fourbeat.base.extras import install_hint, is_installed
+from fourbeat.base.numbers import format_number
+from fourbeat.base.text import align_columns
+from fourbeat.inspector.places import BEATS, Here, describe_beat
 from fourbeat.recorder.layers import Layers
-from fourbeat.recorder.probes import each_norm
-from fourbeat.replay.report import align_columns, format_number
+from fourbeat.recorder.probes import measure_norms
 
 BINS, BAR = 12, 32
 SHADES = " .:-=+*#%@"
 
 
-def where(here: Here) -> str:
-    """Say where one is, in one line."""
-    beat = describe(BEATS[here.place.beat])
+def describe_place(here: Here) -> str:
+    """Return the present place in one line."""
+    beat = describe_beat(BEATS[here.place.beat])
     loss = "" if here.loss is None else f", loss {format_number(float(here.loss.detach()))}"
     return (
         f"step {here.place.step}, {beat}: epoch {here.epoch}, batch {here.batch_idx}, "
@@ -30,13 +32,13 @@ def where(here: Here) -> str:
     )
 
 
-def layers(here: Here) -> list[str]:
+def show_layers(here: Here) -> list[str]:
     """Show each layer: its kind, weights, gradients, and the latest update."""
-    network = here.parts.module.net
-    parts, modules = Layers.of(network), dict(network.named_modules())
+    network = here.components.module.net
+    owners, modules = Layers.of(network), dict(network.named_modules())
     row = here.records.layers.row(here.place.step) or {}
     rows = [("layer", "kind", "parameters", "weight norm", "gradient norm", "update norm")]
-    for name, own in parts.grouped(parts.parameters):
+    for name, own in owners.grouped(owners.parameters):
         gradients = [p.grad for p in own if p.grad is not None]
         update = row.get(f"update_norm/{name}")
         rows.append(
@@ -52,23 +54,23 @@ def layers(here: Here) -> list[str]:
     return align_columns(rows, left=2)
 
 
-def layer(here: Here, name: str) -> list[str]:
+def show_layer(here: Here, name: str) -> list[str]:
     """Show the histograms of a layer: weights and their gradients.
 
     Raises:
         KeyError: There is no such layer.
     """
-    module = dict(here.parts.module.net.named_modules())[name]
+    module = dict(here.components.module.net.named_modules())[name]
     lines: list[str] = []
     for own, parameter in module.named_parameters(recurse=False):
-        lines += [f"{name}.{own} {list(parameter.shape)}", *histogram(parameter.detach())]
+        lines += [f"{name}.{own} {list(parameter.shape)}", *draw_histogram(parameter.detach())]
         if parameter.grad is not None:
-            lines += [f"{name}.{own}.grad", *histogram(parameter.grad)]
+            lines += [f"{name}.{own}.grad", *draw_histogram(parameter.grad)]
     return lines or [f"{name}: {module}, without weights"]
 
 
-def histogram(values: Tensor) -> list[str]:
-    """Draw a histogram as text; what is not finite is counted apart.
+def draw_histogram(values: Tensor) -> list[str]:
+    """Draw a histogram as text; NaN and Inf are counted apart.
 
     Args:
         values: Any shape.
@@ -82,12 +84,12 @@ def histogram(values: Tensor) -> list[str]:
             bar = "█" * math.ceil(BAR * count / counts.max())
             lines.append(f"  {low:>10.3g} to {high:>10.3g}  {bar} {count:,}")
     if bad := len(flat) - len(finite):
-        lines.append(f"  NaN or infinite: {bad:,} of {len(flat):,}")
+        lines.append(f"  NaN or Inf: {bad:,} of {len(flat):,}")
     return lines
 
 
-def batch(here: Here) -> list[str]:
-    """Show which samples the batch holds, and what is to be learned of them."""
+def show_batch(here: Here) -> list[str]:
+    """Show which samples the batch has, and their targets."""
     targets = here.targets.tolist()
     indices = ", ".join(map(str, here.indices[:16])) + (", ..." if len(here.indices) > 16 else "")
     shown = ", ".join(map(str, targets[:16])) + (", ..." if len(targets) > 16 else "")
@@ -102,11 +104,11 @@ def batch(here: Here) -> list[str]:
     ]
 
 
-def picture(here: Here, position: int, file: Path | None = None) -> list[str]:
+def show_picture(here: Here, position: int, file: Path | None = None) -> list[str]:
     """Show a sample: an image as text or as a PNG file, other inputs as numbers.
 
     Args:
-        here: Where one is.
+        here: The present place.
         position: Which sample of the batch, from 0.
         file: Written instead of shown.
 
@@ -121,6 +123,8 @@ def picture(here: Here, position: int, file: Path | None = None) -> list[str]:
     grey = _grey(sample)
     if file is None:
         return [title, *("".join(SHADES[int(9 * v)] * 2 for v in row) for row in grey)]
+    if not is_installed("PIL"):
+        return [f"writing a picture needs pillow, which is missing. {install_hint('pictures')}"]
     from PIL import Image
 
     scale = max(1, 256 // max(grey.shape))
@@ -129,8 +133,8 @@ def picture(here: Here, position: int, file: Path | None = None) -> list[str]:
     return [f"{title}: written to {file}"]
 
 
-def losses(here: Here) -> list[str]:
-    """Show the loss of each sample, the largest first; nothing is computed anew but the loss.
+def show_losses(here: Here) -> list[str]:
+    """Show the loss of each sample, the largest first; only the loss is computed again.
 
     Raises:
         LookupError: There are no outputs yet.
@@ -144,10 +148,10 @@ def losses(here: Here) -> list[str]:
     return _ranked(here, values, "loss")
 
 
-def gradients(here: Here) -> list[str]:
+def show_gradients(here: Here) -> list[str]:
     """Show the norm of each sample's gradient, the largest first.
 
-    From the graph of the forward pass: with its dropout masks, and nothing drawn anew.
+    From the graph of the forward pass: with its dropout masks, nothing is drawn again.
 
     Raises:
         LookupError: There is no graph, before forward or after backward.
@@ -155,7 +159,7 @@ def gradients(here: Here) -> list[str]:
     graph_is_there = BEATS[here.place.beat] in ("forward", "loss")
     if here.outputs is None or not graph_is_there:
         raise LookupError("only between forward and backward: type goto STEP loss")
-    parameters = Layers.of(here.parts.module.net).parameters
+    parameters = Layers.of(here.components.module.net).parameters
     values = []
     for i in range(len(here.targets)):
         found = torch.autograd.grad(
@@ -165,26 +169,26 @@ def gradients(here: Here) -> list[str]:
     return _ranked(here, values, "gradient norm")
 
 
-def moments(here: Here) -> list[str]:
-    """Show what the optimizer remembers of each layer, as norms."""
-    parts, state = Layers.of(here.parts.module.net), here.optimizer.state
+def show_moments(here: Here) -> list[str]:
+    """Show the norms of the optimizer's state of each layer."""
+    owners, state = Layers.of(here.components.module.net), here.optimizer.state
     kinds = list(dict.fromkeys(k for s in state.values() for k, v in s.items() if _is_moment(v)))
     if not kinds:
-        return [f"{type(here.optimizer).__name__} remembers nothing"]
+        return [f"{type(here.optimizer).__name__} has no state"]
     rows: list[tuple[str, ...]] = [("layer", *kinds)]
-    for name, parameters in parts.grouped(parts.parameters):
+    for name, parameters in owners.grouped(owners.parameters):
         own = [state.get(p, {}) for p in parameters]
         found = ([s[kind] for s in own if _is_moment(s.get(kind))] for kind in kinds)
         rows.append((name, *(format_number(_norm(f) if f else None) for f in found)))
     return align_columns(rows, left=1)
 
 
-def curves(steps: ndarray, values: ndarray, others: ndarray) -> list[str]:
+def show_curves(steps: ndarray, values: ndarray, others: ndarray) -> list[str]:
     """Show two curves side by side, and bars that tell them apart.
 
     Args:
         steps: Index of each step.
-        values: Of the run; NaN where it has not come to.
+        values: Of the run; NaN at steps that it has not made.
         others: Of the branch.
     """
     finite = np.concatenate([values, others])
@@ -199,7 +203,7 @@ def curves(steps: ndarray, values: ndarray, others: ndarray) -> list[str]:
 
 
 def _bar(value: float, low: float, high: float) -> str:
-    """As long as its logarithm: an explosion goes through twenty powers of ten."""
+    """Draw a bar as long as the logarithm: an explosion spans twenty powers of ten."""
     if math.isnan(value) or value <= 0:
         return ""
     if math.isinf(value):
@@ -209,7 +213,7 @@ def _bar(value: float, low: float, high: float) -> str:
 
 
 def _loss_of(here: Here, outputs: Tensor, index: int) -> Tensor:
-    module: nn.Module = here.parts.module.loss
+    module: nn.Module = here.components.module.loss
     loss: Tensor = module(outputs[index : index + 1], here.targets[index : index + 1])
     return loss
 
@@ -225,7 +229,7 @@ def _ranked(here: Here, values: Sequence[float], what: str) -> list[str]:
 
 
 def _norm(tensors: Iterable[Tensor]) -> float:
-    return math.sqrt(sum(float(n) ** 2 for n in each_norm([t.detach() for t in tensors])))
+    return math.sqrt(sum(float(n) ** 2 for n in measure_norms([t.detach() for t in tensors])))
 
 
 def _is_moment(value: object) -> bool:

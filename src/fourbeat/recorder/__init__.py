@@ -1,4 +1,4 @@
-"""L3: the recorder: one record for each optimizer step, in the run's own event file."""
+"""The recorder: one record for each optimizer step, in the run's own event file."""
 
 from fourbeat.recorder.callback import RecorderCallback
 from fourbeat.recorder.recorder import Recorder

@@ -1,4 +1,4 @@
-"""L1: records of consecutive optimizer steps as bytes, and back.
+"""Records of consecutive optimizer steps as bytes, and back.
 
 The bytes are a zlib stream of the steps (int64, differences) followed by the columns, one after the
 other (float32): numbers that hardly change from step to step then take no room, and TensorBoard's
@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Int64
 from numpy import ndarray
 
+from fourbeat.base.shapes import Float32, Int64
+
 RECORDS_FORMAT = 1
-"""Raised when an old reader would misread a new file."""
+"""Bump when an old reader would misread a new file."""
 
 STEPS_TAG = "fourbeat/steps"
 """One row for each optimizer step."""
@@ -38,6 +40,18 @@ class Block:
     columns: tuple[str, ...]
     steps: Int64[ndarray, " rows"]
     values: Float32[ndarray, "rows columns"]
+
+    @classmethod
+    def of(cls, steps: Sequence[int] | ndarray, columns: Mapping[str, ndarray]) -> Block:
+        """Return rows from columns of numbers, which become float32.
+
+        Args:
+            steps: Index of each row's optimizer step.
+            columns: Name to numbers, one for each row, in the order in which they are written.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = np.stack([*columns.values()], axis=1).astype(np.float32)
+        return cls(tuple(columns), np.asarray(steps, np.int64), values)
 
     def schema(self) -> bytes:
         """Return what a reader must know to decode the block."""

@@ -1,4 +1,4 @@
-"""L3: the recorder of a Trainer's training."""
+"""The recorder of a Trainer's training."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from torch import nn
 
 from fourbeat.events.lightning import Observation
 from fourbeat.recorder.block import Block
+from fourbeat.recorder.ranges import SpikeDetector
 from fourbeat.recorder.recorder import Recorder, Write
 from fourbeat.recorder.store import Writer, write_block
-from fourbeat.recorder.unusual import Unusual
 
 FOLDER = "records"
 
@@ -24,12 +24,12 @@ class RecorderCallback(Callback):
     """Records each optimizer step of any LightningModule, into the run's own event file.
 
     Args:
-        layers_every_n_steps: Optimizer steps between two looks at each layer's weights, updates and
-            outputs.
-        stop_on_nan: End the training before a gradient that is not finite spoils the weights. Only
-            on the CPU, where looking at each costs nothing, and without a loss scaler, whose
-            business it is; nor of a compiled step, which is over when it is told of.
-        write: Gets the blocks in the event file's stead.
+        layers_every_n_steps: Optimizer steps between two measurements of each layer's weights,
+            updates and outputs.
+        stop_on_nan: End the training before a gradient with a NaN or Inf corrupts the weights. Only
+            on the CPU, where reading each norm costs nothing, and without a loss scaler, which
+            skips such steps; nor for a compiled step: observers are notified when it is over.
+        write: Sink for blocks of rows; None: the event file.
 
     Attributes:
         recorder: Of the training that is under way; None between trainings.
@@ -45,21 +45,21 @@ class RecorderCallback(Callback):
         self.layers_every_n_steps, self.stop_on_nan = layers_every_n_steps, stop_on_nan
         self._write = write or self._write_to_log
         self.recorder: Recorder | None = None
-        self._unusual = Unusual()
+        self._spikes = SpikeDetector()
         self._observation: Observation | None = None
         self._own_writer: EventFileWriter | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin, or go on."""
+        """Start recording, at the step at which the training starts or resumes."""
         self._trainer = trainer
         if trainer.global_step == 0:
-            self._unusual = Unusual()
+            self._spikes = SpikeDetector()
         self.recorder = recorder = self._recorder(trainer, pl_module)
         recorder.epoch = trainer.current_epoch
         self._observation = Observation(trainer, pl_module, [recorder])
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Tell the recorder which epoch it is."""
+        """Set the recorder's epoch."""
         if self.recorder is not None:
             self.recorder.epoch = trainer.current_epoch
 
@@ -79,7 +79,7 @@ class RecorderCallback(Callback):
             self.teardown(trainer, pl_module, "fit")
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Leave the module and the Trainer as they came."""
+        """Remove all hooks from the module and the Trainer."""
         if self._observation is not None:
             self._observation.end()
         if self._own_writer is not None:
@@ -87,15 +87,15 @@ class RecorderCallback(Callback):
         self.recorder = self._observation = self._own_writer = None
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what is usual, so that a run that is resumed looks closely at the same steps."""
-        return asdict(self._unusual)
+        """Return what the losses were like, so that a resumed run detects the same spikes."""
+        return asdict(self._spikes)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from plain data."""
-        self._unusual = Unusual(**state_dict)
+        """Restore what the losses were like."""
+        self._spikes = SpikeDetector(**state_dict)
 
     def flush(self) -> None:
-        """Let the event file have all that was recorded so far."""
+        """Write all that was recorded so far to the event file."""
         if self.recorder is not None:
             self.recorder.flush()
 
@@ -108,11 +108,11 @@ class RecorderCallback(Callback):
             num_groups=max((len(o.param_groups) for o in trainer.optimizers), default=0),
             first_step=trainer.global_step,
             layers_every_n_steps=self.layers_every_n_steps,
-            watch_outputs=not getattr(module, "compile_training", False),
+            watch_outputs=not getattr(getattr(module, "backend", None), "is_compiling", False),
             clips=_clips(trainer, module),
             stop_on_nan=self.stop_on_nan and module.device.type == "cpu",
             scale=None if scaler is None else scaler.get_scale,
-            unusual=self._unusual,
+            spikes=self._spikes,
         )
 
     def _write_to_log(self, tag: str, block: Block) -> None:

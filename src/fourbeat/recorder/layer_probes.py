@@ -1,4 +1,4 @@
-"""L2: what is measured of each layer at some of the steps: weights, updates, outputs."""
+"""What is measured of each layer at some of the steps: weights, updates, outputs."""
 
 from __future__ import annotations
 
@@ -7,19 +7,33 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy import ndarray
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook
-from torch.utils.hooks import RemovableHandle
 
+from fourbeat.base.shapes import Float64
+from fourbeat.events.hooks import Hooks, find_leaves
 from fourbeat.recorder.block import Block
+from fourbeat.recorder.columns import split_columns
 from fourbeat.recorder.layers import Layers
-from fourbeat.recorder.probes import Scalar, activation_numbers, each_norm, numbers
-
-OUTPUT_COLUMNS = ("activation_mean", "activation_std", "activation_dead")
+from fourbeat.recorder.probes import (
+    ACTIVATION_COLUMNS,
+    Scalar,
+    fetch_numbers,
+    measure_activations,
+    measure_norms,
+)
 
 
 class LayerRow(NamedTuple):
-    """What was measured at one step."""
+    """What was measured at one step.
+
+    Attributes:
+        step: Index of the optimizer step.
+        weights: Norm of each parameter after the step.
+        updates: Norm of each parameter's change; empty if the weights before it were not there.
+        outputs: Leaf of the network to :data:`ACTIVATION_COLUMNS` of its output.
+    """
 
     step: int
     weights: list[Scalar]
@@ -28,43 +42,47 @@ class LayerRow(NamedTuple):
 
 
 class LayerProbes:
-    """Measures the weights' norms, how far the step moved them, and what the layers put out.
+    """Measures the weights' norms, how far the step moved them, and the outputs of the layers.
 
     Costs 0.3 ms for a small network, a copy of its weights while the step lasts, three passes over
     them.
 
     Args:
         layers: The layers.
-        network: Whose modules without children are looked at for their outputs; None: none are,
+        network: Whose modules without children have their outputs measured; None: none have,
             nor where torch has compiled one.
     """
 
     def __init__(self, layers: Layers, network: nn.Module | None) -> None:
         self._layers = layers
-        self._leaves = _leaves(network) if network is not None else {}
+        self._leaves = _uncompiled_leaves(network) if network is not None else {}
         self._names = {leaf: name for name, leaf in self._leaves.items()}
         self._is_armed = False
         self._before: list[Tensor] = []
         self._outputs: dict[str, Tensor] = {}
-        self._handles: list[RemovableHandle] = []
+        self._hooks = Hooks()
 
     def arm(self, *, with_outputs: bool = True) -> None:
         """Measure the step to come, or without outputs the one that is being made."""
         self._is_armed = True
-        if with_outputs and self._leaves and not self._handles:
-            # Not on each: torch validates a transformer in another way, if it has hooks.
-            self._handles = [register_module_forward_hook(self._put_out)]
+        if with_outputs and self._leaves and not self._hooks:
+            # A global one, none on each module: torch validates a transformer in another way, if
+            # its modules have hooks.
+            self._hooks.add(register_module_forward_hook(self._after_forward))
 
     def before_update(self) -> None:
-        """Keep the weights, if they are to be compared."""
+        """Copy the weights, if the step is to be measured."""
         if self._is_armed:
             self._before = [p.detach().clone() for p in self._layers.parameters]
 
     def after_update(self, step: int) -> LayerRow | None:
-        """Compare them, if the step was to be measured.
+        """Measure the weights and how far the step moved them, and disarm.
 
         Args:
-            step: Its index.
+            step: Index of the optimizer step.
+
+        Returns:
+            What was measured; None if the step was not to be.
         """
         if not self._is_armed:
             return None
@@ -73,48 +91,50 @@ class LayerProbes:
         before, self._before = self._before, []
         if before:
             torch._foreach_sub_(before, weights)
-        row = LayerRow(step, each_norm(weights), each_norm(before), self._outputs)
+        row = LayerRow(step, measure_norms(weights), measure_norms(before), self._outputs)
         self._outputs = {}
         return row
 
     def disarm(self) -> None:
-        """Leave the network as it came."""
+        """Measure no more, and remove the hook."""
         self._is_armed = False
-        for handle in self._handles:
-            handle.remove()
-        self._handles = []
+        self._hooks.close()
 
     def block(self, rows: Sequence[LayerRow]) -> Block:
-        """Make a block of rows.
+        """Return rows of the layers' table.
 
         Args:
             rows: At least one.
         """
         names = self._layers.names
-        columns = [f"weight_norm/{n}" for n in names] + [f"update_norm/{n}" for n in names]
-        columns += [f"{column}/{n}" for n in self._leaves for column in OUTPUT_COLUMNS]
-        values = [np.concatenate([*self._norms(row), self._measured(row)]) for row in rows]
-        steps = np.array([row.step for row in rows], np.int64)
-        with np.errstate(over="ignore", invalid="ignore"):
-            return Block(tuple(columns), steps, np.stack(values).astype(np.float32))
+        weights = np.stack([self._norms(row.weights) for row in rows])
+        updates = np.stack([self._norms(row.updates) for row in rows])
+        columns = split_columns("weight_norm", names, weights)
+        columns |= split_columns("update_norm", names, updates)
+        of_leaves = np.stack([self._activations(row) for row in rows], axis=1)
+        for leaf, of_leaf in zip(self._leaves, of_leaves, strict=True):
+            for i, name in enumerate(ACTIVATION_COLUMNS):
+                columns |= split_columns(name, [leaf], of_leaf[:, [i]])
+        return Block.of([row.step for row in rows], columns)
 
-    def _norms(self, row: LayerRow) -> tuple[Any, Any]:
-        nothing = np.full(len(self._layers.names), np.nan)
-        of_layers = self._layers.norms
-        weights = of_layers(numbers(row.weights)[None])[0]
-        return weights, of_layers(numbers(row.updates)[None])[0] if row.updates else nothing
+    def _norms(self, of_parameters: list[Scalar]) -> Float64[ndarray, " layers"]:
+        if not of_parameters:
+            return np.full(len(self._layers.names), np.nan)
+        norms: ndarray = self._layers.norms(fetch_numbers(of_parameters)[None])[0]
+        return norms
 
-    def _measured(self, row: LayerRow) -> Any:
-        nothing = torch.full((len(OUTPUT_COLUMNS),), torch.nan)
+    def _activations(self, row: LayerRow) -> Float64[ndarray, "leaves numbers"]:
+        nothing = torch.full((len(ACTIVATION_COLUMNS),), torch.nan)
         measured = [row.outputs.get(name, nothing).cpu() for name in self._leaves]
-        return torch.cat(measured).double().numpy() if measured else np.empty(0)
+        found: ndarray = torch.stack(measured or [nothing]).double().numpy()
+        return found[: len(measured)]
 
-    def _put_out(self, module: nn.Module, inputs: Any, outputs: Any) -> None:
+    def _after_forward(self, module: nn.Module, inputs: Any, outputs: Any) -> None:
         if torch.compiler.is_compiling() or module not in self._names or not module.training:
             return
-        # With several micro-batches to a step, the last one's is kept.
+        # Of several micro-batches in a step, the last one's are recorded.
         if _is_measurable(outputs):
-            self._outputs[self._names[module]] = activation_numbers(outputs)
+            self._outputs[self._names[module]] = measure_activations(outputs)
 
 
 def _is_measurable(outputs: Any) -> bool:
@@ -128,9 +148,9 @@ def _is_measurable(outputs: Any) -> bool:
     )
 
 
-def _leaves(network: nn.Module) -> dict[str, nn.Module]:
+def _uncompiled_leaves(network: nn.Module) -> dict[str, nn.Module]:
     # A hook would make torch compile everything once more.
     marks = ("_orig_mod", "_compiled_call_impl", "_compiler_ctx")
     if any(getattr(m, mark, None) is not None for m in network.modules() for mark in marks):
         return {}
-    return {name: m for name, m in network.named_modules() if name and not list(m.children())}
+    return find_leaves(network)

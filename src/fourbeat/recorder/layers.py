@@ -1,4 +1,4 @@
-"""L2: the layers of a network: the modules that own the weights that are trained."""
+"""The layers of a network: the modules that own the weights that are trained."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
-from jaxtyping import Float64
 from numpy import ndarray
 from torch import Tensor, nn
+
+from fourbeat.base.shapes import Float64
 
 T = TypeVar("T")
 
@@ -34,7 +35,7 @@ class Layers:
 
     @classmethod
     def of(cls, network: nn.Module) -> Layers:
-        """Find them."""
+        """Return the layers of a network."""
         names: list[str] = []
         parameters: list[nn.Parameter] = []
         starts: list[int] = []
@@ -49,7 +50,7 @@ class Layers:
         return self.names[bisect.bisect_right(self.starts, parameter) - 1]
 
     def grouped(self, of_parameters: Sequence[T]) -> Iterator[tuple[str, Sequence[T]]]:
-        """Yield each layer's name, and what belongs to its parameters.
+        """Yield each layer's name, and the items of its parameters.
 
         Args:
             of_parameters: One item for each parameter, in their order.

@@ -1,4 +1,4 @@
-"""L2: from tensors to numbers, without waiting for the device."""
+"""From tensors to numbers, without waiting for the device."""
 
 from __future__ import annotations
 
@@ -9,17 +9,21 @@ from typing import TypeAlias
 
 import numpy as np
 import torch
-from jaxtyping import Float64
 from numpy import ndarray
 from torch import Tensor
+
+from fourbeat.base.shapes import Float64
 
 Scalar: TypeAlias = Tensor | float
 """What was measured: on the CPU a number, elsewhere still on the device."""
 
+ACTIVATION_COLUMNS = ("activation_mean", "activation_std", "activation_dead")
+"""What :func:`measure_activations` returns, in this order."""
+
 _LOW_PRECISION = (torch.float16, torch.bfloat16)
 
 
-def norms(tensors: Sequence[Tensor]) -> list[Tensor]:
+def compute_norms(tensors: Sequence[Tensor]) -> list[Tensor]:
     r"""Compute the 2-norm of each tensor, in float32 at least.
 
     One fused operation for all, which waits for nothing.
@@ -36,15 +40,15 @@ def norms(tensors: Sequence[Tensor]) -> list[Tensor]:
     return list(torch._foreach_norm(list(tensors), 2, dtype=dtype))
 
 
-def each_norm(tensors: Sequence[Tensor]) -> list[Scalar]:
+def measure_norms(tensors: Sequence[Tensor]) -> list[Scalar]:
     """Compute the 2-norm of each tensor: as numbers if they are on the CPU."""
     if tensors and not tensors[0].is_cpu:
-        return [*norms(tensors)]
-    return [cpu_norm(tensor) for tensor in tensors]
+        return [*compute_norms(tensors)]
+    return [compute_cpu_norm(tensor) for tensor in tensors]
 
 
-def cpu_norm(tensor: Tensor) -> float:
-    """Compute the same of one tensor on the CPU, where a number may be read at once.
+def compute_cpu_norm(tensor: Tensor) -> float:
+    """Compute the 2-norm of a tensor on the CPU, where a number may be read at once.
 
     Args:
         tensor: Any shape.
@@ -61,15 +65,16 @@ def cpu_norm(tensor: Tensor) -> float:
     return float(torch.linalg.vector_norm(tensor, dtype=torch.float64))
 
 
-def activation_numbers(outputs: Tensor) -> Tensor:
-    """Measure what a layer has put out for a batch.
+def measure_activations(outputs: Tensor) -> Tensor:
+    """Measure a layer's output for a batch.
 
     Args:
         outputs: ``[batch, ...]``, floating point.
 
     Returns:
-        ``[3]``, float32: mean, standard deviation, and the share of dead units, 0 to 1: those that
-        are exactly 0 for each sample of the batch, as a ReLU's are that nothing reaches any more.
+        ``[3]``, float32: mean, standard deviation, and the fraction of dead units, 0 to 1: those
+        that are exactly 0 for each sample of the batch, as a ReLU's units are whose inputs are all
+        negative.
     """
     values = outputs.detach().float()
     dead = (values == 0).flatten(1).all(dim=0) if values.dim() > 1 else values == 0
@@ -77,8 +82,8 @@ def activation_numbers(outputs: Tensor) -> Tensor:
     return torch.stack([mean, std, dead.float().mean()])
 
 
-def numbers(scalars: Sequence[Scalar]) -> Float64[ndarray, " scalars"]:
-    """Have all of them as numbers; those on a device are fetched at once.
+def fetch_numbers(scalars: Sequence[Scalar]) -> Float64[ndarray, " scalars"]:
+    """Return scalars as numbers; those on a device are fetched in one transfer.
 
     Args:
         scalars: Any number of them.

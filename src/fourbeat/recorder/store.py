@@ -1,7 +1,8 @@
-"""L2: records in event files: written among TensorBoard's values, read back from a run folder."""
+"""Records in event files: written among TensorBoard's values, read back from a run folder."""
 
 from __future__ import annotations
 
+import dataclasses
 import struct
 import time
 from collections.abc import Iterator, Mapping
@@ -19,6 +20,7 @@ from tensorboard.compat.proto.types_pb2 import DT_STRING
 
 from fourbeat.base.errors import RunError
 from fourbeat.recorder.block import LAYERS_TAG, STEPS_TAG, Block
+from fourbeat.recorder.columns import current_name
 
 PLUGIN = "fourbeat"
 EVENT_FILES = "events.out.tfevents.*"
@@ -30,10 +32,10 @@ class Writer(Protocol):
     """What writes events: TensorBoard's ``FileWriter`` or ``EventFileWriter``."""
 
     def add_event(self, event: Event) -> None:
-        """Hand over an event."""
+        """Queue an event to be written."""
 
     def flush(self) -> None:
-        """Let the file have it."""
+        """Write the queued events to the file."""
 
 
 def write_block(writer: Writer, tag: str, block: Block) -> None:
@@ -72,9 +74,9 @@ class Table:
         """Number of rows."""
         return len(self.steps)
 
-    def part(self, prefix: str) -> dict[str, ndarray]:
-        """Return the columns ``prefix/NAME``, by name, in their order."""
-        start = f"{prefix}/"
+    def by_owner(self, name: str) -> dict[str, ndarray]:
+        """Return the columns ``NAME/OWNER`` by owner: a layer, or the index of a group."""
+        start = f"{name}/"
         return {n[len(start) :]: c for n, c in self.columns.items() if n.startswith(start)}
 
     def row(self, step: int) -> dict[str, float] | None:
@@ -88,10 +90,9 @@ class Records:
     """What was recorded of a run.
 
     Attributes:
-        steps: One row for each optimizer step: ``epoch``, ``batch_idx``, ``taken``,
-            ``loss_scale``, ``lr/GROUP``, ``loss``, ``grad_norm_clipped``, ``grad_norm/LAYER``.
-        layers: Rows for some of the steps: ``weight_norm/LAYER``, ``update_norm/LAYER`` and
-            ``activation_mean``, ``activation_std``, ``activation_dead``, each ``/LAYER``.
+        steps: One row for each optimizer step.
+        layers: Rows for some of the steps. The columns of both are declared, with their meaning,
+            in :mod:`fourbeat.recorder.columns`.
     """
 
     steps: Table
@@ -99,19 +100,21 @@ class Records:
 
     @classmethod
     def empty(cls) -> Records:
-        """Return those of a run that has not made a step."""
+        """Return the records of a run that has not made a step."""
         return cls(Table(), Table())
 
     @property
     def grad_norm(self) -> ndarray:
         """Norm of all gradients together, unscaled, before clipping, one for each step."""
-        parts = list(self.steps.part("grad_norm").values())
+        norms = list(self.steps.by_owner("grad_norm").values())
         with np.errstate(over="ignore", invalid="ignore"):
-            return np.sqrt(sum(np.float64(p) ** 2 for p in parts)) if parts else np.empty(0)
+            return np.sqrt(sum(np.float64(n) ** 2 for n in norms)) if norms else np.empty(0)
 
 
 def read_records(folder: Path) -> Records:
-    """Read what was recorded of a run; a last block that a kill has torn is left out.
+    """Read what was recorded of a run, older versions' columns by their present names.
+
+    A last block that was cut short, when the process was killed, is skipped.
 
     Args:
         folder: The run folder.
@@ -137,13 +140,15 @@ def _blocks(path: Path) -> Iterator[tuple[float, str, Block]]:
         event = Event.FromString(data)
         for value in event.summary.value:
             if value.tag in (STEPS_TAG, LAYERS_TAG):
-                yield event.wall_time, value.tag, Block.decode(*value.tensor.string_val)
+                block = Block.decode(*value.tensor.string_val)
+                columns = tuple(map(current_name, block.columns))
+                yield event.wall_time, value.tag, dataclasses.replace(block, columns=columns)
 
 
 def _events(data: bytes) -> Iterator[bytes]:
     """Yield the records of an event file that are whole.
 
-    Checksums are not looked at: in pure Python they take longer than all else, and the blocks have
+    Checksums are not verified: in pure Python they take longer than all else, and the blocks have
     one of their own.
     """
     start = 0

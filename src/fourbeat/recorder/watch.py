@@ -1,4 +1,4 @@
-"""L3: the recorder of somebody's own training loop in plain PyTorch."""
+"""The recorder of somebody's own training loop in plain PyTorch."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from fourbeat.base.errors import Fault, raise_faults
 from fourbeat.recorder.recorder import Recorder
 from fourbeat.recorder.store import read_records, write_block
 
-Listener: TypeAlias = Callable[..., AbstractContextManager[None]]
-"""Takes a call's arguments; what it returns is entered before the call and left after it."""
+CallHook: TypeAlias = Callable[..., AbstractContextManager[None]]
+"""Takes a call's arguments; what it returns is entered before the call and exited after it."""
 
 
 @contextmanager
@@ -52,9 +52,9 @@ def watch(
     - ``loss`` is the sum of the scalar losses on which ``backward()`` was called without an
       argument since the step before, if they reached the optimizer's weights and ``zero_grad()``
       has not set their gradients to None since. It is NaN where there was none: neither
-      ``torch.autograd.backward`` nor ``torch.autograd.grad`` is heard.
+      ``torch.autograd.backward`` nor ``torch.autograd.grad`` is observed.
     - ``grad_norm`` is of the gradients that the optimizer gets, in all of the model's layers.
-      Whether they were clipped nobody has said: ``grad_norm_clipped`` is NaN.
+      Whether they were clipped is not known: ``grad_norm_clipped`` is NaN.
     - ``batch_idx`` is the index of the last ``backward()``, from 0 at the start of the context and
       through all epochs: a plain loop does not say where one begins. It is -1 before the first.
       ``epoch`` is 0 unless you set ``recorder.epoch``.
@@ -62,23 +62,23 @@ def watch(
       closure's first call, before the weights moved.
     - ``lr`` has the groups that the optimizer has now, not those that are added later.
 
-    In a folder that has records, steps are counted on from the last one.
+    In a folder that has records, steps continue after the last one.
     Of several processes that train together, let one watch.
 
     Args:
-        model: Whose layers are watched.
+        model: Whose layers are measured.
         optimizer: Whose steps are recorded.
         folder: Where the event file goes.
         scaler: The loss scaler, if there is one: the losses are divided by its scale, and the steps
-            that ``scaler.step(optimizer)`` leaves out are recorded as not taken. With an optimizer
+            that ``scaler.step(optimizer)`` skips are recorded as not applied. With an optimizer
             that unscales by itself (``fused=True``) each step then waits for the device.
-        first_step: Index of the first step to come; None: go on after the folder's last. After you
-            went back to a checkpoint, the steps made so far: what is recorded of the same steps
+        first_step: Index of the first step to come; None: the one after the folder's last. After
+            you went back to a checkpoint, the steps made so far: what is recorded of the same steps
             then replaces what was.
-        layers_every_n_steps: Optimizer steps between two looks at each layer's weights, updates and
-            outputs; those of a compiled model are not looked at.
-        stop_on_nan: Raise before a gradient that is not finite spoils the weights, which means to
-            wait for the device at each step. Not with a scaler, whose business it is.
+        layers_every_n_steps: Optimizer steps between two measurements of each layer's weights,
+            updates and outputs; the outputs of a compiled model are not measured.
+        stop_on_nan: Raise before a gradient with a NaN or Inf corrupts the weights, which means to
+            wait for the device at each step. Not with a scaler, which skips such steps.
 
     Yields:
         The recorder.
@@ -86,7 +86,7 @@ def watch(
     Raises:
         ConfigError: The optimizer has none of the model's weights, or an argument cannot be.
         RunError: The folder's records could not be read.
-        NonFiniteError: A gradient is NaN or infinite, and ``stop_on_nan`` is set.
+        NonFiniteError: A gradient has a NaN or Inf, and ``stop_on_nan`` is set.
     """
     folder = Path(folder).resolve()
     raise_faults(_faults(model, optimizer, folder, layers_every_n_steps))
@@ -108,12 +108,12 @@ def watch(
             scale=scaler.get_scale if scaler else None,
         )
         stack.callback(recorder.close)
-        stack.enter_context(_PlainLoop(recorder, optimizer, scaler).heard())
+        stack.enter_context(_PlainLoop(recorder, optimizer, scaler).observed())
         yield recorder
 
 
 class _PlainLoop:
-    """Tells a recorder of the beats of a loop, heard from outside."""
+    """Notifies a recorder of the beats of a loop, observed from outside."""
 
     def __init__(self, recorder: Recorder, optimizer: Optimizer, scaler: GradScaler | None) -> None:
         self._recorder, self._optimizer, self._scaler = recorder, optimizer, scaler
@@ -125,11 +125,10 @@ class _PlainLoop:
         self._is_measured = False
 
     @contextmanager
-    def heard(self) -> Iterator[None]:
-        """Listen while the context is open."""
+    def observed(self) -> Iterator[None]:
         with (
-            _BACKWARD.heard_by(self._differentiate),
-            _SCALER_STEP.heard_by(self._step_scaled),
+            _BACKWARD.hooked(self._differentiate),
+            _SCALER_STEP.hooked(self._step_scaled),
             self._optimizer.register_step_pre_hook(self._before_step),
             self._optimizer.register_step_post_hook(self._after_step),
         ):
@@ -141,13 +140,13 @@ class _PlainLoop:
     ) -> Iterator[None]:
         before = [(grad, _version(grad)) for grad in self._gradients()]
         if all(grad is None for grad, _ in before):
-            self._losses.clear()  # their gradients are forgotten
-        shares = [self._share(loss)] if loss.numel() == 1 and gradient is None else []
+            self._losses.clear()  # their gradients have been zeroed
+        losses = [self._unscaled(loss)] if loss.numel() == 1 and gradient is None else []
         yield
         pairs = zip(self._gradients(), before, strict=False)
         if any(now is not old or _version(now) != version for now, (old, version) in pairs):
             self._num_backwards += 1
-            self._losses += shares
+            self._losses += losses
 
     @contextmanager
     def _step_scaled(
@@ -157,9 +156,9 @@ class _PlainLoop:
         yield
         is_ours = scaler is self._scaler and optimizer is self._optimizer
         if is_ours and self._recorder.step == step:
-            # Left out. The gradients are there still, unscaled.
+            # Skipped. The gradients are there still, unscaled.
             self._measure()
-            self._record(taken=False)
+            self._record(applied=False)
 
     def _before_step(
         self, optimizer: Optimizer, arguments: tuple[Any, ...], options: dict[str, Any]
@@ -177,8 +176,8 @@ class _PlainLoop:
         if self._is_stepping:
             if not self._is_measured:
                 self._measure()  # it had a closure, and never called it
-            left_out = getattr(optimizer, "found_inf", None)
-            self._record(taken=left_out is None or not left_out.item())
+            found_inf = getattr(optimizer, "found_inf", None)
+            self._record(applied=found_inf is None or not found_inf.item())
 
     def _measured(self, closure: Callable[[], Any]) -> Callable[[], Any]:
         @functools.wraps(closure)
@@ -191,15 +190,15 @@ class _PlainLoop:
         return call
 
     def _measure(self) -> None:
-        self._recorder.take_losses(self._losses)
+        self._recorder.replace_losses(self._losses)
         self._recorder.on_unscale(self._optimizer)
         self._recorder.on_clip(self._optimizer)
         self._is_measured = True
 
-    def _record(self, *, taken: bool) -> None:
+    def _record(self, *, applied: bool) -> None:
         self._is_stepping = False
         self._losses.clear()
-        self._recorder.on_step(self._rates(), self._num_backwards - 1, taken)
+        self._recorder.on_step(self._rates(), self._num_backwards - 1, applied)
 
     def _rates(self) -> Sequence[Mapping[str, float]]:
         # As numbers: a tensor would have changed by the time it is written.
@@ -210,53 +209,52 @@ class _PlainLoop:
         for group in self._optimizer.param_groups:
             yield from (parameter.grad for parameter in group["params"])
 
-    def _share(self, loss: Tensor) -> Tensor:
-        # A copy: the loop may go on to sum up in place.
-        share = loss.detach().to(torch.float32, copy=True).reshape(())
+    def _unscaled(self, loss: Tensor) -> Tensor:
+        # A copy: the loop may sum up in place afterwards.
+        copy = loss.detach().to(torch.float32, copy=True).reshape(())
         scale = None if self._scaler is None else self._scaler._scale
-        return share if scale is None else share / scale
+        return copy if scale is None else copy / scale
 
 
-class _Tap:
-    """Lets others hear the calls of a class's method; without them it is the class's own again.
+class _HookedMethod:
+    """Lets others hook the calls of a class's method; without them it is the class's own again.
 
     Where somebody else has wrapped it meanwhile, their wrapper stays, around one that only calls.
     """
 
     def __init__(self, owner: type, name: str) -> None:
         self._owner, self._name = owner, name
-        self._listeners: list[Listener] = []
+        self._hooks: list[CallHook] = []
 
     @contextmanager
-    def heard_by(self, listener: Listener) -> Iterator[None]:
-        """Let somebody hear it while the context is open."""
-        if not self._listeners:
-            self._listeners = []
+    def hooked(self, hook: CallHook) -> Iterator[None]:
+        if not self._hooks:
+            self._hooks = []
             self._own = getattr(self._owner, self._name)
-            self._wrapper = _telling(self._own, self._listeners)
+            self._wrapper = _wrapped(self._own, self._hooks)
             setattr(self._owner, self._name, self._wrapper)
-        self._listeners.append(listener)
+        self._hooks.append(hook)
         try:
             yield
         finally:
-            self._listeners.remove(listener)
-            if not self._listeners and getattr(self._owner, self._name) is self._wrapper:
+            self._hooks.remove(hook)
+            if not self._hooks and getattr(self._owner, self._name) is self._wrapper:
                 setattr(self._owner, self._name, self._own)
 
 
-def _telling(method: Callable[..., Any], listeners: Sequence[Listener]) -> Callable[..., Any]:
+def _wrapped(method: Callable[..., Any], hooks: Sequence[CallHook]) -> Callable[..., Any]:
     inside = threading.local()
 
     @functools.wraps(method)
     def call(*arguments: Any, **options: Any) -> Any:
         # Of a tensor of a subclass, torch calls it again.
-        if not listeners or getattr(inside, "it", False):
+        if not hooks or getattr(inside, "it", False):
             return method(*arguments, **options)
         inside.it = True
         try:
             with ExitStack() as stack:
-                for listener in tuple(listeners):
-                    stack.enter_context(listener(*arguments, **options))
+                for hook in tuple(hooks):
+                    stack.enter_context(hook(*arguments, **options))
                 return method(*arguments, **options)
         finally:
             inside.it = False
@@ -268,8 +266,8 @@ def _version(tensor: Tensor | None) -> int:
     return -1 if tensor is None else tensor._version
 
 
-_BACKWARD = _Tap(Tensor, "backward")
-_SCALER_STEP = _Tap(GradScaler, "step")
+_BACKWARD = _HookedMethod(Tensor, "backward")
+_SCALER_STEP = _HookedMethod(GradScaler, "step")
 _open_folders: set[Path] = set()
 
 

@@ -1,6 +1,6 @@
-"""L5: going back: a part of a run played again, to the last bit, with every instrument on."""
+"""Going back: steps of a run replayed, bitwise identical, with every layer measured."""
 
-from fourbeat.replay.replaying import Replay, replay
 from fourbeat.replay.report import replay_data, replay_lines
+from fourbeat.replay.steps import Replay, replay
 
 __all__ = ["Replay", "replay", "replay_data", "replay_lines"]

@@ -1,4 +1,4 @@
-"""L2: whether a replay reproduced what was recorded, to the last bit, and where it parted."""
+"""Whether two records are bitwise identical, and the first number in which they differ."""
 
 from __future__ import annotations
 
@@ -8,20 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy import ndarray
 
+from fourbeat.recorder.columns import rank_column
 from fourbeat.recorder.store import Records, Table
-
-# In the order in which a step makes them.
-_BEATS = (
-    "epoch",
-    "batch_idx",
-    "lr",
-    "activation",
-    "loss",
-    "grad_norm",
-    "taken",
-    "update",
-    "weight",
-)
 
 
 @dataclass(frozen=True)
@@ -57,18 +45,18 @@ class Comparison:
 
     @property
     def first(self) -> Difference | None:
-        """Where they part; None: they are the same to the last bit."""
+        """Where they diverge; None: they are bitwise identical."""
         return self.differences[0] if self.differences else None
 
 
 def compare(one: Records, other: Records) -> Comparison:
-    """Compare the numbers of all steps and columns that two records have.
+    """Compare the numbers of all steps and columns that two records have in common.
 
-    What only one of them has measured is passed over: a compiled run does not measure the updates.
+    What only one of them has measured is skipped: a compiled run does not measure the updates.
 
     Args:
-        one: E.g. what was recorded.
-        other: E.g. what a replay recorded.
+        one: E.g. those of a run.
+        other: E.g. those of its replay.
     """
     of_steps = list(_side_by_side(one.steps, other.steps))
     sound = _sound(one), _sound(other)
@@ -100,7 +88,7 @@ def _side_by_side(one: Table, other: Table) -> Iterator[_Column]:
 
 
 def _measured(column: _Column, sound: ndarray, other_sound: ndarray) -> _Column:
-    """Leave out of a column of the layers what either of them lacks."""
+    """Return a column of the layers' table without the steps at which either was not measured."""
     lacks = np.isnan(column.one) & np.isin(column.steps, sound)
     lacks |= np.isnan(column.other) & np.isin(column.steps, other_sound)
     kept = (numbers[~lacks] for numbers in (column.steps, column.one, column.other))
@@ -110,15 +98,14 @@ def _measured(column: _Column, sound: ndarray, other_sound: ndarray) -> _Column:
 def _sound(records: Records) -> ndarray:
     """Return the steps at which NaN means: not measured.
 
-    Their loss is a number, and so are the weights that they made: their outputs and updates were.
+    Their loss is not NaN, nor are the weights after them: so outputs and updates were not, either.
     """
     layers = records.layers
-    weights = list(layers.part("weight_norm").values())
-    spoilt = layers.steps[np.isnan(weights).any(axis=0)] if weights else layers.steps
+    weights = list(layers.by_owner("weight_norm").values())
+    corrupted = layers.steps[np.isnan(weights).any(axis=0)] if weights else layers.steps
     losses = records.steps.columns.get("loss", np.full(len(records.steps), np.nan))
-    return np.setdiff1d(records.steps.steps[~np.isnan(losses)], spoilt)
+    return np.setdiff1d(records.steps.steps[~np.isnan(losses)], corrupted)
 
 
 def _order(difference: Difference) -> tuple[int, int]:
-    starts = [i for i, beat in enumerate(_BEATS) if difference.column.startswith(beat)]
-    return difference.step, starts[0] if starts else len(_BEATS)
+    return difference.step, rank_column(difference.column)

@@ -1,18 +1,18 @@
-"""L5: where two runs part as text, and as data for programs."""
+"""Where two runs diverge, as text, and as data for programs."""
 
 from __future__ import annotations
 
-import dataclasses
-import math
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias
 
 from fourbeat.base.console import short_path
+from fourbeat.base.numbers import format_pair
+from fourbeat.base.text import to_json_value
 from fourbeat.replay.comparison import Comparison
-from fourbeat.replay.forks import ABSENT, LAYER, Divergence, format_pair
+from fourbeat.replay.diff import BothReplayed, RunDiff, describe_samples
+from fourbeat.replay.divergence import LAYER, MISSING, Divergence
 from fourbeat.replay.origins import OriginChange
-from fourbeat.replay.parting import BothReplayed, RunDiff, describe_samples
 from fourbeat.run import Run
 
 WIDTH = 100
@@ -24,162 +24,164 @@ MAX_LINES = 6
 
 MAX_CHARACTERS = 60
 
-Row = tuple[str, str]
+_Row: TypeAlias = tuple[str, str]
 
 
-def diff_lines(parting: RunDiff) -> list[str]:
-    """Say where two runs part and what differs between them, the most important first."""
-    head = _head(parting)
+def diff_lines(diff: RunDiff) -> list[str]:
+    """Say where two runs diverge and what differs between them, the most important first."""
+    head = _head(diff)
     rows = [
         ("", ""),
         ("What differs between run and other", ""),
-        *_runs(parting),
-        *_origins(parting),
+        *_runs(diff),
+        *_origins(diff),
     ]
-    return [*head, *_laid_out([*_evidence(parting), *rows])]
+    return [*head, *_laid_out([*_evidence(diff), *rows])]
 
 
-def diff_data(parting: RunDiff) -> dict[str, Any]:
+def diff_data(diff: RunDiff) -> dict[str, Any]:
     """Return the same, and all else that was found, as plain data for ``json.dumps``.
 
-    What is no finite number is a string: ``nan``, ``inf``; JSON has no word for it.
+    A number that is not finite is a string: ``nan``, ``inf``; JSON has no word for it.
     """
-    again, fork = parting.again, parting.fork
-    data: dict[str, Any] = _plain(
+    replayed, found = diff.replayed, diff.divergence
+    data: dict[str, Any] = to_json_value(
         {
-            "run": str(parting.runs[0].dir),
-            "other": str(parting.runs[1].dir),
-            "same": parting.is_same,
-            "num_steps": parting.num_steps,
-            "last_steps": parting.last_steps,
-            "parted": fork,
-            "recorded": parting.recorded,
-            "computed": again.fork if again else None,
-            "weights_compared_after_step": parting.weights_step,
-            "same_weights": parting.weights_step and parting.same_weights,
-            "not_played_again": parting.why_not or None,
-            "differs_from_its_record": [p.agreement.first for p in again.played] if again else None,
-            "samples": again.samples(fork.step) if again and fork else None,
-            "differences": parting.origins,
+            "run": str(diff.runs[0].dir),
+            "other": str(diff.runs[1].dir),
+            "same": diff.is_same,
+            "num_steps": diff.num_steps,
+            "last_steps": diff.last_steps,
+            "divergence": found,
+            "recorded": diff.recorded,
+            "computed": replayed.divergence if replayed else None,
+            "weights_compared_after_step": diff.weights_step,
+            "same_weights": diff.weights_step and diff.same_weights,
+            "why_not_replayed": diff.why_not_replayed or None,
+            "differs_from_its_record": (
+                [run.agreement.first for run in replayed.runs] if replayed else None
+            ),
+            "samples": replayed.samples(found.step) if replayed and found else None,
+            "differences": diff.origins,
         }
     )
     return data
 
 
-def _head(parting: RunDiff) -> list[str]:
-    if parting.is_same:
-        return _same(parting)
-    fork = parting.fork
-    if fork is None:
-        step = parting.weights_step
+def _head(diff: RunDiff) -> list[str]:
+    if diff.is_same:
+        return _same(diff)
+    found = diff.divergence
+    if found is None:
+        step = diff.weights_step
         return [f"Their records are the same, but not their weights after {step} steps."]
-    if fork.what == LAYER:
-        return [f"The networks have other layers: {_alone(fork)}"]
-    if fork.beat == "before":
-        when = f"step {fork.step}" if fork.step else "the first step"
-        return [f"The weights differ before {when}: {fork.layer}"]
-    where = {"batch": "its batch", "clip": "clipping"}.get(fork.beat, f"the beat {fork.beat}")
-    return [f"They part at step {fork.step}, in {where}: the {_named(fork)}"]
+    if found.what == LAYER:
+        return [f"The networks have different layers: {_in_one_only(found)}"]
+    if found.beat == "before":
+        when = f"step {found.step}" if found.step else "the first step"
+        return [f"The weights differ before {when}: {found.layer}"]
+    where = {"batch": "its batch", "clip": "clipping"}.get(found.beat, f"the beat {found.beat}")
+    return [f"They diverge at step {found.step}, in {where}: the {_named(found)}"]
 
 
-def _named(fork: Divergence) -> str:
-    return f"{fork.what} of {fork.layer}" if fork.layer else fork.what
+def _named(found: Divergence) -> str:
+    return f"{found.what} of {found.layer}" if found.layer else found.what
 
 
-def _alone(fork: Divergence) -> str:
-    return f"{fork.layer} is in {'run' if fork.other == ABSENT else 'other'} alone"
+def _in_one_only(found: Divergence) -> str:
+    return f"{found.layer} is in {'run' if found.other == MISSING else 'other'} only"
 
 
-def _same(parting: RunDiff) -> list[str]:
-    ends = parting.last_steps
+def _same(diff: RunDiff) -> list[str]:
+    ends = diff.last_steps
     last = min(ends)
-    weights = f"; the weights after {parting.weights_step} steps, too" * bool(parting.weights_step)
-    first = f"The same to the last bit over {parting.num_steps} steps, up to step {last}{weights}."
+    weights = f"; the weights after {diff.weights_step} steps, too" * bool(diff.weights_step)
+    first = f"Bitwise identical over {diff.num_steps} steps, up to step {last}{weights}."
     if ends[0] == ends[1]:
         return [first]
     longer = "run" if ends[0] > ends[1] else "other"
-    return [first, f"There the shorter one ends; {longer} goes on to step {max(ends)}."]
+    return [first, f"There the shorter one ends; {longer} continues to step {max(ends)}."]
 
 
-def _evidence(parting: RunDiff) -> Iterator[Row]:
-    if parting.is_same:
+def _evidence(diff: RunDiff) -> Iterator[_Row]:
+    if diff.is_same:
         return
-    fork, recorded, again = parting.fork, parting.recorded, parting.again
-    if fork is not None:
-        yield from _about(fork, is_computed=fork is not recorded)
-    if recorded is not None and fork is not recorded:
+    found, recorded, replayed = diff.divergence, diff.recorded, diff.replayed
+    if found is not None:
+        yield from _about(found, is_computed=found is not recorded)
+    if recorded is not None and found is not recorded:
         yield "recorded", _recorded(recorded)
-    if again is None:
-        yield "not replayed", parting.why_not.splitlines()[0]
+    if replayed is None:
+        yield "not replayed", diff.why_not_replayed.splitlines()[0]
     else:
-        yield from (("replayed", text) for text in _replayed(again))
+        yield from (("replayed", text) for text in _replayed(replayed))
 
 
-def _recorded(fork: Divergence) -> str:
-    if fork.what == LAYER:
-        return _alone(fork)
-    return f"step {fork.step}, {_named(fork)}: {format_pair(fork.one, fork.other)}"
+def _recorded(found: Divergence) -> str:
+    if found.what == LAYER:
+        return _in_one_only(found)
+    return f"step {found.step}, {_named(found)}: {format_pair(found.one, found.other)}"
 
 
-def _about(fork: Divergence, *, is_computed: bool) -> Iterator[Row]:
-    if fork.why:
-        yield "why", fork.why
-    if fork.what != LAYER:
-        is_norm = is_computed and isinstance(fork.one, float) and fork.what != "loss"
-        yield "norm" if is_norm else "run / other", format_pair(fork.one, fork.other)
-    if fork.also:
-        yield "also", _some(fork.also)
-    if fork.step and fork.beat != "before":
-        yield "until then", "the same to the last bit"
+def _about(found: Divergence, *, is_computed: bool) -> Iterator[_Row]:
+    if found.why:
+        yield "why", found.why
+    if found.what != LAYER:
+        is_norm = is_computed and isinstance(found.one, float) and found.what != "loss"
+        yield "norm" if is_norm else "run / other", format_pair(found.one, found.other)
+    if found.also:
+        yield "also", _some(found.also)
+    if found.step and found.beat != "before":
+        yield "until then", "bitwise identical"
 
 
-def _replayed(again: BothReplayed) -> Iterator[str]:
-    if again.is_faithful and again.fork:
-        yield "both repeat their records to the last bit"
+def _replayed(both: BothReplayed) -> Iterator[str]:
+    if both.is_faithful and both.divergence:
+        yield "both reproduce their records bitwise"
         return
-    for name, played in zip(("run", "other"), again.played, strict=True):
-        yield f"{name} {_agreement(played.agreement)}"
-    if (fork := again.fork) is not None:
-        yield f"here they part at step {fork.step}, {fork.beat}: {_named(fork)}; {fork.why}"
+    for name, run in zip(("run", "other"), both.runs, strict=True):
+        yield f"{name} {_agreement(run.agreement)}"
+    if (found := both.divergence) is not None:
+        yield f"here they diverge at step {found.step}, {found.beat}: {_named(found)}; {found.why}"
     else:
         yield (
-            f"here, with this code, both are the same up to step {again.last_step}: code, "
-            "packages, machine or data parted them, or chance (see trainer.deterministic)"
+            f"here, with this code, both are the same up to step {both.last_step}: they diverged "
+            "by code, packages, machine or data, or by chance (see trainer.deterministic)"
         )
 
 
 def _agreement(found: Comparison) -> str:
     if (first := found.first) is None:
-        return "repeats its record to the last bit"
+        return "reproduces its record bitwise"
     was = format_pair(first.one, first.other)
-    return f"does not repeat its record: step {first.step}, {first.column} was / is {was}"
+    return f"does not reproduce its record: step {first.step}, {first.column} was / is {was}"
 
 
-def _runs(parting: RunDiff) -> Iterator[Row]:
-    for name, run in zip(("run", "other"), parting.runs, strict=True):
-        yield name, f"{short_path(run.dir)} ({_story(run)})"
+def _runs(diff: RunDiff) -> Iterator[_Row]:
+    for name, run in zip(("run", "other"), diff.runs, strict=True):
+        yield name, f"{short_path(run.dir)} ({_outcome(run)})"
 
 
-def _story(run: Run) -> str:
+def _outcome(run: Run) -> str:
     status = run.outcome.status.replace("_", " ")
     resumed = [str(entry["from_step"]) for entry in run.manifest.resumed]
-    gone_on = f", resumed from step {', '.join(resumed)}" if resumed else ""
-    return f"{status}, {run.manifest.num_steps} steps{gone_on}"
+    since = f", resumed from step {', '.join(resumed)}" if resumed else ""
+    return f"{status}, {run.manifest.num_steps} steps{since}"
 
 
-def _origins(parting: RunDiff) -> Iterator[Row]:
-    found = parting.origins
+def _origins(diff: RunDiff) -> Iterator[_Row]:
+    found = diff.origins
     real = [c for c in _without_echoes(found.config) if not c.is_harmless]
-    yield from _limited("config", [_told(change) for change in real])
-    if harmless := [_told(change) for change in found.config if change.is_harmless]:
+    yield from _limited("config", [_changed(change) for change in real])
+    if harmless := [_changed(change) for change in found.config if change.is_harmless]:
         yield "no effect", _some(harmless, 3)
-    yield from _order(parting)
+    yield from _order(diff)
     commits = [f"commit {c.one[:9]} / {c.other[:9]}" for c in found.code if c.key == "commit"]
     files = [c.key for c in found.code if c.key != "commit"]
     yield from _limited("code", commits + [f"uncommitted: {_some(files, 4)}"] * bool(files))
     if found.packages:
-        yield "packages", _some([_told(change) for change in found.packages], 4)
-    yield from _limited("machine", [_told(change) for change in found.machine])
+        yield "packages", _some([_changed(change) for change in found.packages], 4)
+    yield from _limited("machine", [_changed(change) for change in found.machine])
     kinds = {"config": found.config, "code": found.code, "packages": found.packages}
     kinds["machine"] = found.machine
     if same := [name for name, changes in kinds.items() if not changes]:
@@ -187,22 +189,22 @@ def _origins(parting: RunDiff) -> Iterator[Row]:
 
 
 def _without_echoes(config: Sequence[OriginChange]) -> list[OriginChange]:
-    """Leave out the seed of the data's order where it only follows the seed of the run."""
+    """Return all changes but that of the data's seed, where it only follows the seed of the run."""
     seeds = [(c.one, c.other) for c in config if c.key == "seed"]
     return [c for c in config if c.key != "data.seed" or (c.one, c.other) not in seeds]
 
 
-def _order(parting: RunDiff) -> Iterator[Row]:
-    if parting.again is None or (fork := parting.fork) is None:
+def _order(diff: RunDiff) -> Iterator[_Row]:
+    if diff.replayed is None or (found := diff.divergence) is None:
         return
-    one, other = parting.again.samples(fork.step)
+    one, other = diff.replayed.samples(found.step)
     if len(one) != len(other):
-        yield "data order", f"step {fork.step} has {len(one)} / {len(other)} samples"
-    if told := describe_samples(one, other):
-        yield "data order", f"step {fork.step} has the {told}"
+        yield "data order", f"step {found.step} has {len(one)} / {len(other)} samples"
+    if samples := describe_samples(one, other):
+        yield "data order", f"step {found.step} has the {samples}"
 
 
-def _told(change: OriginChange) -> str:
+def _changed(change: OriginChange) -> str:
     return f"{change.key}: {_short(change.one)} / {_short(change.other)}"
 
 
@@ -211,7 +213,7 @@ def _short(value: Any) -> str:
     return text if len(text) <= MAX_CHARACTERS else f"{text[: MAX_CHARACTERS - 3]}..."
 
 
-def _limited(label: str, texts: Sequence[str]) -> Iterator[Row]:
+def _limited(label: str, texts: Sequence[str]) -> Iterator[_Row]:
     for i, text in enumerate(texts[:MAX_LINES]):
         yield label if i == 0 else "", text
     if len(texts) > MAX_LINES:
@@ -223,7 +225,7 @@ def _some(texts: Sequence[str], most: int = MAX_LINES) -> str:
     return ", ".join(texts[:most]) + more
 
 
-def _laid_out(rows: Sequence[Row]) -> Iterator[str]:
+def _laid_out(rows: Sequence[_Row]) -> Iterator[str]:
     for label, text in rows:
         if not text:
             yield label
@@ -237,15 +239,3 @@ def _laid_out(rows: Sequence[Row]) -> Iterator[str]:
             break_long_words=False,
             break_on_hyphens=False,
         )
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return value

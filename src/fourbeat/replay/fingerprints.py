@@ -1,4 +1,4 @@
-"""L3: fingerprints of all that a step computes: where they are equal, it is so to the last bit."""
+"""Fingerprints of all that a step computes: equal where it is bitwise identical."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.dropout import _DropoutNd
 from torch.optim import Optimizer
 
-from fourbeat.events import Observer
+from fourbeat.events import Hooks, Observer, find_leaves
 from fourbeat.recorder.layers import ROOT, Layers
 
 DIGEST_BYTES = 16
@@ -33,7 +34,7 @@ class Fingerprint:
         micro_batch: Index of the micro-batch within its step.
         digest: Of types, shapes and values; 0 and -0 are the same.
         shape: Of the first tensor.
-        norm: Of all values together, for a human reader; a single one with its sign.
+        norm: 2-norm of all values together, for a human reader; a single value with its sign.
     """
 
     beat: str
@@ -51,83 +52,90 @@ class Fingerprint:
 
 
 class Fingerprints(Observer):
-    """Takes the fingerprint of everything that a network computes, in the order of its happening.
+    """Takes the fingerprint of everything that a network computes, in the order it is computed.
 
     Args:
-        network: Whose layers are looked at.
+        network: Whose layers are measured.
         skip: Optimizer steps to let pass first.
 
     Attributes:
         steps: The fingerprints of each step; the first one's begin with those of all weights.
         settings: For each step, what each group of the optimizer stepped with.
-        taken: For each step, whether the scaler let it happen.
+        applied: For each step, whether it was, or skipped by the scaler.
         kinds: Layer to the name of its class.
+        dropouts: Layers that drew random numbers: dropout of any kind, in training mode.
     """
 
     def __init__(self, network: nn.Module, skip: int) -> None:
         self.steps: list[list[Fingerprint]] = []
         self.settings: list[list[Settings]] = []
-        self.taken: list[bool] = []
+        self.applied: list[bool] = []
+        self.dropouts: set[str] = set()
         modules = {name or ROOT: module for name, module in network.named_modules()}
         self.kinds = {name: type(module).__name__ for name, module in modules.items()}
-        self._skip, self._modules, self._parts = skip, modules, Layers.of(network)
+        self._skip, self._modules, self._layers = skip, modules, Layers.of(network)
         self._current: list[Fingerprint] = []
         self._micro_batch = 0
-        network.register_forward_pre_hook(self._begin)
-        for name, leaf in modules.items():
-            if not [*leaf.children()]:
-                leaf.register_forward_pre_hook(partial(self._take_in, name))
-                leaf.register_forward_hook(partial(self._put_out, name))
+        self._hooks = Hooks()
+        self._hooks.add(network.register_forward_pre_hook(self._before_network))
+        leaves = find_leaves(network) or {ROOT: network}
+        self._hooks.add_forward(leaves, before=self._before_leaf, after=self._after_leaf)
 
     def on_forward(self, outputs: Any) -> None:
-        """Take what the network as a whole put out."""
+        """Fingerprint the network's outputs."""
         self._note("forward", ROOT, "output", outputs)
 
     def on_loss(self, loss: Tensor) -> None:
-        """Take it."""
+        """Fingerprint the micro-batch's scaled loss."""
         self._note("loss", "", "loss", loss)
 
     def on_backward(self) -> None:
-        """Count the micro-batch."""
+        """Move on to the next micro-batch."""
         self._micro_batch += 1
 
     def on_unscale(self, optimizer: Optimizer) -> None:
-        """Take the gradients, those of the last layer first."""
+        """Fingerprint the gradients, those of the last layer first."""
         self._note_gradients("backward", "gradient")
 
     def on_clip(self, optimizer: Optimizer) -> None:
-        """Take them as the optimizer gets them, and what it steps with."""
+        """Fingerprint the gradients as the optimizer gets them; note what it steps with."""
         self._note_gradients("clip", "clipped gradient")
         if self._skip == 0:
             kind = {"optimizer": type(optimizer).__name__}
             groups = optimizer.param_groups
             self.settings.append([kind | {k: g.get(k) for k in optimizer.defaults} for g in groups])
 
-    def on_step(self, groups: Sequence[Mapping[str, Any]], batch_idx: int, taken: bool) -> None:
-        """Take the weights."""
+    def on_step(self, groups: Sequence[Mapping[str, Any]], batch_idx: int, applied: bool) -> None:
+        """Fingerprint the weights, and end the step."""
         self._note_weights("step")
         if self._skip == 0:
             self.steps.append(self._current)
-            self.taken.append(taken)
+            self.applied.append(applied)
         self._current, self._micro_batch = [], 0
         self._skip = max(0, self._skip - 1)
 
-    def _begin(self, network: nn.Module, inputs: Any) -> None:
+    def close(self) -> None:
+        """Remove the hooks from the network."""
+        self._hooks.close()
+
+    def _before_network(self, network: nn.Module, inputs: Any) -> None:
         if network.training and not self.steps and not self._current:
             self._note_weights("before")
 
-    def _take_in(self, name: str, leaf: nn.Module, inputs: Any) -> None:
+    def _before_leaf(self, name: str, leaf: nn.Module, inputs: Any) -> None:
         if leaf.training:
             self._note("forward", name, "input", inputs)
 
-    def _put_out(self, name: str, leaf: nn.Module, inputs: Any, outputs: Any) -> None:
+    def _after_leaf(self, name: str, leaf: nn.Module, inputs: Any, outputs: Any) -> None:
         if not leaf.training:
             return
+        if isinstance(leaf, _DropoutNd):
+            self.dropouts.add(name)
         self._note("forward", name, "output", outputs)
         for tensor in _tensors(outputs):
             if tensor.requires_grad and not tensor.is_leaf:
-                hear = partial(self._note, "backward", name, "gradient at its output")
-                tensor.register_hook(hear)  # type: ignore[no-untyped-call]
+                note = partial(self._note, "backward", name, "gradient at its output")
+                tensor.register_hook(note)  # type: ignore[no-untyped-call]
 
     def _note_weights(self, beat: str) -> None:
         for name, module in self._modules.items():
@@ -135,7 +143,7 @@ class Fingerprints(Observer):
             self._note(beat, name, "weight", own)
 
     def _note_gradients(self, beat: str, what: str) -> None:
-        layers = [*self._parts.grouped(self._parts.gradients())]
+        layers = [*self._layers.grouped(self._layers.gradients())]
         for name, own in reversed(layers):
             self._note(beat, name, what, own)
 
@@ -150,7 +158,7 @@ class Fingerprints(Observer):
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:
-    """Yield the tensors in what a layer takes in or puts out."""
+    """Yield the tensors in a layer's inputs or outputs, however they are nested."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, Mapping):

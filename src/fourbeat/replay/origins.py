@@ -1,4 +1,4 @@
-"""L5: what differs between two runs' origins: config, code, packages, machine, interruptions."""
+"""What differs between two runs' origins: config, code, packages, machine, interruptions."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 from fourbeat.run import Environment, Run
 from fourbeat.training.resume_checks import ABSENT, HARMLESS, is_one_of, leaves
 
-# What a resume lets pass, though it may change what is computed: other arithmetic, other data,
+# What a resume allows, though it may change what is computed: different arithmetic, different data,
 # a callback of the user's own.
 NOT_HARMLESS = ("trainer.accelerator", "callbacks.extra", "paths.data_dir", "data.data_dir")
-# Both loops end with the same weights, to the last bit.
+# Both loops end with bitwise identical weights.
 EQUAL = ("loop.name",)
 # They end a training sooner or later; a scheduler with a horizon stretches over them.
 HORIZON = ("trainer.max_epochs", "trainer.max_steps")
@@ -23,7 +23,7 @@ _NEW_FILE = b"diff --git a/"
 
 @dataclass(frozen=True)
 class OriginChange:
-    """Something that is not the same in two runs.
+    """Something that differs between two runs.
 
     Attributes:
         key: What, e.g. ``optim.lr``.
@@ -40,14 +40,14 @@ class OriginChange:
 
 @dataclass(frozen=True)
 class Origins:
-    """What is not the same in two runs' origins.
+    """What differs between the origins of two runs.
 
     Attributes:
         config: Leaf by leaf; what can change what is computed comes first.
         code: Commit, and files with changes that were not committed.
         packages: Their versions.
         machine: Python, platform, hardware, threads.
-        resumed: From which steps each was gone on with.
+        resumed: The steps from which each was resumed.
     """
 
     config: tuple[OriginChange, ...]
@@ -113,7 +113,7 @@ def _of_code(one: Run, other: Run) -> Iterator[OriginChange]:
     for name in sorted(a.keys() | b.keys()):
         if a.get(name) != b.get(name):
             here, there = ("changed" if name in side else "unchanged" for side in (a, b))
-            yield OriginChange(name, here, there if here != there else "changed otherwise")
+            yield OriginChange(name, here, there if here != there else "changed differently")
 
 
 def uncommitted(run: Run) -> dict[str, bytes]:
@@ -131,7 +131,7 @@ def uncommitted(run: Run) -> dict[str, bytes]:
 
 def _differences(path: Path) -> dict[str, bytes]:
     head, *files = (b"\n" + path.read_bytes()).split(b"\n" + _NEW_FILE)
-    found = {part.partition(b" b/")[0].decode(errors="replace"): part for part in files}
+    found = {text.partition(b" b/")[0].decode(errors="replace"): text for text in files}
     # Untracked files are named in the head; what they hold is not known.
     names = [line[4:].decode(errors="replace") for line in head.split(b"\n") if line[:4] == b"#   "]
     return found | {f"{name} (untracked)": b"" for name in names}

@@ -1,4 +1,4 @@
-"""L5: a replayed step as text, and as data for programs."""
+"""A replayed step as text, and as data for programs."""
 
 from __future__ import annotations
 
@@ -6,25 +6,27 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from fourbeat.replay.ranges import Departure
-from fourbeat.replay.replaying import Replay
-from fourbeat.replay.suspects import QUANTITIES, Suspect
+from fourbeat.base.numbers import format_factor, format_number
+from fourbeat.base.text import align_columns, to_json_value
+from fourbeat.recorder.ranges import FACTORS
+from fourbeat.replay.steps import Replay
+from fourbeat.replay.suspects import Suspect, name_quantity
 
 HEAD = ("  layer", "left its range", "gradient", "weight", "update/weight", "output std", "dead")
 
 
 def replay_lines(replay: Replay) -> list[str]:
-    """Say what a replayed step was like: the layers that left their usual range first."""
+    """Describe a replayed step: the layers that left their usual range come first."""
     return [*_summary(replay), "", *align_columns([HEAD, *_rows(replay)], left=2), *_legend(replay)]
 
 
 def replay_data(replay: Replay) -> dict[str, Any]:
     """Return the same, and all else that was measured, as plain data for ``json.dumps``.
 
-    What is no finite number is a string: ``nan``, ``inf``; JSON has no word for it.
+    A number that is not finite is a string: ``nan``, ``inf``; JSON has no word for it.
     """
     first = replay.comparison.first
-    plain: dict[str, Any] = _plain(
+    plain: dict[str, Any] = to_json_value(
         {
             "run": str(replay.run.dir),
             "step": replay.step,
@@ -46,22 +48,6 @@ def replay_data(replay: Replay) -> dict[str, Any]:
     return plain
 
 
-def format_number(value: float | None) -> str:
-    """Write a number in four digits or fewer."""
-    if value is None:
-        return "-"
-    if not math.isfinite(value):
-        return str(value)
-    return f"{value:.4g}"
-
-
-def format_factor(departure: Departure) -> str:
-    """Write how many times its median a number is."""
-    if math.isfinite(departure.factor):
-        return f"x{departure.factor:.3g}"
-    return "not 0 any more" if math.isfinite(departure.value) else "no number"
-
-
 def _summary(replay: Replay) -> Iterable[str]:
     row = replay.replayed.steps.row(replay.step) or {}
     where = replay.start.path.name if replay.start.path else "the beginning"
@@ -74,32 +60,34 @@ def _summary(replay: Replay) -> Iterable[str]:
     total = float(replay.replayed.grad_norm[-1]) if len(replay.replayed.steps) else math.nan
     clipped = row.get("grad_norm_clipped", math.nan)
     after = "" if math.isnan(clipped) else f", clipped to {format_number(clipped)}"
-    taken = "" if row.get("taken", 1) else "; the scaler left the step out"
-    loss = format_number(row.get("loss"))
-    yield f"loss {loss}, gradient norm {format_number(total)}{after}, learning rate {rates}{taken}"
+    skipped = "" if row.get("applied", 1) else "; the scaler skipped the step"
+    loss, norm = format_number(row.get("loss")), format_number(total)
+    yield f"loss {loss}, gradient norm {norm}{after}, learning rate {rates}{skipped}"
 
 
 def _agreement(replay: Replay) -> str:
     found = replay.comparison
     if found.num_steps == 0:
-        return "nothing was recorded of these steps to compare with (callbacks.recorder)"
+        return "there is no record of these steps to compare with (callbacks.recorder)"
     if (first := found.first) is None:
         what = f"{found.num_steps} steps, {found.num_numbers} numbers"
-        return f"same as recorded to the last bit: {what}"
+        return f"bitwise identical to the record: {what}"
     return (
-        f"NOT the same as recorded, from step {first.step} on: {first.column} was "
+        f"NOT identical to the record, from step {first.step} on: {first.column} was "
         f"{first.one!r}, is {first.other!r}. {_reason(replay)}"
     )
 
 
 def _reason(replay: Replay) -> str:
-    for part in replay.run.manifest.resumed:
-        if part["overrides"] and part["from_step"] > replay.start.step:
-            changes = " ".join(part["overrides"])
-            return f"It has {changes} from step {part['from_step']} on, the replay at every step."
+    for resumed in replay.run.manifest.resumed:
+        if resumed["overrides"] and resumed["from_step"] > replay.start.step:
+            changes = " ".join(resumed["overrides"])
+            return (
+                f"It has {changes} from step {resumed['from_step']} on, the replay at every step."
+            )
     if replay.run.config["loop"].get("compile"):
-        return "What was compiled (loop.compile) rounds in another way."
-    return "Other code, packages or hardware?"
+        return "Compiled steps (loop.compile) round differently."
+    return "Different code, packages or hardware?"
 
 
 def _rows(replay: Replay) -> Iterable[tuple[str, ...]]:
@@ -125,45 +113,21 @@ def _row(
     ratio = update / weight if weight and update is not None else None
     left = ""
     if suspect is not None:
-        left = f"step {suspect.departure.step}, {QUANTITIES[suspect.quantity]} "
-        left += format_factor(suspect.departure)
+        left = f"step {suspect.departure.step}, {name_quantity(suspect.quantity)} "
+        left += format_factor(suspect.departure.factor, suspect.departure.value)
     output = measured.get("output", {}).get("std")
     dead = recorded.get(f"activation_dead/{layer}")
-    share = "-" if dead is None or math.isnan(dead) else f"{100 * dead:.0f} %"
+    fraction = "-" if dead is None or math.isnan(dead) else f"{100 * dead:.0f} %"
     mark = "!" if suspect else " "
     numbers = (norm("gradient"), weight, ratio, output)
-    return (f"{mark} {layer}", left, *map(format_number, numbers), share)
+    return (f"{mark} {layer}", left, *map(format_number, numbers), fraction)
 
 
 def _legend(replay: Replay) -> Iterable[str]:
     if replay.suspects:
+        usual, weights = FACTORS["grad_norm"], FACTORS["weight_norm"]
         yield ""
-        yield "! 5 times its median over the steps before (weights 2.5 times), and not back since"
-
-
-def align_columns(rows: Iterable[tuple[str, ...]], left: int) -> list[str]:
-    """Align a table.
-
-    Args:
-        rows: The head first.
-        left: How many of the columns are aligned to the left; the others are numbers.
-    """
-    table = list(rows)
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return [
-        "  ".join(
-            cell.ljust(width) if i < left else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in table
-    ]
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return value
+        yield (
+            f"! {usual:g} times its median over the steps before (weights {weights:g} times), and "
+            "not back since"
+        )

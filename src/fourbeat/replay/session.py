@@ -1,4 +1,4 @@
-"""L5: a part of a run played again, from one of its states, with observers at work."""
+"""Steps of a run replayed from one of its saved states, with observers at work."""
 
 from __future__ import annotations
 
@@ -14,40 +14,41 @@ from fourbeat.base.errors import RunError
 from fourbeat.base.process import set_up_process
 from fourbeat.config.schema import DebugConfig, TrainConfig
 from fourbeat.events import Observer
-from fourbeat.events.lightning import Watching
+from fourbeat.events.lightning import ObserverCallback
 from fourbeat.recorder import RecorderCallback
 from fourbeat.recorder.recorder import Write
-from fourbeat.run import Run
 from fourbeat.state import (
     SNAPSHOT_DIR,
     DamagedCheckpointError,
     Position,
+    find_last_checkpoints,
     find_snapshots,
-    newest_first,
     read_state,
 )
-from fourbeat.training.evaluation import silent
-from fourbeat.training.lifecycle import CHECKPOINT_DIR, Components, run_fit, state_checkpoint
-from fourbeat.training.resuming import stored_config
+from fourbeat.training.building import CHECKPOINT_DIR
+from fourbeat.training.components import Components
+from fourbeat.training.evaluation import without_outputs
+from fourbeat.training.running import run_fit
+from fourbeat.training.stored import StoredRun
 
 
 class Arrived(BaseException):
-    """A replay has come to where it was to go. No ``Exception``: nobody is to handle it."""
+    """A replay has reached its last step. No ``Exception``: nobody is to handle it."""
 
 
-class Until(Observer):
+class StopAfter(Observer):
     """Ends a replay after a step.
 
     Args:
-        first_step: Index of the first step to come.
+        first_step: Index of the first step that is replayed.
         last_step: Index of the last one.
     """
 
     def __init__(self, first_step: int, last_step: int) -> None:
         self._left = last_step - first_step + 1
 
-    def on_step(self, groups: Sequence[Mapping[str, Any]], batch_idx: int, taken: bool) -> None:
-        """Count.
+    def on_step(self, groups: Sequence[Mapping[str, Any]], batch_idx: int, applied: bool) -> None:
+        """Count down to the last step.
 
         Raises:
             Arrived: It was the last step.
@@ -63,21 +64,22 @@ class Start:
 
     Attributes:
         step: Index of its first optimizer step.
-        path: The state it goes on from; None: the beginning of the run.
+        path: The saved state from which it continues; None: the beginning of the run.
     """
 
     step: int
     path: Path | None = None
 
 
-def find_starts(run: Run) -> list[Start]:
+def find_starts(stored: StoredRun) -> list[Start]:
     """Find the states of a run that a replay may begin with, in the order of their steps."""
+    run = stored.run
     found = {
         step: Start(step, path) for step, path in find_snapshots(run.dir / SNAPSHOT_DIR).items()
     }
-    if not found:  # the first runs have none, nor those that were told to keep none
+    if not found:  # the first runs have none, nor those with save_snapshots=0
         folder = run.dir / CHECKPOINT_DIR
-        for path in [*newest_first(folder), *folder.glob("best*.ckpt")]:
+        for path in [*find_last_checkpoints(folder), *folder.glob("best*.ckpt")]:
             with contextlib.suppress(DamagedCheckpointError):
                 state = read_state(path)
                 if "loops" in state:
@@ -87,14 +89,14 @@ def find_starts(run: Run) -> list[Start]:
     return [found[step] for step in sorted(found)]
 
 
-def nearest_start(run: Run, step: int) -> Start:
-    """Return the latest state from which a step can be played again; damaged ones are passed over.
+def nearest_start(stored: StoredRun, step: int) -> Start:
+    """Return the latest state from which a step can be replayed; damaged ones are skipped.
 
     Args:
-        run: The run.
+        stored: The run.
         step: Index of the optimizer step, from 0.
     """
-    for start in reversed([s for s in find_starts(run) if s.step <= step]):
+    for start in reversed([s for s in find_starts(stored) if s.step <= step]):
         try:
             if start.path is not None:
                 read_state(start.path)
@@ -104,25 +106,25 @@ def nearest_start(run: Run, step: int) -> Start:
     return Start(0)
 
 
-def replay_config(run: Run, overrides: Sequence[str] = ()) -> TrainConfig:
-    """Return a run's config for playing it again: step by step, and nothing is written.
+def replay_config(stored: StoredRun, overrides: Sequence[str] = ()) -> TrainConfig:
+    """Return a run's config for replaying it: step by step, and nothing is written.
 
     Args:
-        run: The run.
+        stored: The run.
         overrides: Keys to change, which makes it another run.
 
     Raises:
-        RunError: It cannot be played again in one process.
+        RunError: It cannot be replayed in one process.
         ConfigError: An override does not fit.
     """
+    run = stored.run
     devices = run.config["trainer"].get("devices", 1)
     if devices != 1 or run.config["trainer"].get("num_nodes", 1) != 1:
         raise RunError(
-            f"{run.dir}: was trained with trainer.devices={devices}. A replay plays one process "
-            "alone, whose gradients are not those of all. Train with trainer.devices=1 to look at "
-            "steps."
+            f"{run.dir}: was trained with trainer.devices={devices}. A replay runs in one process, "
+            "whose gradients are not those of all. Train with trainer.devices=1 to replay steps."
         )
-    quiet = silent(stored_config(run, overrides))
+    quiet = without_outputs(stored.config(overrides))
     callbacks = quiet.callbacks.model_copy(update={"recorder": None})
     loop = quiet.loop.model_copy(
         update={"steps_per_execution": 1, "compile": False, "terminate_on_nan": False}
@@ -132,6 +134,7 @@ def replay_config(run: Run, overrides: Sequence[str] = ()) -> TrainConfig:
 
 
 def replay_steps(
+    stored: StoredRun,
     cfg: TrainConfig,
     start: Start,
     last_step: int,
@@ -140,32 +143,33 @@ def replay_steps(
     observers: Callable[[Components], Sequence[Observer]] = lambda _: (),
     folder: Path | None = None,
 ) -> Components:
-    """Play the steps of a run again, from a state.
+    """Replay steps of a run from a saved state.
 
     Args:
+        stored: The run.
         cfg: What :func:`replay_config` returned.
         start: The state.
-        last_step: Index of the last optimizer step that is played; a run may end before it.
-        write: Gets the records, in which each layer's row is filled at each step.
-        observers: Who is told of the beats besides; called with what takes part, before anything is
-            played.
-        folder: For what the config has written; None: one that is removed again.
+        last_step: Index of the last optimizer step that is replayed; a run may end before it.
+        write: Sink for the records, with a row of the layers' table for each step.
+        observers: Called with the components before the first step; returns who else observes the
+            beats. They are closed in the end, whatever happens.
+        folder: For files that the config writes; None: a temporary one.
 
     Returns:
-        What took part, as the last step left it.
+        The components as the last step left them.
     """
-    from fourbeat.training.training import (
-        build_components,  # which, for its story, imports this room
-    )
-
     set_up_process()
-    with tempfile.TemporaryDirectory() as temporary, warnings.catch_warnings():
-        parts = build_components(cfg, folder or Path(temporary))
-        recorder = RecorderCallback(layers_every_n_steps=1, write=write)
-        watching = Watching([*observers(parts), Until(start.step, last_step)])
-        parts.trainer.callbacks += [recorder, watching]  # type: ignore[attr-defined]
-        # What torchmetrics says after an explosion, and who plays that again knows.
+    with contextlib.ExitStack() as stack:
+        temporary = stack.enter_context(tempfile.TemporaryDirectory())
+        stack.enter_context(warnings.catch_warnings())
+        # torchmetrics warns of NaN after an explosion, which whoever replays one knows.
         warnings.filterwarnings("ignore", "Encountered `nan` values")
-        with state_checkpoint(parts.trainer).stop.listening(), contextlib.suppress(Arrived):
-            run_fit(cfg, parts, start.path)
-    return parts
+        components = stored.build(cfg, folder or Path(temporary))
+        watching = [*observers(components), StopAfter(start.step, last_step)]
+        for observer in watching:
+            stack.callback(observer.close)
+        recorder = RecorderCallback(layers_every_n_steps=1, write=write)
+        components.callbacks.extend([recorder, ObserverCallback(watching)])
+        with components.checkpoint.stop.handling(), contextlib.suppress(Arrived):
+            run_fit(cfg, components, start.path)
+    return components

@@ -1,49 +1,56 @@
-"""L5: what went wrong in a run that ended in a number that is none: five lines."""
+"""What went wrong in a run that ended with a NaN or Inf: five lines."""
 
 from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
 from fourbeat.base.console import short_path
-from fourbeat.replay.replaying import Replay, replay
-from fourbeat.replay.report import format_factor, format_number
+from fourbeat.base.numbers import format_factor, format_number
+from fourbeat.config.project import Project
 from fourbeat.replay.session import find_starts
-from fourbeat.replay.suspects import culprit, join_column
+from fourbeat.replay.steps import Replay, replay
+from fourbeat.replay.suspects import find_culprit, join_column
+from fourbeat.training.stored import StoredRun
 
 
-def story(run_dir: Path, step: int) -> list[str]:
-    """Play the last steps again, and say which layer went first, when, and how far.
+def story(project: Project, run_dir: Path, step: int) -> list[str]:
+    """Replay the last steps, and say which layer went first, when, and how far.
 
     Args:
+        project: Whose run it is.
         run_dir: The run folder.
         step: Index of the optimizer step that failed.
 
     Returns:
         Five lines; fewer if no layer left its range.
     """
-    return list(_lines(replay(run_dir, step), run_dir))
+    starts = find_starts(StoredRun.load(project, run_dir))
+    saved = [start.step for start in starts]
+    return list(_lines(replay(project, run_dir, step), run_dir, saved))
 
 
-def _lines(replayed: Replay, folder: Path) -> Iterator[str]:
+def _lines(replayed: Replay, folder: Path, saved: Sequence[int]) -> Iterator[str]:
     step, name = replayed.step, shlex.quote(short_path(folder))
     yield f"what happened: {_loss(replayed)}"
-    first = culprit(replayed.recorded, replayed.replayed)
+    first = find_culprit(replayed.recorded, replayed.replayed)
     if first is not None:
         times_next = first.ratio / first.next_ratio if first.next_ratio else math.inf
         yield (
-            f"first to go:   {first.layer}, at step {first.step}: its update was "
-            f"{format_number(first.ratio)} of its weights, {times_next:.2g} times the next layer's part"
+            f"first to go:   {first.layer}, at step {first.step}: its update/weight ratio was "
+            f"{format_number(first.ratio)}, {times_next:.2g} times the next layer's"
         )
     if grown := [s for s in replayed.suspects if s.quantity == "weight"]:
-        told = (
-            f"{s.layer} at step {s.departure.step}, {format_factor(s.departure)}" for s in grown
+        shown = (
+            f"{s.layer} at step {s.departure.step}, "
+            f"{format_factor(s.departure.factor, s.departure.value)}"
+            for s in grown
         )
-        yield f"weights grew:  {'; '.join(islice(told, 4))}"
-    yield f"kept:          {_kept(replayed)}"
+        yield f"weights grew:  {'; '.join(islice(shown, 4))}"
+    yield f"saved:         {_saved(replayed, saved)}"
     at = first.step if first else step
     yield f"look closer:   python scripts/replay.py run={name} step={at}, or scripts/inspect.py"
 
@@ -62,9 +69,8 @@ def _loss(replayed: Replay) -> str:
     )
 
 
-def _kept(replayed: Replay) -> str:
-    steps = (str(start.step) for start in find_starts(replayed.run))
-    kept = [f"the states at steps {', '.join(steps)}"]
+def _saved(replayed: Replay, steps: Sequence[int]) -> str:
+    found = [f"the states at steps {', '.join(map(str, steps))}"]
     if (replayed.run.dir / "checkpoints" / "exception.ckpt").exists():
-        kept.append(f"the weights before step {replayed.step} (checkpoints/exception.ckpt)")
-    return "; ".join(kept)
+        found.append(f"the weights before step {replayed.step} (checkpoints/exception.ckpt)")
+    return "; ".join(found)

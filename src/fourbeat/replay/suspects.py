@@ -1,4 +1,4 @@
-"""L2: which layers left their usual range, when, and by how much."""
+"""Which layers left their usual range, when, and by how much."""
 
 from __future__ import annotations
 
@@ -8,25 +8,18 @@ from typing import TypeAlias
 import numpy as np
 from numpy import ndarray
 
+from fourbeat.recorder.columns import get_column
+from fourbeat.recorder.ranges import FACTORS, LOSS_FACTOR, Departure, find_departure
 from fourbeat.recorder.store import Records, Table
-from fourbeat.replay.ranges import Departure, departure
 
-QUANTITIES = {
-    "gradient": "gradient norm",
-    "weight": "weight norm",
-    "output": "output std",
-}
-"""What is looked at, and how it is called; not updates, which grow with the rate in a warm-up."""
+QUANTITIES = {"gradient": "grad_norm", "weight": "weight_norm", "output": "activation_std"}
+"""What is monitored, and its column; not updates, which grow with the rate in a warm-up."""
 
 STEPS_BEFORE = 30
-"""Steps before the one that is looked at, which say what is usual: a replay begins before them."""
+"""Steps before the replayed one, which say what is usual: a replay begins before them."""
 
-# Steps of which the loss and the gradients, recorded at each, are looked at.
 MAX_STEPS = 100
-
-# Weights move slowly: where gradients and outputs swing, they have something to tell already.
-LOSS_FACTOR = 2.0
-FACTORS = {"gradient": 5.0, "weight": 2.5, "output": 5.0}
+"""Latest steps of which the loss and the gradients, recorded at each step, are monitored."""
 
 
 @dataclass(frozen=True)
@@ -44,28 +37,37 @@ class Suspect:
     departure: Departure
 
 
+def name_quantity(quantity: str) -> str:
+    """Return what a quantity is called in reports: the words of its column."""
+    column = get_column(QUANTITIES[quantity])
+    assert column is not None
+    return column.words
+
+
 Series: TypeAlias = tuple[ndarray, ndarray]
 """Steps, and the number at each."""
 
 
-def series(recorded: Records, replayed: Records) -> dict[str, dict[str, Series]]:
+def collect_series(recorded: Records, replayed: Records) -> dict[str, dict[str, Series]]:
     """Collect each layer's latest numbers.
 
     Where the replay began does not matter: the states that it may begin from depend on the clock.
 
     Args:
         recorded: Of the run.
-        replayed: Of the replay, from :data:`WINDOW` steps before the last one at least.
+        replayed: Of the replay, from :data:`STEPS_BEFORE` steps before the last one at least.
 
     Returns:
         Quantity to layer to steps and values.
     """
     steps, layers = replayed.steps, replayed.layers
     near = layers.steps >= steps.steps[-1] - STEPS_BEFORE
-    of_layers = {"weight": layers.part("weight_norm"), "output": layers.part("activation_std")}
+    of_layers = {
+        quantity: layers.by_owner(QUANTITIES[quantity]) for quantity in ("weight", "output")
+    }
     gradients = {
         name: _latest(join_column(recorded.steps, steps, f"grad_norm/{name}"))
-        for name in steps.part("grad_norm")
+        for name in steps.by_owner("grad_norm")
     }
     return {"gradient": gradients} | {
         quantity: {name: (layers.steps[near], values[near]) for name, values in columns.items()}
@@ -73,7 +75,7 @@ def series(recorded: Records, replayed: Records) -> dict[str, dict[str, Series]]
     }
 
 
-def suspects(recorded: Records, replayed: Records) -> list[Suspect]:
+def find_suspects(recorded: Records, replayed: Records) -> list[Suspect]:
     """Find the layers' numbers that have left their usual range by the last step.
 
     Returns:
@@ -81,9 +83,9 @@ def suspects(recorded: Records, replayed: Records) -> list[Suspect]:
     """
     found = [
         Suspect(layer, quantity, left)
-        for quantity, layers in series(recorded, replayed).items()
+        for quantity, layers in collect_series(recorded, replayed).items()
         for layer, (steps, values) in layers.items()
-        if (left := departure(steps, values, FACTORS[quantity]))
+        if (left := find_departure(steps, values, FACTORS[QUANTITIES[quantity]]))
     ]
     return sorted(found, key=lambda s: (s.departure.step, -s.departure.factor))
 
@@ -95,8 +97,8 @@ class Culprit:
     Attributes:
         layer: Its name.
         step: The last one before the loss left its range.
-        ratio: How far that step moved its weights, as a part of them.
-        next_ratio: The same of the layer that comes next in this; 0 if there is no other.
+        ratio: Norm of that step's update divided by the norm of the weights.
+        next_ratio: The same of the layer with the next largest; 0 if there is no other.
     """
 
     layer: str
@@ -105,7 +107,7 @@ class Culprit:
     next_ratio: float
 
 
-def culprit(recorded: Records, replayed: Records) -> Culprit | None:
+def find_culprit(recorded: Records, replayed: Records) -> Culprit | None:
     """Choose the layer to blame for an explosion: the one that was moved most, right before it.
 
     Gradients say little: each is multiplied by the same error, so all grow together. Nor does the
@@ -120,13 +122,13 @@ def culprit(recorded: Records, replayed: Records) -> Culprit | None:
         The layer; None if the loss did not leave its range.
     """
     steps, losses = _latest(join_column(recorded.steps, replayed.steps, "loss"))
-    left = departure(steps, losses, LOSS_FACTOR)
+    left = find_departure(steps, losses, LOSS_FACTOR)
     row = replayed.layers.row(left.step - 1) if left else None
     if left is None or row is None:
         return None
     ratios = {
         name: row[f"update_norm/{name}"] / row[f"weight_norm/{name}"]
-        for name in replayed.layers.part("weight_norm")
+        for name in replayed.layers.by_owner("weight_norm")
         if row[f"weight_norm/{name}"] > 0
     }
     ranked = sorted(ratios, key=lambda name: -ratios[name])
@@ -137,10 +139,10 @@ def culprit(recorded: Records, replayed: Records) -> Culprit | None:
 
 
 def join_column(before: Table, after: Table, name: str) -> Series:
-    """Join a column of what was recorded with what was replayed of it.
+    """Join a column of the record, up to where the replay began, with the replay's.
 
     Args:
-        before: Of the run; what it has from where the replay began is left out.
+        before: Of the run.
         after: Of the replay.
         name: The column's.
     """

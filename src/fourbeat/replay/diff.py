@@ -1,4 +1,4 @@
-"""L5: where two runs part: from their records, then by playing both again."""
+"""Where two runs diverge: from their records, then by replaying both."""
 
 from __future__ import annotations
 
@@ -12,38 +12,40 @@ import torch
 
 from fourbeat.base.console import show_lines
 from fourbeat.base.errors import FourbeatError, RunError
+from fourbeat.config.project import Project
 from fourbeat.data import DataModule
 from fourbeat.events import Observer
 from fourbeat.recorder import Records, read_records
 from fourbeat.replay.comparison import Comparison, compare
-from fourbeat.replay.fingerprints import Fingerprints
-from fourbeat.replay.forks import (
+from fourbeat.replay.divergence import (
     BATCH,
     Divergence,
     find_computed_divergence,
     find_recorded_divergence,
 )
-from fourbeat.replay.observing import RecordsInMemory
+from fourbeat.replay.fingerprints import Fingerprints
+from fourbeat.replay.instruments import RecordsInMemory
 from fourbeat.replay.origins import Origins, compare_origins, is_harmless
-from fourbeat.replay.progress import progress
+from fourbeat.replay.progress import show_progress
 from fourbeat.replay.session import find_starts, nearest_start, replay_config, replay_steps
 from fourbeat.run import Run
 from fourbeat.state import DamagedCheckpointError, read_state
-from fourbeat.training.lifecycle import Components, Data
+from fourbeat.training.components import Components, Data
+from fourbeat.training.stored import StoredRun
 
 LOOK_BACK = 10
-"""Steps that are looked at before the one at which records part: weights may part earlier."""
+"""Steps that are replayed before the one at which records diverge: weights may do so earlier."""
 
 
 @dataclass(frozen=True)
 class ReplayedRun:
-    """Some steps of a run that were played again.
+    """Some steps of a run that were replayed.
 
     Attributes:
-        first_step: Index of the first step that was looked at.
+        first_step: Index of the first step that was fingerprinted.
         fingerprints: Of each step from that one on.
-        records: Of all that were played.
-        agreement: Of these records with the run's own.
+        records: Of all steps that were replayed.
+        agreement: These records compared with the run's own.
         datamodule: What the batches came from.
     """
 
@@ -54,10 +56,10 @@ class ReplayedRun:
     datamodule: Data
 
     def samples(self, step: int) -> list[int]:
-        """Return the indices of a step's samples in the training split; empty if nobody knows.
+        """Return the indices of a step's samples in the training split; empty if unknown.
 
         Args:
-            step: Index of the optimizer step, one of those looked at.
+            step: Index of the optimizer step, one of those that were fingerprinted.
         """
         row = self.records.steps.row(step)
         if row is None or not isinstance(self.datamodule, DataModule):
@@ -71,43 +73,45 @@ class ReplayedRun:
 
 @dataclass(frozen=True)
 class BothReplayed:
-    """What came of playing both runs again.
+    """What came of replaying both runs.
 
     Attributes:
-        played: Both.
-        fork: The first thing that they compute otherwise; None: there is none up to ``last_step``.
-        last_step: Index of the last step that was played.
+        runs: Both.
+        divergence: The first thing that they compute differently; None: there is none up to
+            ``last_step``.
+        last_step: Index of the last step that was replayed.
     """
 
-    played: tuple[ReplayedRun, ReplayedRun]
-    fork: Divergence | None
+    runs: tuple[ReplayedRun, ReplayedRun]
+    divergence: Divergence | None
     last_step: int
 
     @property
     def is_faithful(self) -> bool:
-        """Whether both repeated their records, to the last bit."""
-        return all(played.agreement.first is None for played in self.played)
+        """Whether both reproduced their records, bitwise."""
+        return all(run.agreement.first is None for run in self.runs)
 
     def samples(self, step: int) -> tuple[list[int], list[int]]:
         """Return the samples that each of them had at a step."""
-        one, other = self.played
+        one, other = self.runs
         return one.samples(step), other.samples(step)
 
 
 @dataclass(frozen=True)
 class RunDiff:
-    """Two runs, and where they part.
+    """Two runs, and where they diverge.
 
     Attributes:
         runs: Both.
         num_steps: How many steps both have recorded.
         last_steps: The last step that each has recorded.
         recorded: The first number in their records that differs; None: there is none.
-        weights_step: After how many steps the weights of both were kept, and compared: the last
-            time, looked at where the records are the same; None: there was none.
+        weights_step: After how many steps the weights of both were compared, where their records
+            are the same: the last at which both were saved; None: there was none.
         same_weights: Whether they were the same then.
-        again: What came of playing both again; None: it was not done, or could not be.
-        why_not: Why it could not be done, or was not; empty if it was, or if they are the same.
+        replayed: What came of replaying both; None: it was not done, or could not be.
+        why_not_replayed: Why it could not be done, or was not; empty if it was, or if they are the
+            same.
         origins: What differs in config, code and machine.
     """
 
@@ -117,41 +121,45 @@ class RunDiff:
     recorded: Divergence | None
     weights_step: int | None
     same_weights: bool
-    again: BothReplayed | None
-    why_not: str
+    replayed: BothReplayed | None
+    why_not_replayed: str
     origins: Origins
 
     @property
     def is_same(self) -> bool:
-        """Whether they are the same to the last bit, as far as both went."""
+        """Whether they are bitwise identical, as far as both went."""
         return self.recorded is None and self.same_weights
 
     @property
-    def fork(self) -> Divergence | None:
-        """Where they part, as exactly as can be said."""
-        again = self.again
-        if again and again.is_faithful and again.fork:
-            return again.fork
+    def divergence(self) -> Divergence | None:
+        """Where they diverge, as exactly as can be said."""
+        replayed = self.replayed
+        if replayed and replayed.is_faithful and replayed.divergence:
+            return replayed.divergence
         return self.recorded
 
 
-def diff_runs(run_dir: str | Path, other_dir: str | Path, *, replay: bool = True) -> RunDiff:
-    """Find where two runs part, and what differs between them.
+def diff_runs(
+    project: Project, run_dir: str | Path, other_dir: str | Path, *, replay: bool = True
+) -> RunDiff:
+    """Find where two runs diverge, and what differs between them.
 
     Args:
+        project: Whose runs they are.
         run_dir: A run folder; nothing is written into it.
         other_dir: Another.
-        replay: Play both again up to that step, to find the layer.
+        replay: Replay both up to that step, to find the layer.
 
     Raises:
         RunError: One is no run, has no records, or they have no step in common.
     """
     show_lines()
-    runs = Run.load(run_dir), Run.load(other_dir)
+    stored = StoredRun.load(project, run_dir), StoredRun.load(project, other_dir)
+    runs = stored[0].run, stored[1].run
     one, other = (_records(key, run) for key, run in zip(("run", "other"), runs, strict=True))
     recorded = find_recorded_divergence(one, other)
     last_steps = int(one.steps.steps[-1]), int(other.steps.steps[-1])
-    weights_step, same_weights = (None, True) if recorded else _kept_weights(*runs)
+    weights_step, same_weights = (None, True) if recorded else _compare_weights(*stored)
     found = RunDiff(
         runs,
         num_steps=len(np.intersect1d(one.steps.steps, other.steps.steps)),
@@ -159,14 +167,14 @@ def diff_runs(run_dir: str | Path, other_dir: str | Path, *, replay: bool = True
         recorded=recorded,
         weights_step=weights_step,
         same_weights=same_weights,
-        again=None,
-        why_not="" if replay else "not asked for (replay=false)",
+        replayed=None,
+        why_not_replayed="" if replay else "not asked for (replay=false)",
         origins=compare_origins(*runs),
     )
     if found.is_same or not replay:
         return found
     step = recorded.step if recorded else (weights_step or 1) - 1
-    return _played(found, (one, other), step)
+    return _with_replays(found, stored, (one, other), step)
 
 
 def _records(key: str, run: Run) -> Records:
@@ -182,9 +190,9 @@ def _records(key: str, run: Run) -> Records:
     raise RunError(f"{key}={run.dir}: nothing was recorded of its steps: {why}. {remedy}.")
 
 
-def _kept_weights(one: Run, other: Run) -> tuple[int | None, bool]:
-    """Compare the weights after the last step at which both runs' states were kept."""
-    mine, theirs = ({s.step: s.path for s in find_starts(run) if s.path} for run in (one, other))
+def _compare_weights(one: StoredRun, other: StoredRun) -> tuple[int | None, bool]:
+    """Compare the weights after the last step at which the states of both runs were saved."""
+    mine, theirs = ({s.step: s.path for s in find_starts(r) if s.path} for r in (one, other))
     for step in sorted(mine.keys() & theirs.keys(), reverse=True):
         try:
             a, b = (read_state(paths[step])["state_dict"] for paths in (mine, theirs))
@@ -194,30 +202,34 @@ def _kept_weights(one: Run, other: Run) -> tuple[int | None, bool]:
     return None, True
 
 
-def _played(found: RunDiff, records: tuple[Records, Records], step: int) -> RunDiff:
+def _with_replays(
+    found: RunDiff, runs: tuple[StoredRun, StoredRun], records: tuple[Records, Records], step: int
+) -> RunDiff:
     try:
-        again = _again(found.runs, records, step)
+        replayed = _replay_both(runs, records, step)
     except FourbeatError as error:
         why = str(error)
     # Code that has changed since may fail in any way; the records are still there.
     except Exception as error:
         why = f"{type(error).__name__}: {error}"
     else:
-        return dataclasses.replace(found, again=again, why_not="")
-    return dataclasses.replace(found, why_not=why)
+        return dataclasses.replace(found, replayed=replayed, why_not_replayed="")
+    return dataclasses.replace(found, why_not_replayed=why)
 
 
-def _again(runs: tuple[Run, Run], records: tuple[Records, Records], step: int) -> BothReplayed:
-    """Play both up to a step, from ever farther back until they start with the same weights."""
-    earliest, back = max(_changed_at(run, step) for run in runs), LOOK_BACK
+def _replay_both(
+    runs: tuple[StoredRun, StoredRun], records: tuple[Records, Records], step: int
+) -> BothReplayed:
+    """Replay both up to a step, from ever farther back until they start with the same weights."""
+    earliest, back = max(_changed_at(stored.run, step) for stored in runs), LOOK_BACK
     while True:
         first = max(earliest, step - back)
-        one = _play(runs[0], records[0], first, step)
-        other = _play(runs[1], records[1], first, step)
-        fork = find_computed_divergence(one.fingerprints, other.fingerprints, first)
-        if fork is None or fork.beat != "before" or first == earliest:
-            again = BothReplayed((one, other), fork, step)
-            return dataclasses.replace(again, fork=fork and _explained(fork, again))
+        one = _replay_one(runs[0], records[0], first, step)
+        other = _replay_one(runs[1], records[1], first, step)
+        found = find_computed_divergence(one.fingerprints, other.fingerprints, first)
+        if found is None or found.beat != "before" or first == earliest:
+            both = BothReplayed((one, other), found, step)
+            return dataclasses.replace(both, divergence=found and _explain_batch(found, both))
         back *= 8
 
 
@@ -231,33 +243,39 @@ def _changed_at(run: Run, step: int) -> int:
     return max((from_step for from_step in changed if from_step <= step), default=0)
 
 
-def _play(run: Run, recorded: Records, first_step: int, last_step: int) -> ReplayedRun:
-    cfg, start, memory = replay_config(run), nearest_start(run, first_step), RecordsInMemory()
-    taken: list[Fingerprints] = []
+def _replay_one(
+    stored: StoredRun, recorded: Records, first_step: int, last_step: int
+) -> ReplayedRun:
+    start, memory = nearest_start(stored, first_step), RecordsInMemory()
+    found: list[Fingerprints] = []
 
-    def watch(parts: Components) -> list[Observer]:
-        taken.append(Fingerprints(parts.module.net, first_step - start.step))
-        return [*taken, shown]
+    def watch(components: Components) -> list[Observer]:
+        found.append(Fingerprints(components.module.net, first_step - start.step))
+        return [*found, shown]
 
-    with progress(last_step - start.step + 1) as shown:
-        parts = replay_steps(cfg, start, last_step, write=memory.write, observers=watch)
-    records = memory.records
-    return ReplayedRun(first_step, taken[0], records, compare(recorded, records), parts.datamodule)
+    with show_progress(last_step - start.step + 1) as shown:
+        components = replay_steps(
+            *(stored, replay_config(stored), start, last_step),
+            write=memory.write,
+            observers=watch,
+        )
+    records, datamodule = memory.records, components.datamodule
+    return ReplayedRun(first_step, found[0], records, compare(recorded, records), datamodule)
 
 
-def _explained(fork: Divergence, again: BothReplayed) -> Divergence:
-    """Say whether another batch holds other samples, or other values of the same ones."""
-    if fork.why != BATCH:
-        return fork
-    one, other = again.samples(fork.step)
+def _explain_batch(found: Divergence, replayed: BothReplayed) -> Divergence:
+    """Say whether a different batch has other samples, or other values of the same ones."""
+    if found.why != BATCH:
+        return found
+    one, other = replayed.samples(found.step)
     if not one or not other:
-        return fork
-    values = "the same samples with other values: the data, or what was done to it, is another"
-    return dataclasses.replace(fork, why=describe_samples(one, other) or values)
+        return found
+    values = "the same samples with different values: the data or its preprocessing has changed"
+    return dataclasses.replace(found, why=describe_samples(one, other) or values)
 
 
 def describe_samples(one: Sequence[int], other: Sequence[int]) -> str:
-    """Say which samples are others, from the first on that is; nothing if none is."""
+    """Say which samples differ, from the first on that does; empty if none does."""
     pairs = [*zip(one, other, strict=False)]
     first = next((i for i, (a, b) in enumerate(pairs) if a != b), None)
     if first is None:

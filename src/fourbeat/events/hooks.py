@@ -1,0 +1,75 @@
+"""Hooks of modules and optimizers that are sure to be removed again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from torch import nn
+from torch.utils.hooks import RemovableHandle
+
+
+class Hooks:
+    """Hooks that are removed together: at the end of a ``with`` block, or by :meth:`close`.
+
+    For example::
+
+        with Hooks() as hooks:
+            hooks.add(optimizer.register_step_post_hook(after_step))
+            hooks.add_forward(find_leaves(net), after=print)
+    """
+
+    def __init__(self) -> None:
+        self._handles: list[RemovableHandle] = []
+
+    def __enter__(self) -> Hooks:
+        """Return the same object: whatever is added in the block is removed after it."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Remove the hooks, whether or not the block has raised."""
+        self.close()
+
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self._handles)
+
+    def add(self, handle: RemovableHandle) -> None:
+        """Take over a hook.
+
+        Args:
+            handle: What its registration returned.
+        """
+        self._handles.append(handle)
+
+    def add_forward(
+        self,
+        modules: Mapping[str, nn.Module],
+        *,
+        before: Callable[[str, nn.Module, Any], None] | None = None,
+        after: Callable[[str, nn.Module, Any, Any], None] | None = None,
+    ) -> None:
+        """Hook the forward of modules; what the hooks return is not used.
+
+        Args:
+            modules: Name to module.
+            before: Called with a module's name, the module and its inputs.
+            after: Called with a module's name, the module, its inputs and its outputs.
+        """
+        for name, module in modules.items():
+            if before is not None:
+                self.add(module.register_forward_pre_hook(partial(before, name)))
+            if after is not None:
+                self.add(module.register_forward_hook(partial(after, name)))
+
+    def close(self) -> None:
+        """Remove all of them; harmless when repeated."""
+        handles, self._handles = self._handles, []
+        for handle in handles:
+            handle.remove()
+
+
+def find_leaves(network: nn.Module) -> dict[str, nn.Module]:
+    """Return a network's modules that have no children, by name; the network itself is none."""
+    return {name: m for name, m in network.named_modules() if name and not list(m.children())}
