@@ -16,7 +16,8 @@ from benchmarks.rivals import Trained
 from benchmarks.rivals.lightning_clock import LightningClock, WrittenClock
 from benchmarks.samples import Samples
 from benchmarks.task import Task
-from fourbeat.training.training import build_components
+from fourbeat.training.building import build_components
+from project import PROJECT
 
 CLOCK_FILE, RUN_DIR = Path("clock.json"), Path("run")
 
@@ -93,7 +94,8 @@ WRITTEN = "benchmarks.rivals.lightning_clock.WrittenClock"
 
 def _train(task: Task, *overrides: str, clock: str = WRITTEN) -> Trained:
     extra = f"+callbacks.extra.clock={{_target_: {clock}, path: {CLOCK_FILE}}}"
-    run = fourbeat.train(fourbeat.compose(*overrides, *settings(task), extra), RUN_DIR)
+    cfg = fourbeat.compose(PROJECT, PROJECT, *overrides, *settings(task), extra)
+    run = fourbeat.train(PROJECT, PROJECT, cfg, RUN_DIR)
     predict = partial(probabilities, run.model)
     return Trained(WrittenClock.read(CLOCK_FILE), run.manifest.num_steps, predict)
 
@@ -128,8 +130,9 @@ class BareModule(LightningModule):
 def bare_lightning(task: Task, samples: Samples) -> Trained:
     """Train a module that does nothing else, with the Trainer and loader of ``loop=automatic``."""
     torch.set_flush_denormal(True)
-    parts = build_components(fourbeat.compose("loop=automatic", OFF, *settings(task)), RUN_DIR)
+    cfg = fourbeat.compose(PROJECT, PROJECT, "loop=automatic", OFF, *settings(task))
+    components = build_components(PROJECT, cfg, RUN_DIR)
     clock, module = EpochClock(), BareModule(mlp(task.hidden))
-    parts.trainer.callbacks.append(LightningClock(clock))  # type: ignore[attr-defined]
-    parts.trainer.fit(module, datamodule=parts.datamodule)
-    return Trained(clock, parts.trainer.global_step, partial(probabilities, module.net))
+    components.trainer.callbacks.append(LightningClock(clock))  # type: ignore[attr-defined]
+    components.trainer.fit(module, datamodule=components.datamodule)
+    return Trained(clock, components.trainer.global_step, partial(probabilities, module.net))

@@ -33,9 +33,10 @@ START_S = 1.0
 PRELOADED = [
     *(
         "fourbeat.cli",
-        "fourbeat.training.training",
+        "fourbeat.training.running",
         "fourbeat.training.resuming",
         "fourbeat.preflight.checks",
+        "project.build",
     ),
     *("hydra", "sklearn.datasets", "sklearn.model_selection", "tensorboard.plugins.hparams.api"),
 ]

@@ -1,5 +1,6 @@
 """The picture of a confusion matrix."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from support.project import build, compose
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from fourbeat.base.console import show_lines
 from fourbeat.callbacks import ConfusionMatrixPicture
 from fourbeat.callbacks.confusion_matrix import MAX_CLASSES
 from fourbeat.callbacks.matrix_picture import CELL, MATRIX, PADDING, draw_matrix
@@ -124,3 +126,16 @@ def test_a_long_name_is_cut_and_limits_the_size_of_the_picture() -> None:
         draw_matrix(MATRIX_OF_THREE, [name] * 3).shape for name in ("x" * 100, "x" * 200)
     )
     assert long == longer
+
+
+def test_without_pillow_a_training_says_how_to_get_pictures_and_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    monkeypatch.delitem(sys.modules, "fourbeat.callbacks.matrix_picture", raising=False)
+    show_lines()
+    log = run(tmp_path)
+    assert "pillow is missing. Install it with: pip install 'fourbeat[pictures]'." in (
+        capsys.readouterr().out
+    )
+    assert (log.Tags()["images"], len(log.Scalars("val/accuracy"))) == ([], 2)

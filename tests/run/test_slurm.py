@@ -60,7 +60,7 @@ def test_the_signal_before_its_time_limit_requeues_a_job_and_it_resumes(
     with start(tmp_path, *LONG, SLURM_RESTART_COUNT="1", **job) as process:
         out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
-    assert "going on from" in out
+    assert "resuming from" in out
     with start(tmp_path, *LONG, "hydra.run.dir=whole") as process:
         process.communicate(timeout=120)
     assert not list(differences(tmp_path / "whole", manifest.parent))

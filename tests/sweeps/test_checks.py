@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import pytest
+from support.project import compose_config
 
 from fourbeat.base.errors import ConfigError
-from fourbeat.config.compose import compose_config
 from fourbeat.sweeps.checks import MOST_TRIED, check_sweep, process_faults
+from project import PROJECT
 
 
 @pytest.mark.parametrize(
@@ -19,22 +20,22 @@ from fourbeat.sweeps.checks import MOST_TRIED, check_sweep, process_faults
     ids=["groups", "keys_that_need_each_other", "ranges", "combinations", "one_process"],
 )
 def test_a_sweep_that_can_run_passes(overrides: list[str]) -> None:
-    check_sweep(overrides, "train")
+    check_sweep(PROJECT.conf_dir, overrides, "train")
 
 
 def test_a_wrong_value_is_found_at_any_position() -> None:
     with pytest.raises(ConfigError, match=r"optim.lr=abc: must be .*\noptim.lr=-1: must be"):
-        check_sweep(["seed=1,2,3", "optim.lr=0.1,abc,0.2,-1"], "train")
+        check_sweep(PROJECT.conf_dir, ["seed=1,2,3", "optim.lr=0.1,abc,0.2,-1"], "train")
 
 
 @pytest.mark.parametrize("num_good", [1, MOST_TRIED - 1], ids=["short", "as_long_as_allowed"])
 def test_the_last_value_of_a_sweep_is_checked(num_good: int) -> None:
     with pytest.raises(ConfigError, match="seed=abc: must be a whole number"):
-        check_sweep([f"seed={','.join(map(str, range(num_good)))},abc"], "train")
+        check_sweep(PROJECT.conf_dir, [f"seed={','.join(map(str, range(num_good)))},abc"], "train")
 
 
 def test_a_sweep_longer_than_that_is_left_to_its_jobs() -> None:
-    check_sweep([f"seed={','.join(map(str, range(MOST_TRIED)))},abc"], "train")
+    check_sweep(PROJECT.conf_dir, [f"seed={','.join(map(str, range(MOST_TRIED)))},abc"], "train")
 
 
 def test_several_processes_are_rejected() -> None:

@@ -10,8 +10,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from fourbeat.base.errors import RunError
+from fourbeat.config.schema import Mode
 from fourbeat.run import MANIFEST_FILE, Outcome, Status
-from fourbeat.sweeps import ERROR_FILE, Mode, Trial, format_table, read_trials, write_csv
+from fourbeat.sweeps import ERROR_FILE, Trial, format_table, read_trials, write_csv
 
 MakeRun = Callable[..., Path]
 FINISHED = Outcome("finished")

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from fourbeat.sweeps.trials import ERROR_FILE, Mode, Trial, format_table, read_trials, write_csv
+from fourbeat.sweeps.trials import ERROR_FILE, Trial, format_table, read_trials, write_csv
 
-__all__ = ["ERROR_FILE", "Mode", "Trial", "format_table", "read_trials", "write_csv"]
+__all__ = ["ERROR_FILE", "Trial", "format_table", "read_trials", "write_csv"]

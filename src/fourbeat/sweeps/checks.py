@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from hydra.core.override_parser.types import IntervalSweep, Override
 from omegaconf import DictConfig, OmegaConf
@@ -16,11 +17,16 @@ from fourbeat.config.overrides import parse_overrides, text_of
 MOST_TRIED = 20
 
 
-def check_sweep(overrides: Sequence[str], config_name: str) -> None:
+def check_sweep(conf_dir: Path, overrides: Sequence[str], config_name: str) -> None:
     """Check each value of a sweep: does its option or its key exist, is it of the right kind?
 
     Composes the first job, and each job that differs from it in one value. Whether a combination
     can run is checked by its own job: an impossible one does not end the others.
+
+    Args:
+        conf_dir: The project's config folder.
+        overrides: What a user typed after ``-m``.
+        config_name: The primary config.
 
     Raises:
         ConfigError: With all faults of all these jobs.
@@ -29,7 +35,7 @@ def check_sweep(overrides: Sequence[str], config_name: str) -> None:
 
     found, faults = parse_overrides(overrides, sweeps=True)
     for job in _sample(found):
-        composed, bad = compose_good(job, config_name)
+        composed, bad = compose_good(conf_dir, job, config_name)
         _, wrong = check_own_keys(composed)
         faults += [*bad, *wrong, *process_faults(composed)]
     raise_faults(faults)
