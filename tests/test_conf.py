@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from support.project import build, compose
+from support.project import compose_config as compose_unchecked
 
 from fourbeat.base.errors import ConfigError
-from fourbeat.config.compose import CONF_DIR
-from fourbeat.config.compose import compose_config as compose_unchecked
 from fourbeat.config.schema import (
     CallbacksConfig,
     LoopConfig,
@@ -19,12 +19,11 @@ from fourbeat.config.schema import (
     TrainConfig,
     TrainerConfig,
 )
-from fourbeat.preflight.checks import compose
-from fourbeat.training.training import build_components
+from project import PROJECT
 
 CHOICES = sorted(
     (path.parent.name, path.stem)
-    for path in CONF_DIR.glob("*/*.yaml")
+    for path in PROJECT.conf_dir.glob("*/*.yaml")
     if path.parent.name != "local"
 )
 # An option that needs another one beside it.
@@ -64,8 +63,8 @@ def test_every_option_builds(choice: str, tmp_path: Path) -> None:
     np.save(tmp_path / "inputs.npy", np.zeros((100, 3)))
     np.save(tmp_path / "targets.npy", np.arange(100) % 10)
     cfg = compose(choice, f"paths.data_dir={tmp_path}", *PARTNERS.get(choice, []))
-    parts = build_components(cfg, tmp_path)
-    assert parts.module.num_parameters > 0
+    components = build(cfg, tmp_path)
+    assert components.module.num_parameters > 0
 
 
 @pytest.mark.parametrize("choice", ABSENT)
@@ -85,11 +84,11 @@ def test_an_option_whose_hardware_or_package_is_absent_is_refused(choice: str) -
     ],
 )
 def test_the_yaml_spells_the_defaults_of_the_schema(file: str, schema) -> None:
-    assert yaml.safe_load((CONF_DIR / file).read_text()) == schema.model_dump()
+    assert yaml.safe_load((PROJECT.conf_dir / file).read_text()) == schema.model_dump()
 
 
 def test_the_primary_config_spells_the_defaults_of_the_schema() -> None:
-    written = yaml.safe_load((CONF_DIR / "train.yaml").read_text())
+    written = yaml.safe_load((PROJECT.conf_dir / "train.yaml").read_text())
     fields = {n: f for n, f in TrainConfig.model_fields.items() if n in written}
     assert written.keys() - {"defaults"} == fields.keys()
     defaults = {n: f.default for n, f in fields.items()}
@@ -109,7 +108,7 @@ def test_every_experiment_can_be_debugged(experiment: str, debug: str) -> None:
 OUR_FILES = sorted(
     path
     for group in ("trainer", "loop", "callbacks", "sweep", "logger")
-    for path in (CONF_DIR / group).glob("*.yaml")
+    for path in (PROJECT.conf_dir / group).glob("*.yaml")
 )
 
 
@@ -134,4 +133,4 @@ def test_several_loggers_can_be_chosen_at_once() -> None:
 
 
 def test_local_settings_are_not_tracked() -> None:
-    assert "/conf/local/" in (CONF_DIR.parent / ".gitignore").read_text()
+    assert "/conf/local/" in (PROJECT.conf_dir.parent / ".gitignore").read_text()

@@ -101,14 +101,14 @@ def two_networks_after_a_step(
 
 
 @pytest.mark.parametrize("fused", [False, True], ids=["plain", "fused"])
-def test_sgd_by_hand_is_torchs_sgd_bit_for_bit(fused: bool) -> None:
+def test_sgd_by_hand_is_bitwise_torchs_sgd(fused: bool) -> None:
     # A power of 2, for which lr * grad is exact. The tutorial's line rounds twice, torch once.
     lr = 2.0**-7
     torchs, by_hand = two_networks_after_a_step(lr, lambda w, g: w.sub_(lr * g), fused=fused)
     assert torch.equal(torchs, by_hand)
 
 
-def test_sgd_by_hand_with_a_single_rounding_is_torchs_sgd_bit_for_bit_at_any_rate() -> None:
+def test_sgd_by_hand_with_a_single_rounding_is_bitwise_torchs_sgd_at_any_rate() -> None:
     torchs, by_hand = two_networks_after_a_step(
         0.01, lambda w, g: w.add_(g, alpha=-0.01), fused=False
     )

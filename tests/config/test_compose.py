@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 from omegaconf import DictConfig, OmegaConf
+from support.project import compose_config, compose_good
 
 from fourbeat.base.errors import ConfigError, FourbeatError
-from fourbeat.config import compose as module
-from fourbeat.config.compose import apply_overrides, compose_config, compose_good
+from fourbeat.config.compose import apply_overrides
+from fourbeat.config.compose import compose_config as compose
 
 
 def test_groups_and_keys_are_composed() -> None:
@@ -16,8 +17,9 @@ def test_groups_and_keys_are_composed() -> None:
     assert (cfg.optim._target_, cfg.optim.lr, cfg.extra.key) == ("torch.optim.SGD", 0.5, 1)
 
 
-def test_another_primary_config_can_be_composed() -> None:
-    assert compose_config(["run=last"], "eval").run == "last"
+def test_any_primary_config_of_any_folder_can_be_composed(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("run: ???\n")
+    assert compose(tmp_path, ["run=last"], "mine").run == "last"
 
 
 def test_good_overrides_are_composed_beside_bad_ones() -> None:
@@ -56,10 +58,9 @@ def test_overrides_that_fit_alone_and_not_together_are_refused() -> None:
     assert (fault.code, fault.key) == ("cannot-compose", "~optim.lr optim.lr=1")
 
 
-def test_a_checkout_without_conf_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(module, "CONF_DIR", tmp_path / "conf")
-    with pytest.raises(FourbeatError, match="conf is missing: the configs are part of"):
-        compose_config()
+def test_a_project_without_conf_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FourbeatError, match="conf is missing: it must hold the project's YAML"):
+        compose(tmp_path / "conf")
 
 
 @pytest.fixture

@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 from pydantic import ValidationError
+from support.project import compose_config
 
-from fourbeat.config.compose import compose_config
 from fourbeat.config.messages import faults_of
 from fourbeat.config.schema import TrainConfig
 
 
-def told(key: str, value: Any) -> list[str]:
+def faults_in(key: str, value: Any) -> list[str]:
     cfg = compose_config()
     OmegaConf.update(cfg, key, value, force_add=True)
     values: Any = OmegaConf.to_container(cfg)
@@ -54,5 +54,5 @@ def told(key: str, value: Any) -> list[str]:
 def test_a_refusal_is_one_message_for_the_key_that_was_typed(
     key: str, value: Any, message: str
 ) -> None:
-    (line,) = told(key, value)
+    (line,) = faults_in(key, value)
     assert line.startswith(message)

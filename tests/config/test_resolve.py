@@ -9,7 +9,7 @@ from fourbeat.config.deferred import deferring
 from fourbeat.config.resolve import resolve_config
 
 
-def told(config: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def faults_in(config: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     values, faults = resolve_config(OmegaConf.create(config))
     return values, [str(fault) for fault in faults]
 
@@ -17,7 +17,7 @@ def told(config: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
 def test_references_are_followed_everywhere() -> None:
     config = {"seed": 1, "data": {"seed": "${seed}"}, "seeds": ["${seed}", {"a": "${data.seed}"}]}
     values = {"seed": 1, "data": {"seed": 1}, "seeds": [1, {"a": 1}]}
-    assert told(config) == (values, [])
+    assert faults_in(config) == (values, [])
     assert type(resolve_config(OmegaConf.create(config))[0]["seeds"]) is list
 
 
@@ -31,20 +31,20 @@ def test_references_are_followed_everywhere() -> None:
     ],
     ids=["key", "environment", "resolver", "missing"],
 )
-def test_what_cannot_be_resolved_is_told_and_left_out(raw: str, message: str) -> None:
-    values, faults = told({"seed": raw, "test": True})
+def test_what_cannot_be_resolved_is_a_fault_and_not_in_the_values(raw: str, message: str) -> None:
+    values, faults = faults_in({"seed": raw, "test": True})
     assert values == {"test": True}
     assert len(faults) == 1
     assert message in faults[0]
 
 
-def test_a_reference_to_a_fault_is_not_told_again() -> None:
-    _, faults = told({"seed": "${nokey}", "data": {"seed": "${seed}"}, "lr": "${optim.lr}"})
+def test_a_reference_to_a_fault_is_not_a_second_fault() -> None:
+    _, faults = faults_in({"seed": "${nokey}", "data": {"seed": "${seed}"}, "lr": "${optim.lr}"})
     assert [fault.split(":")[0] for fault in faults] == ["seed=${nokey}", "lr=${optim.lr}"]
 
 
 def test_a_list_with_a_bad_reference_is_shown_whole() -> None:
-    _, (fault,) = told({"betas": [0.9, "${nokey}"]})
+    _, (fault,) = faults_in({"betas": [0.9, "${nokey}"]})
     assert fault.startswith("betas=[0.9,${nokey}]: points at a key that does not exist")
 
 
@@ -53,16 +53,18 @@ DATA = {"_target_": "project.data.Circles"}
 
 def test_what_the_data_set_knows_is_asked_of_it() -> None:
     config = {"data": DATA, "model": {"in_features": "${from_data:num_features}"}}
-    assert told(config)[0]["model"] == {"in_features": 2}
+    assert faults_in(config)[0]["model"] == {"in_features": 2}
 
 
 def test_what_the_data_set_knows_can_wait() -> None:
     with deferring():
-        values, faults = told({"data": {"_target_": "nope"}, "width": "${from_data:num_features}"})
+        values, faults = faults_in(
+            {"data": {"_target_": "nope"}, "width": "${from_data:num_features}"}
+        )
     assert values["width"] == "${from_data:num_features}"
     assert faults == []
 
 
-def test_what_the_data_set_does_not_know_is_told() -> None:
-    _, (fault,) = told({"data": DATA, "width": "${from_data:depth}"})
+def test_a_property_that_the_data_set_has_not_is_a_fault() -> None:
+    _, (fault,) = faults_in({"data": DATA, "width": "${from_data:depth}"})
     assert "cannot be resolved: Circles has no property 'depth'" in fault

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from omegaconf import OmegaConf
 from pydantic import ValidationError
+from support.project import compose_config
 
-from fourbeat.config.compose import compose_config
 from fourbeat.config.resolve import resolve_config
 from fourbeat.config.schema import LeafSection, TrainConfig
 

@@ -14,7 +14,7 @@ MLP = "project.models.MLP"
 HERE: dict[str, Any] = {"_target_": MLP, "in_features": 2, "out_features": 1}
 
 
-def told(leaf: dict[str, Any], key: str = "model", **known: Any) -> list[str]:
+def faults_in(leaf: dict[str, Any], key: str = "model", **known: Any) -> list[str]:
     return [str(fault) for fault in signature_faults(key, leaf, **known)]
 
 
@@ -32,7 +32,7 @@ def told(leaf: dict[str, Any], key: str = "model", **known: Any) -> list[str]:
     ids=["plain", "options", "deferred", "deferred_target", "spelled", "no_signature", "varargs"],
 )
 def test_a_leaf_that_fits_its_target_has_no_fault(leaf: dict[str, Any]) -> None:
-    assert told(leaf) == []
+    assert faults_in(leaf) == []
 
 
 @pytest.mark.parametrize(
@@ -49,27 +49,27 @@ def test_a_leaf_that_fits_its_target_has_no_fault(leaf: dict[str, Any]) -> None:
     ],
     ids=["unknown", "text", "null", "fraction", "inside_a_list", "no_list", "choice", "target"],
 )
-def test_a_key_that_does_not_fit_is_told(change: dict[str, Any], message: str) -> None:
-    assert told({**HERE, **change})[0].startswith(message)
+def test_a_key_that_does_not_fit_is_a_fault(change: dict[str, Any], message: str) -> None:
+    assert faults_in({**HERE, **change})[0].startswith(message)
 
 
-def test_an_argument_that_is_needed_is_told_unless_the_program_gives_it() -> None:
+def test_an_argument_that_is_needed_is_a_fault_unless_the_program_gives_it() -> None:
     leaf = {"_target_": "torch.optim.SGD", "lr": 0.1, "ours": 1}
-    assert told(leaf, "optim", own={"ours"}, supplied={"params"}) == []
-    assert told(leaf, "optim", own={"ours"}) == [
+    assert faults_in(leaf, "optim", own={"ours"}, supplied={"params"}) == []
+    assert faults_in(leaf, "optim", own={"ours"}) == [
         "optim.params: is needed by torch.optim.SGD. Add +optim.params=VALUE."
     ]
 
 
 def test_what_the_program_gives_is_not_offered() -> None:
     leaf = {"_target_": "torch.optim.SGD", "param": 1}
-    (message,) = told(leaf, "optim", supplied={"params"})
+    (message,) = faults_in(leaf, "optim", supplied={"params"})
     assert "params" not in message
 
 
 def test_a_target_without_arguments_takes_none() -> None:
     leaf = {"_target_": "fourbeat.config.deferred.register", "a": 1}
-    assert told(leaf) == [
+    assert faults_in(leaf) == [
         "model.a=1: is not an argument of fourbeat.config.deferred.register. "
         "Leave model.a out: it takes no arguments."
     ]
@@ -88,17 +88,17 @@ def test_a_target_without_arguments_takes_none() -> None:
     ],
     ids=["module", "no_dot", "misspelt", "unlike_any", "number", "blocked", "blocked_too"],
 )
-def test_a_target_that_cannot_be_had_is_told(target: str, message: str) -> None:
-    (line,) = told({"_target_": target})
+def test_a_target_that_cannot_be_imported_is_a_fault(target: str, message: str) -> None:
+    (line,) = faults_in({"_target_": target})
     assert line.startswith(f"model._target_={target}: {message}")
 
 
-def test_a_module_that_raises_while_it_is_imported_is_told(
+def test_a_module_that_raises_while_it_is_imported_is_a_fault(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "broken_module.py").write_text("raise RuntimeError('half done')")
     monkeypatch.syspath_prepend(tmp_path)
-    (line,) = told({"_target_": "broken_module.Net"})
+    (line,) = faults_in({"_target_": "broken_module.Net"})
     assert line.startswith("model._target_=broken_module.Net: cannot be imported: half done.")
 
 

@@ -33,7 +33,7 @@ def test_nothing_is_offered_where_there_is_nothing() -> None:
     assert did_you_mean("adam", []) == ""
 
 
-def test_a_long_list_need_not_be_told() -> None:
+def test_a_long_list_need_not_be_shown() -> None:
     assert did_you_mean("lbfgs", OPTIONS, lists_all=False) == ""
 
 

@@ -11,7 +11,7 @@ INPUTS = torch.arange(20.0).reshape(10, 2)
 TARGETS = torch.arange(10)
 
 # Python 3.12 and later warn of the fork of a process with threads, which torch always is.
-forks = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+forking = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
 
 def order(**kwargs: object) -> EpochOrder:
@@ -40,7 +40,7 @@ def test_the_loader_yields_the_batches_of_the_order() -> None:
     assert targets == [indices.tolist() for indices in order()]
 
 
-@forks
+@forking
 def test_worker_processes_do_not_change_the_batches() -> None:
     alone = batch_loader(TensorBatches(INPUTS, TARGETS), order())
     helped = batch_loader(TensorBatches(INPUTS, TARGETS), order(), num_workers=2)
@@ -54,7 +54,7 @@ def two_epochs(loader: torch.utils.data.DataLoader[tuple[Tensor, Tensor]]) -> li
     return first + [targets.tolist() for _, targets in loader]
 
 
-@forks
+@forking
 @pytest.mark.parametrize("num_workers", [0, 2], ids=["no_workers", "two_workers"])
 def test_loading_leaves_the_global_random_state_alone(num_workers: int) -> None:
     before = torch.get_rng_state()

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fourbeat.data.order import EpochOrder, mixed_seed, num_batches
+from fourbeat.data.order import EpochOrder, count_batches, mix_seed
 
 
 def of_epoch(epoch: int, num_samples: int = 10, **kwargs: object) -> list[list[int]]:
@@ -61,7 +61,7 @@ def test_without_shuffling_samples_come_as_stored_in_every_epoch() -> None:
 
 
 def test_the_shuffled_order_is_torchs_permutation_of_the_mixed_seed() -> None:
-    generator = torch.Generator().manual_seed(mixed_seed(7, 2))
+    generator = torch.Generator().manual_seed(mix_seed(7, 2))
 
     assert flat(of_epoch(2, seed=7)) == torch.randperm(10, generator=generator).tolist()
 
@@ -115,7 +115,7 @@ def test_in_training_the_ranks_batches_have_equal_sizes(
     ranks = of_all_ranks(world_size, num_samples, batch_size=batch_size, drop_last=drop_last)
 
     assert [sizes(batches) for batches in ranks] == [sizes(ranks[0])] * world_size
-    assert len(ranks[0]) == num_batches(num_samples, batch_size, drop_last, world_size)
+    assert len(ranks[0]) == count_batches(num_samples, batch_size, drop_last, world_size)
 
 
 @pytest.mark.parametrize(("world_size", "num_samples", "batch_size"), RANKS_AND_SIZES)
@@ -208,4 +208,4 @@ def test_an_evaluation_needs_a_sample_for_each_rank() -> None:
 def test_batches_of_32_are_counted(
     num_samples: int, drop_last: bool, world_size: int, expected: int
 ) -> None:
-    assert num_batches(num_samples, 32, drop_last, world_size) == expected
+    assert count_batches(num_samples, 32, drop_last, world_size) == expected

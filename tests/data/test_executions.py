@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from fourbeat.data import EpochOrder, Execution, ExecutionPlan, TensorBatches, batch_loader
-from fourbeat.data.loader import loaded_batches
+from fourbeat.data.loader import count_loaded_batches
 
 INPUTS = torch.arange(46.0).reshape(23, 2)
 TARGETS = torch.arange(23)
@@ -73,7 +73,9 @@ def test_executions_hold_the_batches_of_the_order(steps_per_execution: int, limi
     executions = list(together)
     batches = list(chain.from_iterable(e.mini_batches() for e in executions))
     assert len(executions) == len(together)
-    assert loaded_batches(together) == loaded_batches(alone) == len(alone) == len(batches)
+    assert (
+        count_loaded_batches(together) == count_loaded_batches(alone) == len(alone) == len(batches)
+    )
     for (inputs, targets), (same_inputs, same_targets) in zip(batches, alone, strict=True):
         assert torch.equal(inputs, same_inputs)
         assert torch.equal(targets, same_targets)

@@ -12,7 +12,7 @@ def loader() -> DataLoader[tuple[torch.Tensor, ...]]:
     return DataLoader(TensorDataset(torch.ones(4, 1), torch.zeros(4)))
 
 
-def test_the_given_loaders_are_handed_on() -> None:
+def test_the_given_loaders_are_passed_on() -> None:
     train, val, test = loader(), loader(), loader()
     data = LoaderDataModule(train, val, test)
 

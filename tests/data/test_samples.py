@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -24,14 +26,18 @@ def test_the_splits_have_the_announced_sizes(labels: torch.Tensor | None) -> Non
 
 
 @pytest.mark.parametrize("split_seed", range(5))
-def test_the_test_split_has_the_shares_of_all_classes_within_one_sample(split_seed: int) -> None:
+def test_the_test_split_has_the_proportions_of_all_classes_within_one_sample(
+    split_seed: int,
+) -> None:
     _, _, test = split_indices(SIZES, split_seed, LABELS)
 
     assert largest_deviation(LABELS[test], LABELS) < 1
 
 
 @pytest.mark.parametrize("split_seed", range(5))
-def test_validation_has_the_shares_of_what_testing_left_within_one_sample(split_seed: int) -> None:
+def test_validation_has_the_proportions_of_what_testing_left_within_one_sample(
+    split_seed: int,
+) -> None:
     train, val, _ = split_indices(SIZES, split_seed, LABELS)
 
     assert largest_deviation(LABELS[val], LABELS[torch.cat([train, val])]) < 1
@@ -62,8 +68,24 @@ def test_a_split_of_no_samples_is_empty() -> None:
 def test_a_class_with_a_single_sample_cannot_be_split() -> None:
     labels = torch.tensor([0] * 99 + [1])
 
-    with pytest.raises(DataError, match=r"same shares of classes.*data\.val_fraction"):
+    with pytest.raises(DataError, match=r"Stratified split failed.*data\.val_fraction"):
         split_indices(SIZES, 0, labels)
+
+
+def test_without_scikit_learn_the_extra_to_install_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.model_selection", None)
+    with pytest.raises(DataError, match=r"pip install 'fourbeat\[splits\]'"):
+        split_indices(SIZES, 0, None)
+
+
+def test_without_scikit_learn_data_that_is_not_split_can_be_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.model_selection", None)
+    train, val, test = split_indices(SplitSizes(3, 0, 0), 0, None)
+    assert (train.tolist(), len(val), len(test)) == ([0, 1, 2], 0, 0)
 
 
 def test_samples_are_chosen_by_index() -> None:

@@ -38,18 +38,18 @@ def test_each_parameter_group_has_its_own_peak() -> None:
     assert scheduler.get_last_lr() == pytest.approx([0.5, 0.05])
 
 
-def test_a_run_that_goes_on_past_its_horizon_stays_at_the_floor() -> None:
+def test_a_run_that_is_longer_than_its_horizon_stays_at_the_floor() -> None:
     scheduler = LinearWarmupCosineLR(optimizer_of(1.0), total_steps=4, min_lr_ratio=0.1)
     assert advance(scheduler, 8)[3:] == pytest.approx([0.1] * 5)
 
 
-def test_a_horizon_of_one_step_is_taken_at_the_peak_whatever_the_warm_up() -> None:
+def test_the_step_of_a_horizon_of_one_is_at_the_peak_whatever_the_warm_up() -> None:
     scheduler = LinearWarmupCosineLR(optimizer_of(1.0), total_steps=1, warmup_fraction=0.9)
     assert scheduler.get_last_lr() == [1.0]
 
 
 @pytest.mark.parametrize("num_before", [0, 2, 5], ids=["at_the_start", "warming_up", "on_the_way"])
-def test_a_saved_state_goes_on_exactly_where_it_was_without_pickled_code(num_before: int) -> None:
+def test_a_saved_state_continues_exactly_where_it_was_without_pickled_code(num_before: int) -> None:
     straight = LinearWarmupCosineLR(optimizer_of(0.3), total_steps=12, warmup_fraction=0.25)
     advance(straight, num_before)
     buffer = io.BytesIO()

@@ -43,7 +43,7 @@ def test_every_loss_of_the_config_has_the_value_of_its_formula(
     assert value.item() == pytest.approx(expected, abs=5e-5)
 
 
-def test_label_smoothing_spreads_a_part_of_the_target_over_all_classes() -> None:
+def test_label_smoothing_spreads_a_fraction_of_the_target_over_all_classes() -> None:
     log_probabilities = torch.log_softmax(torch.tensor([2.0, 1.0, 0.1]), dim=0)
     spread = torch.tensor([0.8 + 0.2 / 3, 0.2 / 3, 0.2 / 3])
     value = loss_of("cross_entropy", label_smoothing=0.2)(

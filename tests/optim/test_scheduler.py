@@ -198,7 +198,7 @@ def test_plateau_drops_the_rate_after_more_than_patience_epochs_without_improvem
     assert seen == pytest.approx([0.2, 0.2, 0.2, 0.2, 0.02, 0.02, 0.02, 0.02, 0.002])
 
 
-def test_plateau_follows_another_metric_when_told_to() -> None:
+def test_plateau_follows_another_metric_on_request() -> None:
     plan, _ = plan_of("plateau", monitor="val/accuracy", mode="max")
     assert plan.monitor == "val/accuracy"
 

@@ -123,7 +123,7 @@ def test_a_schedule_with_a_length_of_its_own_is_not_asked_to_outlast_it() -> Non
     assert scheduler_faults(leaf, SGD) == []
 
 
-def test_the_faults_of_the_optimizer_are_not_told_twice() -> None:
+def test_the_faults_of_the_optimizer_are_not_reported_twice() -> None:
     assert scheduler_faults({"_target_": TORCH + "NopeLR"}, {**SGD, "lr": -1}) == []
 
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 import torch
+from support.project import compose_config
 
-from fourbeat.config.compose import compose_config
 from fourbeat.config.resolve import resolve_config
 from fourbeat.config.schema import TrainConfig
-from fourbeat.preflight.devices import accelerator, device_faults, num_processes
+from fourbeat.preflight.devices import accelerator, count_processes, device_faults
 
 
 def config(**trainer: Any) -> TrainConfig:
@@ -66,7 +66,7 @@ def test_there_is_one_process_for_each_device(
     monkeypatch: pytest.MonkeyPatch, trainer: dict[str, Any], gpus: int, count: int
 ) -> None:
     machine(monkeypatch, gpus=gpus)
-    assert num_processes(config(**trainer).trainer) == count
+    assert count_processes(config(**trainer).trainer) == count
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_there_is_one_process_for_each_device(
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_what_the_machine_lacks_is_told(
+def test_what_the_machine_lacks_is_a_fault(
     monkeypatch: pytest.MonkeyPatch, trainer: Any, there: Any, message: str
 ) -> None:
     machine(monkeypatch, **there)
@@ -134,7 +134,7 @@ def test_what_the_machine_has_is_no_fault(
     assert device_faults(config(**trainer)) == []
 
 
-def test_several_things_that_a_machine_lacks_are_told_together(
+def test_several_things_that_a_machine_lacks_are_reported_together(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     machine(monkeypatch)

@@ -69,7 +69,7 @@ def test_a_network_that_fits_gives_its_outputs_shape(
     assert dry_run(build_net, shape) == (torch.Size(output), [])
 
 
-def told(build_net: Any, shape: tuple[int, ...] = IMAGE, leaf: Any = None) -> str:
+def fault_of(build_net: Any, shape: tuple[int, ...] = IMAGE, leaf: Any = None) -> str:
     output, (fault,) = dry_run(build_net, shape, leaf)
     assert output is None
     return str(fault)
@@ -111,11 +111,11 @@ def told(build_net: Any, shape: tuple[int, ...] = IMAGE, leaf: Any = None) -> st
 def test_a_fault_names_the_layer_what_it_got_and_what_it_wants(
     build_net: Any, message: str
 ) -> None:
-    assert told(build_net) == message
+    assert fault_of(build_net) == message
 
 
 def test_a_network_that_takes_other_arguments_says_so_itself() -> None:
-    message = told(NeedsTwo)
+    message = fault_of(NeedsTwo)
     assert "the network itself (NeedsTwo) got the shape [2, 1, 28, 28]: " in message
     assert "missing 1 required positional argument: 'y'" in message
 
@@ -135,11 +135,11 @@ MLP: dict[str, Any] = {"_target_": "project.models.MLP", "in_features": 100, "ou
 def test_the_key_that_has_the_size_is_named_if_there_is_only_one(
     leaf: dict[str, Any], start: str
 ) -> None:
-    assert told(lambda: instantiate(leaf), IMAGE, leaf).startswith(start)
+    assert fault_of(lambda: instantiate(leaf), IMAGE, leaf).startswith(start)
 
 
-def test_the_size_to_set_is_told() -> None:
-    message = told(lambda: instantiate(MLP), IMAGE, MLP)
+def test_the_hint_is_the_size_to_set() -> None:
+    message = fault_of(lambda: instantiate(MLP), IMAGE, MLP)
     assert message.endswith("inputs have the shape [1, 28, 28]: set model.in_features=784.")
 
 

@@ -3,13 +3,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from support.project import build, compose
 
 from fourbeat.base.errors import ConfigError
 from fourbeat.config.leaves import instantiate
 from fourbeat.optim import Horizon
-from fourbeat.preflight.checks import compose
-from fourbeat.preflight.horizons import planned_horizon
-from fourbeat.training.training import build_components
+from fourbeat.preflight.horizons import plan_horizon
 
 
 @pytest.mark.parametrize(
@@ -28,7 +27,7 @@ from fourbeat.training.training import build_components
 )
 def test_the_horizon_is_known_before_the_data(overrides: list[str], horizon: Horizon) -> None:
     cfg = compose(*overrides)
-    assert planned_horizon(cfg, instantiate(cfg.data.leaf())) == horizon
+    assert plan_horizon(cfg, instantiate(cfg.data.leaf())) == horizon
 
 
 @pytest.mark.parametrize(
@@ -44,11 +43,11 @@ def test_it_is_the_horizon_that_the_module_counts_from_the_loader(
     overrides: list[str], tmp_path: Path
 ) -> None:
     cfg = compose("trainer=cpu", "logger=none", "callbacks.progress=none", *overrides)
-    parts = build_components(cfg, tmp_path)
-    parts.datamodule.setup("fit")
-    parts.module.trainer = parts.trainer
-    parts.trainer.datamodule = parts.datamodule  # type: ignore[attr-defined]
-    assert planned_horizon(cfg, parts.datamodule) == parts.module.horizon()
+    components = build(cfg, tmp_path)
+    components.datamodule.setup("fit")
+    components.module.trainer = components.trainer
+    components.trainer.datamodule = components.datamodule  # type: ignore[attr-defined]
+    assert plan_horizon(cfg, components.datamodule) == components.module.horizon()
 
 
 @pytest.mark.parametrize(
@@ -60,7 +59,7 @@ def test_it_is_the_horizon_that_the_module_counts_from_the_loader(
     ],
     ids=["train", "val", "test"],
 )
-def test_a_fraction_below_one_batch_is_told(override: str, message: str) -> None:
+def test_a_fraction_below_one_batch_is_a_fault(override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         compose(override)
 
@@ -93,7 +92,7 @@ def test_a_limit_that_leaves_a_batch_or_none_on_purpose_is_no_fault(overrides: l
     ],
     ids=["batch", "split"],
 )
-def test_a_share_that_is_too_small_for_its_process_is_told(
+def test_a_split_that_is_too_small_for_its_processes_is_a_fault(
     overrides: list[str], message: str
 ) -> None:
     assert compose(*overrides)  # enough for one

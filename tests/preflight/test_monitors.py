@@ -3,11 +3,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from support.project import compose
 
 from fourbeat.base.errors import ConfigError
 from fourbeat.config.leaves import instantiate
 from fourbeat.data import DataModule
-from fourbeat.preflight.checks import compose
 from fourbeat.preflight.monitors import monitor_faults, split_modes
 from project.data import Circles, Diabetes, Digits
 
@@ -41,7 +41,7 @@ def test_the_metrics_of_a_task_and_when_they_are_best(
     ],
     ids=lambda overrides: overrides[-1] if overrides else "default",
 )
-def test_a_metric_that_is_measured_can_be_watched(overrides: list[str]) -> None:
+def test_a_metric_that_is_measured_can_be_monitored(overrides: list[str]) -> None:
     cfg = compose(*overrides)
     assert monitor_faults(cfg, instantiate(cfg.data.leaf())) == []
 
@@ -71,14 +71,14 @@ def test_a_metric_that_is_measured_can_be_watched(overrides: list[str]) -> None:
     ],
     ids=lambda value: value[-1] if isinstance(value, list) else "",
 )
-def test_a_metric_that_cannot_be_watched_so_is_told(overrides: Any, message: str) -> None:
+def test_a_metric_that_cannot_be_monitored_so_is_a_fault(overrides: Any, message: str) -> None:
     with pytest.raises(ConfigError) as raised:
         compose(*overrides)
     (fault,) = raised.value.faults
     assert str(fault).startswith(message)
 
 
-def test_all_metrics_that_cannot_be_watched_are_told() -> None:
+def test_all_metrics_that_cannot_be_monitored_are_faults() -> None:
     keys = ["callbacks.early_stopping.monitor", "callbacks.model_checkpoint.monitor"]
     with pytest.raises(ConfigError) as raised:
         compose("sweep.metric=x", *(f"{key}=x" for key in keys))

@@ -87,7 +87,7 @@ def test_a_loss_that_fits_has_no_fault(
             nn.BCEWithLogitsLoss(),
             DIGITS,
             (2, 10),
-            "loss=BCEWithLogitsLoss: tells two classes apart, but Digits has 10. "
+            "loss=BCEWithLogitsLoss: is a binary loss, but Digits has 10 classes. "
             "Use loss=cross_entropy, or loss=auto.",
         ),
         (

@@ -75,7 +75,7 @@ def _list_of(schema: Mapping[str, Any]) -> str:
 
 
 def describe_annotation(hint: Any) -> str:
-    """Describe a type annotation; members of a union that YAML cannot express are left out.
+    """Describe a type annotation; without members of a union that YAML cannot express.
 
     Args:
         hint: An annotation, resolved: no string.

@@ -127,7 +127,7 @@ def _at(values: Any, key: str) -> Any:
 
 
 def _field_schema(schema: type[BaseModel], key: str) -> dict[str, Any]:
-    """The JSON schema of a key; a leaf's key that may be left out must not be null for that."""
+    """The JSON schema of a key; a leaf's optional key must not be null for all that."""
     *parents, name = key.split(".")
     model = _home(schema, parents)
     if model is None:

@@ -33,11 +33,11 @@ def _optional(example: Any) -> Any:
     return Field(default=None, examples=[example])
 
 
-def _required(hint: str, **bounds: Any) -> Any:
+def required(hint: str, **bounds: Any) -> Any:
     """A key without a default.
 
     Args:
-        hint: What to tell who has not given it, e.g. ``Add other=RUN_FOLDER.``
+        hint: For who has not given it, e.g. ``Add other=RUN_FOLDER.``
         **bounds: Of the value, e.g. ``min_length``.
     """
     return Field(description=hint, **bounds)
@@ -221,39 +221,3 @@ class TrainConfig(Section):
     def plain(self) -> dict[str, Any]:
         """Return the config as plain dicts and lists, leaves with their ``_target_``."""
         return self.model_dump(by_alias=True, exclude_unset=True)
-
-
-class ReplayConfig(Section):
-    """What ``conf/replay.yaml`` composes to: which step of which run, and how it is printed."""
-
-    run: str = _required("Add run=last, or run=RUN_FOLDER.", min_length=1)
-    step: NonNegativeInt = _required("Add step=N, counted from 0 as on TensorBoard's axis.")
-    as_json: bool = False
-    paths: PathsConfig = PathsConfig()
-
-
-class InspectConfig(Section):
-    """What ``conf/inspect.yaml`` composes to: at which step of which run to stop."""
-
-    run: str = _required("Add run=last, or run=RUN_FOLDER.", min_length=1)
-    step: NonNegativeInt | None = None
-    paths: PathsConfig = PathsConfig()
-
-
-class DiffConfig(Section):
-    """What ``conf/diff.yaml`` composes to: which two runs, and how it is printed."""
-
-    run: str = _required("Add run=last, or run=RUN_FOLDER.", min_length=1)
-    other: str = _required("Add other=RUN_FOLDER.", min_length=1)
-    replay: bool = True
-    as_json: bool = False
-    paths: PathsConfig = PathsConfig()
-
-
-class EvalConfig(Section):
-    """What ``conf/eval.yaml`` composes to: which run, which weights, on which split."""
-
-    run: str = _required("Add run=last, or run=RUN_FOLDER.", min_length=1)
-    checkpoint: str = Field(default="best", min_length=1)
-    split: Literal["val", "test"] = "test"
-    paths: PathsConfig = PathsConfig()

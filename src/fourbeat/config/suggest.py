@@ -40,7 +40,7 @@ def _nearest(name: str, names: Sequence[str]) -> list[str]:
 def nearest_key(key: str, value: str, config: Mapping[str, Any]) -> str:
     """Offer another key for one that does not exist.
 
-    First those of the same name elsewhere (``trainer.gradient_clip_val`` is at home in ``loop``),
+    First those of the same name elsewhere (``trainer.gradient_clip_val`` belongs in ``loop``),
     then those of nearly the same name beside it.
 
     Args:

@@ -1,12 +1,12 @@
-"""L2: data sets, all behind the one interface of ``DataModule``; one file per data set."""
+"""Data sets, all behind the one interface of ``DataModule``; one file per data set."""
 
 from __future__ import annotations
 
 from fourbeat.data.base import DataModule
 from fourbeat.data.executions import Execution, ExecutionPlan, count_batches_done
 from fourbeat.data.given import LoaderDataModule
-from fourbeat.data.loader import TensorBatches, batch_loader, loaded_batches
-from fourbeat.data.order import EpochOrder, limited_batches, num_batches
+from fourbeat.data.loader import TensorBatches, batch_loader, count_loaded_batches
+from fourbeat.data.order import EpochOrder, count_batches, limit_batches
 from fourbeat.data.samples import Samples, Splits, SplitSizes
 from fourbeat.data.split_loaders import BatchLimits
 
@@ -22,8 +22,8 @@ __all__ = [
     "Splits",
     "TensorBatches",
     "batch_loader",
+    "count_batches",
     "count_batches_done",
-    "limited_batches",
-    "loaded_batches",
-    "num_batches",
+    "count_loaded_batches",
+    "limit_batches",
 ]

@@ -1,4 +1,4 @@
-"""L2: ``DataModule``, the one interface behind which every data set stands."""
+"""``DataModule``, the one interface behind which every data set stands."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class DataModule(SplitLoaders, ABC):
                 inputs, labels = make_moons(self.num_samples, noise=0.1, random_state=0)
                 return torch.tensor(inputs), torch.tensor(labels)
 
-    Settings of its own are arguments of its ``__init__`` beside ``**common``, which it hands on to
+    Settings of its own are arguments of its ``__init__`` beside ``**common``, which it passes to
     this one's. Building it must stay cheap and read no file, for a config is checked before any
     data is loaded: all properties are known without loading.
 
@@ -63,9 +63,9 @@ class DataModule(SplitLoaders, ABC):
         pin_memory: Page-locked memory, from which copies to a GPU overlap with the training.
         on_device: Keep the whole split on the GPU that trains, where batches are gathered without a
             copy. ``auto``: if it takes at most half of the free memory and ``num_workers`` is 0.
-        drop_last: Leave out the last training batch when it is short.
-        val_fraction: Share of the samples for validation, 0 to 1.
-        test_fraction: Share of the samples for testing, 0 to 1.
+        drop_last: Drop the last training batch when it is short.
+        val_fraction: Fraction of the samples for validation, at least 0 and below 1.
+        test_fraction: Fraction of the samples for testing, at least 0 and below 1.
         split_seed: Seed of the splits; apart from ``seed``, so that another seed keeps the splits.
         seed: Seed of the order of the epochs.
         normalize: Standardise inputs (and the targets of a regression) with the mean and deviation

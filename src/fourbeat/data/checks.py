@@ -1,11 +1,11 @@
-"""L2: what is wrong with a data set: its settings before loading, its tensors after."""
+"""What is wrong with a data set: its settings before loading, its tensors after."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
 from fourbeat.base.errors import DataError, Fault
-from fourbeat.data.order import num_batches
+from fourbeat.data.order import count_batches
 from fourbeat.data.samples import SplitSizes
 
 
@@ -17,7 +17,7 @@ def batch_faults(
     Args:
         batch_size: Samples per batch and process.
         num_workers: Loading processes.
-        drop_last: Whether a short last batch is left out.
+        drop_last: Whether a short last batch is dropped.
         num_train: Samples in the training split.
         world_size: Number of processes that share the split.
 
@@ -31,21 +31,23 @@ def batch_faults(
     if batch_size < 1:
         value = str(batch_size)
         faults.append(Fault("out-of-range", "data.batch_size", value, "must be 1 or more"))
-    elif drop_last and num_train > 0 and num_batches(num_train, batch_size, True, world_size) == 0:
+    elif (
+        drop_last and num_train > 0 and count_batches(num_train, batch_size, True, world_size) == 0
+    ):
         faults.append(_oversized_batch(batch_size, num_train, world_size))
     return faults
 
 
 def _oversized_batch(batch_size: int, num_train: int, world_size: int) -> Fault:
-    share = num_train // world_size
+    per_process = num_train // world_size
     sharing = f", shared by {world_size} processes" if world_size > 1 else ""
     return Fault(
         "too-few-samples",
         "data.batch_size",
         str(batch_size),
-        f"must be {share} or less with data.drop_last=true, as the training split has {num_train} "
-        f"samples{sharing}",
-        f"Try data.drop_last=false or data.batch_size={min(32, share)}.",
+        f"must be {per_process} or less with data.drop_last=true, as the training split has "
+        f"{num_train} samples{sharing}",
+        f"Try data.drop_last=false or data.batch_size={min(32, per_process)}.",
     )
 
 
@@ -56,8 +58,8 @@ def split_faults(
 
     Args:
         sizes: The sizes that the fractions lead to.
-        val_fraction: Share of the samples for validation.
-        test_fraction: Share of the samples for testing.
+        val_fraction: Fraction of the samples for validation.
+        test_fraction: Fraction of the samples for testing.
         num_classes: Number of classes that each split must hold; 0 for regression.
         world_size: Number of processes, each of which needs a sample of every split in use.
 

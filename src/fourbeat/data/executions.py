@@ -1,8 +1,8 @@
-"""L2: which mini-batches are handed over at once: the executions of an epoch.
+"""Executions: the mini-batches of an epoch in groups, which a loader yields as one.
 
 Keras's term (``steps_per_execution``). Lightning spends 0.4 to 0.9 ms on each thing that a loader
-hands over, as much as a whole step of a small network takes. An execution of 32 mini-batches pays
-that once. Nothing else changes: the module plays the same mini-batches in the same order.
+yields, as much as a whole step of a small network takes. An execution of 32 mini-batches pays that
+once. Nothing else changes: the module trains on the same mini-batches in the same order.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MOST_BYTES_TOGETHER = 16 * 2**20
 
 @dataclass(frozen=True)
 class Execution:
-    """Mini-batches that are handed over at once.
+    """A group of mini-batches that a loader yields as one.
 
     Attributes:
         inputs: Of all mini-batches, one after the other; with ``indices``, of the whole split:
@@ -92,7 +92,7 @@ class Execution:
 
     @property
     def num_played(self) -> int:
-        """Mini-batches of the epoch that have been played when this execution is over."""
+        """Mini-batches of the epoch that are done when this execution is over."""
         return self.batch_idx + len(self.sizes)
 
     @property
@@ -121,10 +121,10 @@ def gather(
 
 
 def count_batches_done(batch: Any, batch_idx: int) -> int:
-    """Count the mini-batches of an epoch that have been played.
+    """Count the mini-batches of an epoch that are done.
 
     Args:
-        batch: What the loader has handed over last: a mini-batch, or an execution of several.
+        batch: What the loader has yielded last: a mini-batch, or an execution of several.
         batch_idx: Lightning's index of it in the epoch, from 0.
     """
     return batch.num_played if isinstance(batch, Execution) else batch_idx + 1
@@ -137,8 +137,8 @@ class Chosen(NamedTuple):
         indices: Of the samples.
         sizes: Samples of each mini-batch.
         batch_idx: Index of the first mini-batch in its epoch.
-        seeds: For whatever is drawn while each mini-batch is gathered; empty: nobody sets any.
-        is_execution: Whether it is handed over as one, or as a plain batch.
+        seeds: For whatever is drawn while each mini-batch is gathered; empty: none is set.
+        is_execution: Whether it is yielded as an execution, or as a plain batch.
     """
 
     indices: Int64[Tensor, " samples"]
@@ -153,7 +153,7 @@ class ExecutionPlan:
     """How an epoch's mini-batches divide into executions: a pure function of the epoch.
 
     An execution has at most ``steps_per_execution`` mini-batches and ends where the epoch ends,
-    where the training ends, and at every optimizer step at which somebody outside looks. It holds
+    where the training ends, and at every optimizer step after which a callback must run. It holds
     whole groups of mini-batches that share an optimizer step, if such a group fits in: a training
     state can be saved only between groups.
 
@@ -192,7 +192,7 @@ class ExecutionPlan:
         Args:
             num_batches: Mini-batches of the epoch.
             epoch: The epoch, from 0.
-            first_batch: Mini-batches that have been played; a whole number of groups.
+            first_batch: Mini-batches that are done; a whole number of groups.
 
         Returns:
             Mini-batches of each execution: ``num_executions`` of them for a whole epoch, at most as

@@ -1,4 +1,4 @@
-"""L2: loaders that the user made, behind Lightning's interface."""
+"""Loaders that the user made, behind Lightning's interface."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class LoaderDataModule(LightningDataModule):
         return self._test
 
     def predict_dataloader(self) -> DataLoader[Any]:
-        """Return the test loader, whose targets are not looked at.
+        """Return the test loader, whose targets are not used.
 
         Raises:
             DataError: If none was given.

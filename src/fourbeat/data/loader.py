@@ -1,4 +1,4 @@
-"""L2: how a whole batch of samples, or a whole execution of batches, is fetched at once."""
+"""How a whole batch of samples, or a whole execution of batches, is fetched at once."""
 
 from __future__ import annotations
 
@@ -87,12 +87,12 @@ class ExecutionBatches(Dataset[Any]):
         """With seeds, one by one: what is drawn must not depend on the execution."""
         if not chosen.seeds:
             return self.samples[chosen.indices]
-        parts = []
+        gathered = []
         batches = torch.split(chosen.indices, list(chosen.sizes))
         for seed, indices in zip(chosen.seeds, batches, strict=True):
             with generators_seeded(seed):
-                parts.append(self.samples[indices])
-        inputs, targets = zip(*parts, strict=True)
+                gathered.append(self.samples[indices])
+        inputs, targets = zip(*gathered, strict=True)
         return torch.cat(inputs), torch.cat(targets)
 
 
@@ -135,14 +135,14 @@ def batch_loader(
     )
 
 
-def loaded_batches(loader: DataLoader[Any]) -> int:
-    """Count the mini-batches of an epoch, which a loader may hand over several at once."""
+def count_loaded_batches(loader: DataLoader[Any]) -> int:
+    """Count the mini-batches of an epoch, which a loader may yield in executions."""
     order = loader.sampler
     return order.num_batches if isinstance(order, EpochOrder) else len(loader)
 
 
 def _as_it_is(batch: Any) -> Any:
-    """Torch's default would look into every part of it for numpy arrays."""
+    """Torch's default would search every element of it for numpy arrays."""
     return batch
 
 

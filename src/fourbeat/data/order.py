@@ -1,8 +1,8 @@
-"""L2: in which order the samples come, and how they divide into batches and executions.
+"""In which order the samples come, and how they divide into batches and executions.
 
 An epoch's order is a pure function of (seed, epoch). That makes a run repeatable and a training
 state restorable: nothing about the order has to be stored but these two numbers, and how many
-batches of the epoch have been played.
+batches of the epoch are done.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from fourbeat.base.shapes import Int64
 from fourbeat.data.executions import Chosen, ExecutionPlan
 
 
-def limited_batches(num_batches: int, limit: int | float) -> int:
+def limit_batches(num_batches: int, limit: int | float) -> int:
     """Count the batches of an epoch that the Trainer uses.
 
     Args:
@@ -28,13 +28,13 @@ def limited_batches(num_batches: int, limit: int | float) -> int:
     return min(num_batches, limit) if isinstance(limit, int) else int(num_batches * limit)
 
 
-def num_batches(num_samples: int, batch_size: int, drop_last: bool, world_size: int = 1) -> int:
+def count_batches(num_samples: int, batch_size: int, drop_last: bool, world_size: int = 1) -> int:
     """Count the training batches that each rank gets in one epoch.
 
     Args:
         num_samples: Samples in the training split.
         batch_size: Samples per batch and rank.
-        drop_last: Leave out the last batch when it is short; otherwise it counts.
+        drop_last: Drop the last batch when it is short; otherwise it counts.
         world_size: Number of ranks that share the split.
 
     Returns:
@@ -64,15 +64,15 @@ class EpochOrder(DistributedSampler[Tensor | Chosen]):
         num_samples: Samples in the split.
         batch_size: Samples per batch and rank.
         shuffle: Draw a new permutation in each epoch; otherwise samples come as they are stored.
-        drop_last: Leave out the last batch when it is short (training only).
+        drop_last: Drop the last batch when it is short (training only).
         seed: Seed of the permutations, at least 0.
         rank: Index of this process.
         world_size: Number of processes that share the split.
         pad: Repeat a few samples so that all ranks get the same amount.
         limit: Batches of the epoch to use: a number, or a fraction.
-        plan: How the batches divide into executions; None hands them over one by one.
-        start: Epoch and batch to begin with: the batches before it are not handed over, though
-            the length stays that of a whole epoch.
+        plan: How the batches divide into executions; None yields them one by one.
+        start: Epoch and batch to begin with: the batches before it are not yielded, though the
+            length stays that of a whole epoch.
         seeded: Give each batch a seed for what is drawn while it is gathered: so it depends neither
             on executions nor on worker processes, whose random generators nobody can capture.
 
@@ -121,15 +121,15 @@ class EpochOrder(DistributedSampler[Tensor | Chosen]):
     @property
     def num_batches(self) -> int:
         """Batches per epoch on this rank that are used."""
-        return limited_batches(self._num_batches_of_split, self.limit)
+        return limit_batches(self._num_batches_of_split, self.limit)
 
     @property
     def _num_batches_of_split(self) -> int:
-        count = num_batches(self.split_size, self.batch_size, self.drop_last, self.num_replicas)
+        count = count_batches(self.split_size, self.batch_size, self.drop_last, self.num_replicas)
         return count if self.pad else min(count, self.split_size // self.num_replicas)
 
     def __len__(self) -> int:
-        """What is handed over per epoch on this rank: batches, or executions."""
+        """Number of batches, or of executions, that an epoch yields on this rank."""
         return self.plan.num_executions(self.num_batches) if self.plan else self.num_batches
 
     @property
@@ -138,7 +138,7 @@ class EpochOrder(DistributedSampler[Tensor | Chosen]):
 
     @property
     def num_left(self) -> int:
-        """What is handed over in this epoch: all of it, except in one begun in the middle."""
+        """Number of batches, or of executions, left in this epoch: all, but for one resumed."""
         if self.plan is None:
             return self.num_batches - self._first_batch
         return len(self.plan.sizes(self.num_batches, self.epoch, self._first_batch))
@@ -171,12 +171,12 @@ class EpochOrder(DistributedSampler[Tensor | Chosen]):
             start = end
 
     def _seed_of(self, batch_idx: int) -> int:
-        return mixed_seed(self.seed, self.epoch, self.rank, batch_idx)
+        return mix_seed(self.seed, self.epoch, self.rank, batch_idx)
 
     def _permutation(self, epoch: int) -> Int64[Tensor, " samples"]:
         if not self.shuffle:
             return torch.arange(self.split_size)
-        generator = torch.Generator().manual_seed(mixed_seed(self.seed, epoch))
+        generator = torch.Generator().manual_seed(mix_seed(self.seed, epoch))
         return torch.randperm(self.split_size, generator=generator)
 
     def _training_batches(self, order: Int64[Tensor, " samples"]) -> tuple[Tensor, ...]:
@@ -189,11 +189,11 @@ class EpochOrder(DistributedSampler[Tensor | Chosen]):
         if self.num_replicas == 1:
             return torch.split(order, self.batch_size)
         # A rank without its own batch would leave the others waiting for it in the next reduction.
-        parts = order.tensor_split(self._num_batches_of_split * self.num_replicas)
-        return parts[self.rank :: self.num_replicas]
+        batches = order.tensor_split(self._num_batches_of_split * self.num_replicas)
+        return batches[self.rank :: self.num_replicas]
 
 
-def mixed_seed(*numbers: int) -> int:
+def mix_seed(*numbers: int) -> int:
     """Mix a seed and an epoch, so that (0, 1) and (1, 0) do not share an order as their sum would.
 
     Args:

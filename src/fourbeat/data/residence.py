@@ -1,4 +1,4 @@
-"""L2: whether a split lives on the device that trains on it."""
+"""Whether a split lives on the device that trains on it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fourbeat.data.samples import Samples
 OnDevice = bool | Literal["auto"]
 
 # The rest is for the network, its activations and the optimizer's state.
-LARGEST_SHARE = 0.5
+LARGEST_FRACTION = 0.5
 
 
 def free_memory(device: torch.device) -> int | None:
@@ -51,7 +51,7 @@ def move_to_device(
     if available is None:
         return samples
     num_bytes = sum(tensor.nbytes for tensor in samples)
-    if num_bytes <= available * (LARGEST_SHARE if on_device == "auto" else 1.0):
+    if num_bytes <= available * (LARGEST_FRACTION if on_device == "auto" else 1.0):
         return Samples(*(tensor.to(device) for tensor in samples))
     size = f"{num_bytes / 2**30:.2f} GiB, and {device} has {available / 2**30:.2f} GiB free"
     if on_device == "auto":

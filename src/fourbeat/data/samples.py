@@ -1,8 +1,9 @@
-"""L2: inputs with their targets, their division into splits, and their standardisation."""
+"""Inputs with their targets, their division into splits, and their standardisation."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -94,7 +95,7 @@ def split_indices(
     Args:
         sizes: How many samples each split gets; together all of them.
         split_seed: Seed of the draw, at least 0.
-        labels: Class of each sample, to give each split the same shares of classes; None draws
+        labels: Class of each sample, to give each split the same proportions of classes; None draws
             freely.
 
     Returns:
@@ -115,17 +116,25 @@ def _take(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     if size == 0:
         return indices, indices[:0]
-    # scikit-learn costs about half a second to import: only runs that split pay it.
-    from sklearn.model_selection import train_test_split
-
     stratify = None if classes is None else classes[indices]
     try:
-        rest, taken = train_test_split(
-            indices, test_size=size, random_state=seed, stratify=stratify
-        )
+        rest, taken = _splitter()(indices, test_size=size, random_state=seed, stratify=stratify)
     except ValueError as error:
         raise DataError(
-            f"The data cannot be split with the same shares of classes: {error} "
+            f"Stratified split failed: {error} "
             "Give each class more samples, or change data.val_fraction and data.test_fraction."
         ) from None
     return np.sort(rest), np.sort(taken)
+
+
+def _splitter() -> Callable[..., Any]:
+    try:
+        # scikit-learn costs about half a second to import: only runs that split pay it.
+        from sklearn.model_selection import train_test_split
+    except ModuleNotFoundError as error:
+        raise DataError(
+            "Drawing the splits needs scikit-learn, which is not installed. Install it with "
+            "`pip install 'fourbeat[splits]'`, or set data.val_fraction=0 data.test_fraction=0."
+        ) from error
+    splitter: Callable[..., Any] = train_test_split
+    return splitter

@@ -1,4 +1,4 @@
-"""L2: the loaders of a data set's three splits."""
+"""The loaders of a data set's three splits."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class BatchLimits(NamedTuple):
 
 
 class SplitLoaders(LightningDataModule):
-    """Hands over the batches of three splits, which a subclass has.
+    """The loaders of three splits, which a subclass has.
 
     Attributes:
-        execution_plan: How the batches of an epoch divide into executions; None hands them over
-            one by one, as any LightningModule expects them.
+        execution_plan: How the batches of an epoch divide into executions; None yields them one by
+            one, as any LightningModule expects them.
         limits: What is used of each split. Not the Trainer's: it would count executions.
-        first_batch: Mini-batches of the current epoch that were played before a resume.
+        first_batch: Mini-batches of the current epoch that were done before a resume.
     """
 
     batch_size: int

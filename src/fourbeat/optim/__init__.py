@@ -1,4 +1,4 @@
-"""L2: optimizers and their parameter groups, schedulers and when they step."""
+"""Optimizers and their parameter groups, schedulers and when they step."""
 
 from fourbeat.optim.changed import apply_changes, hyperparameters, scale_rates
 from fourbeat.optim.linear_warmup_cosine import LinearWarmupCosineLR

@@ -1,4 +1,4 @@
-"""L2: hyperparameters that were changed between two parts of a training."""
+"""Hyperparameters that were changed when a run was resumed."""
 
 from __future__ import annotations
 

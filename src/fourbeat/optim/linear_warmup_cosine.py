@@ -1,4 +1,4 @@
-"""L2: the schedule of most transformers: linear warm-up, then a cosine down."""
+"""The schedule of most transformers: linear warm-up, then a cosine down."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ class LinearWarmupCosineLR(LRScheduler):
         \frac{t + 1}{W + 1} \ (t < W), \qquad
         r + (1 - r)\,\frac{1}{2}\Bigl(1 + \cos\frac{\pi\,(t - W)}{T - W}\Bigr) \ (W \le t \le T),
 
-    and :math:`r` from then on, so that a run that goes on longer stays at the floor. The first step
+    and :math:`r` from then on, so that a longer run stays at the floor. The first step
     has a rate above 0, step :math:`W` has the peak, once. The cosine is that of SGDR (Loshchilov
     and Hutter 2017, equation 5); the warm-up that of Goyal et al. 2017, section 2.2.
 
-    The rate depends on the number of steps taken alone, not on the last rate: a loaded state goes
-    on exactly. The state holds plain numbers and lists, nothing that would need pickled code.
+    The rate depends on the number of steps alone, not on the last rate: a loaded state continues
+    exactly. The state holds plain numbers and lists, nothing that would need pickled code.
 
     Args:
         optimizer: Its learning rates are the peaks, one per parameter group.
         total_steps: Steps (or epochs, if it is stepped per epoch) from the first to the floor.
-        warmup_fraction: Part of ``total_steps`` spent on the warm-up, in [0, 1).
-        min_lr_ratio: The floor, as a part of the peak, in [0, 1].
-        last_epoch: Index of the last step taken; -1 starts from the beginning.
+        warmup_fraction: Fraction of ``total_steps`` spent on the warm-up, in [0, 1).
+        min_lr_ratio: The floor, as a fraction of the peak, in [0, 1].
+        last_epoch: Index of the last step; -1 starts from the beginning.
 
     Raises:
         ValueError: When an argument is out of its range.

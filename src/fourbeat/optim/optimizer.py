@@ -1,4 +1,4 @@
-"""L2: from a leaf to an optimizer."""
+"""From a leaf to an optimizer."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _has_fused_kernel(
         parameter = nn.Parameter(torch.zeros(1, device=device, dtype=dtype))
         parameter.grad = torch.zeros_like(parameter)
         instantiate(arguments, [parameter]).step()
-    # Whatever else is wrong will be said when the optimizer is built in earnest.
+    # Whatever else is wrong is reported when the optimizer itself is built.
     except Exception:
         return False
     return True

@@ -1,4 +1,4 @@
-"""L2: which parameters an optimizer decays."""
+"""Which parameters an optimizer decays."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
 Excludable = Literal["bias", "norm"]
-"""What may be left out of weight decay: biases, or all parameters of normalisation layers."""
+"""What may be excluded from weight decay: biases, or all parameters of normalisation layers."""
 
 # _NormBase is the base of every BatchNorm and InstanceNorm, SyncBatchNorm included.
 # LocalResponseNorm has no parameters.
@@ -25,7 +25,7 @@ def parameter_groups(
     no input to weigh, and pulling the gain to zero only shrinks the signal.
 
     Args:
-        module: Its frozen parameters are left out; a tied one appears once, under its first name.
+        module: Its frozen parameters are excluded; a tied one appears once, under its first name.
         weight_decay: The decay of the group that has one, 0 or more; None for the optimizer's own.
         exclude: ``bias`` spares every parameter with "bias" in its own name (``bias_ih_l0`` and
             ``in_proj_bias`` too), ``norm`` every parameter of a normalisation layer, by its type.

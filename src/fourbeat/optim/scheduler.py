@@ -1,4 +1,4 @@
-"""L2: from a leaf to a learning-rate scheduler that knows when it steps, and for how long."""
+"""From a leaf to a learning-rate scheduler that knows when it steps, and for how long."""
 
 from __future__ import annotations
 

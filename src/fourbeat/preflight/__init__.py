@@ -1,1 +1,1 @@
-"""L4: what is checked before any data is loaded."""
+"""What is checked before any data is loaded."""

@@ -28,7 +28,7 @@ from fourbeat.data import DataModule
 from fourbeat.optim import optimizer_faults, scheduler_faults
 from fourbeat.preflight.devices import device_faults
 from fourbeat.preflight.dry_run import dry_run
-from fourbeat.preflight.horizons import limit_faults, planned_horizon, sharing_faults
+from fourbeat.preflight.horizons import limit_faults, plan_horizon, sharing_faults
 from fourbeat.preflight.monitors import monitor_faults
 from fourbeat.tasks import LossTask
 from fourbeat.tasks.losses import mismatch_faults, try_loss
@@ -150,7 +150,7 @@ def _data(cfg: TrainConfig) -> tuple[DataModule | None, list[Fault]]:
 def _scheduler(cfg: TrainConfig, datamodule: DataModule | None) -> list[Fault]:
     filled = [cfg.scheduler.horizon] if cfg.scheduler.horizon else []
     leaf, optim = cfg.scheduler.leaf(), cfg.optim.leaf()
-    horizon = planned_horizon(cfg, datamodule) if datamodule else None
+    horizon = plan_horizon(cfg, datamodule) if datamodule else None
     faults = leaf_faults("scheduler", cfg.scheduler, filled)
     return faults or scheduler_faults(leaf, optim, horizon)
 

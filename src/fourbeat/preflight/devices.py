@@ -1,4 +1,4 @@
-"""L2: what the config asks of the machine, and whether the machine has it."""
+"""What the config asks of the machine, and whether the machine has it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _is_available(kind: str) -> bool:
     return kind == "cuda" and torch.cuda.is_available()
 
 
-def num_processes(trainer: TrainerConfig) -> int:
+def count_processes(trainer: TrainerConfig) -> int:
     """Count the processes that will share the training: one for each device."""
     if isinstance(trainer.devices, int):
         return trainer.devices * trainer.num_nodes

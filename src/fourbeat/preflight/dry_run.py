@@ -1,4 +1,4 @@
-"""L3: run a network on zeros to see whether it takes the data, and which layer does not."""
+"""Run a network on zeros to see whether it takes the data, and which layer does not."""
 
 from __future__ import annotations
 

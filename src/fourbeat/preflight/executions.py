@@ -1,4 +1,4 @@
-"""L4: how many mini-batches are handed over at once, and when an execution must end earlier."""
+"""How many mini-batches an execution groups, and when it must end earlier."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from fourbeat.callbacks import ProgressBar
 from fourbeat.config.schema import TrainConfig
 from fourbeat.data import DataModule, ExecutionPlan
 from fourbeat.loop import SupervisedModule
-from fourbeat.loop.listeners import overrides_any
+from fourbeat.loop.fast_path import overrides_any
 from fourbeat.state import StateCheckpoint
 
-# Lightning's share of a small network's step falls from half of it to 3 % at 64; beyond, to 2 %
+# Lightning's part of a small network's step falls from half of it to 3 % at 64; beyond, to 2 %
 # (benchmarks/RESULTS.md).
 MOST_STEPS = 64
 # What else an execution may cost: it holds so many bytes of inputs, and does so many operations,
@@ -26,7 +26,7 @@ MOST_BYTES = 64 * 2**20
 MOST_FLOPS = {"cpu": 5e10, "cuda": 1e13, "mps": 1e12}
 
 BATCH_HOOKS = ("on_train_batch_start", "on_train_batch_end")
-# They look now and then, or at steps of which they tell: see _stops.
+# These need not see each batch: they run now and then, or at steps that are known: see _stops.
 CONTENT = (ModelCheckpoint, ProgressBar, StateCheckpoint, Timer)
 
 
@@ -37,7 +37,7 @@ def plan_executions(
     callbacks: Sequence[Callback],
     device: torch.device,
 ) -> ExecutionPlan | None:
-    """Decide how the batches of an epoch are handed over.
+    """Decide how the batches of an epoch are grouped into executions.
 
     Args:
         cfg: The config.
@@ -52,9 +52,9 @@ def plan_executions(
     steps = cfg.loop.steps_per_execution
     if steps == "auto":
         pauses = cfg.debug.pause_at is not None or cfg.debug.pause_on == "spike"
-        watched = pauses or cfg.loop.name == "automatic" or cfg.trainer.profiler is not None
-        watched = watched or any(map(_looks_at_each_batch, callbacks))
-        steps = 1 if watched else _affordable(module, datamodule, device)
+        each = pauses or cfg.loop.name == "automatic" or cfg.trainer.profiler is not None
+        each = each or any(map(_needs_each_batch, callbacks))
+        steps = 1 if each else _affordable(module, datamodule, device)
     if steps == 1:
         return None
     return ExecutionPlan(
@@ -65,7 +65,7 @@ def plan_executions(
     )
 
 
-def _looks_at_each_batch(callback: Callback) -> bool:
+def _needs_each_batch(callback: Callback) -> bool:
     return overrides_any(callback, Callback, BATCH_HOOKS) and not isinstance(callback, CONTENT)
 
 
@@ -78,12 +78,12 @@ def _stops(callbacks: Sequence[Callback]) -> tuple[int, ...]:
 def _affordable(module: SupervisedModule, datamodule: DataModule, device: torch.device) -> int:
     """Count the mini-batches that an execution can hold without becoming long or large."""
     num_bytes = 4 * math.prod(datamodule.input_shape) * datamodule.batch_size
-    flops = 3 * forward_flops(module, datamodule.input_shape) * datamodule.batch_size
+    flops = 3 * count_forward_flops(module, datamodule.input_shape) * datamodule.batch_size
     budget = MOST_FLOPS.get(device.type, MOST_FLOPS["cpu"])
     return int(max(1, min(MOST_STEPS, MOST_BYTES // num_bytes, budget // max(flops, 1))))
 
 
-def forward_flops(module: SupervisedModule, input_shape: tuple[int, ...]) -> int:
+def count_forward_flops(module: SupervisedModule, input_shape: tuple[int, ...]) -> int:
     """Count the floating-point operations of a forward pass on one input.
 
     Those of matrix products, convolutions and attention, into which nearly all time goes (torch's

@@ -1,17 +1,17 @@
-"""L4: how long a training will last, and what its limits leave, known before any data is loaded."""
+"""How long a training will last, and what its limits leave, known before any data is loaded."""
 
 from __future__ import annotations
 
 from fourbeat.base.errors import Fault
 from fourbeat.config.schema import TrainConfig
 from fourbeat.config.typed import format_value
-from fourbeat.data import DataModule, limited_batches, num_batches
+from fourbeat.data import DataModule, count_batches, limit_batches
 from fourbeat.data.checks import batch_faults, split_faults
 from fourbeat.optim import Horizon
-from fourbeat.preflight.devices import num_processes
+from fourbeat.preflight.devices import count_processes
 
 
-def planned_horizon(cfg: TrainConfig, datamodule: DataModule) -> Horizon | None:
+def plan_horizon(cfg: TrainConfig, datamodule: DataModule) -> Horizon | None:
     """Count the steps and epochs of a training as the module will, once the data is there.
 
     Args:
@@ -21,7 +21,7 @@ def planned_horizon(cfg: TrainConfig, datamodule: DataModule) -> Horizon | None:
     Returns:
         The horizon; None when an epoch has no batch, which is a fault of its own.
     """
-    batches = limited_batches(_num_train(cfg, datamodule), cfg.trainer.limit_train_batches)
+    batches = limit_batches(_num_train(cfg, datamodule), cfg.trainer.limit_train_batches)
     if batches < 1:
         return None
     return Horizon.of(
@@ -37,8 +37,8 @@ def limit_faults(cfg: TrainConfig, datamodule: DataModule) -> list[Fault]:
     trainer, sizes, batch_size = cfg.trainer, datamodule.split_sizes, datamodule.batch_size
     counts = {
         "train": (_num_train(cfg, datamodule), trainer.limit_train_batches),
-        "val": (num_batches(sizes.val, batch_size, False), trainer.limit_val_batches),
-        "test": (num_batches(sizes.test, batch_size, False), trainer.limit_test_batches),
+        "val": (count_batches(sizes.val, batch_size, False), trainer.limit_val_batches),
+        "test": (count_batches(sizes.test, batch_size, False), trainer.limit_test_batches),
     }
     return [
         Fault(
@@ -49,13 +49,13 @@ def limit_faults(cfg: TrainConfig, datamodule: DataModule) -> list[Fault]:
             f"Use trainer.limit_{split}_batches=1 for one batch.",
         )
         for split, (count, limit) in counts.items()
-        if count and limit and limited_batches(count, limit) == 0
+        if count and limit and limit_batches(count, limit) == 0
     ]
 
 
 def sharing_faults(cfg: TrainConfig, datamodule: DataModule) -> list[Fault]:
-    """Find a split too small for the processes that share it; the data set itself knows of one."""
-    processes, sizes = num_processes(cfg.trainer), datamodule.split_sizes
+    """Find a split too small for its processes; the data set itself checks for one process."""
+    processes, sizes = count_processes(cfg.trainer), datamodule.split_sizes
     if processes == 1 or datamodule.faults():
         return []
     batches = batch_faults(
@@ -70,7 +70,7 @@ def sharing_faults(cfg: TrainConfig, datamodule: DataModule) -> list[Fault]:
 
 
 def _num_train(cfg: TrainConfig, datamodule: DataModule) -> int:
-    size, processes = datamodule.split_sizes.train, num_processes(cfg.trainer)
+    size, processes = datamodule.split_sizes.train, count_processes(cfg.trainer)
     if datamodule.batch_size < 1 or size < 1:
         return 0
-    return num_batches(size, datamodule.batch_size, datamodule.drop_last, processes)
+    return count_batches(size, datamodule.batch_size, datamodule.drop_last, processes)

@@ -1,4 +1,4 @@
-"""L4: the metrics that a task measures, and whether what is to be watched is one of them."""
+"""The metrics that a task measures, and whether what is to be monitored is one of them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from fourbeat.base.errors import Fault
 from fourbeat.config.schema import TrainConfig
 from fourbeat.config.suggest import did_you_mean
 from fourbeat.data import DataModule
-from fourbeat.tasks import metrics_for
+from fourbeat.tasks import choose_metrics
 
 LOSS_MODES: Mapping[str, str] = {"loss": "min"}
 TRAIN_MODES: Mapping[str, str] = {"train/loss": "min", "train/loss_epoch": "min"}
 
 
 @dataclass(frozen=True)
-class Watch:
+class Monitor:
     """A key that names a metric, and the key that says when the metric is best.
 
     Attributes:
@@ -24,7 +24,7 @@ class Watch:
         name: The key of the metric: ``monitor``, or ``metric`` in a sweep.
         metric: Its value.
         mode: The value of ``mode`` beside it, ``min`` or ``max``.
-        modes: The metrics that can be watched there, and when each is best.
+        modes: The metrics that can be monitored there, and when each is best.
     """
 
     section: str
@@ -34,7 +34,7 @@ class Watch:
     modes: Mapping[str, str]
 
     def fault(self) -> Fault | None:
-        """Find a metric that is not measured, or one that is watched the wrong way round."""
+        """Find a metric that is not measured, or one whose mode is the wrong one."""
         key = f"{self.section}.{self.name}"
         if self.metric not in self.modes:
             hint = did_you_mean(self.metric, self.modes, f"{key}=")
@@ -57,33 +57,33 @@ def monitor_faults(cfg: TrainConfig, datamodule: DataModule) -> list[Fault]:
         cfg: The config.
         datamodule: The data set, which need not be loaded: its task says what is measured.
     """
-    faults = (watch.fault() for watch in _watches(cfg, datamodule))
+    faults = (monitor.fault() for monitor in _monitors(cfg, datamodule))
     return [fault for fault in faults if fault]
 
 
 def split_modes(datamodule: DataModule, split: str) -> dict[str, str]:
     """Return the metrics of a split, e.g. ``val/accuracy``, and when each is best."""
-    metrics = metrics_for(datamodule.task, datamodule.num_outputs)
+    metrics = choose_metrics(datamodule.task, datamodule.num_outputs)
     higher = {name: metric.higher_is_better for name, metric in metrics.items()}
-    # A metric that is neither better high nor low is no number: the confusion matrix.
+    # The confusion matrix is neither better high nor low: it is not one number.
     modes = {n: "max" if h else "min" for n, h in higher.items() if h is not None}
     return {f"{split}/{name}": mode for name, mode in {**LOSS_MODES, **modes}.items()}
 
 
-def _watches(cfg: TrainConfig, datamodule: DataModule) -> list[Watch]:
+def _monitors(cfg: TrainConfig, datamodule: DataModule) -> list[Monitor]:
     val = split_modes(datamodule, "val")
     training = {**val, **TRAIN_MODES}
     test = split_modes(datamodule, "test") if cfg.test else {}
     ends = {**val, **test, "train/loss_epoch": "min"}
     stopping, checkpoint = cfg.callbacks.early_stopping, cfg.callbacks.model_checkpoint
-    watches = [Watch("sweep", "metric", cfg.sweep.metric, cfg.sweep.mode, ends)]
+    monitors = [Monitor("sweep", "metric", cfg.sweep.metric, cfg.sweep.mode, ends)]
     if stopping:
-        part = "callbacks.early_stopping"
-        watches.append(Watch(part, "monitor", stopping.monitor, stopping.mode, training))
+        section = "callbacks.early_stopping"
+        monitors.append(Monitor(section, "monitor", stopping.monitor, stopping.mode, training))
     if checkpoint:
-        part = "callbacks.model_checkpoint"
-        watches.append(Watch(part, "monitor", checkpoint.monitor, checkpoint.mode, training))
+        section = "callbacks.model_checkpoint"
+        monitors.append(Monitor(section, "monitor", checkpoint.monitor, checkpoint.mode, training))
     if cfg.scheduler.monitor:
         mode = cfg.scheduler.leaf().get("mode", "min")
-        watches.append(Watch("scheduler", "monitor", cfg.scheduler.monitor, mode, training))
-    return watches
+        monitors.append(Monitor("scheduler", "monitor", cfg.scheduler.monitor, mode, training))
+    return monitors

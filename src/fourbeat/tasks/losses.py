@@ -1,4 +1,4 @@
-"""L3: losses, and whether one can train a network on a data set."""
+"""Losses, and whether one can train a network on a data set."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def _kind_fault(loss: nn.Module, task: LossTask) -> Fault | None:
         why = f"compares numbers, but the targets of {task.data} are {labels}"
         return Fault("loss-mismatch", "loss", name, why, "Use loss=cross_entropy, or loss=auto.")
     elif task.task == "multiclass" and isinstance(loss, BINARY_LOSSES):
-        why = f"tells two classes apart, but {task.data} has {task.num_classes}"
+        why = f"is a binary loss, but {task.data} has {task.num_classes} classes"
         return Fault("loss-mismatch", "loss", name, why, "Use loss=cross_entropy, or loss=auto.")
     return None
 

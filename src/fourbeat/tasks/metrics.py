@@ -1,4 +1,4 @@
-"""L3: which metrics judge which task."""
+"""Which metrics judge which task."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from torchmetrics.classification import (
 from fourbeat.data.base import Task
 
 
-def metrics_for(task: Task, num_outputs: int) -> MetricCollection:
+def choose_metrics(task: Task, num_outputs: int) -> MetricCollection:
     """Choose the metrics of a task.
 
-    Accuracy is the share of right answers over all samples; F1 is averaged over the classes.
+    Accuracy is the fraction of right answers over all samples; F1 is averaged over the classes.
 
     Args:
         task: What the data set asks for.

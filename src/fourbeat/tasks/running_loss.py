@@ -1,4 +1,4 @@
-"""L3: the mean training loss, summed up without waiting for the device."""
+"""The mean training loss, summed up without waiting for the device."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def weighted_sum(values: list[Tensor], weights: list[int]) -> Tensor:
 
 
 class RunningLoss:
-    """Means over samples: since the last look, and over the epoch.
+    """Means over samples: since the last reading, and over the epoch.
 
     Kept on the device; reading a mean is the only synchronisation.
     """
@@ -56,7 +56,7 @@ class RunningLoss:
         return recent.mean()
 
     def epoch(self) -> Tensor | None:
-        """Return the mean since this was last called and start anew; None if there is nothing."""
+        """Return the mean since the last call and start from zero; None if there is nothing."""
         self._add_up()
         epoch = self._epoch
         self._recent = self._epoch = _Sum()
@@ -72,7 +72,7 @@ class RunningLoss:
         }
 
     def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
-        """Go on from a state.
+        """Continue from a state.
 
         Args:
             state: What :meth:`state_dict` returned.

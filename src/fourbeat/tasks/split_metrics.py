@@ -1,4 +1,4 @@
-"""L3: loss and metrics of an evaluated split, updated for many mini-batches at once."""
+"""Loss and metrics of an evaluated split, updated for many mini-batches at once."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from torchmetrics import MeanMetric, MetricCollection
 from fourbeat.tasks.running_loss import weighted_sum
 
 # An update of the metrics costs more than the forward pass of a small network. So outputs wait, up
-# to these bounds. They do not depend on how many mini-batches are handed over at once: so neither
-# do the metrics, to the last bit.
+# to these bounds. They do not depend on how mini-batches are grouped into executions: so the
+# metrics are bitwise the same.
 MOST_NUMBERS = 2**18  # of outputs: 1 MiB of float32
 MOST_BATCHES = 256
 
@@ -44,7 +44,7 @@ class SplitMetrics(nn.Module):
             self._add_up()
 
     def compute(self) -> dict[str, Tensor]:
-        """Return the metrics over all samples and all processes, with the loss; start anew."""
+        """Return the metrics over all samples and all processes, with the loss; start from zero."""
         self._add_up()
         values = {"loss": self.loss.compute(), **self.metrics.compute()}
         self.loss.reset()

@@ -1,4 +1,4 @@
-"""L2: two concentric rings, which no straight line divides."""
+"""Two concentric rings, which no straight line divides."""
 
 from __future__ import annotations
 

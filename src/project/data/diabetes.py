@@ -1,4 +1,4 @@
-"""L2: scikit-learn's bundled diabetes study, the regression task."""
+"""Scikit-learn's bundled diabetes study, the regression task."""
 
 from __future__ import annotations
 

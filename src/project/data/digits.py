@@ -1,4 +1,4 @@
-"""L2: scikit-learn's bundled handwritten digits: real, small, offline."""
+"""Scikit-learn's bundled handwritten digits: real, small, offline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""L2: downloading a file completely or not at all; standard library and tqdm only."""
+"""Downloading a file completely or not at all; standard library and tqdm only."""
 
 from __future__ import annotations
 

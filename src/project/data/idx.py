@@ -1,4 +1,4 @@
-"""L2: reading IDX files, the format of MNIST; no torch.
+"""Reading IDX files, the format of MNIST; no torch.
 
 Format (LeCun, Cortes, Burges: The MNIST database): two zero bytes, a byte for the element type, a
 byte for the number of dimensions, each dimension as a big-endian 32-bit integer, then the elements.

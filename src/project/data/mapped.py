@@ -1,4 +1,4 @@
-"""L2: samples in files larger than memory, of which only the batches in use are read."""
+"""Samples in files larger than memory, of which only the batches in use are read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""L2: MNIST and Fashion-MNIST, from files at hand or downloaded."""
+"""MNIST and Fashion-MNIST, from files at hand or downloaded."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class MNIST(DataModule):
     """70,000 handwritten digits of 28x28 pixels (LeCun, Bottou, Bengio, Haffner, 1998).
 
     The official 10,000 test images are the test split; validation is split off the other 60,000.
-    Pixels lie between 0 and 1 before normalisation. The four IDX files are looked for, gzipped or
+    Pixels lie between 0 and 1 before normalisation. The four IDX files are searched for, gzipped or
     not, in ``data_dir/mnist`` and in ``data_dir``; what is found there is never replaced.
 
     Args:
@@ -154,7 +154,7 @@ class MNIST(DataModule):
 class FashionMNIST(MNIST):
     """70,000 pictures of clothes, as drop-in for MNIST (Xiao, Rasul, Vollgraf, 2017).
 
-    The files are looked for in ``data_dir/fashion_mnist`` and in ``data_dir``.
+    The files are searched for in ``data_dir/fashion_mnist`` and in ``data_dir``.
     """
 
     folder_name = "fashion_mnist"

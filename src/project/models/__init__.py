@@ -1,4 +1,4 @@
-"""L2: the networks: plain ``nn.Module``; no Lightning, no logging, no config."""
+"""The networks: plain ``nn.Module``; no Lightning, no logging, no config."""
 
 from project.models.circles import CirclesNet
 from project.models.mlp import MLP, Activation, Norm

@@ -1,4 +1,4 @@
-"""L2: the small net that separates two rings."""
+"""The small net that separates two rings."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ class CirclesNet(MLP):
     """The tutorial's 2-layer network for two concentric circles: 2 -> 16 -> 1.
 
     One logit per point, above 0 for the second class: for ``BCEWithLogitsLoss``. No straight line
-    parts a ring from the one around it, so without the hidden layer half of the points stay wrong;
-    with it, each hidden unit draws one line and the output joins them to a closed curve.
+    separates a ring from the one around it, so half of the points stay wrong without the hidden
+    layer; with it, each hidden unit draws one line and the output joins them to a closed curve.
 
     Args:
         hidden_features: Width of the one hidden layer; at least 1.

@@ -1,4 +1,4 @@
-"""L2: the multi-layer perceptron."""
+"""The multi-layer perceptron."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _NORMS: dict[str, type[nn.Module] | None] = {
 class MLP(nn.Module):
     """Linear layers with a nonlinearity between them; ``MLP(784, 10)`` is the tutorial's.
 
-    A hidden layer is Linear, normalisation, activation, dropout, in this order; the parts that are
+    A hidden layer is Linear, normalisation, activation, dropout, in this order; those that are
     switched off are not there at all, so the default's ``layers.0`` and ``layers.2`` are the
     tutorial's, by name too. The last layer is linear: its outputs are logits, or predictions.
 

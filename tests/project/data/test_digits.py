@@ -47,7 +47,7 @@ def test_the_splits_are_those_announced() -> None:
     assert shapes == [(1257, 1, 28, 28), (270, 1, 28, 28), (270, 1, 28, 28)]
 
 
-def test_each_digit_has_its_share_of_the_test_split_within_one_sample() -> None:
+def test_each_digit_has_its_proportion_of_the_test_split_within_one_sample() -> None:
     labels = Digits().splits.test.targets
     shares = np.bincount(load_digits().target) * len(labels) / 1797
 

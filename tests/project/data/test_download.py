@@ -88,7 +88,7 @@ def test_a_server_that_is_not_there_is_named(tmp_path: Path, server: Any) -> Non
         fetch(tmp_path, server.url)
 
 
-def test_an_address_that_is_none_is_named(tmp_path: Path) -> None:
+def test_an_address_that_is_not_one_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nonsense: unknown url type"):
         fetch(tmp_path, "nonsense")
 
@@ -134,14 +134,14 @@ def test_no_more_attempts_are_made_than_asked_for(server: Any, tmp_path: Path) -
 
 
 @pytest.fixture
-def _hears_ctrl_c() -> Iterator[None]:
+def _catches_ctrl_c() -> Iterator[None]:
     """A shell lets what it starts in the background ignore Ctrl-C, and so its tests."""
     former = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, former)
 
 
-@pytest.mark.usefixtures("_hears_ctrl_c")
+@pytest.mark.usefixtures("_catches_ctrl_c")
 def test_an_interrupted_download_leaves_nothing_behind(server: Any, tmp_path: Path) -> None:
     main_thread = threading.get_ident()
     server.serve(

@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from support.project import build, compose
 
 from fourbeat.base.errors import ConfigError
 from fourbeat.data import DataModule
 from fourbeat.data.samples import measure_statistics
-from fourbeat.preflight.checks import compose
-from fourbeat.training.lifecycle import run_fit
-from fourbeat.training.training import build_components
+from fourbeat.training.running import run_fit
 from project.data import Mapped
 from project.data import mapped as mapped_room
 from project.data.mapped import measure_rows
@@ -108,9 +107,9 @@ def test_a_network_trains_on_it_in_executions(tmp_path: Path) -> None:
         *(f"data.inputs={tmp_path}/x.npy", f"data.targets={tmp_path}/y.npy"),
         *("callbacks.model_checkpoint=null", "callbacks.progress=none"),
     )
-    parts = build_components(cfg, tmp_path)
-    run_fit(cfg, parts, None)
-    assert parts.trainer.global_step == 3
+    components = build(cfg, tmp_path)
+    run_fit(cfg, components, None)
+    assert components.trainer.global_step == 3
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -189,7 +189,7 @@ def test_a_fault_stops_the_setup(tiny: type[MNIST], tmp_path: Path) -> None:
         tiny(data_dir=tmp_path, download=False).setup("fit")
 
 
-def test_loading_without_files_says_where_they_were_looked_for(tmp_path: Path) -> None:
+def test_loading_without_files_says_where_they_were_searched_for(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=f"train-images.* in neither {tmp_path / 'mnist'} nor"):
         MNIST(data_dir=tmp_path, download=False).load()
 

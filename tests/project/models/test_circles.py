@@ -17,7 +17,7 @@ def test_it_is_a_two_layer_network_of_one_logit_per_point() -> None:
     assert net(torch.zeros(7, 2)).shape == (7, 1)
 
 
-def test_two_hidden_bumps_set_by_hand_part_the_centre_from_the_ring() -> None:
+def test_two_hidden_bumps_set_by_hand_separate_the_centre_from_the_ring() -> None:
     # tanh(10 (x + 0.7)) - tanh(10 (x - 0.7)) is 2 between the lines and 0 outside; the same in y.
     # Both bumps together make 4 in the square around the centre, and at most 2 on the unit ring's
     # points along the axes: the logit 3 - (sum of bumps) changes sign in between.
