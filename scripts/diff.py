@@ -1,4 +1,4 @@
-"""Say where two runs part, and why: ``python scripts/diff.py run=last other=RUN_FOLDER``."""
+"""The first divergence between two runs: ``python scripts/diff.py run=A other=B``."""
 
 import sys
 
@@ -6,17 +6,8 @@ import sys
 if sys.path[0].endswith("scripts"):
     del sys.path[0]
 
-import hydra
-from omegaconf import DictConfig
+from fourbeat.cli.scripts.diff import DIFF
+from project import PROJECT
 
-from fourbeat import cli
-
-
-@hydra.main(version_base="1.3", config_path="../conf", config_name="diff")
-def main(cfg: DictConfig) -> None:
-    """Compare two runs, and exit with 1 if they part."""
-    cli.diff_job(cfg)
-
-
-if __name__ == "__main__":
-    cli.run(main, "diff")
+if __name__ == "__main__":  # completed by Hydra, as a file that says @hydra.main
+    DIFF.run(PROJECT)

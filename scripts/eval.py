@@ -1,4 +1,4 @@
-"""Measure a run again from its folder: ``python scripts/eval.py run=last``."""
+"""Measure a run again: ``python scripts/eval.py run=last``."""
 
 import sys
 
@@ -6,17 +6,8 @@ import sys
 if sys.path[0].endswith("scripts"):
     del sys.path[0]
 
-import hydra
-from omegaconf import DictConfig
+from fourbeat.cli.scripts.eval import EVAL
+from project import PROJECT
 
-from fourbeat import cli
-
-
-@hydra.main(version_base="1.3", config_path="../conf", config_name="eval")
-def main(cfg: DictConfig) -> None:
-    """Measure one checkpoint on one split."""
-    cli.eval_job(cfg)
-
-
-if __name__ == "__main__":
-    cli.run(main, "eval")
+if __name__ == "__main__":  # completed by Hydra, as a file that says @hydra.main
+    EVAL.run(PROJECT)

@@ -6,17 +6,8 @@ import sys
 if sys.path[0].endswith("scripts"):
     del sys.path[0]
 
-import hydra
-from omegaconf import DictConfig
+from fourbeat.cli.scripts.inspect import INSPECT
+from project import PROJECT
 
-from fourbeat import cli
-
-
-@hydra.main(version_base="1.3", config_path="../conf", config_name="inspect")
-def main(cfg: DictConfig) -> None:
-    """Play up to one step again and ask what to do there."""
-    cli.inspect_job(cfg)
-
-
-if __name__ == "__main__":
-    cli.run(main, "inspect")
+if __name__ == "__main__":  # completed by Hydra, as a file that says @hydra.main
+    INSPECT.run(PROJECT)

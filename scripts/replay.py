@@ -1,4 +1,4 @@
-"""Play a step of a run again: ``python scripts/replay.py run=last step=47``."""
+"""Replay a step of a run, and show each layer: ``python scripts/replay.py run=last step=47``."""
 
 import sys
 
@@ -6,17 +6,8 @@ import sys
 if sys.path[0].endswith("scripts"):
     del sys.path[0]
 
-import hydra
-from omegaconf import DictConfig
+from fourbeat.cli.scripts.replay import REPLAY
+from project import PROJECT
 
-from fourbeat import cli
-
-
-@hydra.main(version_base="1.3", config_path="../conf", config_name="replay")
-def main(cfg: DictConfig) -> None:
-    """Play up to one step again and print what it was like."""
-    cli.replay_job(cfg)
-
-
-if __name__ == "__main__":
-    cli.run(main, "replay")
+if __name__ == "__main__":  # completed by Hydra, as a file that says @hydra.main
+    REPLAY.run(PROJECT)

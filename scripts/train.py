@@ -6,17 +6,8 @@ import sys
 if sys.path[0].endswith("scripts"):
     del sys.path[0]
 
-import hydra
-from omegaconf import DictConfig
+from fourbeat.cli.scripts import train
+from project import PROJECT
 
-from fourbeat import cli
-
-
-@hydra.main(version_base="1.3", config_path="../conf", config_name="train")
-def main(cfg: DictConfig) -> float | None:
-    """Train once, or once for each job of a multirun."""
-    return cli.train_job(cfg)
-
-
-if __name__ == "__main__":
-    cli.run(main, "train")
+if __name__ == "__main__":  # completed by Hydra, as a file that says @hydra.main
+    train.run(PROJECT)

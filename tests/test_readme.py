@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.project import compose
 
-from fourbeat.preflight.checks import compose
 from fourbeat.run import Run
 
 ROOT = Path(__file__).parents[1]

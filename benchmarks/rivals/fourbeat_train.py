@@ -94,8 +94,8 @@ WRITTEN = "benchmarks.rivals.lightning_clock.WrittenClock"
 
 def _train(task: Task, *overrides: str, clock: str = WRITTEN) -> Trained:
     extra = f"+callbacks.extra.clock={{_target_: {clock}, path: {CLOCK_FILE}}}"
-    cfg = fourbeat.compose(PROJECT, PROJECT, *overrides, *settings(task), extra)
-    run = fourbeat.train(PROJECT, PROJECT, cfg, RUN_DIR)
+    cfg = fourbeat.compose(PROJECT, *overrides, *settings(task), extra)
+    run = fourbeat.train(PROJECT, cfg, RUN_DIR)
     predict = partial(probabilities, run.model)
     return Trained(WrittenClock.read(CLOCK_FILE), run.manifest.num_steps, predict)
 
@@ -130,7 +130,7 @@ class BareModule(LightningModule):
 def bare_lightning(task: Task, samples: Samples) -> Trained:
     """Train a module that does nothing else, with the Trainer and loader of ``loop=automatic``."""
     torch.set_flush_denormal(True)
-    cfg = fourbeat.compose(PROJECT, PROJECT, "loop=automatic", OFF, *settings(task))
+    cfg = fourbeat.compose(PROJECT, "loop=automatic", OFF, *settings(task))
     components = build_components(PROJECT, cfg, RUN_DIR)
     clock, module = EpochClock(), BareModule(mlp(task.hidden))
     components.trainer.callbacks.append(LightningClock(clock))  # type: ignore[attr-defined]

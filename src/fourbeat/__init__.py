@@ -9,26 +9,37 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fourbeat.cli.api import resume, train
+    from fourbeat.config.project import Project
     from fourbeat.preflight.checks import compose
     from fourbeat.recorder import read_records, watch
     from fourbeat.run import Run
     from fourbeat.training.evaluation import evaluate
     from fourbeat.training.fitting import fit
-    from fourbeat.training.resuming import resume
-    from fourbeat.training.training import train
 
 _HOMES = {
+    "Project": "fourbeat.config.project",
     "Run": "fourbeat.run",
     "compose": "fourbeat.preflight.checks",
     "evaluate": "fourbeat.training.evaluation",
     "fit": "fourbeat.training.fitting",
     "read_records": "fourbeat.recorder",
-    "resume": "fourbeat.training.resuming",
-    "train": "fourbeat.training.training",
+    "resume": "fourbeat.cli.api",
+    "train": "fourbeat.cli.api",
     "watch": "fourbeat.recorder",
 }
 
-__all__ = ["Run", "compose", "evaluate", "fit", "read_records", "resume", "train", "watch"]
+__all__ = [
+    "Project",
+    "Run",
+    "compose",
+    "evaluate",
+    "fit",
+    "read_records",
+    "resume",
+    "train",
+    "watch",
+]
 
 
 def __getattr__(name: str) -> Any:

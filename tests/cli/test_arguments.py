@@ -26,7 +26,7 @@ def test_what_only_prints_is_known(words: list[str]) -> None:
     assert Arguments.of(words).is_informative
 
 
-def test_overrides_are_told_from_flags_and_their_values() -> None:
+def test_overrides_are_separated_from_flags_and_their_values() -> None:
     arguments = Arguments.of(["-m", "optim=sgd,adam", "~debug", "--config-name", "mine"])
     assert arguments == Arguments(("optim=sgd,adam", "~debug"), False, True, "mine")
 
@@ -52,7 +52,7 @@ def test_resume_is_what_was_said_last(words: list[str], resume: str | None) -> N
     assert Arguments.of(words).resume == resume
 
 
-def test_all_unknown_flags_are_told() -> None:
+def test_all_unknown_flags_are_reported() -> None:
     with pytest.raises(ConfigError, match=r"--lr: is not a flag.*\n--wd: is not a flag"):
         Arguments.of(["--lr", "--wd"])
 
@@ -62,6 +62,6 @@ def test_another_config_path_is_refused() -> None:
         Arguments.of(["--config-path", "elsewhere"])
 
 
-def test_an_override_after_a_flag_is_told_where_it_belongs() -> None:
+def test_an_override_after_a_flag_is_reported_with_where_it_belongs() -> None:
     with pytest.raises(ConfigError, match=r"seed=1: is separated .* Put the flags first"):
         Arguments.of(["-m", "optim=sgd", "-m", "seed=1"])

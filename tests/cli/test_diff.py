@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import project
 from support.interruptions import SMALL
-
-import fourbeat
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +28,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "off": ["callbacks.recorder=null"],
     }
     for name, overrides in settings.items():
-        fourbeat.train(fourbeat.compose(*SMALL, "trainer.max_epochs=1", *overrides), root / name)
+        project.train(project.compose(*SMALL, "trainer.max_epochs=1", *overrides), root / name)
     return root
 
 
@@ -49,7 +48,7 @@ def diff(script: Command, runs: Path) -> Command:
 def test_the_same_ends_with_0(diff: Command, place: Path) -> None:
     code, out, err = diff("run=one", "other=again")
     assert (code, err) == (0, "")
-    assert out.startswith("The same to the last bit over 12 steps")
+    assert out.startswith("Bitwise identical over 12 steps")
     assert "no effect    loop.name: four_beat / automatic" in out
     assert not list(place.iterdir())
 
@@ -66,21 +65,21 @@ def test_a_difference_ends_with_1(diff: Command, place: Path) -> None:
 def test_all_of_it_is_printed_for_a_program(diff: Command, runs: Path, words: list[str]) -> None:
     code, out, err = diff("run=one", "other=seed", *words)
     assert (code, err) == (1, "")
-    told = json.loads(out)
-    assert told["run"] == str(runs / "one")
-    assert told["parted"]["layer"] == "layers.0"
-    assert {"key": "seed", "one": 42, "other": 7, "is_harmless": False} in told["differences"][
+    data = json.loads(out)
+    assert data["run"] == str(runs / "one")
+    assert data["divergence"]["layer"] == "layers.0"
+    assert {"key": "seed", "one": 42, "other": 7, "is_harmless": False} in data["differences"][
         "config"
     ]
 
 
-def test_records_alone_can_be_asked(diff: Command) -> None:
+def test_records_alone_can_be_compared(diff: Command) -> None:
     code, out, _ = diff("run=one", "other=seed", "replay=false")
     assert code == 1
-    assert out.startswith("They part at step 0, in the beat forward: the mean of the output of la")
+    assert out.startswith("They diverge at step 0, in the beat forward: the output mean of layers.")
 
 
-def test_the_newest_run_is_called_last(diff: Command) -> None:
+def test_the_last_run_is_called_last(diff: Command) -> None:
     assert diff("run=last", "other=one").err.startswith("fourbeat: run=")  # it has no records
 
 
@@ -116,8 +115,8 @@ def test_a_manifest_that_is_damaged_is_trouble(diff: Command, runs: Path, place:
 
 
 def test_a_bug_ends_with_2_too(diff: Command, monkeypatch: pytest.MonkeyPatch, runs: Path) -> None:
-    """With 1, Python's own code, a program would take it for a difference."""
-    import fourbeat.replay.parting as room
+    """With 1, Python's own code, a program would see a difference."""
+    import fourbeat.replay.diff as room
 
     monkeypatch.setattr(room, "read_records", lambda folder: 1 / 0)
     code, out, err = diff("run=one", "other=seed")

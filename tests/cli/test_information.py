@@ -15,11 +15,13 @@ import pytest
 import yaml
 from hydra._internal import config_loader_impl
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from support.project import compose_config
 
-from fourbeat.config.compose import CONF_DIR, compose_config
+from project import PROJECT
 
 Command = Callable[..., Any]
 
+CONF_DIR = PROJECT.conf_dir
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 NOT_CHOSEN = {"hydra", "local"}
 GROUPS = sorted(p.name for p in CONF_DIR.iterdir() if p.is_dir() and p.name not in NOT_CHOSEN)
@@ -34,7 +36,7 @@ def test_help_lists_every_group_with_all_its_options(script: Command, group: str
 
 def test_the_defaults_in_help_are_those_of_the_config(script: Command) -> None:
     text = script("train.py", "--help").out
-    said = re.search(r"Chosen when nothing is said: ((?:\S+=\S+\s+)+)", text)
+    said = re.search(r"Defaults: ((?:\S+=\S+\s+)+)", text)
     assert said
     told = dict(pair.split("=") for pair in said[1].split())
     listed = yaml.safe_load((CONF_DIR / "train.yaml").read_text())["defaults"]

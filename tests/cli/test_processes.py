@@ -133,7 +133,7 @@ def test_a_callback_that_cannot_be_built_shows_its_traceback(
 def test_data_that_cannot_be_had_is_one_message_and_a_failed_run(
     script: Command, place: Path
 ) -> None:
-    # Nobody listens on port 9 of this machine.
+    # There is no server on port 9 of this machine.
     nobody = ["data.mirrors=['http://127.0.0.1:9']", "data.retries=0", "data.timeout_s=1.0"]
     done = script("train.py", "data=mnist", "logger=none", "callbacks.progress=none", *nobody)
     assert done.code == 2
@@ -146,7 +146,7 @@ def test_data_that_cannot_be_had_is_one_message_and_a_failed_run(
 @pytest.mark.one_in(2)
 @pytest.mark.parametrize("ignores", [False, True], ids=["terminal", "background"])
 def test_ctrl_c_saves_the_state_and_ends_with_code_130(place: Path, ignores: bool) -> None:
-    """Not where a shell started it in the background, and told it to ignore Ctrl-C."""
+    """Not where a shell started it in the background, ignoring Ctrl-C."""
     handler = signal.SIG_IGN if ignores else signal.SIG_DFL
     words = ["trainer.max_epochs=-1", "trainer.max_steps=100000", "callbacks.progress=lines"]
     with subprocess.Popen(
@@ -173,7 +173,7 @@ def test_ctrl_c_saves_the_state_and_ends_with_code_130(place: Path, ignores: boo
     assert running.returncode == 130
     assert [line for line in err.splitlines() if "fourbeat" in line] == [
         "fourbeat: SIGINT: stops as soon as the state can be saved; again: at once",
-        "fourbeat: interrupted; to go on with the newest run: python scripts/train.py resume=last",
+        "fourbeat: interrupted; to resume the newest run: python scripts/train.py resume=last",
     ]
     assert "Traceback" not in err
     assert outcomes(place) == ["interrupted"]

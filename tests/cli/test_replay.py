@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+from support import project
 from support.interruptions import SMALL
-
-import fourbeat
 
 pytestmark = pytest.mark.slow
 
@@ -22,12 +21,12 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one run of 24 steps in it."""
     root = tmp_path_factory.mktemp("runs")
     keep = ["callbacks.model_checkpoint.every_n_train_steps=5", "trainer.max_epochs=2"]
-    fourbeat.train(fourbeat.compose(*SMALL, *keep), root / "one")
+    project.train(project.compose(*SMALL, *keep), root / "one")
     return root
 
 
 @pytest.fixture
-def play(script: Command, runs: Path, place: Path) -> Command:
+def run_replay(script: Command, runs: Path, place: Path) -> Command:
     """Run the script on the runs, and see that it writes nothing."""
 
     def call(*words: str) -> Any:
@@ -41,20 +40,20 @@ def play(script: Command, runs: Path, place: Path) -> Command:
 
 
 @pytest.mark.parametrize("spec", ["last", "one"])
-def test_a_step_is_played_again_and_looked_at(play: Command, runs: Path, spec: str) -> None:
-    code, out, err = play(f"run={spec}", "step=23")
+def test_a_step_is_replayed_and_measured(run_replay: Command, runs: Path, spec: str) -> None:
+    code, out, err = run_replay(f"run={spec}", "step=23")
     assert (code, err) == (0, "")
     first, second, third, blank, head, *rows = out.splitlines()
     assert first.startswith(f"step 23 of {runs / 'one'}: epoch 1, batch 11; replayed from step ")
-    assert second.startswith("same as recorded to the last bit: ")
+    assert second.startswith("bitwise identical to the record: ")
     assert third.startswith("loss 0.")
     assert blank == ""
     assert head.split()[0] == "layer"
     assert [row.split()[0] for row in rows] == ["layers.0", "layers.1", "layers.2"]
 
 
-def test_a_path_names_a_run_as_well(play: Command, runs: Path) -> None:
-    code, out, err = play(f"run={runs / 'one'}", "step=0")
+def test_a_path_names_a_run_as_well(run_replay: Command, runs: Path) -> None:
+    code, out, err = run_replay(f"run={runs / 'one'}", "step=0")
     assert (code, err) == (0, "")
     assert "epoch 0, batch 0; replayed from step 0 (the beginning)" in out
 
@@ -64,21 +63,21 @@ def no_such_word(word: str) -> NoReturn:
 
 
 @pytest.mark.parametrize("flag", ["--json", "as_json=true"])
-def test_for_a_program_nothing_but_json_is_printed(play: Command, runs: Path, flag: str) -> None:
-    code, out, err = play("run=last", "step=23", flag)
+def test_for_a_program_only_json_is_printed(run_replay: Command, runs: Path, flag: str) -> None:
+    code, out, err = run_replay("run=last", "step=23", flag)
     assert (code, err) == (0, "")
-    told = json.loads(out, parse_constant=no_such_word)
-    assert (told["run"], told["step"]) == (str(runs / "one"), 23)
-    assert told["same_as_recorded"] is True
-    assert set(told["layers"]) == {"layers.0", "layers.1", "layers.2"}
-    assert told["layers"]["layers.0"]["gradient"]["norm"] > 0
+    data = json.loads(out, parse_constant=no_such_word)
+    assert (data["run"], data["step"]) == (str(runs / "one"), 23)
+    assert data["same_as_recorded"] is True
+    assert set(data["layers"]) == {"layers.0", "layers.1", "layers.2"}
+    assert data["layers"]["layers.0"]["gradient"]["norm"] > 0
 
 
-def test_text_and_data_tell_the_same(play: Command) -> None:
-    text = play("run=last", "step=20").out.splitlines()
-    told = json.loads(play("run=last", "step=20", "--json").out)
-    assert f"loss {told['numbers']['loss']:.4g}," in text[2]
-    assert f"replayed from step {told['from_step']} " in text[0]
+def test_text_and_data_say_the_same(run_replay: Command) -> None:
+    text = run_replay("run=last", "step=20").out.splitlines()
+    data = json.loads(run_replay("run=last", "step=20", "--json").out)
+    assert f"loss {data['numbers']['loss']:.4g}," in text[2]
+    assert f"replayed from step {data['from_step']} " in text[0]
 
 
 WRONG = {
@@ -97,16 +96,16 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("words", "said"), WRONG.values(), ids=WRONG)
-def test_what_is_wrong_is_said_once(play: Command, words: list[str], said: str) -> None:
-    code, out, err = play(*words)
+def test_what_is_wrong_is_said_once(run_replay: Command, words: list[str], said: str) -> None:
+    code, out, err = run_replay(*words)
     assert (code, out) == (2, "")
     assert said in err
     assert err.count("fourbeat: ") == 1
     assert "Traceback" not in err
 
 
-def test_all_faults_are_said_at_once(play: Command) -> None:
-    err = play("run=last", "step=-1", "as_json=maybe").err
+def test_all_faults_are_said_at_once(run_replay: Command) -> None:
+    err = run_replay("run=last", "step=-1", "as_json=maybe").err
     assert "2 faults" in err
     assert "step=-1" in err
     assert "as_json=maybe" in err

@@ -34,10 +34,10 @@ def test_a_finished_run_is_extended(script: Command, trained: Path) -> None:
 
 
 @pytest.mark.parametrize("spec", ["best", "runs/one/checkpoints/best.ckpt"])
-def test_the_best_state_is_gone_on_with(script: Command, trained: Path, spec: str) -> None:
+def test_the_best_checkpoint_is_resumed(script: Command, trained: Path, spec: str) -> None:
     done = script("train.py", f"resume={spec}", "trainer.max_epochs=4")
     assert done.code == 0, done.err
-    assert "going on from epoch" in done.out
+    assert "resuming from epoch" in done.out
 
 
 def test_another_run_needs_force(script: Command, trained: Path) -> None:

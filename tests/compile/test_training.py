@@ -14,14 +14,13 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Callback
+from support.project import build, compose, resume, train
 from torch import nn
 
 from fourbeat.base.errors import NonFiniteError
-from fourbeat.preflight.checks import compose
 from fourbeat.recorder import read_records
-from fourbeat.training.lifecycle import Components, run_fit
-from fourbeat.training.resuming import resume
-from fourbeat.training.training import build_components, train
+from fourbeat.training.components import Components
+from fourbeat.training.running import run_fit
 
 ROOT = Path(__file__).parents[2]
 COMMON = [
@@ -65,14 +64,14 @@ def said() -> Iterator[list[str]]:
 
 def trained(tmp_path: Path, *overrides: str, callback: Callback | None = None) -> Components:
     cfg = compose(*COMMON, *overrides)
-    parts = build_components(cfg, tmp_path)
-    parts.trainer.callbacks += [callback] if callback else []
-    run_fit(cfg, parts, None)
-    return parts
+    components = build(cfg, tmp_path)
+    components.trainer.callbacks += [callback] if callback else []
+    run_fit(cfg, components, None)
+    return components
 
 
-def weights(parts: Components) -> dict[str, Any]:
-    return parts.module.net.state_dict()
+def weights(components: Components) -> dict[str, Any]:
+    return components.module.net.state_dict()
 
 
 def assert_agree(eager: Components, compiled: Components) -> None:
@@ -143,7 +142,7 @@ class Ear(Callback):
 
 
 @pytest.mark.slow
-def test_a_callback_still_hears_each_step(tmp_path: Path, said: list[str]) -> None:
+def test_a_callback_still_sees_each_step(tmp_path: Path, said: list[str]) -> None:
     trained(tmp_path, "trainer.max_steps=2", "loop.compile=true", callback=Ear())
     assert said == [f"{CALLS}Ear takes part in each step"]
 
@@ -189,16 +188,16 @@ def test_without_a_compiler_the_loop_runs_as_it_is_and_says_why(tmp_path: Path, 
 
 
 @pytest.mark.slow
-def test_a_checkpoint_of_either_loop_goes_on_in_the_other(tmp_path: Path) -> None:
+def test_a_checkpoint_of_either_loop_resumes_in_the_other(tmp_path: Path) -> None:
     ways = {}
     for first, second in (("false", "true"), ("true", "false")):
         cfg = compose(*COMMON, "trainer.max_epochs=2", f"loop.compile={first}")
-        parts = build_components(cfg, tmp_path)
-        run_fit(cfg, parts, None)
+        components = build(cfg, tmp_path)
+        run_fit(cfg, components, None)
         path = tmp_path / f"{first}.ckpt"
-        parts.trainer.save_checkpoint(path)
+        components.trainer.save_checkpoint(path)
         cfg = compose(*COMMON, "trainer.max_epochs=4", f"loop.compile={second}")
-        ways[first] = build_components(cfg, tmp_path)
+        ways[first] = build(cfg, tmp_path)
         run_fit(cfg, ways[first], path)
     assert ways["true"].trainer.global_step == 160
     assert_agree(ways["false"], ways["true"])
@@ -224,7 +223,7 @@ def test_each_step_is_recorded_with_its_gradients_and_no_weight_differs(tmp_path
 
 
 @pytest.mark.slow
-def test_a_loss_that_is_no_number_is_named_with_its_step_and_what_it_did(tmp_path: Path) -> None:
+def test_a_loss_that_is_nan_is_named_with_its_step_and_what_it_did(tmp_path: Path) -> None:
     settings = [*RECORDED, "loop.compile=true", "optim=sgd", "optim.lr=1e6", "seed=1"]
     with pytest.raises(NonFiniteError, match="the weights are corrupted") as raised:
         train(compose(*settings), tmp_path)
@@ -234,15 +233,15 @@ def test_a_loss_that_is_no_number_is_named_with_its_step_and_what_it_did(tmp_pat
 
 
 @pytest.mark.slow
-def test_the_network_is_handed_back_uncompiled(tmp_path: Path) -> None:
-    parts = trained(
+def test_the_network_is_returned_uncompiled(tmp_path: Path) -> None:
+    components = trained(
         tmp_path, "trainer.max_steps=2", "loop.compile=true", "loop.accumulate_grad_batches=2"
     )
-    assert parts.module.net._compiled_call_impl is None
+    assert components.module.net._compiled_call_impl is None
 
 
 @pytest.mark.slow
-def test_a_compiled_run_that_was_interrupted_is_the_same_to_the_last_bit(tmp_path: Path) -> None:
+def test_a_compiled_run_that_was_interrupted_is_bitwise_the_same(tmp_path: Path) -> None:
     common = [word for word in COMMON if not word.startswith("callbacks.model_checkpoint")]
     settings = [*common, "loop.compile=true", "trainer.max_epochs=2", "data.batch_size=128"]
     keep = ["callbacks.model_checkpoint={every_n_train_steps: 4, max_time_share: 1.0}"]

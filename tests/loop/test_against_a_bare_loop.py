@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from support.project import compose
 from torch import nn
 
 from fourbeat.config.leaves import instantiate
-from fourbeat.preflight.checks import compose
 from fourbeat.tasks import OneLogit
-from fourbeat.training.lifecycle import Components
+from fourbeat.training.components import Components
 
 DATA = ["data=circles", "model=circles", "data.num_samples=130", "data.batch_size=8"]
 
@@ -42,14 +42,14 @@ def bare_loop(clip: float | None, accumulate: int, momentum: float) -> dict[str,
 @pytest.mark.parametrize("clip", [None, 0.05], ids=["unclipped", "clipped"])
 @pytest.mark.parametrize("accumulate", [1, 4], ids=["single", "accumulated"])
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
-def test_training_is_the_bare_loop_to_the_last_bit(
-    fit_parts: Callable[..., Components],
+def test_training_is_bitwise_the_bare_loop(
+    fit_components: Callable[..., Components],
     loop: str,
     clip: float | None,
     accumulate: int,
     momentum: float,
 ) -> None:
-    parts = fit_parts(
+    components = fit_components(
         f"loop={loop}",
         "optim=momentum",
         "optim.lr=0.01",
@@ -58,17 +58,17 @@ def test_training_is_the_bare_loop_to_the_last_bit(
         f"loop.accumulate_grad_batches={accumulate}",
     )
     expected = bare_loop(clip, accumulate, momentum)
-    trained = parts.module.net.state_dict()
+    trained = components.module.net.state_dict()
     assert [name for name in expected if not torch.equal(expected[name], trained[name])] == []
 
 
 def test_a_short_last_group_is_divided_by_its_real_size(
-    fit_parts: Callable[..., Components],
+    fit_components: Callable[..., Components],
 ) -> None:
     """12 batches in groups of 5: the last has 2, and 1/5 of them would be another training."""
-    parts = fit_parts(
+    components = fit_components(
         "optim=momentum", "optim.lr=0.01", "optim.momentum=0", "loop.accumulate_grad_batches=5"
     )
-    trained = parts.module.net.state_dict()
+    trained = components.module.net.state_dict()
     expected = bare_loop(None, 5, 0.0)
     assert all(torch.allclose(expected[n], trained[n], rtol=1e-5, atol=1e-7) for n in expected)

@@ -1,4 +1,4 @@
-"""Whatever is handed over at once, the same is computed."""
+"""However many mini-batches an execution groups, the same is computed."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import pytest
 import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers.logger import Logger
+from support.project import build, compose
 
-from fourbeat.preflight.checks import compose
-from fourbeat.training.lifecycle import Components, run_fit
-from fourbeat.training.training import build_components
+from fourbeat.training.components import Components
+from fourbeat.training.running import run_fit
 
 # 92 samples for training: 12 batches of 8, the last one with 4.
 CIRCLES = ["data=circles", "model=circles", "data.num_samples=130", "data.batch_size=8"]
@@ -39,7 +39,7 @@ class Notebook(Logger):
 
 
 class Result(NamedTuple):
-    parts: Components
+    components: Components
     written: list[tuple[int | None, dict[str, float]]]
 
 
@@ -51,21 +51,21 @@ def trained(
 ) -> Result:
     data = [] if "data=diabetes" in overrides else CIRCLES
     cfg = compose(*COMMON, *data, *overrides)
-    parts = build_components(cfg, tmp_path)
-    parts.trainer.callbacks += [callback] if callback else []
+    components = build(cfg, tmp_path)
+    components.trainer.callbacks += [callback] if callback else []
     notebook = notebook or Notebook()
-    parts.trainer.loggers = [notebook]
-    run_fit(cfg, parts, None)
-    return Result(parts, notebook.written)
+    components.trainer.loggers = [notebook]
+    run_fit(cfg, components, None)
+    return Result(components, notebook.written)
 
 
 def assert_same(one: Result, other: Result) -> None:
-    states = (result.parts.module.net.state_dict() for result in (one, other))
+    states = (result.components.module.net.state_dict() for result in (one, other))
     for (name, value), same in zip(next(states).items(), next(states).values(), strict=True):
         assert torch.equal(value, same), name
-    assert one.parts.trainer.global_step == other.parts.trainer.global_step
+    assert one.components.trainer.global_step == other.components.trainer.global_step
     assert one.written == other.written
-    metrics = (result.parts.trainer.callback_metrics for result in (one, other))
+    metrics = (result.components.trainer.callback_metrics for result in (one, other))
     assert {n: v.item() for n, v in next(metrics).items()} == {
         n: v.item() for n, v in next(metrics).items()
     }
@@ -103,19 +103,19 @@ def test_the_automatic_loop_logs_the_same(tmp_path: Path, overrides: list[str]) 
     assert_same(automatic, trained(tmp_path / "four_beat", *overrides))
 
 
-class Ear(Callback):
-    """Wants to be told of each backward, which takes the way through Lightning."""
+class HookUser(Callback):
+    """Uses a hook of each backward, so that it must go through Lightning."""
 
     def on_after_backward(self, *_: Any) -> None: ...
 
 
 @pytest.mark.one_in(4)
 @pytest.mark.parametrize("overrides", CASES.values(), ids=CASES.keys())
-def test_a_listener_changes_nothing(tmp_path: Path, overrides: list[str]) -> None:
-    unheard = trained(tmp_path / "unheard", *overrides)
-    heard = trained(tmp_path / "heard", *overrides, callback=Ear())
-    assert not heard.parts.module.unheard
-    assert_same(unheard, heard)
+def test_a_hook_changes_nothing(tmp_path: Path, overrides: list[str]) -> None:
+    bypassing = trained(tmp_path / "bypassing", *overrides)
+    hooked = trained(tmp_path / "hooked", *overrides, callback=HookUser())
+    assert not hooked.components.module.bypasses_hooks
+    assert_same(bypassing, hooked)
 
 
 def test_the_loss_is_logged_at_exact_steps_with_the_rate_of_that_step(tmp_path: Path) -> None:
@@ -157,12 +157,12 @@ def test_a_checkpoint_every_n_steps_is_written_at_just_these(
 
 
 def hooks_per_epoch(tmp_path: Path, *overrides: str, **extra: Any) -> int:
-    parts = trained(tmp_path, *overrides, **extra).parts
-    return int(parts.trainer.num_training_batches)
+    components = trained(tmp_path, *overrides, **extra).components
+    return int(components.trainer.num_training_batches)
 
 
 class Watcher(Callback):
-    """Looks at each batch."""
+    """Uses a hook of each batch."""
 
     def on_train_batch_end(self, *_: Any) -> None: ...
 
@@ -175,12 +175,12 @@ WATCH = "+callbacks.extra.watcher._target_=tests.loop.test_executions.Watcher"
     [
         pytest.param([], 1, id="up to 64 by default"),
         pytest.param(["loop.steps_per_execution=8"], 2, id="8 of the 12"),
-        pytest.param(["trainer.profiler=simple"], 12, id="a profiler looks at each"),
-        pytest.param([WATCH], 12, id="a callback looks at each"),
+        pytest.param(["trainer.profiler=simple"], 12, id="a profiler measures each"),
+        pytest.param([WATCH], 12, id="a callback uses each"),
         pytest.param([WATCH, "loop.steps_per_execution=8"], 2, id="a callback that may not"),
     ],
 )
-def test_as_many_are_handed_over_as_nobody_needs_to_see(
+def test_as_many_are_grouped_as_nobody_needs_to_see(
     tmp_path: Path, overrides: list[str], hooks: int
 ) -> None:
     assert hooks_per_epoch(tmp_path, *overrides) == hooks

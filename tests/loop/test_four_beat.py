@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from support.project import build, compose
 
 from fourbeat.loop import FourBeatModule, MixedPrecision
-from fourbeat.preflight.checks import compose
-from fourbeat.training.lifecycle import Components, run_fit
-from fourbeat.training.training import build_components
+from fourbeat.training.components import Components
+from fourbeat.training.running import run_fit
 
 COMMON = [
     *("logger=none", "callbacks.progress=none", "callbacks.model_checkpoint=null"),
@@ -44,9 +44,9 @@ class Beats(Callback):
 
 def played(tmp_path: Path, *overrides: str) -> list[str]:
     cfg = compose(*COMMON, *overrides)
-    parts = build_components(cfg, tmp_path)
-    parts.trainer.callbacks.append(beats := Beats())
-    run_fit(cfg, parts, None)
+    components = build(cfg, tmp_path)
+    components.trainer.callbacks.append(beats := Beats())
+    run_fit(cfg, components, None)
     return beats.seen
 
 
@@ -87,9 +87,9 @@ def test_16_mixed_clips_the_unscaled_gradients(
         *(f"loop={loop}", f"optim={optim}", f"optim.fused={fused}"),
         *("trainer.precision=16-mixed", "loop.gradient_clip_val=0.01"),
     )
-    parts = build_components(cfg, tmp_path)
-    parts.trainer.callbacks.append(callback := GradientNorms())
-    run_fit(cfg, parts, None)
+    components = build(cfg, tmp_path)
+    components.trainer.callbacks.append(callback := GradientNorms())
+    run_fit(cfg, components, None)
     # Each gradient of these data is above the bound, so each is clipped to it.
     assert callback.norms == pytest.approx([0.01] * 12, rel=1e-3)
 
@@ -97,7 +97,7 @@ def test_16_mixed_clips_the_unscaled_gradients(
 def with_an_overflow(tmp_path: Path, loop: str, at_batch: int, *overrides: str) -> Components:
     """Train under 16-mixed with a loss scale that overflows at one batch."""
     cfg = compose(*COMMON, f"loop={loop}", "trainer.precision=16-mixed", *overrides)
-    parts = build_components(cfg, tmp_path)
+    components = build(cfg, tmp_path)
 
     class Overflow(Callback):
         def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -105,9 +105,9 @@ def with_an_overflow(tmp_path: Path, loop: str, at_batch: int, *overrides: str) 
             if trainer.global_step == at_batch:
                 next(pl_module.net.parameters()).grad.fill_(float("inf"))
 
-    parts.trainer.callbacks.append(Overflow())
-    run_fit(cfg, parts, None)
-    return parts
+    components.trainer.callbacks.append(Overflow())
+    run_fit(cfg, components, None)
+    return components
 
 
 @pytest.mark.parametrize("loop", ["four_beat", "automatic"])
@@ -116,11 +116,11 @@ def test_a_skipped_step_moves_neither_weights_nor_scheduler(
     tmp_path: Path, loop: str, fused: str
 ) -> None:
     overrides = ["scheduler=cosine", "trainer.limit_train_batches=4", f"optim.fused={fused}"]
-    parts = with_an_overflow(tmp_path, loop, 2, *overrides)
-    (config,) = parts.trainer.lr_scheduler_configs
+    components = with_an_overflow(tmp_path, loop, 2, *overrides)
+    (config,) = components.trainer.lr_scheduler_configs
     assert config.scheduler.last_epoch == 3
-    assert all(torch.isfinite(p).all() for p in parts.module.net.parameters())
-    plugin = parts.trainer.precision_plugin
+    assert all(torch.isfinite(p).all() for p in components.module.net.parameters())
+    plugin = components.trainer.precision_plugin
     assert isinstance(plugin, MixedPrecision)
     assert plugin.scaler.get_scale() == 2.0**15
 
@@ -130,8 +130,8 @@ def test_a_step_skipped_at_the_end_of_the_epoch_still_ends_it_for_the_scheduler(
     tmp_path: Path, loop: str
 ) -> None:
     overrides = ["scheduler=step", "trainer.limit_train_batches=3"]
-    parts = with_an_overflow(tmp_path, loop, 2, *overrides)
-    (config,) = parts.trainer.lr_scheduler_configs
+    components = with_an_overflow(tmp_path, loop, 2, *overrides)
+    (config,) = components.trainer.lr_scheduler_configs
     assert config.scheduler.last_epoch == 1
 
 
@@ -143,24 +143,28 @@ def test_backward_runs_outside_autocast(tmp_path: Path) -> None:
             seen.append(torch.is_autocast_enabled("cpu"))
 
     cfg = compose(*COMMON, "trainer.precision=bf16-mixed", "trainer.limit_train_batches=2")
-    parts = build_components(cfg, tmp_path)
-    parts.trainer.callbacks.append(Autocast())
-    run_fit(cfg, parts, None)
+    components = build(cfg, tmp_path)
+    components.trainer.callbacks.append(Autocast())
+    run_fit(cfg, components, None)
     assert seen == [False, False]
 
 
 @pytest.mark.parametrize("loop", ["four_beat", "automatic"])
 def test_global_step_counts_optimizer_steps(
-    fit_parts: Callable[..., Components], loop: str
+    fit_components: Callable[..., Components], loop: str
 ) -> None:
-    parts = fit_parts(f"loop={loop}", "loop.accumulate_grad_batches=5")
-    assert parts.trainer.global_step == 6  # two epochs of 5 + 5 + 2 batches
+    components = fit_components(f"loop={loop}", "loop.accumulate_grad_batches=5")
+    assert components.trainer.global_step == 6  # two epochs of 5 + 5 + 2 batches
 
 
 @pytest.mark.parametrize("loop", ["four_beat", "automatic"])
-def test_max_steps_counts_optimizer_steps(fit_parts: Callable[..., Components], loop: str) -> None:
-    parts = fit_parts(f"loop={loop}", "loop.accumulate_grad_batches=5", "trainer.max_steps=4")
-    assert parts.trainer.global_step == 4
+def test_max_steps_counts_optimizer_steps(
+    fit_components: Callable[..., Components], loop: str
+) -> None:
+    components = fit_components(
+        f"loop={loop}", "loop.accumulate_grad_batches=5", "trainer.max_steps=4"
+    )
+    assert components.trainer.global_step == 4
 
 
 def test_the_textbook_method_fits_on_a_screen() -> None:

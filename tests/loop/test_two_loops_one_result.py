@@ -1,4 +1,4 @@
-"""The product's first promise: both loops end with the same weights, to the last bit."""
+"""The product's first promise: both loops end with bitwise identical weights."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fourbeat.training.lifecycle import Components
+from fourbeat.training.components import Components
 
 OPTIMIZERS = ["sgd", "momentum", "adam", "adamw"]
 SCHEDULERS = ["constant", "step", "cosine", "onecycle", "linear_warmup_cosine", "plateau"]
@@ -21,10 +21,10 @@ PRECISIONS = ["32-true", "bf16-mixed", "16-mixed"]
 Trained = tuple[dict[str, Tensor], list[float], int]
 
 
-def trained(fit_parts: Callable[..., Components], loop: str, *overrides: str) -> Trained:
-    parts = fit_parts(f"loop={loop}", *overrides)
-    rates = [group["lr"] for group in parts.trainer.optimizers[0].param_groups]
-    return parts.module.net.state_dict(), rates, parts.trainer.global_step
+def trained(fit_components: Callable[..., Components], loop: str, *overrides: str) -> Trained:
+    components = fit_components(f"loop={loop}", *overrides)
+    rates = [group["lr"] for group in components.trainer.optimizers[0].param_groups]
+    return components.module.net.state_dict(), rates, components.trainer.global_step
 
 
 def assert_same(one: Trained, other: Trained) -> None:
@@ -40,7 +40,7 @@ def assert_same(one: Trained, other: Trained) -> None:
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_both_loops_end_with_the_same_bits(
-    fit_parts: Callable[..., Components],
+    fit_components: Callable[..., Components],
     optimizer: str,
     scheduler: str,
     accumulate: int,
@@ -54,18 +54,18 @@ def test_both_loops_end_with_the_same_bits(
         f"trainer.precision={precision}",
         *CLIPPING[clipping],
     ]
-    four_beat = trained(fit_parts, "four_beat", *overrides)
-    assert_same(four_beat, trained(fit_parts, "automatic", *overrides))
+    four_beat = trained(fit_components, "four_beat", *overrides)
+    assert_same(four_beat, trained(fit_components, "automatic", *overrides))
 
 
 @pytest.mark.one_in(3)
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_both_loops_agree_on_the_mlp_with_dropout_and_batch_norm(
-    fit_parts: Callable[..., Components], precision: str
+    fit_components: Callable[..., Components], precision: str
 ) -> None:
     overrides = [
         *("model=mlp", "model.hidden_features=[16,16]", "model.dropout=0.3", "model.norm=batch"),
         *(f"trainer.precision={precision}", "loop.gradient_clip_val=0.5"),
     ]
-    four_beat = trained(fit_parts, "four_beat", *overrides)
-    assert_same(four_beat, trained(fit_parts, "automatic", *overrides))
+    four_beat = trained(fit_components, "four_beat", *overrides)
+    assert_same(four_beat, trained(fit_components, "automatic", *overrides))

@@ -63,7 +63,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("victim", ["first", "second", "both politely"])
-def test_when_one_process_is_killed_the_other_ends_and_the_run_goes_on_exactly(
+def test_when_one_process_is_killed_the_other_ends_and_the_run_resumes_exactly(
     tmp_path: Path, whole: Path, victim: str
 ) -> None:
     with start(tmp_path, *TWO, "hydra.run.dir=killed") as first:

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 import fourbeat
 from fourbeat.base.errors import ConfigError, RunError
+from project import PROJECT
 
 
 def loader(num_samples: int = 64, regression: bool = False, flat: bool = False) -> DataLoader:
@@ -112,7 +113,7 @@ def test_what_cannot_work_is_refused_before_anything_is_written(
     assert not list(tmp_path.iterdir())
 
 
-def test_looking_at_the_first_batch_leaves_a_shuffled_loader_as_it_was(tmp_path: Path) -> None:
+def test_reading_the_first_batch_leaves_a_shuffled_loader_as_it_was(tmp_path: Path) -> None:
     seen = []
 
     class Spy(nn.Linear):
@@ -131,4 +132,4 @@ def test_looking_at_the_first_batch_leaves_a_shuffled_loader_as_it_was(tmp_path:
 def test_a_run_on_given_loaders_cannot_be_rebuilt_and_says_so(tmp_path: Path) -> None:
     run = fit(net(), loader(), tmp_path=tmp_path, max_epochs=1)
     with pytest.raises(RunError, match="no folder can hold"):
-        fourbeat.evaluate(run.dir)
+        fourbeat.evaluate(PROJECT, run.dir)

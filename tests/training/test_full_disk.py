@@ -45,7 +45,7 @@ def run(place: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_it_ends_the_run_with_one_message_and_once_there_is_room_it_goes_on(
+def test_it_ends_the_run_with_one_message_and_once_there_is_room_it_resumes(
     tmp_path: Path, disk: Path
 ) -> None:
     done = run(disk, *WORDS, "hydra.run.dir=run")

@@ -1,4 +1,4 @@
-"""Which state a run is gone on with, what is refused, and old files that must still load."""
+"""Which state a run is resumed from, what is refused, and old files that must still load."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ import fourbeat
 from fourbeat.base.errors import ConfigError, NonFiniteError, RunError
 from fourbeat.run import Run
 from fourbeat.state import read_state
+from project import PROJECT
 from project.models import CirclesNet
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 def train(place: Path, *overrides: str) -> Run:
-    return fourbeat.train(fourbeat.compose(*SMALL, *overrides), place)
+    return fourbeat.train(PROJECT, fourbeat.compose(PROJECT, *SMALL, *overrides), place)
 
 
 def as_if_killed(run: Run, *gone: str) -> Path:
@@ -49,7 +50,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_taken(
     run = as_if_killed(train(tmp_path / "run"))
     flip_a_bit(run / "checkpoints" / "last.ckpt")
     capsys.readouterr()
-    again = fourbeat.resume(run)
+    again = fourbeat.resume(PROJECT, run)
     assert "last.ckpt: is damaged (its checksum does not fit)." in capsys.readouterr().out
     assert again.outcome.status == "finished"
     assert not list(differences(whole.dir, again.dir))
@@ -60,16 +61,16 @@ def test_when_all_are_damaged_the_run_is_refused_and_left_as_it_is(tmp_path: Pat
     for path in (run / "checkpoints").glob("last*.ckpt"):
         flip_a_bit(path)
     before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file() and p.suffix != ".log"}
-    with pytest.raises(RunError, match="none of its checkpoints is good"):
-        fourbeat.resume(run)
+    with pytest.raises(RunError, match="all of its checkpoints are damaged"):
+        fourbeat.resume(PROJECT, run)
     assert {p: p.read_bytes() for p in before} == before
 
 
-def test_a_run_that_was_killed_before_its_first_save_begins_anew(tmp_path: Path) -> None:
+def test_a_run_that_was_killed_before_its_first_save_starts_from_scratch(tmp_path: Path) -> None:
     whole = train(tmp_path / "whole")
     run = as_if_killed(train(tmp_path / "run"))
     shutil.rmtree(run / "checkpoints")
-    again = fourbeat.resume(run)
+    again = fourbeat.resume(PROJECT, run)
     assert again.manifest.resumed[0]["from_step"] == 0
     assert not list(differences(whole.dir, again.dir))
 
@@ -84,18 +85,20 @@ def test_a_run_that_was_killed_in_its_test_only_tests(
     whole = train(tmp_path / "whole", *overrides)
     run = as_if_killed(train(tmp_path / "run", *overrides))
     weights = (run / "checkpoints" / "last.ckpt").read_bytes()
-    again = fourbeat.resume(run)
+    again = fourbeat.resume(PROJECT, run)
     assert (run / "checkpoints" / "last.ckpt").read_bytes() == weights
     assert not list(differences(whole.dir, again.dir))
 
 
-def test_going_on_from_the_best_state_forgets_what_came_after_it(tmp_path: Path) -> None:
+def test_resuming_from_the_best_checkpoint_forgets_what_came_after_it(tmp_path: Path) -> None:
     overrides = ["optim=sgd", "optim.lr=20", "loop.steps_per_execution=4"]
     run = train(tmp_path / "run", *overrides)
     best = read_state(run.checkpoint("best"))["global_step"]
     last = (run.dir / "checkpoints" / "last.ckpt").read_bytes()
     assert best < run.manifest.num_steps
-    again = fourbeat.resume(as_if_killed(run), ["optim.lr=0.01"], checkpoint="best", force=True)
+    again = fourbeat.resume(
+        PROJECT, as_if_killed(run), ["optim.lr=0.01"], checkpoint="best", force=True
+    )
     assert again.manifest.resumed[0]["from_step"] == best
     assert again.manifest.num_steps == run.manifest.num_steps
     assert (run.dir / "checkpoints" / "last.ckpt").read_bytes() != last
@@ -105,22 +108,26 @@ def test_going_on_from_the_best_state_forgets_what_came_after_it(tmp_path: Path)
 def test_a_run_that_stopped_early_can_go_back_to_its_best_state(tmp_path: Path) -> None:
     run = train(tmp_path / "run", *STOPS_EARLY)
     assert run.outcome.status == "stopped_early"
-    again = fourbeat.resume(run.dir, ["optim.lr=0.1"], checkpoint="best", force=True)
+    again = fourbeat.resume(PROJECT, run.dir, ["optim.lr=0.1"], checkpoint="best", force=True)
     assert again.manifest.resumed[0]["from_step"] == 12
     assert again.manifest.num_steps > 12
     with pytest.raises(RunError, match=r"this run (has finished|stopped early)"):
-        fourbeat.resume(run.dir)
+        fourbeat.resume(PROJECT, run.dir)
 
 
 def test_changes_that_make_it_another_run_are_listed(tmp_path: Path) -> None:
     run = as_if_killed(train(tmp_path / "run"), "last.ckpt")
     changes = ["optim.lr=0.5", "data.batch_size=8", "trainer.max_epochs=4", "data.num_workers=1"]
     with pytest.raises(ConfigError) as raised:
-        fourbeat.resume(run, changes)
-    assert [fault.key for fault in raised.value.faults] == ["data.batch_size", "optim.lr"]
-    assert "optim.lr=0.5: was 0.001: another run." in str(raised.value)
+        fourbeat.resume(PROJECT, run, changes)
+    faults = raised.value.faults
+    assert [(f.code, f.key) for f in faults] == [
+        ("not-on-resume", "data.batch_size"),
+        ("not-on-resume", "optim.lr"),
+    ]
+    assert "was 0.001" in faults[1].allowed
     assert "resume.force=true" in str(raised.value)
-    assert fourbeat.resume(run, changes, force=True).outcome.status == "finished"
+    assert fourbeat.resume(PROJECT, run, changes, force=True).outcome.status == "finished"
 
 
 def test_a_checkpoint_of_another_network_is_refused_with_names_and_shapes(tmp_path: Path) -> None:
@@ -129,21 +136,21 @@ def test_a_checkpoint_of_another_network_is_refused_with_names_and_shapes(tmp_pa
     shutil.copy(other.checkpoint("last"), run / "checkpoints" / "last.ckpt")
     message = r"does not fit the network.*\n.*: \[5\] in the checkpoint, \[4\] in the network"
     with pytest.raises(RunError, match=message):
-        fourbeat.resume(run)
+        fourbeat.resume(PROJECT, run)
 
 
 def test_weights_alone_are_no_training(tmp_path: Path) -> None:
     run = as_if_killed(train(tmp_path / "run"))
     torch.save({"weights": torch.zeros(1)}, run / "checkpoints" / "last.ckpt")
-    with pytest.raises(RunError, match="holds no training to go on with, only weights"):
-        fourbeat.resume(run)
+    with pytest.raises(RunError, match="holds no training state to resume from, only weights"):
+        fourbeat.resume(PROJECT, run)
 
 
 @pytest.mark.parametrize(("version", "step"), [("v0", 12), ("v1", 9)])
-def test_old_runs_can_still_be_gone_on_with(tmp_path: Path, version: str, step: int) -> None:
+def test_old_runs_can_still_be_resumed(tmp_path: Path, version: str, step: int) -> None:
     """v0: a checkpoint that Lightning wrote at an epoch's end; v1: ours, within an epoch."""
     shutil.copytree(GOLDEN / f"run_{version}", tmp_path / "run")
-    run = fourbeat.resume(tmp_path / "run")
+    run = fourbeat.resume(PROJECT, tmp_path / "run")
     assert run.manifest.resumed[0]["from_step"] == step
     assert (run.manifest.num_epochs, run.manifest.num_steps) == (3, 18)
     assert run.outcome.status == "finished"
@@ -169,7 +176,7 @@ def test_an_exception_keeps_the_weights_of_the_step_before(
     assert kept["global_step"] == 14
     assert all(torch.equal(kept["state_dict"][f"net.{n}"], p) for n, p in played[-1].items())
     monkeypatch.undo()
-    again = fourbeat.resume(tmp_path / "run")
+    again = fourbeat.resume(PROJECT, tmp_path / "run")
     assert not list(
         differences(train(tmp_path / "whole", "loop.steps_per_execution=8").dir, again.dir)
     )
@@ -192,7 +199,7 @@ def overflow_in_step_15(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
     [["loop=automatic"], ["loop.steps_per_execution=1"], ["loop.steps_per_execution=8"]],
     ids=" ".join,
 )
-def test_a_loss_that_is_no_number_ends_the_run_before_the_weights_are_spoilt(
+def test_a_loss_that_is_nan_ends_the_run_before_the_weights_are_corrupted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loop: list[str]
 ) -> None:
     overflow_in_step_15(monkeypatch, float("inf"))
@@ -205,12 +212,12 @@ def test_a_loss_that_is_no_number_ends_the_run_before_the_weights_are_spoilt(
     assert kept["global_step"] == 14
     assert all(value.isfinite().all() for value in kept["state_dict"].values())
     monkeypatch.undo()
-    again = fourbeat.resume(tmp_path / "run")
+    again = fourbeat.resume(PROJECT, tmp_path / "run")
     assert not list(differences(train(tmp_path / "whole", *loop).dir, again.dir))
 
 
 @pytest.mark.filterwarnings("ignore:Encountered .nan. values")
-def test_told_to_train_on_regardless_a_run_keeps_its_last_good_state(
+def test_asked_to_train_regardless_a_run_keeps_its_last_good_state(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     overflow_in_step_15(monkeypatch, float("nan"))
@@ -242,7 +249,7 @@ def test_a_changed_learning_rate_scales_the_rest_of_the_schedule(
     step = read_state(state)["global_step"]
     assert step < run.manifest.num_steps
     changes = ["optim.lr=2e-4"] + ["scheduler.max_lr=2e-4"] * (scheduler == "onecycle")
-    again = fourbeat.resume(as_if_killed(run), changes, checkpoint=str(state), force=True)
+    again = fourbeat.resume(PROJECT, as_if_killed(run), changes, checkpoint=str(state), force=True)
     before, after = (rates(run.dir) for run in (whole, again))
     assert before.keys() == after.keys()
     for at, rate in after.items():
@@ -252,12 +259,12 @@ def test_a_changed_learning_rate_scales_the_rest_of_the_schedule(
 def test_other_hyperparameters_are_changed_too(tmp_path: Path) -> None:
     run = train(tmp_path / "run", "optim=adamw", "optim.weight_decay=0.01")
     changes = ["optim.weight_decay=0.5", "optim.betas=[0.8,0.9]", "trainer.max_epochs=4"]
-    again = fourbeat.resume(run.dir, changes, force=True)
+    again = fourbeat.resume(PROJECT, run.dir, changes, force=True)
     groups = read_state(again.checkpoint("last"))["optimizer_states"][0]["param_groups"]
     assert [group["weight_decay"] for group in groups] == [0.5, 0.0]
     assert {tuple(group["betas"]) for group in groups} == {(0.8, 0.9)}
     # Once changed, it stays.
-    later = fourbeat.resume(run.dir, ["trainer.max_epochs=5"])
+    later = fourbeat.resume(PROJECT, run.dir, ["trainer.max_epochs=5"])
     groups = read_state(later.checkpoint("last"))["optimizer_states"][0]["param_groups"]
     assert groups[0]["weight_decay"] == 0.5
 
@@ -265,13 +272,13 @@ def test_other_hyperparameters_are_changed_too(tmp_path: Path) -> None:
 def test_a_changed_rate_that_the_schedule_does_not_go_by_is_refused(tmp_path: Path) -> None:
     run = train(tmp_path / "run", "scheduler=onecycle")
     with pytest.raises(ConfigError, match=r"OneCycleLR goes by scheduler.max_lr alone") as raised:
-        fourbeat.resume(as_if_killed(run), ["optim.lr=0.1"], force=True)
+        fourbeat.resume(PROJECT, as_if_killed(run), ["optim.lr=0.1"], force=True)
     assert "Add scheduler.max_lr=0.1." in str(raised.value)
 
 
 def test_what_a_saved_state_cannot_take_is_refused_by_force_too(tmp_path: Path) -> None:
     run = train(tmp_path / "run", "scheduler=step")
     changes = ["scheduler.gamma=0.5", "optim.amsgrad=true", "trainer.max_epochs=4"]
-    with pytest.raises(ConfigError, match=r"scheduler.gamma=0.5: was 0.1: the saved state") as e:
-        fourbeat.resume(run.dir, changes, force=True)
+    with pytest.raises(ConfigError) as e:
+        fourbeat.resume(PROJECT, run.dir, changes, force=True)
     assert [fault.key for fault in e.value.faults] == ["optim.amsgrad", "scheduler.gamma"]

@@ -1,4 +1,4 @@
-"""A run from beginning to end: its folder, its manifest, measuring it again, going on with it."""
+"""A run from beginning to end: its folder, its manifest, measuring it again, resuming it."""
 
 import csv
 from pathlib import Path
@@ -13,6 +13,7 @@ import fourbeat
 from fourbeat.base.errors import ConfigError, RunError
 from fourbeat.config.schema import TrainConfig
 from fourbeat.run import Run
+from project import PROJECT
 
 SMALL = [
     *("data=circles", "model=circles", "data.num_samples=130", "data.batch_size=16"),
@@ -21,7 +22,9 @@ SMALL = [
 
 
 def train(tmp_path: Path, *overrides: str) -> Run:
-    return fourbeat.train(fourbeat.compose(*SMALL, *overrides), tmp_path / "run", overrides)
+    return fourbeat.train(
+        PROJECT, fourbeat.compose(PROJECT, *SMALL, *overrides), tmp_path / "run", overrides
+    )
 
 
 def events(run: Run) -> EventAccumulator:
@@ -45,7 +48,7 @@ def test_a_run_folder_holds_all_that_is_needed_to_rerun_it(tmp_path: Path) -> No
 def test_the_config_of_a_run_gives_the_same_bits_again(tmp_path: Path) -> None:
     one = train(tmp_path / "one")
     cfg = TrainConfig.model_validate(one.config)
-    two = fourbeat.train(cfg, tmp_path / "two" / "run")
+    two = fourbeat.train(PROJECT, cfg, tmp_path / "two" / "run")
     same = zip(one.model.parameters(), two.model.parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in same)
     assert one.metrics == two.metrics
@@ -66,14 +69,14 @@ def test_checkpoints_hold_tensors_and_plain_data_only(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("data", ["circles", "digits", "diabetes"])
-def test_measuring_a_run_again_gives_its_metrics_to_the_last_bit(tmp_path: Path, data: str) -> None:
+def test_measuring_a_run_again_gives_bitwise_its_metrics(tmp_path: Path, data: str) -> None:
     overrides = [f"data={data}", "trainer.max_epochs=2", "trainer=cpu", "callbacks.progress=none"]
     overrides += ["model=circles"] * (data == "circles")
-    run = fourbeat.train(fourbeat.compose(*overrides), tmp_path / "run")
+    run = fourbeat.train(PROJECT, fourbeat.compose(PROJECT, *overrides), tmp_path / "run")
     before = sorted(tmp_path.rglob("*"))
-    tested = fourbeat.evaluate(run.dir)
+    tested = fourbeat.evaluate(PROJECT, run.dir)
     assert tested == {n: v for n, v in run.metrics.items() if n.startswith("test/")}
-    validated = fourbeat.evaluate(run.dir, split="val")
+    validated = fourbeat.evaluate(PROJECT, run.dir, split="val")
     assert validated == {n: v for n, v in run.metrics.items() if n.startswith("val/")}
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -116,10 +119,14 @@ def test_an_error_in_the_model_is_raised_and_noted(tmp_path: Path, monkeypatch) 
     module.Breaks = Breaks
     monkeypatch.setitem(sys.modules, "users_model", module)
     cfg = fourbeat.compose(
-        *SMALL, "model._target_=users_model.Breaks", "~model.hidden_features", "~model.activation"
+        PROJECT,
+        *SMALL,
+        "model._target_=users_model.Breaks",
+        "~model.hidden_features",
+        "~model.activation",
     )
     with pytest.raises(ZeroDivisionError, match="a bug in the model"):
-        fourbeat.train(cfg, tmp_path / "run")
+        fourbeat.train(PROJECT, cfg, tmp_path / "run")
     outcome = Run.load(tmp_path / "run").outcome
     assert (outcome.status, outcome.reason) == ("failed", "ZeroDivisionError: a bug in the model")
 
@@ -168,7 +175,7 @@ def test_one_line_an_epoch_stands_on_the_console_and_in_the_log(
 
 def test_a_finished_run_can_be_extended_in_its_folder(tmp_path: Path) -> None:
     run = train(tmp_path)
-    longer = fourbeat.resume(run.dir, ["trainer.max_epochs=5"])
+    longer = fourbeat.resume(PROJECT, run.dir, ["trainer.max_epochs=5"])
     assert longer.dir == run.dir
     assert (longer.manifest.num_epochs, longer.manifest.num_steps) == (5, 30)
     assert longer.manifest.resumed[0]["overrides"] == ["trainer.max_epochs=5"]
@@ -191,22 +198,22 @@ def test_a_resume_that_makes_no_sense_is_refused(
     run = train(tmp_path, "logger=none")
     before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
     with pytest.raises(error, match=message):
-        fourbeat.resume(run.dir, overrides)
+        fourbeat.resume(PROJECT, run.dir, overrides)
     assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
 
 
 def test_a_schedule_over_the_whole_training_cannot_be_stretched(tmp_path: Path) -> None:
     run = train(tmp_path, "scheduler=onecycle")
     with pytest.raises(ConfigError, match="OneCycleLR spans the whole training"):
-        fourbeat.resume(run.dir, ["trainer.max_epochs=6"])
+        fourbeat.resume(PROJECT, run.dir, ["trainer.max_epochs=6"])
 
 
-def test_a_run_that_stopped_early_stays_stopped_unless_told_otherwise(tmp_path: Path) -> None:
+def test_a_run_that_stopped_early_stays_stopped_unless_asked_otherwise(tmp_path: Path) -> None:
     overrides = ["optim=sgd", "optim.lr=1e-30", "callbacks.early_stopping.patience=1"]
     run = train(tmp_path, *overrides)
     with pytest.raises(RunError, match="stopped early"):
-        fourbeat.resume(run.dir)
-    on = fourbeat.resume(run.dir, ["callbacks.early_stopping=null"])
+        fourbeat.resume(PROJECT, run.dir)
+    on = fourbeat.resume(PROJECT, run.dir, ["callbacks.early_stopping=null"])
     assert on.outcome.status == "finished"
 
 

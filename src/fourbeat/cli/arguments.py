@@ -1,4 +1,4 @@
-"""L6: the command line as Hydra will read it."""
+"""The command line as Hydra will read it."""
 
 from __future__ import annotations
 

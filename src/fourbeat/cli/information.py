@@ -1,9 +1,10 @@
-"""L6: what Hydra prints without running anything: help, the config, completion."""
+"""What Hydra prints without running anything: help, the config, completion."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 # Private; the dependency is pinned to 1.3, in which nothing of what is used here has changed.
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -12,16 +13,17 @@ from hydra.core.object_type import ObjectType
 from hydra.errors import HydraException
 
 from fourbeat.cli.arguments import Arguments
+from fourbeat.cli.launch import hydra_main
 from fourbeat.cli.report import end_with_reader
 from fourbeat.config.compose import compose_config
 
 
-def inform(main: Callable[[], None], arguments: Arguments, config_name: str) -> None:
+def inform(conf_dir: Path, arguments: Arguments, config_name: str) -> None:
     """Let Hydra print what is asked for.
 
     Args:
-        main: A function decorated with ``hydra.main``.
-        arguments: With which it will be called.
+        conf_dir: The project's config folder.
+        arguments: The command line.
         config_name: The primary config.
 
     Raises:
@@ -30,9 +32,9 @@ def inform(main: Callable[[], None], arguments: Arguments, config_name: str) -> 
     end_with_reader()
     try:
         with _folders_read_once():
-            main()
+            hydra_main(conf_dir, config_name, lambda _: None)
     except HydraException:
-        compose_config(arguments.overrides, config_name)  # says it better
+        compose_config(conf_dir, arguments.overrides, config_name)  # says it better
         raise
 
 
@@ -40,7 +42,7 @@ def inform(main: Callable[[], None], arguments: Arguments, config_name: str) -> 
 def _folders_read_once() -> Iterator[None]:
     """Keep what Hydra knows of the config folders from one list of options to the next.
 
-    It reads and copies everything anew for each list, which is more than half of the time that
+    It reads and copies everything again for each list, which is more than half of the time that
     ``--help`` takes.
     """
     read: dict[tuple[str | None, tuple[str, ...]], CachingConfigRepository] = {}

@@ -1,4 +1,4 @@
-"""L6: an error as a user should read it, and the exit code that goes with it."""
+"""An error as a user should read it, and the exit code that goes with it."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ SIGNALLED = 128
 """Added to the number of the signal that ended a process, as shells have it."""
 
 WRONG = 2
-"""Exit code of what a user can mend."""
+"""Exit code of an error that the user can fix."""
 
 
 def print_result(text: str) -> None:
-    """Print what a command was asked for, as its last deed."""
+    """Print the result of a command, and let SIGPIPE end the process."""
     end_with_reader()
     print(text)
 
 
 def end_with_reader() -> None:
-    """From here on, end without a word if nobody reads on, as in ``... --help | head``.
+    """From here on, end silently if the reader of standard output is gone: ``... --help | head``.
 
     Not during a training, which would be lost.
     """
@@ -34,7 +34,7 @@ def report(error: Exception, *, with_traceback: bool) -> int:
     """Print an error to standard error.
 
     Args:
-        error: What a user can mend: an error of ours, or Hydra's about its own keys.
+        error: An error that the user can fix: one of ours, or Hydra's about its own keys.
         with_traceback: Whether to print where it was raised, too.
 
     Returns:

@@ -1,1 +1,5 @@
-"""L3: compiled steps: an optional backend."""
+"""Compiled steps: an optional backend of the loops."""
+
+from fourbeat.compile.player import CompiledForward, CompiledPlayer
+
+__all__ = ["CompiledForward", "CompiledPlayer"]

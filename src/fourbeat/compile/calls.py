@@ -1,4 +1,4 @@
-"""L3: forward and loss compiled by `torch.compile`, while training only."""
+"""Forward and loss compiled by `torch.compile`, while training only."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fourbeat.compile.steps import inductor
 class CompiledCall:
     """Calls a module through its compiled form, or as it is where that cannot be made.
 
-    In evaluation mode it calls the module as it is: a metric then is the same to the last bit when
+    In evaluation mode it calls the module as it is: a metric is then bitwise the same when
     it is measured again without compiling.
 
     Args:
@@ -41,7 +41,7 @@ class CompiledCall:
             return self._plain(*args, **kwargs)
         try:
             with warnings.catch_warnings():
-                # The loss's: dynamo looks at every attribute of the outputs.
+                # The loss's: dynamo reads every attribute of the outputs.
                 warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a")
                 return self._compiled(*args, **kwargs)
         except TorchDynamoException as error:

@@ -1,4 +1,4 @@
-"""L3: what is compiled, and why something cannot be, in words for a user."""
+"""What is compiled, and why something cannot be, in words for a user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""L3: network and loss as one pure function of tensors, or the reason why they are none."""
+"""Network and loss as one pure function of tensors, or the reason why they are not one."""
 
 from __future__ import annotations
 

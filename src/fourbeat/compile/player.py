@@ -1,22 +1,21 @@
-"""L3: ``loop.compile=true``: an execution's optimizer steps through compiled graphs."""
+"""``loop.compile=true``: the optimizer steps of an execution in compiled graphs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from fourbeat.compile.calls import compile_calls
+from fourbeat.compile.calls import compile_calls, uncompile_calls
 from fourbeat.compile.messages import CompileFailure, say
 from fourbeat.compile.steps import CompiledResult, CompiledSteps, whole_step_obstacle
 from fourbeat.compile.update import scheduled_hyperparameters
 from fourbeat.data import EpochOrder, Execution
 from fourbeat.events import GradientNorms, Norms
-from fourbeat.loop.listeners import find_hook_user
-
-if TYPE_CHECKING:
-    from fourbeat.loop.four_beat import FourBeatModule
+from fourbeat.loop import Backend, FourBeatModule, SupervisedModule
+from fourbeat.loop.backend import LoaderItem, MicroBatch, indexed
+from fourbeat.loop.fast_path import find_hook_user
 
 
 class Ahead(NamedTuple):
@@ -31,21 +30,21 @@ class Ahead(NamedTuple):
     rates: Mapping[str, float] | None
 
 
-class CompiledPlayer:
+class CompiledPlayer(Backend):
     """Plays a training's full mini-batches in graphs of whole optimizer steps.
 
     What stands in the way of that is said in one line, and then forward and loss alone are
-    compiled. Short mini-batches are left to the module: each would need a graph of its own.
-
-    Args:
-        module: About to train.
+    compiled. Short mini-batches are left to the loop: each would need a graph of its own.
     """
 
-    def __init__(self, module: FourBeatModule) -> None:
+    is_compiling = True
+
+    def start(self, module: SupervisedModule) -> None:
+        """Compile whole steps if that can be done, else forward and loss."""
+        assert isinstance(module, FourBeatModule)
         self._module = module
-        loader = module.trainer.train_dataloader
-        order = getattr(loader, "sampler", None)
-        # Not that of the first batch: a run may be gone on with at a short last one.
+        order = getattr(module.trainer.train_dataloader, "sampler", None)
+        # Not that of the first batch: a run may be resumed at a short last one.
         self._batch_size = order.batch_size if isinstance(order, EpochOrder) else 0
         self._steps: CompiledSteps | None = None
         if reason := _obstacle(module):
@@ -61,15 +60,19 @@ class CompiledPlayer:
             autocast=module.autocast,
         )
 
-    def play(self, batch: Execution | Sequence[Tensor], batch_idx: int) -> list[Tensor]:
-        """Make an optimizer step for each full mini-batch.
+    def micro_batches(self, batch: LoaderItem, batch_idx: int) -> Iterator[MicroBatch]:
+        """Make an optimizer step for each full mini-batch, and yield the others."""
+        yield from indexed(batch, batch_idx, first=self._play(batch, batch_idx))
 
-        Args:
-            batch: A mini-batch, or an execution of several.
-            batch_idx: Index of the first one in its epoch.
+    def end(self, module: SupervisedModule) -> None:
+        """Let network and loss be called uncompiled again."""
+        uncompile_calls(module.net, module.loss)
+
+    def _play(self, batch: LoaderItem, batch_idx: int) -> int:
+        """Make an optimizer step for each full mini-batch: for all of them, or for none.
 
         Returns:
-            The loss of each mini-batch that was played: all full ones, or none.
+            How many were played.
         """
         if not isinstance(batch, Execution):
             batch = Execution(batch[0], batch[1], (len(batch[0]),), batch_idx)
@@ -77,47 +80,43 @@ class CompiledPlayer:
         self._batch_size = self._batch_size or sizes[0]
         count = sizes.count(self._batch_size)
         if self._steps is None or count == 0:
-            return []
+            return 0
         scheduler = self._module.plan.scheduler
         before = scheduler.state_dict()
-        ahead = [self._look_ahead(batch_idx, i) for i in range(count)]
+        ahead = [self._look_ahead(batch.batch_idx, i) for i in range(count)]
         hyperparameters = [step.hyperparameters for step in ahead]
+        measure = self._module.notify.wants_norms
         try:
-            played = self._steps.play(
-                batch,
-                hyperparameters,
-                measure=self._module.after.hear_norms,
-            )
+            played = self._steps.play(batch, hyperparameters, measure=measure)
         except CompileFailure as failure:
             scheduler.load_state_dict(before)
-            for group, old in zip(
-                scheduler.optimizer.param_groups, hyperparameters[0], strict=True
-            ):
+            groups = scheduler.optimizer.param_groups
+            for group, old in zip(groups, hyperparameters[0], strict=True):
                 group.update(old)
             self._steps = None
             self._compile_calls(str(failure))
-            return []
-        return self._tell(played, ahead, batch_idx)
+            return 0
+        self._notify(played, ahead, batch.batch_idx)
+        return count
 
-    def _tell(self, played: CompiledResult, ahead: Sequence[Ahead], batch_idx: int) -> list[Tensor]:
-        """Count the steps, and tell of each; return their losses."""
+    def _notify(self, played: CompiledResult, ahead: Sequence[Ahead], batch_idx: int) -> None:
+        """Count the steps, record their losses, and notify the observers of each."""
         module, losses = self._module, list(played.losses.unbind())
         raw, clipped = _each(played.norms), _each(played.clipped)
         for position, (loss, step) in enumerate(zip(losses, ahead, strict=True)):
             module.check_finite(loss, corrupted=True)
             module.count_step()
-            module.after.loss(loss)
+            module.notify.loss(loss)
             if raw:
                 own = clipped[position] if clipped else None
                 num_later = len(losses) - position - 1
                 norms = GradientNorms(played.parameters, raw[position], own, num_later)
-                module.after.norms(norms)
-            module.after.step(step.hyperparameters, batch_idx + position, True)
+                module.notify.norms(norms)
+            module.notify.step(step.hyperparameters, batch_idx + position, True)
             module.record(loss, self._batch_size, step.rates)
-        return losses
 
     def _look_ahead(self, batch_idx: int, position: int) -> Ahead:
-        """Note what a step will need, and move the learning rate on to the next one."""
+        """Note what a step will need, and step the scheduler for the next one."""
         module = self._module
         hyperparameters = scheduled_hyperparameters(module.optimizer)
         rates = module.rates_if_due(module.num_steps + position + 1)
@@ -128,6 +127,21 @@ class CompiledPlayer:
     def _compile_calls(self, reason: str) -> None:
         say("loop.compile=true: forward and loss alone are compiled: %s", reason)
         compile_calls(self._module.net, self._module.loss)
+
+
+class CompiledForward(Backend):
+    """Compiles forward and loss, and leaves the rest to Lightning."""
+
+    is_compiling = True
+
+    def start(self, module: SupervisedModule) -> None:
+        """Compile both."""
+        say("loop.compile=true: forward and loss are compiled, the rest is Lightning's")
+        compile_calls(module.net, module.loss)
+
+    def end(self, module: SupervisedModule) -> None:
+        """Let both be called uncompiled again."""
+        uncompile_calls(module.net, module.loss)
 
 
 def _each(norms: Tensor | None) -> list[Norms]:
@@ -141,7 +155,7 @@ def _each(norms: Tensor | None) -> list[Norms]:
 def _obstacle(module: FourBeatModule) -> str | None:
     """Say why whole steps cannot be compiled, as the end of a sentence."""
     if who := find_hook_user(module.trainer, module):
-        return f"{who} takes part in each step"
+        return f"{who} uses the hooks of each step"
     if module.accumulate_grad_batches > 1:
         return f"loop.accumulate_grad_batches={module.accumulate_grad_batches}"
     return whole_step_obstacle(module.net, module.loss, module.optimizer)

@@ -1,4 +1,4 @@
-"""L3: several optimizer steps as one compiled graph: forward, loss, backward, clip, update."""
+"""Several optimizer steps as one compiled graph: forward, loss, backward, clip, update."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""L3: the optimizers' updates, written so that a compiler can fuse each into one pass of memory."""
+"""The optimizers' updates, written so that a compiler can fuse each into one pass of memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ StepHyperparameters: TypeAlias = Sequence[Mapping[str, Any]]
 """For each of the optimizer's ``param_groups``, in order: what may change from step to step.
 
 ``lr``, ``weight_decay``, ``eps`` (floats), ``betas`` (two floats), ``momentum``, ``dampening``
-(floats), ``nesterov`` (bool). What is left out keeps its value in the group.
+(floats), ``nesterov`` (bool). A name that is absent keeps its value in the group.
 """
 
 _SCHEDULED = ("lr", "weight_decay", "eps", "betas", "momentum", "dampening", "nesterov")
@@ -222,7 +222,7 @@ class Updates:
     def slots(self) -> list[Tensor]:
         """Find the state tensors of all parameters, creating those that are not there yet.
 
-        Anew for each play: loading a state replaces them.
+        Again for each play: loading a state replaces them.
         """
         found = []
         owners = zip(self.parameters, self._group_of, self.slot_names, strict=True)

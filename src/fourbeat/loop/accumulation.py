@@ -1,4 +1,4 @@
-"""L3: which micro-batches share one optimizer step."""
+"""Which micro-batches share one optimizer step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""L3: the same training with Lightning's automatic optimization."""
+"""The same training with Lightning's automatic optimization."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import Any
 
 from lightning.pytorch.utilities.types import STEP_OUTPUT, LRSchedulerTypeUnion
 
-from fourbeat.loop.supervised import Batch, SupervisedModule
+from fourbeat.loop.backend import Batch
+from fourbeat.loop.supervised import SupervisedModule
 
 
 class AutomaticModule(SupervisedModule):
@@ -15,17 +16,6 @@ class AutomaticModule(SupervisedModule):
     The Trainer gets ``gradient_clip_val`` and ``accumulate_grad_batches`` from ``loop``, the same
     knobs that :class:`~fourbeat.loop.FourBeatModule` reads.
     """
-
-    def on_train_start(self) -> None:
-        """Compile forward and loss, if that is asked for."""
-        super().on_train_start()
-        if self.compile_training:
-            # Late: torch's compiler takes a second to import.
-            from fourbeat.compile.calls import compile_calls
-            from fourbeat.compile.messages import say
-
-            say("loop.compile=true: forward and loss are compiled, the rest is Lightning's")
-            compile_calls(self.net, self.loss)
 
     def training_step(self, batch: Batch, batch_idx: int) -> STEP_OUTPUT:
         """Compute the loss of one micro-batch.
@@ -44,12 +34,12 @@ class AutomaticModule(SupervisedModule):
         self.running_loss.update(loss.detach(), inputs.shape[0])
         step = self.num_steps + 1
         if group.is_last and self.log_is_due(step):
-            # Before Lightning moves the rates on.
+            # Before Lightning steps the scheduler.
             self.log_training(self.learning_rates(self.trainer.optimizers[0]), step)
         return group.compensate(loss)
 
     def lr_scheduler_step(self, scheduler: LRSchedulerTypeUnion, metric: Any | None) -> None:
-        """Advance a scheduler, except one that counts steps when the scaler skipped the step."""
+        """Step a scheduler, except one that counts steps when the scaler skipped the step."""
         configs = self.trainer.lr_scheduler_configs
         interval = next(c.interval for c in configs if c.scheduler is scheduler)
         if not (interval == "step" and self.step_was_skipped):

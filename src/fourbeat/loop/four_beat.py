@@ -1,10 +1,10 @@
-"""L3: the training loop's heartbeat in the open: forward, loss, backward, step."""
+"""The training loop's heartbeat in the open: forward, loss, backward, step."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.strategies import ParallelStrategy
@@ -12,51 +12,48 @@ from lightning.pytorch.utilities.types import STEP_OUTPUT
 from torch import Tensor
 from torch.optim import Optimizer
 
-from fourbeat.data import Execution
 from fourbeat.events import Beats
 from fourbeat.loop.accumulation import AccumulationGroup
-from fourbeat.loop.listeners import fast_optimizer_calls, find_hook_user
+from fourbeat.loop.backend import LoaderItem
+from fourbeat.loop.fast_path import fast_optimizer_calls, find_hook_user
 from fourbeat.loop.precision import MixedPrecision
-from fourbeat.loop.supervised import Batch, SupervisedModule, mini_batches
-
-if TYPE_CHECKING:
-    from fourbeat.compile.player import CompiledPlayer
+from fourbeat.loop.supervised import SupervisedModule
 
 
 class FourBeatModule(SupervisedModule):
     """Plays the beats itself (manual optimization), so that they can be read and changed.
 
-    Given the same config, ends with the same weights as
-    :class:`~fourbeat.loop.AutomaticModule`, to the last bit.
+    An optimizer step happens in one of three ways, with the same result: through PyTorch alone,
+    where no callback, strategy or profiler of Lightning's wants to see it (the fast path); through
+    Lightning's hooks, where one does; or within a compiled graph, which the backend plays.
+
+    Given the same config, the weights at the end are bitwise identical to those of
+    :class:`~fourbeat.loop.AutomaticModule`.
 
     Attributes:
-        after: Tells the observers of each beat.
+        notify: Notifies the observers of each beat.
     """
 
     automatic_optimization = False
 
-    after = Beats()
+    notify = Beats()
 
-    def training_step(self, batch: Batch | Execution, batch_idx: int) -> STEP_OUTPUT:
-        """Play the beats on each micro-batch that the loader has handed over.
+    def training_step(self, batch: LoaderItem, batch_idx: int) -> STEP_OUTPUT:
+        """Play the beats on each micro-batch that the loader has yielded.
 
         Args:
-            batch: A micro-batch, or an execution of several.
-            batch_idx: Index of the micro-batch in its epoch, from 0; an execution knows its own.
+            batch: Inputs ``[batch, ...]`` and targets ``[batch, ...]``, or several such pairs.
+            batch_idx: Index of the batch in its epoch, from 0.
 
         Returns:
             The last micro-batch's mean loss, detached.
         """
-        self._zero_grad, self._step = fast_optimizer_calls(self.optimizer)
-        first = batch.batch_idx if isinstance(batch, Execution) else batch_idx
-        losses = self._player.play(batch, first) if self._player else []
-        rest = mini_batches(batch, len(losses))
-        for index, (inputs, targets) in enumerate(rest, start=first + len(losses)):
+        for index, inputs, targets in self.backend.micro_batches(batch, batch_idx):
             group = self.accumulation_group(index)
             rates = self.rates_if_due(self.num_steps + 1) if group.is_last else None
-            losses.append(self.beats(inputs, targets, group))
-            self.record(losses[-1], inputs.shape[0], rates)
-        return {"loss": losses[-1]}
+            loss = self.beats(inputs, targets, group)
+            self.record(loss, inputs.shape[0], rates)
+        return {"loss": self.latest_loss}
 
     def beats(self, inputs: Tensor, targets: Tensor, group: AccumulationGroup) -> Tensor:
         """Play the beats on one micro-batch.
@@ -71,51 +68,48 @@ class FourBeatModule(SupervisedModule):
         """
         with self.autocast():
             outputs = self.net(inputs)  # beat 1: forward
-            self.after.forward(outputs)
+            self.notify.forward(outputs)
             loss = self.loss(outputs, targets)  # beat 2: loss
-        share = group.mean(loss)
-        self.after.loss(share)
+        scaled_loss = group.mean(loss)
+        self.notify.loss(scaled_loss)
         self.check_finite(loss)
 
         if group.is_first:
             self.zero_gradients()
         with self.gradient_sync(enabled=group.is_last):
-            self.differentiate(share)  # beat 3: backward
-        self.after.backward()
+            self.differentiate(scaled_loss)  # beat 3: backward
+        self.notify.backward()
 
         if group.is_last:
             self.unscale_gradients(self.optimizer)
-            self.after.unscale(self.optimizer)
+            self.notify.unscale(self.optimizer)
             if self.gradient_clip_val:
                 self.clip_gradients(
                     self.optimizer, self.gradient_clip_val, self.gradient_clip_algorithm
                 )
-            self.after.clip(self.optimizer)
+            self.notify.clip(self.optimizer)
             self.update_weights()  # beat 4: step
-            taken = not self.step_was_skipped
-            self.after.step(self.optimizer.param_groups, group.batch_idx, taken)
+            applied = not self.step_was_skipped
+            self.notify.step(self.optimizer.param_groups, group.batch_idx, applied)
             self.step_scheduler(ends_epoch=group.ends_epoch)
 
         detached: Tensor = loss.detach()
         return detached
 
     def on_train_start(self) -> None:
-        """See who wants to be told of the beats, and keep what Lightning takes long to find."""
-        super().on_train_start()
+        """Find out who observes the beats, and keep what Lightning takes long to find."""
         trainer = self.trainer
         (self.optimizer,) = trainer.optimizers
-        self.after = Beats(self.observers)
-        self.unheard = find_hook_user(trainer, self) is None
+        self.notify = Beats(self.observers)
+        self.bypasses_hooks = find_hook_user(trainer, self) is None
         plugin, strategy = trainer.precision_plugin, trainer.strategy
         self._mixed = plugin if isinstance(plugin, MixedPrecision) else None
         self._parallel = strategy if isinstance(strategy, ParallelStrategy) else None
-        self._player = self._compiled_player() if self.compile_training else None
+        super().on_train_start()
 
-    def _compiled_player(self) -> CompiledPlayer:
-        # Late: torch's compiler takes a second to import.
-        from fourbeat.compile.player import CompiledPlayer
-
-        return CompiledPlayer(self)
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Find the optimizer's plain calls: hooks may have been added since the batch before."""
+        self._zero_grad, self._step = fast_optimizer_calls(self.optimizer)
 
     def rates_if_due(self, step: int) -> dict[str, float] | None:
         """Return the learning rates, if they and the loss are logged after this optimizer step."""
@@ -129,29 +123,30 @@ class FourBeatModule(SupervisedModule):
             num_samples: Its size.
             rates: The learning rates of the step just made; None if nothing is due.
         """
+        self.latest_loss = loss
         self.running_loss.update(loss, num_samples)
         if rates is not None:
             self.log_training(rates, self.num_steps)
 
     def count_step(self) -> None:
-        """Count an optimizer step that Lightning has not seen."""
+        """Count an optimizer step that bypassed Lightning's own counter."""
         self._progress.increment_ready()
         self._progress.increment_completed()
 
     def zero_gradients(self) -> None:
-        """Forget the gradients of the steps before, as ``optimizer.zero_grad()`` does."""
+        """Drop the gradients of earlier steps, as ``optimizer.zero_grad()`` does."""
         self._zero_grad()
 
     def differentiate(self, loss: Tensor) -> None:
-        """Compute the gradients and tell Lightning's hooks, if anybody listens to them."""
-        if self.unheard:
+        """Compute the gradients, through Lightning's hooks if anybody uses them."""
+        if self.bypasses_hooks:
             loss.backward()  # type: ignore[no-untyped-call]
         else:
             self.manual_backward(loss)
 
     def update_weights(self) -> None:
-        """Make an optimizer step, which counts, and tell Lightning's hooks as above."""
-        if self.unheard:
+        """Apply an optimizer step and count it, through Lightning's hooks if anybody uses them."""
+        if self.bypasses_hooks:
             self._step()
             self.count_step()
         else:
@@ -179,7 +174,7 @@ class FourBeatModule(SupervisedModule):
             self._mixed.unscale(optimizer)
 
     def step_scheduler(self, *, ends_epoch: bool) -> None:
-        """Move the learning rate on: per step unless the scaler skipped it, and per epoch.
+        """Step the learning-rate scheduler, per optimizer step that was applied or per epoch.
 
         A plateau's scheduler waits for the validation: ``on_train_epoch_end``.
         """
@@ -190,14 +185,14 @@ class FourBeatModule(SupervisedModule):
             self.plan.scheduler.step()
 
     def on_train_batch_end(self, outputs: STEP_OUTPUT, batch: Any, batch_idx: int) -> None:
-        """Make the loggers' x-axis count optimizer steps: Lightning would count what it was handed.
+        """Make the loggers' x-axis count optimizer steps: Lightning would count loader items.
 
         It adds 1 to this counter right after this hook.
         """
         self.trainer.fit_loop.epoch_loop._batches_that_stepped = self.num_steps - 1
 
     def on_train_epoch_end(self) -> None:
-        """Show a plateau's scheduler the metric that it watches, once for each validation."""
+        """Step a plateau's scheduler with the metric that it monitors, once for each validation."""
         super().on_train_epoch_end()
         every = self.trainer.check_val_every_n_epoch or 1
         metric = self.trainer.callback_metrics.get(self.plan.monitor or "")

@@ -1,4 +1,4 @@
-"""L3: mixed precision with the beats in the right order: unscale, then clip, then step."""
+"""Mixed precision with the beats in the right order: unscale, then clip, then step."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class MixedPrecision(LightningMixedPrecision):
 
     @property
     def step_was_skipped(self) -> bool:
-        """Whether the latest optimizer step was left out. Waits for the device when it is a GPU."""
+        """Whether the scaler skipped the latest optimizer step. Waits for the device on a GPU."""
         return any(bool(found.item()) for found in self._found_inf)
 
     @contextmanager

@@ -1,12 +1,11 @@
-"""L3: what both loops share: network, loss, metrics, optimizer, scheduler."""
+"""What both loops share: network, loss, metrics, optimizer, scheduler."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from jaxtyping import Float, Shaped
 from lightning.pytorch import LightningModule
 from lightning.pytorch.loops.progress import _Progress
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
@@ -15,17 +14,17 @@ from torch.optim import Optimizer
 from torchmetrics import MetricCollection
 
 from fourbeat.base.errors import NonFiniteError
-from fourbeat.data import Execution, limited_batches, loaded_batches
+from fourbeat.base.shapes import Float, Shaped
+from fourbeat.data import count_loaded_batches, limit_batches
 from fourbeat.events import Observer
 from fourbeat.loop.accumulation import AccumulationGroup
+from fourbeat.loop.backend import Backend, Batch, LoaderItem, mini_batches
 from fourbeat.loop.precision import MixedPrecision
 from fourbeat.loop.training_log import TrainingLog
 from fourbeat.optim import Horizon, SchedulerPlan, apply_changes, hyperparameters
 from fourbeat.tasks.running_loss import RunningLoss
 from fourbeat.tasks.split_metrics import SplitMetrics
 
-# Inputs and targets: a tuple from a Dataset, a list from a DataLoader.
-Batch: TypeAlias = Sequence[Tensor]
 BuildOptimizer: TypeAlias = Callable[[nn.Module], Optimizer]
 BuildScheduler: TypeAlias = Callable[[Optimizer, Horizon], SchedulerPlan]
 
@@ -48,17 +47,17 @@ class SupervisedModule(LightningModule):
         accumulate_grad_batches: Micro-batches per optimizer step, at least 1.
         log_learning_rate: Log it with the loss: ``lr-Adam``, or ``lr-Adam/pg1`` and so on where
             there are several parameter groups (the names of Lightning's LearningRateMonitor).
-        compile_training: Play the training through compiled graphs, and say of what.
         terminate_on_nan: End the training when its loss is NaN or infinite.
+        backend: May play some micro-batches by itself, or compile parts of the network.
 
     Attributes:
         built_with: What the optimizer was built with, group by group.
-        observers: Who is to be told of the beats of the next training.
+        observers: Are notified of the beats of the next training.
         confusion_matrix: Of the latest validation or test, ``[num_classes, num_classes]``, rows
             are the true classes; None for regression.
     """
 
-    _looks_at_losses = False
+    _checks_losses = False
 
     def __init__(
         self,
@@ -72,8 +71,8 @@ class SupervisedModule(LightningModule):
         gradient_clip_algorithm: str = "norm",
         accumulate_grad_batches: int = 1,
         log_learning_rate: bool = False,
-        compile_training: bool = False,
         terminate_on_nan: bool = True,
+        backend: Backend | None = None,
     ) -> None:
         super().__init__()
         self.net = net
@@ -84,8 +83,8 @@ class SupervisedModule(LightningModule):
         self.gradient_clip_algorithm = gradient_clip_algorithm
         self.accumulate_grad_batches = accumulate_grad_batches
         self.log_learning_rate = log_learning_rate
-        self.compile_training = compile_training
         self.terminate_on_nan = terminate_on_nan
+        self.backend = backend or Backend()
         self.observers: list[Observer] = []
         self.running_loss = RunningLoss()
         self.training_log = TrainingLog()
@@ -121,7 +120,7 @@ class SupervisedModule(LightningModule):
         """
         trainer = self.trainer
         loader = trainer.datamodule.train_dataloader()  # type: ignore[attr-defined]
-        batches = limited_batches(loaded_batches(loader), trainer.limit_train_batches)
+        batches = limit_batches(count_loaded_batches(loader), trainer.limit_train_batches)
         self.num_train_batches = batches
         return Horizon.of(
             num_batches=batches,
@@ -140,7 +139,7 @@ class SupervisedModule(LightningModule):
 
     @property
     def step_was_skipped(self) -> bool:
-        """Whether the scaler of 16-mixed left out the latest optimizer step."""
+        """Whether the scaler of 16-mixed skipped the latest optimizer step."""
         plugin = self.trainer.precision_plugin
         return isinstance(plugin, MixedPrecision) and plugin.step_was_skipped
 
@@ -154,14 +153,14 @@ class SupervisedModule(LightningModule):
         return {"running_loss": self.running_loss.state_dict(), "built_with": self.built_with}
 
     def load_process_state(self, state: dict[str, Any]) -> None:
-        """Go on from what :meth:`process_state` returned."""
+        """Restore what :meth:`process_state` returned."""
         self.running_loss.load_state_dict(state["running_loss"], self.device)
         (optimizer,) = self.trainer.optimizers
         was = state.get("built_with", self.built_with)  # the first states lack it
         apply_changes(optimizer, self.plan.scheduler, was, self.built_with)
 
     def on_train_start(self) -> None:
-        """Find where Lightning counts the optimizer steps, and whether losses are looked at."""
+        """Find where Lightning counts the optimizer steps, and whether each loss is checked."""
         loop = self.trainer.fit_loop.epoch_loop
         automatic, manual = loop.automatic_optimization, loop.manual_optimization
         self._progress: _Progress = (
@@ -172,7 +171,8 @@ class SupervisedModule(LightningModule):
         plugin = self.trainer.precision_plugin
         is_scaled = isinstance(plugin, MixedPrecision) and plugin.scaler is not None
         on_cpu = self.device.type == "cpu"
-        self._looks_at_losses = self.terminate_on_nan and on_cpu and not is_scaled
+        self._checks_losses = self.terminate_on_nan and on_cpu and not is_scaled
+        self.backend.start(self)
 
     def log_is_due(self, step: int) -> bool:
         """Return whether values are logged after this optimizer step, the first being 1."""
@@ -188,7 +188,7 @@ class SupervisedModule(LightningModule):
         return {f"{name}/pg{i}": group["lr"] for i, group in enumerate(groups, start=1)}
 
     def log_training(self, values: Mapping[str, float], step: int) -> None:
-        """Keep the mean loss since the last time, and other values, for the loggers.
+        """Buffer the mean loss since the last time, and other values, for the loggers.
 
         Callbacks find the loss among the ``trainer.callback_metrics``. Not by ``self.log``, which
         costs 150 us each time, and knows no step within an execution.
@@ -204,10 +204,10 @@ class SupervisedModule(LightningModule):
             self.write_log()
 
     def write_log(self) -> None:
-        """Let the loggers have the training's values.
+        """Write the training's buffered values to the loggers.
 
         Raises:
-            NonFiniteError: A loss was NaN or infinite, and had not been looked at before.
+            NonFiniteError: A loss was NaN or infinite, and had not been checked before.
         """
         bad = self.training_log.write(self.trainer.loggers)
         if bad is not None and self.terminate_on_nan:
@@ -218,7 +218,7 @@ class SupervisedModule(LightningModule):
         self.training_log.write(self.trainer.loggers)
 
     def check_finite(self, loss: Tensor, *, corrupted: bool = False) -> None:
-        """Stop before a loss that is no number spoils the weights.
+        """Stop before a loss that is NaN or Inf corrupts the weights.
 
         Only on the CPU: a GPU would have to be waited for at each step. There, ``write_log`` sees
         it within a second or so, and no state is saved whose weights are not finite. Nor under
@@ -231,11 +231,11 @@ class SupervisedModule(LightningModule):
         Raises:
             NonFiniteError: It is NaN or infinite.
         """
-        if self._looks_at_losses and not math.isfinite(loss.item()):
+        if self._checks_losses and not math.isfinite(loss.item()):
             raise NonFiniteError(self.num_steps, "train/loss", loss.item(), corrupted=corrupted)
 
     def on_validation_start(self) -> None:
-        """Let the loggers have the training's values before the validation's."""
+        """Write the training's values before the validation's."""
         self.write_log()
 
     def on_train_epoch_end(self) -> None:
@@ -246,13 +246,10 @@ class SupervisedModule(LightningModule):
             self.log("train/loss_epoch", loss, sync_dist=True, prog_bar=True)
 
     def on_train_end(self) -> None:
-        """Leave the network as it came: whoever gets it does not expect it to compile."""
-        if self.compile_training:
-            from fourbeat.compile.calls import uncompile_calls
+        """Leave the network as it was: whoever gets it does not expect it to compile."""
+        self.backend.end(self)
 
-            uncompile_calls(self.net, self.loss)
-
-    def validation_step(self, batch: Batch | Execution, batch_idx: int) -> None:
+    def validation_step(self, batch: LoaderItem, batch_idx: int) -> None:
         """Add a batch, or an execution of several, to the validation loss and metrics."""
         self._evaluate(batch, self.val_metrics)
 
@@ -260,7 +257,7 @@ class SupervisedModule(LightningModule):
         """Log the loss and the scalar metrics of the whole validation split."""
         self._log_split("val", self.val_metrics)
 
-    def test_step(self, batch: Batch | Execution, batch_idx: int) -> None:
+    def test_step(self, batch: LoaderItem, batch_idx: int) -> None:
         """Add a batch, or an execution of several, to the test loss and metrics."""
         self._evaluate(batch, self.test_metrics)
 
@@ -273,13 +270,13 @@ class SupervisedModule(LightningModule):
         outputs: Tensor = self(batch if isinstance(batch, Tensor) else batch[0])
         return outputs
 
-    def _evaluate(self, batch: Batch | Execution, metrics: SplitMetrics) -> None:
+    def _evaluate(self, batch: LoaderItem, metrics: SplitMetrics) -> None:
         for inputs, targets in mini_batches(batch):
             outputs = self(inputs)
             metrics.update(self.loss(outputs, targets), outputs, targets)
 
     def _log_split(self, split: str, metrics: SplitMetrics) -> None:
-        """Log the scalars, keep the confusion matrix for whoever draws it, start anew.
+        """Log the scalars, keep the confusion matrix for whoever draws it, start from scratch.
 
         The metrics have been summed over the processes; ``sync_dist`` averages equal values.
         """
@@ -287,13 +284,3 @@ class SupervisedModule(LightningModule):
         self.confusion_matrix = values.pop("confusion_matrix", None)
         scalars = {f"{split}/{name}": value for name, value in values.items()}
         self.log_dict(scalars, sync_dist=True, prog_bar=split == "val")
-
-
-def mini_batches(batch: Batch | Execution, first: int = 0) -> Iterable[Sequence[Tensor]]:
-    """Return the pairs of inputs and targets in what a loader has handed over.
-
-    Args:
-        batch: A pair, or an execution of several.
-        first: Position of the first one that is wanted.
-    """
-    return batch.mini_batches(first) if isinstance(batch, Execution) else [batch][first:]

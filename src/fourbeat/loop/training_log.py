@@ -1,4 +1,4 @@
-"""L3: training values on their way to the loggers, about once a second."""
+"""Training values on their way to the loggers, about once a second."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class LogEntry(NamedTuple):
 
 
 class TrainingLog:
-    """Keeps what is logged at exact steps, and hands it to the loggers later.
+    """Buffers what is logged at exact steps, and passes it to the loggers later.
 
     A logger's writing thread takes the processor from the threads that train, which then wait for
-    each other: 4 ms for every value on two cores, if it is handed over when it is made. Nor is the
-    loss read from the device before.
+    each other: 4 ms for every value on two cores, if each is passed on at once. Nor is the loss
+    read from the device before.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class TrainingLog:
         self._written = time.monotonic()
 
     def add(self, step: int, loss: Tensor, values: Mapping[str, float]) -> None:
-        """Keep the mean loss and other values.
+        """Buffer the mean loss and other values.
 
         Args:
             step: Optimizer steps made before this one.
@@ -48,15 +48,15 @@ class TrainingLog:
 
     @property
     def is_due(self) -> bool:
-        """Whether what was kept was last handed over a second ago."""
+        """Whether the buffer was last written a second ago or more."""
         return time.monotonic() - self._written >= SECONDS_BETWEEN_WRITES
 
     def write(self, loggers: Sequence[Logger]) -> tuple[int, str, float] | None:
-        """Hand over what was kept: before anything is logged of later steps, and at the end.
+        """Write the buffer: before anything is logged of later steps, and at the end.
 
         Returns:
-            The first step whose loss is no finite number, the loss's name and its value; None if
-            all are finite.
+            The first step whose loss is NaN or Inf, the loss's name and its value; None if all are
+            finite.
         """
         entries, self._entries = self._entries, []
         self._written = time.monotonic()

@@ -1,1 +1,1 @@
-"""L5: one run from start to end."""
+"""One run from start to end."""

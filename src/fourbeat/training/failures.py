@@ -1,4 +1,4 @@
-"""L5: what an exception out of a training means, for the manifest and for whoever reads it."""
+"""What the end of a training means, for the manifest and for whoever reads it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import EarlyStopping
+
 from fourbeat.base.errors import NonFiniteError, RunError, Stopped
 from fourbeat.run import Outcome
 
@@ -16,8 +19,18 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "remote process")
 
 
+def outcome_of_fit(trainer: Trainer) -> Outcome:
+    """Return how a run has ended whose fit has returned."""
+    stopping = trainer.early_stopping_callback
+    if isinstance(stopping, EarlyStopping) and stopping.stopping_reason_message:
+        return Outcome("stopped_early", " ".join(stopping.stopping_reason_message.split()))
+    if trainer.max_steps != -1 and trainer.global_step >= trainer.max_steps:
+        return Outcome("finished", f"trainer.max_steps={trainer.max_steps} reached")
+    return Outcome("finished", f"trainer.max_epochs={trainer.max_epochs} reached")
+
+
 def outcome_of_error(error: BaseException) -> Outcome:
-    """Say what an exception means for the run."""
+    """Return how a run has ended that an exception has ended."""
     if isinstance(error, Stopped):
         return Outcome("interrupted", signal.Signals(error.signum).name)
     # Not in the main thread, or by other means. Lightning turns it into SystemExit.
@@ -43,19 +56,19 @@ def quiet_on_a_full_disk() -> Iterator[None]:
         threading.excepthook = former
 
 
-GO_ON = (
-    "Go on from the best state with e.g. resume=best optim.lr=1e-4 resume.force=true; to train on "
-    "regardless: loop.terminate_on_nan=false."
+RESUME_FROM_BEST = (
+    "Resume from the best checkpoint with e.g. resume=best optim.lr=1e-4 resume.force=true; to "
+    "train on regardless: loop.terminate_on_nan=false."
 )
 
 
 def user_error_for(error: BaseException, stop: int | None, num_processes: int) -> BaseException:
-    """Return what is raised instead of an exception that only says where something broke.
+    """Return what to raise in place of an exception that only says where something broke.
 
     Args:
-        error: Out of Lightning.
-        stop: The signal that was heard, if any: Lightning, interrupted in the middle of something,
-            can break while it tidies up.
+        error: Raised by Lightning.
+        stop: The signal that was received, if any: Lightning, interrupted in the middle of
+            something, can break while it cleans up.
         num_processes: Of the training.
     """
     if stop == signal.SIGINT:
@@ -63,15 +76,15 @@ def user_error_for(error: BaseException, stop: int | None, num_processes: int) -
     if stop is not None:
         return error if isinstance(error, Stopped) else Stopped(stop)
     if isinstance(error, NonFiniteError):
-        error.hint = GO_ON
+        error.hint = RESUME_FROM_BEST
     if isinstance(error, OSError) and error.errno in FULL:
         return RunError(
-            f"{error.filename or 'The run folder'}: the disk is full. What was saved before is as "
-            "it was: make room, and go on with resume=last."
+            f"{error.filename or 'The run folder'}: the disk is full. Existing checkpoints are "
+            "intact: free disk space, and resume with resume=last."
         )
     if num_processes > 1 and any(text in str(error) for text in LOST):
         return RunError(
             f"trainer.devices: one of the {num_processes} processes has ended, so the others "
-            "cannot go on. All that was saved is as it was: go on with resume=last."
+            "cannot continue. Existing checkpoints are intact: resume with resume=last."
         )
     return error

@@ -1,4 +1,4 @@
-"""L5: training for those who have a model and two loaders: the tutorial's template, done right."""
+"""Training for those who have a model and two loaders: the tutorial's template, done right."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from lightning.pytorch import seed_everything
+from lightning.pytorch import Trainer, seed_everything
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
@@ -21,10 +21,11 @@ from fourbeat.optim import build_optimizer, build_scheduler
 from fourbeat.preflight.devices import accelerator as device_kind
 from fourbeat.preflight.devices import device_faults
 from fourbeat.run import Run
-from fourbeat.tasks import LossTask, adapt_loss, loss_faults, metrics_for
+from fourbeat.tasks import LossTask, adapt_loss, loss_faults, choose_metrics
 from fourbeat.tasks.losses import BINARY_LOSSES
-from fourbeat.training.lifecycle import Components
-from fourbeat.training.training import build_trainer, new_run_dir, start_training
+from fourbeat.training.building import build_loggers, standard_callbacks, trainer_flags
+from fourbeat.training.components import Components
+from fourbeat.training.running import new_run, new_run_dir, run_training
 
 
 def fit(
@@ -95,7 +96,9 @@ def fit(
     )
     raise_faults(device_faults(cfg))
     data = LoaderDataModule(train_loader, val_loader, test_loader, task.num_classes)
-    return start_training(cfg, _parts(cfg, model, loss, task, data, run_dir))
+    components = _components(cfg, model, loss, task, data, run_dir)
+    with new_run(cfg, components) as run:
+        return run_training(cfg, components, run)
 
 
 def _config(leaves: dict[str, Any], rest: dict[str, Any], **sections: Any) -> TrainConfig:
@@ -153,7 +156,7 @@ def _callbacks(progress: str, patience: int | None, *, validates: bool) -> dict[
     }
 
 
-def _parts(
+def _components(
     cfg: TrainConfig,
     model: nn.Module,
     loss: nn.Module,
@@ -165,14 +168,17 @@ def _parts(
     module = FourBeatModule(
         net=model,
         loss=adapt_loss(loss, task.task),
-        metrics=metrics_for(task.task, 1 if task.task == "binary" else task.num_classes or 1),
+        metrics=choose_metrics(task.task, 1 if task.task == "binary" else task.num_classes or 1),
         optimizer=partial(
             build_optimizer, cfg.optim.leaf(), device=device_kind(cfg.trainer.accelerator)
         ),
         scheduler=partial(build_scheduler, cfg.scheduler.leaf()),
         gradient_clip_val=cfg.loop.gradient_clip_val,
     )
-    return Components(module, data, build_trainer(cfg, folder, data), folder)
+    callbacks = standard_callbacks(cfg, folder, data)
+    flags = trainer_flags(cfg, folder, data, callbacks)
+    trainer = Trainer(callbacks=callbacks, logger=build_loggers(cfg, folder), **flags)
+    return Components(module, data, trainer, folder)
 
 
 def _first_batch(loader: DataLoader[Any]) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""L5: what is refused when a run is to be gone on with."""
+"""Changes of the config that are rejected when a run is resumed."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from torch import Tensor
 
 from fourbeat.base.errors import ConfigError, Fault, RunError, raise_faults
 from fourbeat.config.schema import TrainConfig
+from fourbeat.config.typed import format_value
 from fourbeat.run import Run
 from fourbeat.state import Position
 
-# What may change without making it another run: how long it goes on, where it runs and how fast,
-# what is watched, logged and kept. Everything else changes what is computed.
+# What may change without changing the computation: how long the run lasts, where and how fast it
+# runs, what is monitored, logged and saved.
 HARMLESS = (
     *("callbacks", "debug", "logger", "paths", "resume", "sweep", "test"),
     *("trainer.max_epochs", "trainer.max_steps", "trainer.limit_test_batches"),
@@ -34,7 +35,7 @@ ABSENT = "absent"
 
 
 def refuse_to_stand_still(run: Run, cfg: TrainConfig, position: Position | None) -> None:
-    """Refuse to go on with a run that has come to its end, unless something extends it.
+    """Refuse to resume a run that has come to its end, unless something extends it.
 
     Raises:
         RunError: It has finished, or stopped early.
@@ -44,7 +45,7 @@ def refuse_to_stand_still(run: Run, cfg: TrainConfig, position: Position | None)
         return
     num_epochs, num_steps = position.epoch, position.step
     if num_steps < run.manifest.num_steps:
-        return  # it goes back to before its end, e.g. to its best state
+        return  # it goes back to before its end, e.g. to its best checkpoint
     if -1 < trainer.max_epochs <= num_epochs or -1 < trainer.max_steps <= num_steps:
         raise RunError(
             f"resume={run.dir}: this run has {status.replace('_', ' ')} ({run.outcome.reason}); "
@@ -54,7 +55,7 @@ def refuse_to_stand_still(run: Run, cfg: TrainConfig, position: Position | None)
     if status == "stopped_early" and run.config["callbacks"] == cfg.plain()["callbacks"]:
         raise RunError(
             f"resume={run.dir}: this run stopped early ({run.outcome.reason}). "
-            "To go on all the same, add callbacks.early_stopping=null."
+            "To continue anyway, add callbacks.early_stopping=null."
         )
 
 
@@ -85,11 +86,11 @@ def refuse_new_horizon(run: Run, cfg: TrainConfig) -> None:
 
 
 def refuse_another_run(run: Run, cfg: TrainConfig, *, force: bool) -> None:
-    """Refuse changes with which the resumed run would not be the one that was interrupted.
+    """Refuse changes with which the resumed run would compute something else.
 
     Args:
         run: The run.
-        cfg: What it is to be gone on with.
+        cfg: What it is to be resumed with.
         force: Allow those that a saved state can take.
 
     Raises:
@@ -101,17 +102,18 @@ def refuse_another_run(run: Run, cfg: TrainConfig, *, force: bool) -> None:
     if force:
         _refuse_without_effect(changed, now)
         changed = [key for key in changed if is_one_of(FIXED, key) and key != PEAK]
-        allowed, hint = "the saved state cannot take another", "Leave it, or start a new run."
+        allowed = "which the saved state cannot take"
+        hint = "Leave it as it was, or start a new run."
     else:
         changed = [key for key in changed if not is_one_of(HARMLESS, key)]
-        allowed = "another run"
-        hint = "Leave it as it was, start a new run, or add resume.force=true."
+        allowed = "which changes the computation"
+        hint = "Leave it as it was, start a new run, or allow it with resume.force=true."
     raise_faults(
         Fault(
             "not-on-resume",
             key,
-            str(now.get(key, ABSENT)),
-            f"was {was.get(key, ABSENT)}: {allowed}",
+            format_value(now.get(key, ABSENT)),
+            f"was {format_value(was.get(key, ABSENT))}, {allowed}",
             hint,
         )
         for key in changed
@@ -121,7 +123,7 @@ def refuse_another_run(run: Run, cfg: TrainConfig, *, force: bool) -> None:
 def refuse_another_network(
     path: Path, state: Mapping[str, Any], wanted: Mapping[str, Tensor]
 ) -> None:
-    """Refuse a checkpoint whose weights do not fit the network, before Lightning stumbles over it.
+    """Refuse a checkpoint whose weights do not fit the network, before Lightning fails on it.
 
     Raises:
         RunError: With the names and shapes.

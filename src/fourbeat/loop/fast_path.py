@@ -1,8 +1,9 @@
-"""L3: whether anybody wants to be told of the beats.
+"""Decides whether Lightning's hooks around backward and step can be bypassed.
 
-Lightning announces each backward and each step to every callback, through the strategy, the
-precision plugin and the profiler: 80 to 150 us a step (2 cores), a quarter of a small network's
-whole step. Where nobody listens, the module may go straight to PyTorch, with the same result.
+Lightning calls the hooks of every callback around each backward and each step, through the
+strategy, the precision plugin and the profiler: 80 to 150 us a step (2 cores), a quarter of a small
+network's whole step. Where nobody uses them, the module may call PyTorch directly, with the same
+result.
 """
 
 from __future__ import annotations
@@ -27,14 +28,14 @@ PRECISION_HOOKS = ("pre_backward", "backward", "post_backward", "optimizer_step"
 
 
 def find_hook_user(trainer: Trainer, module: LightningModule) -> str | None:
-    """Find who wants to be told of each backward or step, so that they must go through Lightning.
+    """Find what uses the hooks of each backward or step, so that they must go through Lightning.
 
     Args:
         trainer: With its callbacks, strategy, precision plugin and profiler.
         module: What it trains.
 
     Returns:
-        The first one, by its name; None when backward and step may bypass Lightning.
+        The first one, by its name; None when backward and step may bypass the hooks.
     """
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     if type(trainer.strategy) is not SingleDeviceStrategy:
@@ -45,24 +46,24 @@ def find_hook_user(trainer: Trainer, module: LightningModule) -> str | None:
         return f"trainer.precision={trainer.precision}"
     if overrides_any(module, LightningModule, MODULE_HOOKS):
         return type(module).__name__
-    heard = (type(c).__name__ for c in callbacks if overrides_any(c, Callback, CALLBACK_HOOKS))
-    return next(heard, None)
+    users = (type(c).__name__ for c in callbacks if overrides_any(c, Callback, CALLBACK_HOOKS))
+    return next(users, None)
 
 
 def fast_optimizer_calls(optimizer: Optimizer) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    """Return an optimizer's ``zero_grad`` and ``step``, as plain as may be.
+    """Return an optimizer's ``zero_grad`` and ``step`` with as little around them as possible.
 
     Torch opens a range for its profiler around each and looks for hooks: 20 us a step together.
-    Where there is neither, what lies under it is returned. To be asked anew now and then, since
-    either may come at any time.
+    Where there is neither, the functions below are returned. Call it again now and then, since
+    either may be added at any time.
     """
-    if _torch_listens(optimizer):
+    if _has_hooks_of_torch(optimizer):
         return optimizer.zero_grad, optimizer.step
     optimizer._opt_called = True  # type: ignore[attr-defined]  # what a scheduler asks for
     return partial(_drop_gradients, optimizer), partial(_plain_step(optimizer), optimizer)
 
 
-def _torch_listens(optimizer: Optimizer) -> bool:
+def _has_hooks_of_torch(optimizer: Optimizer) -> bool:
     own_step = vars(optimizer).get("step")
     return bool(
         torch.autograd._profiler_enabled()  # type: ignore[attr-defined]

@@ -1,0 +1,1 @@
+"""The scripts, one module each: keys, job and help."""

@@ -1,0 +1,55 @@
+"""``scripts/replay.py``: replay a step of a run, and show each layer."""
+
+from __future__ import annotations
+
+import json
+
+from fourbeat.cli.report import print_result
+from fourbeat.cli.script import Runs, Script, find_folder
+from fourbeat.config.project import Project
+from fourbeat.config.schema import NonNegativeInt, Section, required
+
+
+class ReplayConfig(Section):
+    """Which step of which run, and how it is printed."""
+
+    run: str = required("Add run=last, or run=RUN_FOLDER.", min_length=1)
+    step: NonNegativeInt = required("Add step=N, counted from 0 as on TensorBoard's axis.")
+    as_json: bool = False
+    paths: Runs = Runs()
+
+
+def _replay(project: Project, cfg: ReplayConfig) -> None:
+    folder = find_folder("run", cfg.run, cfg.paths)
+
+    from fourbeat.replay import replay, replay_data, replay_lines  # torch takes long to import
+
+    done = replay(project, folder, cfg.step)
+    text = json.dumps(replay_data(done)) if cfg.as_json else "\n".join(replay_lines(done))
+    print_result(text)
+
+
+REPLAY = Script(
+    "replay",
+    ReplayConfig,
+    _replay,
+    """\
+fourbeat: replay a step of a run, and show each layer. Nothing is written.
+
+  python scripts/replay.py run=RUN_FOLDER step=N [--json]
+
+From the nearest saved state before it, bitwise identical, with every layer measured. The layers
+that left their usual range are shown first.
+
+== Keys ==
+run                 a run folder, or last: the newest under paths.output_dir
+step                index of the optimizer step, from 0, as on TensorBoard's axis
+as_json             true, or --json: all numbers, for a program
+paths.output_dir    the folder of the runs
+
+== Examples ==
+  python scripts/replay.py run=last step=47
+  python scripts/replay.py run=runs/2026-11-23/09-15-00-123456 step=47 --json
+""",
+    flags={"--json": "as_json=true"},
+)

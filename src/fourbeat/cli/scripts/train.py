@@ -1,0 +1,141 @@
+"""``scripts/train.py``: train once, resume a run, or sweep.
+
+The whole way of a command: read the arguments, compose and check the config once (nothing is
+written until it is good), let Hydra make the run's folder, build, train.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from fourbeat.base.errors import Fault, FourbeatError, raise_faults
+from fourbeat.cli.arguments import Arguments
+from fourbeat.cli.exits import exit_codes
+from fourbeat.cli.information import inform
+from fourbeat.cli.launch import hydra_main, launching
+from fourbeat.cli.resuming import resume_requeued, resume_spec
+from fourbeat.config.deferred import register
+from fourbeat.config.project import Project
+from fourbeat.sweeps import ERROR_FILE
+from fourbeat.sweeps.checks import check_sweep, process_faults
+
+if TYPE_CHECKING:
+    from fourbeat.config.schema import TrainConfig
+
+
+def run(project: Project) -> None:
+    """Read the command line, check it, train, and exit.
+
+    Args:
+        project: Whose config is composed, and whose ``build.py`` builds what is trained.
+    """
+    with exit_codes():
+        register()
+        arguments = Arguments.of(sys.argv[1:])
+        name, conf_dir = arguments.config_name or "train", project.conf_dir
+        if arguments.is_informative:
+            inform(conf_dir, arguments, name)
+        elif arguments.resume is not None:
+            resume_spec(project, arguments)
+        elif resume_requeued(project, arguments):
+            return
+        elif arguments.is_multirun:
+            sweep(project, arguments, name)
+        else:
+            with launching(conf_dir, name, arguments.overrides, check) as launch:
+                launch.returned = launch.run(partial(train_job, project, launch.checked))
+
+
+def check(composed: DictConfig, faults: Sequence[Fault] = ()) -> TrainConfig:
+    """Check a composed config in both stages.
+
+    Args:
+        composed: The config.
+        faults: Of overrides that could not be composed.
+
+    Raises:
+        ConfigError: With every fault that a stage found.
+    """
+    from fourbeat.config.check import check_train  # pydantic takes a tenth of what --help may
+
+    deferred = check_train(composed, faults)
+
+    from fourbeat.preflight.checks import check_components  # torch: not before our keys are good
+
+    return check_components(composed, deferred)
+
+
+def train_job(project: Project, cfg: TrainConfig, composed: Any = None) -> float | None:
+    """Train in the folder that Hydra has made.
+
+    Args:
+        project: Whose run it is.
+        cfg: The checked config.
+        composed: What Hydra passes to a job; not read.
+
+    Returns:
+        The value of ``sweep.metric``, for Hydra's sweepers; None when it was not measured.
+    """
+    from fourbeat.base.console import show_lines
+    from fourbeat.cli.debugger import ReplayingDebugger
+    from fourbeat.training.building import build_components
+    from fourbeat.training.running import new_run, run_training
+
+    hydra, debugger = HydraConfig.get(), ReplayingDebugger(project)
+    show_lines()
+    components = build_components(project, cfg, Path(hydra.runtime.output_dir))
+    debugger.attach(cfg, components)
+    with new_run(cfg, components, project, list(hydra.overrides.task)) as started:
+        finished = run_training(cfg, components, started, debugger=debugger)
+    return finished.metrics.get(cfg.sweep.metric)
+
+
+def sweep(project: Project, arguments: Arguments, name: str) -> None:
+    """Check the values of a sweep, and let Hydra run its jobs.
+
+    Args:
+        project: Whose runs they are.
+        arguments: The command line.
+        name: The primary config.
+
+    Raises:
+        ConfigError: With all faults of the values.
+    """
+    check_sweep(project.conf_dir, arguments.overrides, name)
+
+    def train(composed: DictConfig) -> float | None:
+        return sweep_job(project, composed)
+
+    hydra_main(project.conf_dir, name, train)
+
+
+def sweep_job(project: Project, composed: DictConfig) -> float | None:
+    """Train, or write down why not: one job that fails does not end the sweep.
+
+    Args:
+        project: Whose run it is.
+        composed: What Hydra composed for the job.
+
+    Returns:
+        As :func:`train_job`; None when the job failed.
+    """
+    hydra = HydraConfig.get()
+    try:
+        raise_faults(process_faults(composed))
+        return train_job(project, check(composed))
+    # SystemExit is how Lightning ends a run that got Ctrl-C: that one must end the sweep.
+    except Exception as error:
+        path = Path(hydra.runtime.output_dir) / ERROR_FILE
+        text = str(error) if isinstance(error, FourbeatError) else traceback.format_exc()
+        path.write_text(text, encoding="utf-8")
+        first_line = (str(error) or type(error).__name__).splitlines()[0]
+        print(f"job {hydra.job.num} failed: {first_line} (all of it in {path})", flush=True)
+        return None

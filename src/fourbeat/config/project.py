@@ -1,0 +1,69 @@
+"""What the engine has to know of a project: its config folder, its code, what builds its runs."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fourbeat.base.errors import RunError
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project as the engine sees it; the engine finds none by itself.
+
+    Attributes:
+        conf_dir: Folder of the YAML files: ``train.yaml`` and the config groups.
+        code_dir: A folder in the repository whose version goes into the manifests.
+        entry: What builds a run's components, ``module:function``. It is called with the checked
+            config and the run folder, and returns a :class:`fourbeat.training.Components`.
+        moved: Former dotted path of a target to its present one, for configs of older runs.
+    """
+
+    conf_dir: Path
+    code_dir: Path
+    entry: str
+    moved: Mapping[str, str] = field(default_factory=dict)
+
+    def builder(self, entry: str = "") -> Callable[..., Any]:
+        """Import what builds a run's components.
+
+        Args:
+            entry: The entry point that a run's manifest names; empty: the project's own.
+
+        Raises:
+            RunError: It is not of this project, or the project has no such function.
+        """
+        module, _, name = (entry or self.entry).partition(":")
+        package = self.entry.partition(":")[0].partition(".")[0]
+        if module.partition(".")[0] != package:
+            raise RunError(
+                f"entry={entry}: builds the runs of another project; this one is {package}. Run the "
+                "command from the project that trained the run."
+            )
+        try:
+            function: Callable[..., Any] = getattr(importlib.import_module(module), name)
+        except (ModuleNotFoundError, AttributeError) as error:
+            if isinstance(error, ModuleNotFoundError) and error.name != module:
+                raise  # a module that the project's own code imports
+            raise RunError(
+                f"entry={entry or self.entry}: the project has no such function. Use the code that "
+                "the run was trained with."
+            ) from error
+        return function
+
+    def with_current_targets(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a stored config with the present dotted paths of targets that have moved.
+
+        Args:
+            config: Plain values; left as it was.
+        """
+        return {key: self._current(key, value) for key, value in config.items()}
+
+    def _current(self, key: str, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return self.with_current_targets(value)
+        return self.moved.get(value, value) if key == "_target_" else value

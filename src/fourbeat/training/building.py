@@ -1,0 +1,199 @@
+"""From a config to the components of a run: what every project's builder needs.
+
+A project puts them together in its own ``build.py``, in plain sight.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, seed_everything
+from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.profilers import (
+    AdvancedProfiler,
+    Profiler,
+    PyTorchProfiler,
+    SimpleProfiler,
+)
+
+from fourbeat.callbacks import ConfusionMatrixPicture, ProgressBar, progress_callback
+from fourbeat.config.leaves import instantiate
+from fourbeat.config.project import Project
+from fourbeat.config.schema import ModelCheckpointConfig, TrainConfig
+from fourbeat.data import BatchLimits, DataModule
+from fourbeat.loop import Backend, MixedPrecision
+from fourbeat.preflight.devices import accelerator
+from fourbeat.preflight.executions import plan_executions
+from fourbeat.recorder import RecorderCallback
+from fourbeat.state import SNAPSHOT_DIR, CheckpointFiles, CheckpointIO, Snapshots, StateCheckpoint
+from fourbeat.training.components import Components, Data
+
+CHECKPOINT_DIR = "checkpoints"
+
+
+def build_components(
+    project: Project, cfg: TrainConfig, folder: Path, entry: str = ""
+) -> Components:
+    """Build everything that a training, or an evaluation of one, consists of.
+
+    Reads no data. Weights are drawn from ``seed`` alone.
+
+    Args:
+        project: Whose builder is called.
+        cfg: The checked config.
+        folder: The run folder.
+        entry: The builder that a run's manifest names; empty: the project's own.
+
+    Raises:
+        RunError: The entry point is not of this project.
+    """
+    build = project.builder(entry)
+    seed_everything(cfg.seed, workers=True, verbose=False)
+    components: Components = build(cfg, folder)
+    plan_batches(cfg, components)
+    return components
+
+
+def plan_batches(cfg: TrainConfig, components: Components) -> None:
+    """Set how much of each split is used, and how many mini-batches the loader groups."""
+    trainer, datamodule, limits = components.trainer, components.datamodule, cfg.trainer
+    if not isinstance(datamodule, DataModule):
+        return  # loaders as they were given
+    datamodule.limits = BatchLimits(
+        limits.limit_train_batches, limits.limit_val_batches, limits.limit_test_batches
+    )
+    device = trainer.strategy.root_device
+    plan = plan_executions(cfg, components.module, datamodule, components.callbacks, device)
+    datamodule.execution_plan = plan
+    if plan is not None:
+        batches = trainer.num_sanity_val_steps
+        trainer.num_sanity_val_steps = math.ceil(batches / plan.steps_per_execution)
+
+
+def loop_settings(cfg: TrainConfig) -> dict[str, Any]:
+    """Return the arguments of both loops that ``conf/loop`` decides."""
+    return {
+        "gradient_clip_val": cfg.loop.gradient_clip_val,
+        "gradient_clip_algorithm": cfg.loop.gradient_clip_algorithm,
+        "accumulate_grad_batches": cfg.loop.accumulate_grad_batches,
+        "log_learning_rate": cfg.callbacks.learning_rate_monitor,
+        "terminate_on_nan": cfg.loop.terminate_on_nan,
+        "backend": _backend(cfg),
+    }
+
+
+def _backend(cfg: TrainConfig) -> Backend:
+    if not cfg.loop.compile:
+        return Backend()
+    # Late: torch's compiler takes a second to import.
+    from fourbeat.compile import CompiledForward, CompiledPlayer
+
+    return CompiledPlayer() if cfg.loop.name == "four_beat" else CompiledForward()
+
+
+def trainer_flags(
+    cfg: TrainConfig, folder: Path, data: Data, callbacks: list[Callback]
+) -> dict[str, Any]:
+    """Return the arguments of Lightning's Trainer that ``conf/trainer`` and ``conf/loop`` decide.
+
+    Args:
+        cfg: The config.
+        folder: The run folder.
+        data: The data set, or the loaders that were given.
+        callbacks: What the Trainer gets besides.
+    """
+    trainer, precision_plugins = cfg.trainer, _precision_plugins(cfg)
+    return {
+        "accelerator": trainer.accelerator,
+        "devices": trainer.devices,
+        "num_nodes": trainer.num_nodes,
+        "strategy": trainer.strategy,
+        "max_epochs": trainer.max_epochs,
+        "max_steps": trainer.max_steps,
+        # Other limits are the data set's: Lightning would count executions.
+        "limit_val_batches": None if trainer.limit_val_batches and data.split_sizes.val else 0,
+        "check_val_every_n_epoch": trainer.check_val_every_n_epoch,
+        "log_every_n_steps": trainer.log_every_n_steps,
+        "num_sanity_val_steps": trainer.num_sanity_val_steps,
+        "deterministic": trainer.deterministic,
+        "detect_anomaly": trainer.detect_anomaly,
+        "profiler": build_profiler(cfg, folder),
+        "default_root_dir": folder,
+        # Without ours, Lightning would add a bar of its own.
+        "enable_progress_bar": any(isinstance(c, ProgressBar) for c in callbacks),
+        "enable_model_summary": False,
+        # Our order of the epoch knows its rank; Lightning's sampler would fetch single samples.
+        "use_distributed_sampler": False,
+        "plugins": [CheckpointIO(), *precision_plugins],
+        "precision": None if precision_plugins else trainer.precision,
+        **_optimization_flags(cfg),
+    }
+
+
+def _precision_plugins(cfg: TrainConfig) -> list[MixedPrecision]:
+    precision = cfg.trainer.precision
+    if precision not in ("16-mixed", "bf16-mixed") or cfg.trainer.strategy == "fsdp":
+        return []
+    device = accelerator(cfg.trainer.accelerator)
+    return [MixedPrecision(precision, device, manual=cfg.loop.name == "four_beat")]
+
+
+def _optimization_flags(cfg: TrainConfig) -> dict[str, Any]:
+    """The flags that Lightning refuses in manual optimization, where the module has them."""
+    if cfg.loop.name == "four_beat":
+        return {}
+    return {
+        "gradient_clip_val": cfg.loop.gradient_clip_val,
+        "gradient_clip_algorithm": cfg.loop.gradient_clip_algorithm,
+        "accumulate_grad_batches": cfg.loop.accumulate_grad_batches,
+    }
+
+
+def build_profiler(cfg: TrainConfig, folder: Path) -> Profiler | None:
+    """Build the profiler; its reports are ``*profile*`` files in the run folder."""
+    kinds = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": PyTorchProfiler}
+    kind = cfg.trainer.profiler
+    return None if kind is None else kinds[kind](dirpath=folder, filename="profile")
+
+
+def build_loggers(cfg: TrainConfig, folder: Path) -> list[Logger]:
+    """Build the loggers; each writes into the run folder."""
+    return [instantiate(leaf.leaf(), save_dir=str(folder)) for leaf in cfg.logger.values()]
+
+
+def standard_callbacks(cfg: TrainConfig, folder: Path, data: Data) -> list[Callback]:
+    """Build the callbacks that ``conf/callbacks`` switches on, those under ``extra`` included.
+
+    The one that saves the training's state comes last: it must see what the others have done.
+    """
+    callbacks: list[Callback | None] = [progress_callback(cfg.callbacks.progress)]
+    if stopping := cfg.callbacks.early_stopping:
+        # Not strict: a run may end before its first validation, and names were checked before.
+        callbacks.append(EarlyStopping(**stopping.model_dump(), strict=False))
+    if data.num_classes and "tensorboard" in cfg.logger:
+        callbacks.append(ConfusionMatrixPicture(data.class_names))
+    if (recorder := cfg.callbacks.recorder) and cfg.trainer.strategy != "fsdp":
+        # fsdp: no process has the whole of a gradient.
+        stops = cfg.loop.terminate_on_nan
+        callbacks.append(RecorderCallback(**recorder.model_dump(), stop_on_nan=stops))
+    callbacks += [instantiate(leaf.leaf()) for leaf in cfg.callbacks.extra.values()]
+    callbacks.append(_checkpoint(cfg.callbacks.model_checkpoint, folder))
+    return [callback for callback in callbacks if callback is not None]
+
+
+def _checkpoint(settings: ModelCheckpointConfig | None, folder: Path) -> StateCheckpoint:
+    """Without settings, it only stops the training on a signal."""
+    if settings is None:
+        return StateCheckpoint()
+    return StateCheckpoint(
+        CheckpointFiles(folder / CHECKPOINT_DIR, settings.save_last, settings.save_top_k),
+        monitor=settings.monitor,
+        mode=settings.mode,
+        every_n_train_steps=settings.every_n_train_steps,
+        interval_s=settings.train_time_interval_s,
+        max_time_share=settings.max_time_share,
+        snapshots=Snapshots(folder / SNAPSHOT_DIR, settings.save_snapshots),
+    )

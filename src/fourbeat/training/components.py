@@ -1,0 +1,50 @@
+"""What a training consists of, once it has been built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from lightning.pytorch import Callback, Trainer
+
+from fourbeat.config.schema import TrainConfig
+from fourbeat.data import DataModule, LoaderDataModule
+from fourbeat.loop import SupervisedModule
+from fourbeat.state import StateCheckpoint
+
+Data: TypeAlias = DataModule | LoaderDataModule
+"""A data set that a config can name, or loaders that were given."""
+
+
+@dataclass(frozen=True)
+class Components:
+    """What a training consists of.
+
+    Attributes:
+        module: The network with its loss, metrics and optimizer.
+        datamodule: The batches of the three splits.
+        trainer: Lightning's Trainer with callbacks and loggers.
+        folder: The run folder, which need not exist yet.
+    """
+
+    module: SupervisedModule
+    datamodule: Data
+    trainer: Trainer
+    folder: Path
+
+    @property
+    def callbacks(self) -> list[Callback]:
+        """The Trainer's list of callbacks, to be read or added to."""
+        callbacks: list[Callback] = self.trainer.callbacks  # type: ignore[attr-defined]
+        return callbacks
+
+    @property
+    def checkpoint(self) -> StateCheckpoint:
+        """The callback that saves the training's state."""
+        return next(c for c in self.callbacks if isinstance(c, StateCheckpoint))
+
+
+Build: TypeAlias = Callable[[TrainConfig, Path], Components]
+"""Builds the components of a run from its config; reads no data, and writes nothing."""

@@ -1,0 +1,66 @@
+"""What a run prints at its start and its end, and what its loggers get of its config."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from fourbeat.base.console import log, short_path
+from fourbeat.config.schema import TrainConfig
+from fourbeat.run import Run
+from fourbeat.training.components import Components
+
+# What a person compares runs by; the rest would fill the HPARAMS tab with equal columns.
+COMPARED = ("optim", "scheduler", "model", "data", "loss", "loop", "seed")
+
+
+def print_start(cfg: TrainConfig, components: Components) -> None:
+    """Print what is going to be trained."""
+    module, sizes, trainer = (
+        components.module,
+        components.datamodule.split_sizes,
+        components.trainer,
+    )
+    device = trainer.strategy.root_device.type
+    processes = f" x {trainer.world_size} processes" if trainer.world_size > 1 else ""
+    names = (type(module.net).__name__, type(components.datamodule).__name__)
+    if trainer.is_global_zero:
+        log.info(
+            "%s: %s on %s (train %d, val %d, test %d), %s, %s loop, %s%s, %s",
+            *(components.folder, *names, *sizes),
+            f"{module.num_parameters:,} parameters",
+            *(cfg.loop.name, device, processes, cfg.trainer.precision),
+        )
+
+
+def print_end(run: Run) -> None:
+    """Print how it ended, what was measured, and where the results are."""
+    log.info("%s: %s", run.outcome.status.replace("_", " "), run.outcome.reason)
+    for split in ("val", "test"):
+        shown = [f"{n} {v:.4f}" for n, v in run.metrics.items() if n.startswith(f"{split}/")]
+        if shown:
+            log.info("%s", "  ".join(shown))
+    log.info("run folder   %s", short_path(run.dir))
+    if (run.dir / "tensorboard").is_dir():
+        log.info("TensorBoard  tensorboard --logdir %s", shlex.quote(short_path(run.dir)))
+
+
+def log_hyperparameters(cfg: TrainConfig, trainer: Trainer, metrics: Mapping[str, float]) -> None:
+    """Pass the config and the final metrics to the loggers: TensorBoard's HPARAMS tab."""
+    plain = cfg.plain()
+    compared = {name: plain[name] for name in COMPARED if name in plain}
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            logger.log_hyperparams(compared, {f"hp/{n}": v for n, v in metrics.items()})
+        else:
+            logger.log_hyperparams(plain)
+        logger.finalize("success")
+
+
+def as_floats(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Return metrics as plain numbers."""
+    return {name: float(value) for name, value in metrics.items()}

@@ -1,0 +1,207 @@
+"""One training from its start to its end, and the manifest that says how it ended."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import datetime
+from pathlib import Path
+
+from lightning.fabric.utilities.rank_zero import _get_rank
+from lightning.pytorch import seed_everything
+from omegaconf import OmegaConf
+
+from fourbeat.base.console import log_file
+from fourbeat.base.errors import NonFiniteError
+from fourbeat.base.process import existing_objects_frozen
+from fourbeat.config.project import Project
+from fourbeat.config.schema import TrainConfig
+from fourbeat.run import Outcome, Run, finish_run, lock_folder, start_run
+from fourbeat.run.slurm import note_job
+from fourbeat.state import read_state
+from fourbeat.training.components import Components
+from fourbeat.training.debugging import Debugger
+from fourbeat.training.failures import (
+    outcome_of_error,
+    outcome_of_fit,
+    quiet_on_a_full_disk,
+    user_error_for,
+)
+from fourbeat.training.reporting import as_floats, log_hyperparameters, print_end, print_start
+from fourbeat.training.warnings import expected_warnings
+
+CONFIG_FILE = "config.yaml"
+
+
+@contextmanager
+def new_run(
+    cfg: TrainConfig,
+    components: Components,
+    project: Project | None = None,
+    overrides: Sequence[str] = (),
+) -> Iterator[Run | None]:
+    """Make the run folder, and hold it while the training lasts.
+
+    Args:
+        cfg: The config.
+        components: What was built from it.
+        project: What has built them, for the manifest; None: nothing that could do it again, and
+            the code is that of the working folder.
+        overrides: What the user typed, for the manifest.
+
+    Yields:
+        The run; None in all processes but the first.
+    """
+    run = None
+    if is_first_process():
+        run = start_run(
+            components.folder,
+            command=sys.argv,
+            overrides=overrides,
+            seed=cfg.seed,
+            config=cfg.plain(),
+            num_parameters=components.module.num_parameters,
+            code_dir=project.code_dir if project else None,
+            entry=project.entry if project else "",
+        )
+        write_config(cfg, components.folder)
+        note_job(components.folder)
+    with hold_folder(components.folder), log_file(components.folder):
+        yield run
+
+
+def run_training(
+    cfg: TrainConfig,
+    components: Components,
+    run: Run | None,
+    ckpt_path: Path | None = None,
+    debugger: Debugger | None = None,
+) -> Run:
+    """Fit, test with the best weights, and finish the run's manifest, however it ends.
+
+    Args:
+        cfg: The config.
+        components: What was built from it.
+        run: The run that was started; None in all processes but the first.
+        ckpt_path: A checkpoint to resume from.
+        debugger: Is asked to explain a NaN or Inf.
+
+    Returns:
+        The finished run with the best weights in ``model``.
+    """
+    print_start(cfg, components)
+    metrics: dict[str, float] = {}
+    with finishing(cfg, components, run, metrics, debugger or Debugger()):
+        run_fit(cfg, components, ckpt_path)
+        metrics |= measure_best_weights(cfg, components)
+    # The first process has written the manifest, and all of them have measured.
+    finished = Run.load(components.folder)
+    if run is not None:
+        log_hyperparameters(cfg, components.trainer, metrics)
+        print_end(finished)
+    return dataclasses.replace(finished, model=components.module.net)
+
+
+@contextmanager
+def finishing(
+    cfg: TrainConfig,
+    components: Components,
+    run: Run | None,
+    metrics: Mapping[str, float],
+    debugger: Debugger,
+) -> Iterator[None]:
+    """Write down how the training within this block has ended, and explain a NaN or Inf."""
+    stop = components.checkpoint.stop
+    outcome = Outcome("failed", "ended without an outcome")
+    failed: BaseException | None = None
+    try:
+        with stop.handling(), quiet_on_a_full_disk():
+            yield
+        outcome = outcome_of_fit(components.trainer)
+    except BaseException as error:
+        failed = user_error_for(error, stop.signum, components.trainer.world_size)
+        outcome = outcome_of_error(failed)
+        if failed is not error:
+            raise failed from error
+        raise
+    finally:
+        if run is not None:
+            finish_manifest(run, components, outcome, metrics)
+            if isinstance(failed, NonFiniteError):
+                debugger.explain(cfg, run.dir, failed.step)
+
+
+def run_fit(cfg: TrainConfig, components: Components, ckpt_path: Path | str | None = None) -> None:
+    """Run Lightning's fit from a seed that does not depend on how the components were built."""
+    seed_everything(cfg.seed, workers=True, verbose=False)
+    trainer, module, data = components.trainer, components.module, components.datamodule
+    try:
+        with expected_warnings(), existing_objects_frozen():
+            trainer.fit(module, datamodule=data, ckpt_path=ckpt_path, weights_only=True)
+    except BaseException:
+        # Lightning has closed the loggers, which open again for what the module still holds.
+        module.training_log.write(trainer.loggers)
+        for logger in trainer.loggers:
+            logger.finalize("failed")
+        raise
+
+
+def measure_best_weights(cfg: TrainConfig, components: Components) -> dict[str, float]:
+    """Load the best weights and measure the test split with them.
+
+    Returns:
+        The metrics of the best validation and of the test.
+    """
+    trainer, checkpoint = components.trainer, components.checkpoint
+    checkpoint.stop.obey()
+    best = checkpoint.ranking.best
+    metrics = as_floats(best.metrics if best else trainer.callback_metrics)
+    if checkpoint.best_path and cfg.trainer.strategy != "fsdp":
+        components.module.load_state_dict(read_state(checkpoint.best_path)["state_dict"])
+    if cfg.test and components.datamodule.split_sizes.test and cfg.trainer.limit_test_batches:
+        with expected_warnings():
+            (tested,) = trainer.test(
+                components.module, datamodule=components.datamodule, verbose=False
+            )
+        metrics |= tested
+    return metrics
+
+
+def is_first_process() -> bool:
+    """Return whether this process, of those of a distributed training, prints and writes."""
+    return (_get_rank() or 0) == 0
+
+
+def hold_folder(folder: Path) -> AbstractContextManager[None]:
+    """Lock the run folder for all processes of a training; the first one does."""
+    return lock_folder(folder) if is_first_process() else nullcontext()
+
+
+def finish_manifest(
+    run: Run, components: Components, outcome: Outcome, metrics: Mapping[str, float]
+) -> Run:
+    """Write the outcome into the manifest."""
+    checkpoint, fit_loop = components.checkpoint, components.trainer.fit_loop
+    last = checkpoint.files.last if checkpoint.files else None
+    paths = {"best": checkpoint.best_path, "last": last if last and last.exists() else None}
+    return finish_run(
+        run,
+        outcome,
+        num_epochs=fit_loop.epoch_progress.current.completed,
+        num_steps=fit_loop.epoch_loop.global_step,
+        metrics=metrics,
+        checkpoints={name: path for name, path in paths.items() if path},
+    )
+
+
+def write_config(cfg: TrainConfig, folder: Path) -> None:
+    """Write the resolved config for a human reader; our tools read the manifest's copy."""
+    OmegaConf.save(OmegaConf.create(cfg.plain()), folder / CONFIG_FILE)
+
+
+def new_run_dir(cfg: TrainConfig) -> Path:
+    """Name a new run folder, as ``conf/hydra/default.yaml`` does for the command line."""
+    now = datetime.now()
+    return Path(cfg.paths.output_dir) / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S-%f}"

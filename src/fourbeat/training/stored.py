@@ -1,0 +1,81 @@
+"""A run read from its folder, and its components built again by the project that trained it."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from fourbeat.base.errors import RunError
+from fourbeat.config.compose import apply_overrides
+from fourbeat.config.project import Project
+from fourbeat.config.schema import TrainConfig
+from fourbeat.preflight.checks import check_composed
+from fourbeat.run import Run
+from fourbeat.training.building import build_components
+from fourbeat.training.components import Components
+
+GIVEN_LOADERS = "fourbeat.data.LoaderDataModule"
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A run that has left its folder.
+
+    Attributes:
+        project: Whose code and config it was trained with.
+        run: The run; the targets in its config are the project's present ones.
+    """
+
+    project: Project
+    run: Run
+
+    @classmethod
+    def load(cls, project: Project, run_dir: str | os.PathLike[str]) -> StoredRun:
+        """Read the run of a folder.
+
+        Raises:
+            RunError: It is no run folder, or not readable by this version.
+        """
+        run = Run.load(run_dir)
+        config = project.with_current_targets(run.config)
+        manifest = dataclasses.replace(run.manifest, config=config)
+        return cls(project, dataclasses.replace(run, manifest=manifest))
+
+    def config(self, overrides: Sequence[str] = ()) -> TrainConfig:
+        """Return the config that the run stored, checked again on this machine.
+
+        Args:
+            overrides: Keys to change.
+
+        Raises:
+            RunError: The run was trained on loaders that were given, by ``fit()``.
+            ConfigError: With every fault found.
+        """
+        run = self.run
+        if run.config["data"]["_target_"] == GIVEN_LOADERS:
+            raise RunError(
+                f"{run.dir}: was trained by fourbeat.fit() on loaders that no folder can hold. "
+                "Call fit() again, or load its weights from "
+                "torch.load(run.checkpoint(), weights_only=True)['state_dict']."
+            )
+        composed = OmegaConf.create(run.config)
+        assert isinstance(composed, DictConfig)
+        return check_composed(apply_overrides(composed, overrides))
+
+    def build(self, cfg: TrainConfig, folder: Path | None = None) -> Components:
+        """Build the run's components with the entry point that its manifest names.
+
+        Args:
+            cfg: The run's config, perhaps with changes.
+            folder: Where they are to write; None: the run folder.
+
+        Raises:
+            RunError: The entry point is not of this project.
+        """
+        entry = self.run.manifest.entry
+        return build_components(self.project, cfg, folder or self.run.dir, entry)
