@@ -75,7 +75,7 @@ class SpikeDetector:
             change = abs(loss - self.last) if self.count else 0.0
             self.change += weight * (change - self.change)
             self.count, self.last = self.count + 1, loss
-        return is_spike
+        return bool(is_spike)  # numpy's own, for a number of numpy's
 
 
 @dataclass(frozen=True)

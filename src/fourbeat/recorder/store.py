@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
@@ -28,6 +28,7 @@ EVENT_FILES = "events.out.tfevents.*"
 _HEADER, _FOOTER_BYTES = struct.Struct("<QI"), 4
 
 
+@runtime_checkable
 class Writer(Protocol):
     """What writes events: TensorBoard's ``FileWriter`` or ``EventFileWriter``."""
 

@@ -8,11 +8,12 @@ stepped, and a run that is resumed from a checkpoint made there does some of it 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from lightning.pytorch import Trainer
 
 
+@runtime_checkable
 class Pauser(Protocol):
     """Pauses a training between two steps."""
 
