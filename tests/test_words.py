@@ -60,6 +60,7 @@ ALLOWED_FILES = {
 ALLOWED_PHRASES = {
     r"\bos[._ ]fork\b|\bforks? (a|of a) process\b|\bstart method\b.{0,20}\bfork\b": "processes",
     r"\bfork rng\b": "torch's name for it",
+    r"\bfork\.\*:DeprecationWarning\b": "Python's warning about processes",
     r"\bgoes? on (top|disk|the (GPU|CPU|stack|device|axis))\b": "a place",
 }
 

@@ -87,7 +87,7 @@ class SavingClock(WrittenClock):
     def on_train_start(self, trainer: Trainer, *_: Any) -> None:
         """Measure how long the checkpoint callback takes."""
         (checkpoint,) = (c for c in trainer.checkpoint_callbacks if isinstance(c, StateCheckpoint))
-        for name in ("_save", "_keep_in_memory"):
+        for name in ("_save", "_hold_best"):
             setattr(checkpoint, name, self._timed(getattr(checkpoint, name)))
 
     def on_train_epoch_start(self, trainer: Trainer, *_: Any) -> None:

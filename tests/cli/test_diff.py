@@ -128,5 +128,5 @@ def test_help_says_what_the_codes_mean(script: Command) -> None:
     code, out, _ = script("diff.py", "--help")
     assert code == 0
     assert max(map(len, out.splitlines())) <= 100
-    for line in ("0  the same to the last bit", "1  they part", "2  trouble"):
+    for line in ("0  bitwise identical", "1  they diverge", "2  trouble"):
         assert line in out

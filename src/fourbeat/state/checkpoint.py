@@ -36,7 +36,7 @@ EXCEPTION_FILE = "exception.ckpt"
 
 
 class StateCheckpoint(Checkpoint):
-    """Saves the last states, from which a run is resumed, and the best ones.
+    """Saves the last states, from which a run is resumed, and the best states.
 
     Every file is an exact restart point: a run that is resumed from it ends bitwise identical to
     one that was never interrupted. States are captured between batches and between epochs only,

@@ -19,7 +19,7 @@ LAST = "last.ckpt"
 
 
 class CheckpointFiles:
-    """The last states as ``last.ckpt``, ``last-1.ckpt`` and so on, and the best ones.
+    """The last states as ``last.ckpt``, ``last-1.ckpt`` and so on, and the best states.
 
     Args:
         folder: The folder of the checkpoints; it is made when the first is written.

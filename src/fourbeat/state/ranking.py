@@ -1,4 +1,4 @@
-"""Which states of a training are the best ones."""
+"""A training's states in the order of a metric."""
 
 from __future__ import annotations
 
