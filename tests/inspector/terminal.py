@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-PROMPT = "\x1b[?2004h"  # what prompt_toolkit tells a terminal when it begins to ask
+PROMPT = "\x1b[?2004h"  # what prompt_toolkit sends to a terminal when it begins to ask
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[=>]|\r|\x07")
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 from inspector.terminal import typed
+from support import project
 from support.interruptions import SMALL
 
-import fourbeat
 from fourbeat.run import Run
 from fourbeat.state import read_state
 
@@ -19,7 +19,7 @@ SCRIPTS = Path(__file__).parents[2] / "scripts"
 
 
 def train(place: Path, *overrides: str) -> Run:
-    return fourbeat.train(fourbeat.compose(*SMALL, *overrides), place)
+    return project.train(project.compose(*SMALL, *overrides), place)
 
 
 @pytest.mark.slow
@@ -35,7 +35,7 @@ def test_a_finished_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_training_that_is_under_way_goes_on_as_if_nothing_had_been(tmp_path: Path) -> None:
+def test_a_paused_training_continues_as_if_nothing_had_been(tmp_path: Path) -> None:
     command = [sys.executable, str(SCRIPTS / "train.py"), *SMALL]
     command += ["model=mlp", "model.dropout=0.5"]
     whole, folder = tmp_path / "whole", tmp_path / "paused"
@@ -46,7 +46,7 @@ def test_a_training_that_is_under_way_goes_on_as_if_nothing_had_been(tmp_path: P
     shown, code = typed(command, lines, tmp_path)
     assert code == 0, shown
     assert "step 17, before forward" in shown
-    assert "going on" in shown
+    assert "the training continues" in shown
     ends = [read_state(Run.load(f).checkpoint("last"))["state_dict"] for f in (folder, whole)]
     ours, theirs = ends
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)

@@ -55,7 +55,7 @@ def test_nothing_is_lost_of_many_random_bits() -> None:
 
 
 def test_the_bytes_are_those_the_format_says() -> None:
-    """Written down by hand, so that no change of ours goes unseen."""
+    """Written by hand, so that no change of ours goes unseen."""
     raw = struct.pack("<2q", 5, 1)
     values = [struct.pack("<f", value) for value in (1.0, 2.0, 3.0, 4.0)]
     raw += bytes(value[plane] for plane in range(4) for value in values)

@@ -1,4 +1,4 @@
-"""Compiled steps leave no gradients behind, and are told of when several are over."""
+"""Compiled steps leave no gradients, and observers are notified when several are over."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ GROUPS = [{"lr": 0.1}]
 
 
 def record(
-    net: nn.Module, plays: list[int], *, clipped: Norms | None = None
+    net: nn.Module, executions: list[int], *, clipped: Norms | None = None
 ) -> dict[str, list[Block]]:
-    """Tell a recorder of plays of some steps each; after each, all weights have grown by 1."""
+    """Notify a recorder of executions of some steps; after each, all weights have grown by 1."""
     blocks: dict[str, list[Block]] = {STEPS_TAG: [], LAYERS_TAG: []}
     recorder = Recorder(
         net, lambda tag, block: blocks[tag].append(block), layers_every_n_steps=2, clips=True
     )
     beats = Beats([recorder])
-    assert beats.hear_norms
+    assert beats.wants_norms
     weight, bias = net[1].weight, net[1].bias
-    for num_steps in plays:
+    for num_steps in executions:
         with torch.no_grad():
             for parameter in net.parameters():
                 parameter += 1
@@ -53,23 +53,23 @@ def test_the_norms_are_those_of_the_layers(net: nn.Module) -> None:
     steps = join_blocks(record(net, [3, 1])[STEPS_TAG])
     assert steps.steps.tolist() == [0, 1, 2, 3]
     assert steps.columns["loss"].tolist() == [0.5] * 4
-    assert steps.part("grad_norm")["0"].tolist() == [0.0] * 4
-    assert steps.part("grad_norm")["1"].tolist() == [5.0] * 4
+    assert steps.by_owner("grad_norm")["0"].tolist() == [0.0] * 4
+    assert steps.by_owner("grad_norm")["1"].tolist() == [5.0] * 4
     assert all(math.isnan(norm) for norm in steps.columns["grad_norm_clipped"])
 
 
 @pytest.mark.parametrize("convert", [list, torch.tensor], ids=["numbers", "scalars"])
-def test_clipped_ones_are_kept_beside_them(net: nn.Module, convert: type) -> None:
+def test_clipped_norms_are_recorded_beside_them(net: nn.Module, convert: type) -> None:
     clipped = convert([0.3, 0.4])
     norms = list(clipped.unbind()) if isinstance(clipped, Tensor) else clipped
     steps = join_blocks(record(net, [2], clipped=norms)[STEPS_TAG])
     assert steps.columns["grad_norm_clipped"] == pytest.approx([0.5, 0.5])
-    assert steps.part("grad_norm")["1"].tolist() == [5.0, 5.0]
+    assert steps.by_owner("grad_norm")["1"].tolist() == [5.0, 5.0]
 
 
 def test_a_row_of_the_layers_is_of_the_step_whose_weights_are_there(net: nn.Module) -> None:
     """Steps 0 and 2 were due: the weights that are there are those after 2, and after 4."""
     layers = join_blocks(record(net, [3, 2])[LAYERS_TAG])
     assert layers.steps.tolist() == [2, 4]
-    assert layers.part("weight_norm")["1"] == pytest.approx([math.sqrt(3), math.sqrt(3) * 2])
-    assert all(math.isnan(norm) for norm in layers.part("update_norm")["1"])
+    assert layers.by_owner("weight_norm")["1"] == pytest.approx([math.sqrt(3), math.sqrt(3) * 2])
+    assert all(math.isnan(norm) for norm in layers.by_owner("update_norm")["1"])

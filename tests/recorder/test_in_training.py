@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 from benchmarks.torture.comparison import logged
+from support import project
 from support.interruptions import SMALL
 from tensorboard.compat.proto.summary_pb2 import Summary
 
-import fourbeat
 from fourbeat.base.errors import NonFiniteError
 from fourbeat.recorder import Records, read_records
+from fourbeat.recorder.ranges import CLOSE_STEPS
 from fourbeat.recorder.store import Table
-from fourbeat.recorder.unusual import ROWS
 from fourbeat.run import Run
 from project.models import CirclesNet
 
@@ -40,7 +40,7 @@ SETTINGS = {
 
 
 def train(place: Path, *overrides: str) -> Run:
-    return fourbeat.train(fourbeat.compose(*SMALL, *overrides), place)
+    return project.train(project.compose(*SMALL, *overrides), place)
 
 
 def weights(run: Run) -> list[torch.Tensor]:
@@ -56,9 +56,7 @@ def assert_same(one: Table, other: Table) -> None:
 
 @pytest.mark.one_in(4)
 @pytest.mark.parametrize("overrides", SETTINGS.values(), ids=SETTINGS)
-def test_on_or_off_the_weights_are_the_same_to_the_last_bit(
-    tmp_path: Path, overrides: list[str]
-) -> None:
+def test_on_or_off_the_weights_are_bitwise_identical(tmp_path: Path, overrides: list[str]) -> None:
     on = train(tmp_path / "on", *overrides, EACH)
     off = train(tmp_path / "off", *overrides, OFF)
     assert all(map(torch.equal, weights(on), weights(off)))
@@ -98,10 +96,10 @@ def test_what_is_recorded_is_what_happened(reference: Records) -> None:
     steps, layers = reference.steps, reference.layers
     assert steps.columns["epoch"].tolist() == [0.0] * 12 + [1.0] * 12 + [2.0] * 12
     assert steps.columns["batch_idx"].tolist() == list(range(12)) * 3
-    assert set(steps.columns["taken"]) == {1.0}
+    assert set(steps.columns["applied"]) == {1.0}
     raw, clipped = reference.grad_norm, steps.columns["grad_norm_clipped"]
     assert clipped == pytest.approx(np.minimum(raw, 0.1), rel=1e-4)
-    assert list(steps.part("grad_norm")) == ["layers.0", "layers.2"]
+    assert list(steps.by_owner("grad_norm")) == ["layers.0", "layers.2"]
     # Adam's first step moves each weight by the learning rate.
     first = layers.row(0)
     assert first is not None
@@ -133,43 +131,43 @@ def overflow_in_call_7(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CirclesNet, "forward", with_bad_gradient)
 
 
-def test_a_step_that_the_scaler_leaves_out_is_marked(
+def test_a_step_that_the_scaler_skips_is_marked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     overflow_in_call_7(monkeypatch)
     run = train(tmp_path, "trainer.precision=16-mixed", "loop.steps_per_execution=1")
     recorded = read_records(run.dir).steps
-    left_out = recorded.steps[recorded.columns["taken"] == 0]
-    assert left_out.tolist() == [7]
+    skipped = recorded.steps[recorded.columns["applied"] == 0]
+    assert skipped.tolist() == [7]
     assert recorded.columns["loss_scale"][8] == recorded.columns["loss_scale"][7] / 2
 
 
 @pytest.mark.parametrize("loop", ["four_beat", "automatic"])
-def test_a_gradient_that_is_no_number_ends_the_run_before_the_weights_are_spoilt(
+def test_a_nan_in_a_gradient_ends_the_run_before_the_weights_are_corrupted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loop: str
 ) -> None:
     overflow_in_call_7(monkeypatch)
     with pytest.raises(NonFiniteError, match=r"the gradient of layers.0 is (nan|inf) at step 7"):
         train(tmp_path, f"loop={loop}")
-    kept = torch.load(tmp_path / "checkpoints" / "exception.ckpt", weights_only=True)
-    assert kept["global_step"] == 7
+    saved = torch.load(tmp_path / "checkpoints" / "exception.ckpt", weights_only=True)
+    assert saved["global_step"] == 7
     assert read_records(tmp_path).steps.steps.tolist() == list(range(7))
 
 
 @pytest.mark.one_in(2)
 @pytest.mark.parametrize("loop", ["four_beat", "automatic"])
-def test_around_an_unusual_loss_the_layers_are_looked_at_closely(tmp_path: Path, loop: str) -> None:
+def test_around_a_spike_the_layers_are_measured_closely(tmp_path: Path, loop: str) -> None:
     every = "callbacks.recorder.layers_every_n_steps=1000"
-    cfg = fourbeat.compose("experiment=explode", "callbacks.progress=none", f"loop={loop}", every)
+    cfg = project.compose("experiment=explode", "callbacks.progress=none", f"loop={loop}", every)
     with pytest.raises(NonFiniteError) as raised:
-        fourbeat.train(cfg, tmp_path)
+        project.train(cfg, tmp_path)
     records = read_records(tmp_path)
     losses, rows = records.steps.columns["loss"], records.layers
     least = int(losses.argmin())
-    unusual = least + int(np.argmax(losses[least:] > 2 * losses[least]))
-    assert rows.steps.tolist() == [0, *range(unusual, unusual + ROWS + 1)]
+    spike = least + int(np.argmax(losses[least:] > 2 * losses[least]))
+    assert rows.steps.tolist() == [0, *range(spike, spike + CLOSE_STEPS + 1)]
     assert rows.steps[-1] < raised.value.step
-    # The layers of its own step had put out what they did before its loss was known.
+    # The outputs of its own step were computed before its loss was known.
     outputs = np.isfinite(rows.columns["activation_std/layers.0"])
     assert outputs.tolist() == [True, False, *[True] * (len(rows) - 2)]
     assert np.isfinite(rows.columns["update_norm/layers.0"]).all()

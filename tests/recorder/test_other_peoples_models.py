@@ -52,7 +52,7 @@ def digits(num: int) -> TensorDataset:
 
 
 class Transformer(LightningTransformer):
-    """Lightning's, with other words; and it keeps its losses."""
+    """Lightning's, with other words; and it stores its losses."""
 
     def __init__(self) -> None:
         super().__init__(vocab_size=VOCABULARY)
@@ -78,7 +78,7 @@ class Transformer(LightningTransformer):
 
 
 class LSTM(LightningLSTM):
-    """Lightning's, smaller, with other words; and it keeps its losses."""
+    """Lightning's, smaller, with other words; and it stores its losses."""
 
     def __init__(self) -> None:
         super().__init__(vocab_size=VOCABULARY)
@@ -216,14 +216,14 @@ def test_each_optimizer_step_is_recorded_once(pair: tuple[Trained, Trained, int]
 
 def test_the_losses_are_those_of_the_module(pair: tuple[Trained, Trained, int]) -> None:
     on, _, num_accumulated = pair
-    shares = torch.stack(on.module.losses) / num_accumulated
-    epochs = shares.view(2, NUM_BATCHES)
+    scaled = torch.stack(on.module.losses) / num_accumulated
+    epochs = scaled.view(2, NUM_BATCHES)
     groups = [group.double() for epoch in epochs for group in epoch.split(num_accumulated)]
     expected = torch.stack([group.sum() for group in groups]).float()
     assert np.array_equal(on.records.steps.columns["loss"], expected.numpy())
 
 
-def test_nothing_stays_behind(pair: tuple[Trained, Trained, int]) -> None:
+def test_no_hook_stays_behind(pair: tuple[Trained, Trained, int]) -> None:
     on, off, _ = pair
     assert not any(module._forward_hooks for module in on.module.modules())
     assert not torch.nn.modules.module._global_forward_hooks
@@ -278,8 +278,8 @@ def test_the_loop_of_pytorchs_mnist_example_is_recorded(tmp_path: Path) -> None:
     assert records.steps.columns["epoch"].tolist() == [0] * NUM_BATCHES + [1] * NUM_BATCHES
     rates = np.float32([1.0] * NUM_BATCHES + [0.7] * NUM_BATCHES)
     assert np.array_equal(records.steps.columns["lr/0"], rates)
-    assert list(records.steps.part("grad_norm")) == ["conv1", "conv2", "fc1", "fc2"]
-    assert records.layers.part("activation_std")["fc2"].min() > 0
+    assert list(records.steps.by_owner("grad_norm")) == ["conv1", "conv2", "fc1", "fc2"]
+    assert records.layers.by_owner("activation_std")["fc2"].min() > 0
 
 
 class Twice(torch.optim.SGD):
@@ -290,7 +290,7 @@ class Twice(torch.optim.SGD):
 
 
 class Boring(BoringModel):
-    """Lightning's, with an optimizer to choose; and it keeps its losses."""
+    """Lightning's, with an optimizer to choose; and it stores its losses."""
 
     def __init__(self, make_optimizer: Callable[..., torch.optim.Optimizer]) -> None:
         super().__init__()
@@ -308,7 +308,7 @@ class Boring(BoringModel):
 
 
 class PastLightning(Boring):
-    """Differentiates and steps without telling Lightning."""
+    """Differentiates and steps without Lightning's knowledge."""
 
     def __init__(self, make_optimizer: Callable[..., torch.optim.Optimizer]) -> None:
         super().__init__(make_optimizer)
@@ -348,12 +348,12 @@ def test_a_step_past_lightning_has_gradients_and_no_loss(tmp_path: Path) -> None
     records = fit_boring(PastLightning(torch.optim.SGD), tmp_path)
     assert records.steps.steps.tolist() == [0, 1, 2, 3]
     assert np.isnan(records.steps.columns["loss"]).all()
-    moved = records.layers.part("update_norm")["layer"]
+    moved = records.layers.by_owner("update_norm")["layer"]
     np.testing.assert_allclose(records.grad_norm * 0.01, moved, rtol=1e-4)
 
 
 @pytest.mark.parametrize("fused", [False, True], ids=["plain", "fused"])
-def test_a_step_that_the_scaler_leaves_out_was_not_taken(tmp_path: Path, fused: bool) -> None:
+def test_a_step_that_the_scaler_skips_was_not_applied(tmp_path: Path, fused: bool) -> None:
     module = Boring(lambda weights, lr: torch.optim.Adam(weights, lr=lr, fused=fused))
     module.layer.weight.register_hook(
         lambda gradient: gradient * (math.inf if len(module.losses) == 2 else 1)
@@ -361,13 +361,13 @@ def test_a_step_that_the_scaler_leaves_out_was_not_taken(tmp_path: Path, fused: 
     # Lightning's own choice on a CPU would be bfloat16, without a scaler.
     plugin = MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu", init_scale=2.0**10))
     records = fit_boring(module, tmp_path, plugins=plugin)
-    assert records.steps.columns["taken"].tolist() == [1, 0, 1, 1]
-    moved = records.layers.part("update_norm")["layer"]
+    assert records.steps.columns["applied"].tolist() == [1, 0, 1, 1]
+    moved = records.layers.by_owner("update_norm")["layer"]
     assert (moved > 0).tolist() == [True, False, True, True]
 
 
 def test_a_transformer_is_validated_as_without_the_recorder(tmp_path: Path) -> None:
-    """Torch takes another path through one whose modules have hooks, and rounds otherwise."""
+    """Torch computes one whose modules have hooks on another path, and rounds differently."""
     torch.manual_seed(1)
     layer = nn.TransformerEncoderLayer(128, 8, 512, batch_first=True, norm_first=True)
     model = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
@@ -386,10 +386,10 @@ def test_a_transformer_is_validated_as_without_the_recorder(tmp_path: Path) -> N
         optimizer.step()
     assert torch.equal(found, expected)
     records = read_records(tmp_path)
-    assert records.layers.part("activation_std")["layers.1.linear1"][0] > 0
+    assert records.layers.by_owner("activation_std")["layers.1.linear1"][0] > 0
 
 
-def test_what_vmap_hands_a_layer_is_not_looked_at(tmp_path: Path) -> None:
+def test_what_vmap_passes_to_a_layer_is_not_measured(tmp_path: Path) -> None:
     model = nn.Sequential(nn.Linear(4, 3), nn.ReLU())
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     with fourbeat.watch(model, optimizer, folder=tmp_path, layers_every_n_steps=1):
@@ -397,7 +397,7 @@ def test_what_vmap_hands_a_layer_is_not_looked_at(tmp_path: Path) -> None:
         optimizer.step()
     records = read_records(tmp_path)
     assert records.grad_norm[0] > 0
-    assert np.isnan(records.layers.part("activation_std")["0"]).all()
+    assert np.isnan(records.layers.by_owner("activation_std")["0"]).all()
 
 
 @pytest.mark.filterwarnings("ignore:Using `torch.compile.module.` when there are global hooks")

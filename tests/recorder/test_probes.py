@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fourbeat.recorder.probes import cpu_norm, each_norm
+from fourbeat.recorder.probes import compute_cpu_norm, measure_norms
 
 VALUES = torch.arange(-8.0, 8.0)
 
@@ -26,25 +26,27 @@ VALUES = torch.arange(-8.0, 8.0)
 )
 def test_a_norm_is_that_of_linear_algebra(tensor: Tensor) -> None:
     expected = torch.linalg.vector_norm(tensor.double()).item()
-    assert cpu_norm(tensor) == pytest.approx(expected, rel=1e-6)
+    assert compute_cpu_norm(tensor) == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize("large", [1e20, 1e38, torch.finfo(torch.float32).max])
 def test_a_norm_is_finite_if_each_element_is(large: float) -> None:
-    assert cpu_norm(torch.tensor([large, large])) == pytest.approx(math.sqrt(2) * large, rel=1e-6)
+    assert compute_cpu_norm(torch.tensor([large, large])) == pytest.approx(
+        math.sqrt(2) * large, rel=1e-6
+    )
 
 
 @pytest.mark.parametrize("bad", [math.inf, -math.inf, math.nan])
 def test_a_norm_is_not_finite_if_an_element_is_not(bad: float) -> None:
-    assert cpu_norm(torch.tensor([1.0, bad])) == pytest.approx(abs(bad), nan_ok=True)
+    assert compute_cpu_norm(torch.tensor([1.0, bad])) == pytest.approx(abs(bad), nan_ok=True)
 
 
-def test_nothing_has_no_norms() -> None:
-    assert each_norm([]) == []
+def test_no_tensors_have_no_norms() -> None:
+    assert measure_norms([]) == []
 
 
 def test_autocast_leaves_its_precision_alone() -> None:
     values = torch.full((1000,), 1.001)
-    expected = cpu_norm(values)
+    expected = compute_cpu_norm(values)
     with torch.autocast("cpu", torch.bfloat16):
-        assert cpu_norm(values) == expected
+        assert compute_cpu_norm(values) == expected

@@ -56,7 +56,7 @@ def test_what_was_written_is_read(tmp_path: Path, make_writer: Callable[[Path], 
     writer.close()
     assert records.steps.steps.tolist() == [0, 1, 2, 3, 4]
     assert records.steps.columns["loss"].tolist() == [1, 1, 1, 2, 2]
-    assert records.steps.part("grad_norm")["1"].tolist() == [3, 3, 3, 4, 4]
+    assert records.steps.by_owner("grad_norm")["1"].tolist() == [3, 3, 3, 4, 4]
     assert records.grad_norm.tolist() == pytest.approx([13**0.5] * 3 + [5] * 2)
     assert records.layers.steps.tolist() == [0]
     assert records.layers.row(0) == {"weight_norm/0": 5, "update_norm/0": 6}
@@ -66,7 +66,7 @@ def test_what_was_written_is_read(tmp_path: Path, make_writer: Callable[[Path], 
 def test_without_records_there_are_none(tmp_path: Path) -> None:
     records = read_records(tmp_path / "nowhere")
     assert len(records.steps) == len(records.layers) == len(records.grad_norm) == 0
-    assert records.steps.part("grad_norm") == {}
+    assert records.steps.by_owner("grad_norm") == {}
     assert records.steps.row(0) is None
 
 
@@ -146,7 +146,7 @@ def test_a_torn_file_is_followed_by_that_of_the_resumed_run(
     assert steps.columns["loss"].tolist() == [1, 1, 1, 9, 9, 9]
 
 
-def test_a_tail_that_the_disk_has_filled_with_zeros_is_left_out(
+def test_a_tail_that_the_disk_has_filled_with_zeros_is_skipped(
     tmp_path: Path, whole: tuple[bytes, list[int]]
 ) -> None:
     data, ends = whole
@@ -167,7 +167,7 @@ def test_tensorboard_reads_the_scalars_of_the_same_file(
     assert Block.decode(*first.tensor_proto.string_val).steps.tolist() == [0, 1]
 
 
-def test_what_others_wrote_is_passed_over(tmp_path: Path) -> None:
+def test_what_others_wrote_is_skipped(tmp_path: Path) -> None:
     writer = event_writer(tmp_path)
     value = Summary.Value(tag="fourbeat/other", simple_value=1)
     writer.add_event(Event(step=0, summary=Summary(value=[value])))
@@ -209,7 +209,7 @@ def test_what_cannot_be_read_is_an_error(tmp_path: Path, kind: type[Block], mess
         read_records(tmp_path)
 
 
-def test_an_event_that_is_none_is_an_error(tmp_path: Path, whole: tuple[bytes, list[int]]) -> None:
+def test_a_malformed_event_is_an_error(tmp_path: Path, whole: tuple[bytes, list[int]]) -> None:
     data = bytearray(whole[0])
     place = data.index(b"fourbeat") - 3
     data[place : place + 2] = b"\xff\xff"

@@ -20,7 +20,7 @@ from torch.optim import Optimizer
 import fourbeat
 from fourbeat.base.errors import ConfigError, NonFiniteError
 from fourbeat.recorder import Recorder, Records, read_records
-from fourbeat.recorder.unusual import ROWS
+from fourbeat.recorder.ranges import CLOSE_STEPS
 
 pytestmark = pytest.mark.slow
 
@@ -97,7 +97,7 @@ def test_each_step_is_recorded(plain: tuple[Loop, Records]) -> None:
     steps = plain[1].steps
     assert steps.steps.tolist() == [0, 1, 2, 3, 4]
     assert steps.columns["batch_idx"].tolist() == [0, 1, 2, 3, 4]
-    assert steps.columns["taken"].tolist() == [1] * 5
+    assert steps.columns["applied"].tolist() == [1] * 5
     assert steps.columns["lr/0"].tolist() == [np.float32(0.1)] * 5
     assert np.isnan(steps.columns["grad_norm_clipped"]).all()
 
@@ -111,7 +111,7 @@ def test_the_gradients_are_those_of_the_loop(plain: tuple[Loop, Records]) -> Non
     loop, records = plain
     total = [torch.nn.utils.get_total_norm(each).item() for each in loop.gradients]
     np.testing.assert_allclose(records.grad_norm, total, rtol=1e-6)
-    layers = records.steps.part("grad_norm")
+    layers = records.steps.by_owner("grad_norm")
     assert list(layers) == ["0", "1", "3"]
     np.testing.assert_allclose(layers["0"], [norm(g[:2]) for g in loop.gradients], rtol=1e-6)
     np.testing.assert_allclose(layers["3"], [norm(g[4:]) for g in loop.gradients], rtol=1e-6)
@@ -126,8 +126,12 @@ def test_the_weights_and_updates_are_those_of_the_loop(plain: tuple[Loop, Record
     ]
     layers = records.layers
     assert layers.steps.tolist() == [0, 1, 2, 3, 4]
-    np.testing.assert_allclose(layers.part("weight_norm")["3"], list(map(norm, after)), rtol=1e-6)
-    np.testing.assert_allclose(layers.part("update_norm")["3"], list(map(norm, moved)), rtol=1e-6)
+    np.testing.assert_allclose(
+        layers.by_owner("weight_norm")["3"], list(map(norm, after)), rtol=1e-6
+    )
+    np.testing.assert_allclose(
+        layers.by_owner("update_norm")["3"], list(map(norm, moved)), rtol=1e-6
+    )
 
 
 OPTIMIZERS: dict[str, Callable[[nn.Module], Optimizer]] = {
@@ -199,7 +203,7 @@ def test_what_was_recorded_before_an_error_is_there(
 
 
 @pytest.mark.parametrize("first_closed", [0, 1])
-def test_two_watches_hear_their_own_losses(tmp_path: Path, first_closed: int) -> None:
+def test_two_watches_observe_their_own_losses(tmp_path: Path, first_closed: int) -> None:
     models = [network(), network()]
     loops = [Loop(model, sgd(model)) for model in models]
     contexts = [
@@ -218,7 +222,7 @@ def test_two_watches_hear_their_own_losses(tmp_path: Path, first_closed: int) ->
         assert np.array_equal(found, torch.stack(loop.losses).numpy())
 
 
-def test_a_second_watch_counts_on(tmp_path: Path) -> None:
+def test_a_second_watch_continues_the_count(tmp_path: Path) -> None:
     first, _ = watched(tmp_path)
     second, records = watched(tmp_path)
     assert records.steps.steps.tolist() == list(range(10))
@@ -237,7 +241,7 @@ def test_steps_made_again_replace_those_recorded(tmp_path: Path) -> None:
     assert np.array_equal(records.steps.columns["loss"], expected)
 
 
-def test_around_an_unusual_loss_the_layers_are_looked_at_closely(tmp_path: Path) -> None:
+def test_around_a_spike_the_layers_are_measured_closely(tmp_path: Path) -> None:
     model = network().eval()  # without dropout, so that the losses are alike
     optimizer = sgd(model)
     jump = 30
@@ -250,7 +254,7 @@ def test_around_an_unusual_loss_the_layers_are_looked_at_closely(tmp_path: Path)
             torch.nn.utils.clip_grad_norm_(model.parameters(), 0.1)
             optimizer.step()
     rows = read_records(tmp_path).layers
-    assert rows.steps.tolist() == [0, *range(jump, jump + ROWS + 1)]
+    assert rows.steps.tolist() == [0, *range(jump, jump + CLOSE_STEPS + 1)]
     assert np.isfinite(rows.columns["update_norm/0"]).all()
 
 
@@ -336,10 +340,10 @@ def test_without_a_scalar_loss_there_is_none(
 
 
 class Marked(Tensor):
-    """Torch takes its methods' calls to pieces and calls them again."""
+    """Torch intercepts its methods' calls and makes them again."""
 
 
-def backward_twice_forgotten(model: nn.Module, inputs: Tensor) -> None:
+def backward_zeroed_and_again(model: nn.Module, inputs: Tensor) -> None:
     (model(inputs).sum() * 100).backward()
     model.zero_grad()
     model(inputs).mean().mul(0).add(2).backward()
@@ -367,7 +371,7 @@ def backward_of_one_element(model: nn.Module, inputs: Tensor) -> None:
 @pytest.mark.parametrize(
     "play",
     [
-        backward_twice_forgotten,
+        backward_zeroed_and_again,
         backward_of_a_subclass,
         backward_then_changed,
         backward_of_another_model_too,
@@ -479,7 +483,7 @@ def test_of_a_closure_the_first_call_counts(
     records = read_records(tmp_path)
     assert records.steps.columns["loss"].tolist() == [closure.losses[i].item() for i in starts]
     np.testing.assert_allclose(records.grad_norm, [closure.norms[i] for i in starts], rtol=1e-6)
-    assert records.layers.part("update_norm")["0"].min() > 0
+    assert records.layers.by_owner("update_norm")["0"].min() > 0
 
     unwatched = network()
     again = Closure(unwatched, optimizer(unwatched.parameters(), lr=0.1))
@@ -538,10 +542,10 @@ def test_weights_without_gradients_count_nothing(tmp_path: Path) -> None:
         model[0](batches(1)[0][0]).sum().backward()
         optimizer.step()
     records = read_records(tmp_path)
-    norms = records.steps.part("grad_norm")
+    norms = records.steps.by_owner("grad_norm")
     assert "frozen" not in norms
     assert norms["unused"].tolist() == norms["3"].tolist() == [0]
-    assert records.layers.part("update_norm")["unused"].tolist() == [0]
+    assert records.layers.by_owner("update_norm")["unused"].tolist() == [0]
     assert norms["0"][0] > 0
 
 
@@ -603,11 +607,11 @@ def test_a_scaler_is_seen_through(tmp_path: Path, fused: bool, unscales: bool) -
     ):
         losses, scales = scaled_loop(model, optimizer, scaler, unscales=unscales)
     records = read_records(tmp_path / "on")
-    assert records.steps.columns["taken"].tolist() == [1, 1, 0, 1, 1]
+    assert records.steps.columns["applied"].tolist() == [1, 1, 0, 1, 1]
     assert records.steps.columns["loss_scale"].tolist() == scales
     found = records.steps.columns["loss"]
     assert np.delete(found, 2).tolist() == np.float32(np.delete(losses, 2)).tolist()
-    assert records.layers.part("update_norm")["0"][2] == 0
+    assert records.layers.by_owner("update_norm")["0"][2] == 0
 
     unscaled = network()
     _, reference = watched(tmp_path / "off", unscaled, torch.optim.Adam(unscaled.parameters()))
@@ -622,7 +626,7 @@ def test_a_scaler_that_is_off_is_none(tmp_path: Path) -> None:
         losses, _ = scaled_loop(model, optimizer, scaler, unscales=True)
     columns = read_records(tmp_path).steps.columns
     np.testing.assert_array_equal(columns["loss"], np.float32(losses))
-    assert columns["loss_scale"].tolist() == columns["taken"].tolist() == [1] * 5
+    assert columns["loss_scale"].tolist() == columns["applied"].tolist() == [1] * 5
 
 
 def test_of_two_optimizers_one_scaler_is_seen_through(tmp_path: Path) -> None:
@@ -647,7 +651,7 @@ def test_a_learning_rate_is_recorded_as_it_was(tmp_path: Path) -> None:
     assert read_records(tmp_path).steps.columns["lr/0"].tolist() == [0.5, 0.25, 0.25]
 
 
-def test_a_copy_of_the_model_knows_nothing_of_the_watch(tmp_path: Path) -> None:
+def test_a_copy_of_the_model_has_no_hooks_of_the_watch(tmp_path: Path) -> None:
     model = network()
     with fourbeat.watch(model, sgd(model), folder=tmp_path):
         copied = copy.deepcopy(model)

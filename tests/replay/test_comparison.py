@@ -1,4 +1,4 @@
-"""Two records side by side: what is the same to the last bit, and where they part."""
+"""Two records side by side: whether they are bitwise identical, and where they diverge."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def test_a_record_is_the_same_as_itself() -> None:
     assert found.first is None
 
 
-def test_the_last_bit_counts() -> None:
-    last_bit = float(np.nextafter(np.float32(2), np.float32(3)))
-    other = records([0, 1, 2], {"loss": [3, last_bit, 1], "grad_norm/a": [0.3, 0.2, 0.1]})
-    assert compare(LOSSES, other).differences == (Difference(1, "loss", 2.0, last_bit),)
-    assert compare(other, LOSSES).first == Difference(1, "loss", last_bit, 2.0)
+def test_a_single_bit_counts() -> None:
+    next_value = float(np.nextafter(np.float32(2), np.float32(3)))
+    other = records([0, 1, 2], {"loss": [3, next_value, 1], "grad_norm/a": [0.3, 0.2, 0.1]})
+    assert compare(LOSSES, other).differences == (Difference(1, "loss", 2.0, next_value),)
+    assert compare(other, LOSSES).first == Difference(1, "loss", next_value, 2.0)
 
 
 def test_only_steps_that_both_have_are_compared() -> None:
@@ -76,7 +76,7 @@ def test_the_order_of_columns_does_not_matter() -> None:
     assert compare(LOSSES, other).first is None
 
 
-def test_no_number_is_the_same_as_no_number() -> None:
+def test_nan_is_the_same_as_nan() -> None:
     one = records([0, 1, 2], {"loss": [math.nan, math.inf, -math.inf]})
     assert compare(one, one).first is None
 
@@ -86,7 +86,7 @@ def test_no_number_is_the_same_as_no_number() -> None:
     [(math.nan, 1.0), (1.0, math.nan), (math.inf, -math.inf), (math.nan, math.inf)],
     ids=str,
 )
-def test_no_number_is_not_the_same_as_another(a: float, b: float) -> None:
+def test_nan_and_inf_are_not_the_same_as_others(a: float, b: float) -> None:
     (found,) = compare(records([4], {"loss": [a]}), records([4], {"loss": [b]})).differences
     assert (found.step, found.column) == (4, "loss")
     assert np.array_equal([found.one, found.other], [a, b], equal_nan=True)
@@ -132,7 +132,7 @@ def test_an_earlier_step_comes_before_whatever_a_step_makes() -> None:
     ]
 
 
-def test_of_the_layers_only_steps_count_at_which_both_looked_at_them() -> None:
+def test_of_the_layers_only_steps_count_at_which_both_were_measured() -> None:
     one = records([0, 1, 2], {"loss": [1, 1, 1]}, [0, 2], layers={"weight_norm/a": [1, 3]})
     other = records([0, 1, 2], {"loss": [1, 1, 1]}, [0, 1, 2], layers={"weight_norm/a": [1, 2, 3]})
     found = compare(one, other)
@@ -145,7 +145,7 @@ def with_layers(loss: float, weight: float, **layers: float) -> Records:
 
 
 @pytest.mark.parametrize("name", ["update_norm", "activation_mean"])
-def test_what_only_one_has_measured_is_passed_over(name: str) -> None:
+def test_what_only_one_has_measured_is_skipped(name: str) -> None:
     """Of a compiled run the updates and the outputs are not."""
     lacks, has = with_layers(0.5, 2.0, **{name: math.nan}), with_layers(0.5, 2.0, **{name: 0.25})
     for found in (compare(lacks, has), compare(has, lacks)):
@@ -153,9 +153,9 @@ def test_what_only_one_has_measured_is_passed_over(name: str) -> None:
 
 
 @pytest.mark.parametrize(("loss", "weight"), [(math.nan, 2.0), (0.5, math.nan)])
-def test_what_came_out_as_no_number_counts(loss: float, weight: float) -> None:
-    spoilt = with_layers(loss, weight, update_norm=math.nan)
-    found = compare(spoilt, with_layers(loss, weight, update_norm=0.25))
+def test_a_nan_that_was_computed_counts(loss: float, weight: float) -> None:
+    corrupted = with_layers(loss, weight, update_norm=math.nan)
+    found = compare(corrupted, with_layers(loss, weight, update_norm=0.25))
     assert [d.column for d in found.differences] == ["update_norm/a"]
 
 

@@ -1,4 +1,4 @@
-"""Where two runs part: the step, the beat, the layer, and what differs between them."""
+"""Where two runs diverge: the step, the beat, the layer, and what differs between them."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support import interruptions
+from support import interruptions, project
 from support.interruptions import SMALL
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import fourbeat
 from fourbeat.base.errors import NonFiniteError, RunError, Stopped
+from fourbeat.replay.diff import RunDiff, diff_runs
 from fourbeat.replay.diff_report import WIDTH, diff_data, diff_lines
 from fourbeat.replay.fingerprints import Fingerprint, Fingerprints
 from fourbeat.replay.origins import compare_origins, is_harmless, uncommitted
-from fourbeat.replay.parting import RunDiff, diff_runs
 from fourbeat.replay.session import replay_config
 from fourbeat.run import MANIFEST_FILE, PATCH_FILE, Run
 from fourbeat.state import Position, read_state, write_state
-from fourbeat.training.training import build_components
+from fourbeat.training.stored import StoredRun
+from project import PROJECT
 from project.models import CirclesNet
 
 pytestmark = pytest.mark.slow
@@ -49,7 +50,7 @@ def train(place: Path, *overrides: str) -> Run:
     # Another data set has neither the keys of the small one nor its network.
     is_other = any(override.startswith("data=") for override in overrides)
     small = [o for o in SMALL if not (is_other and o.startswith(("data", "model")))]
-    return fourbeat.train(fourbeat.compose(*small, *KEEP, *overrides), place)
+    return project.train(project.compose(*small, *KEEP, *overrides), place)
 
 
 @pytest.fixture(scope="module")
@@ -68,20 +69,20 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 @pytest.fixture(scope="module")
 def compared(trained: Trained) -> Compared:
     """Train with both overrides and compare; a second call returns the same comparison."""
-    partings: dict[str, RunDiff] = {}
+    diffs: dict[str, RunDiff] = {}
 
     def call(one: Sequence[str], other: Sequence[str]) -> RunDiff:
-        if (key := f"{one} {other}") not in partings:
-            partings[key] = diff_runs(trained(*one).dir, trained(*other).dir)
-        return partings[key]
+        if (key := f"{one} {other}") not in diffs:
+            diffs[key] = diff_runs(PROJECT, trained(*one).dir, trained(*other).dir)
+        return diffs[key]
 
     return call
 
 
-def text_of(parting: RunDiff) -> str:
+def text_of(diff: RunDiff) -> str:
     """The report, its paths aside, which pytest makes long."""
-    text = "\n".join(diff_lines(parting))
-    for run in parting.runs:
+    text = "\n".join(diff_lines(diff))
+    for run in diff.runs:
         text = text.replace(str(run.dir), "FOLDER")
     return text
 
@@ -98,38 +99,36 @@ SAME = {
 
 
 @pytest.mark.parametrize(("one", "other"), SAME.values(), ids=SAME)
-def test_two_runs_that_compute_the_same_do_not_part(
+def test_two_runs_that_compute_the_same_do_not_diverge(
     trained: Trained, one: list[str], other: list[str]
 ) -> None:
-    parting = diff_runs(trained(*one).dir, trained(*other).dir)
-    assert parting.is_same
-    assert parting.fork is parting.again is None
-    assert (parting.num_steps, parting.weights_step) == (36, 36)
-    first = (
-        "The same to the last bit over 36 steps, up to step 35; the weights after 36 steps, too."
-    )
-    assert diff_lines(parting)[0] == first
-    assert diff_data(parting)["same"] is True
+    diff = diff_runs(PROJECT, trained(*one).dir, trained(*other).dir)
+    assert diff.is_same
+    assert diff.divergence is diff.replayed is None
+    assert (diff.num_steps, diff.weights_step) == (36, 36)
+    first = "Bitwise identical over 36 steps, up to step 35; the weights after 36 steps, too."
+    assert diff_lines(diff)[0] == first
+    assert diff_data(diff)["same"] is True
 
 
-def test_a_run_that_goes_on_for_longer_is_the_same_as_far_as_the_other_went(
+def test_a_longer_run_is_the_same_as_far_as_the_other_went(
     trained: Trained,
 ) -> None:
-    parting = diff_runs(trained().dir, trained("trainer.max_epochs=4").dir)
-    assert parting.is_same
-    assert parting.last_steps == (35, 47)
-    text = text_of(parting)
-    assert "There the shorter one ends; other goes on to step 47." in text
+    diff = diff_runs(PROJECT, trained().dir, trained("trainer.max_epochs=4").dir)
+    assert diff.is_same
+    assert diff.last_steps == (35, 47)
+    text = text_of(diff)
+    assert "There the shorter one ends; other continues to step 47." in text
     assert "no effect    trainer.max_epochs: 3 / 4" in text
 
 
 # Overrides of both; step, beat, layer and what; a part of why.
-PARTED: dict[str, tuple[Sequence[str], Sequence[str], tuple[int, str, str, str], str]] = {
+DIVERGING: dict[str, tuple[Sequence[str], Sequence[str], tuple[int, str, str, str], str]] = {
     "seed": ([], ["seed=7"], (0, "before", "layers.0", "weight"), ""),
     "width": ([], ["model.hidden_features=8"], (0, "before", "layers.0", "weight"), ""),
     "learning rate": (
         *([], ["optim.lr=0.002"], (0, "step", "layers.0", "weight")),
-        "the same gradients moved it otherwise: lr 0.001 / 0.002",
+        "same gradients, different update: lr 0.001 / 0.002",
     ),
     "epsilon": ([], ["optim.eps=1e-7"], (0, "step", "layers.0", "weight"), "eps 1e-08 / 1e-07"),
     "optimizer": (
@@ -142,7 +141,7 @@ PARTED: dict[str, tuple[Sequence[str], Sequence[str], tuple[int, str, str, str],
     ),
     "clipping": (
         *([], ["loop.gradient_clip_val=0.1"], (0, "clip", "layers.2", "clipped gradient")),
-        "the same gradients were clipped otherwise",
+        "the same gradients, clipped differently",
     ),
     "order": ([], ["data.seed=5"], (0, "forward", "layers.0", "input"), "samples 152, 41, "),
     "shorter epochs": (
@@ -151,7 +150,7 @@ PARTED: dict[str, tuple[Sequence[str], Sequence[str], tuple[int, str, str, str],
     ),
     "noise of the data": (
         *([], ["data.noise=0.1"], (0, "forward", "layers.0", "input")),
-        "the same samples with other values",
+        "the same samples with different values",
     ),
     "dropout": (
         *([*MLP, "model.dropout=0.5"], [*MLP, "model.dropout=0.4"]),
@@ -167,11 +166,11 @@ PARTED: dict[str, tuple[Sequence[str], Sequence[str], tuple[int, str, str, str],
     ),
     "loss": (
         *([*DIABETES], [*DIABETES, "loss=l1"], (0, "loss", "", "loss")),
-        "of the same outputs: other targets, another loss",
+        "from the same outputs: different targets, another loss",
     ),
     "accumulation": (
         *([], ["loop.accumulate_grad_batches=2"], (0, "loss", "", "loss")),
-        "another share in the step",
+        "another scale",
     ),
     "automatic accumulation": (
         *(["loop.accumulate_grad_batches=2"], ["loop.accumulate_grad_batches=2", "data.seed=5"]),
@@ -180,52 +179,52 @@ PARTED: dict[str, tuple[Sequence[str], Sequence[str], tuple[int, str, str, str],
 }
 
 
-@pytest.mark.parametrize(("one", "other", "place", "why"), PARTED.values(), ids=PARTED)
-def test_where_two_runs_part_is_found(
+@pytest.mark.parametrize(("one", "other", "place", "why"), DIVERGING.values(), ids=DIVERGING)
+def test_where_two_runs_diverge_is_found(
     compared: Compared,
     one: Sequence[str],
     other: Sequence[str],
     place: tuple[int, str, str, str],
     why: str,
 ) -> None:
-    parting = compared(one, other)
-    fork, again = parting.fork, parting.again
-    assert fork is not None
-    assert again is not None
-    assert again.is_faithful
-    assert (fork.step, fork.beat, fork.layer, fork.what) == place
-    assert why in fork.why
-    assert fork.one != fork.other
-    assert not parting.is_same
+    diff = compared(one, other)
+    found, replayed = diff.divergence, diff.replayed
+    assert found is not None
+    assert replayed is not None
+    assert replayed.is_faithful
+    assert (found.step, found.beat, found.layer, found.what) == place
+    assert why in found.why
+    assert found.one != found.other
+    assert not diff.is_same
     # And the report fits a terminal.
-    text = text_of(parting).splitlines()
+    text = text_of(diff).splitlines()
     assert len(text) <= 25
     assert max(map(len, text)) <= WIDTH
 
 
 @pytest.mark.parametrize("case", ["seed", "learning rate", "schedule", "order", "activation"])
 def test_records_alone_say_the_step(trained: Trained, case: str) -> None:
-    one, other, (step, *_), _ = PARTED[case]
-    parting = diff_runs(trained(*one).dir, trained(*other).dir, replay=False)
-    assert parting.fork is parting.recorded is not None
-    assert parting.fork.step == step
-    assert "not replayed not asked for (replay=false)" in text_of(parting)
+    one, other, (step, *_), _ = DIVERGING[case]
+    diff = diff_runs(PROJECT, trained(*one).dir, trained(*other).dir, replay=False)
+    assert diff.divergence is diff.recorded is not None
+    assert diff.divergence.step == step
+    assert "not replayed not asked for (replay=false)" in text_of(diff)
 
 
 def test_a_report_says_the_most_important_first(compared: Compared) -> None:
     text = text_of(compared([], ["optim.lr=0.002"])).splitlines()
     assert text[:4] == [
-        "They part at step 0, in the beat step: the weight of layers.0",
-        "  why          the same gradients moved it otherwise: lr 0.001 / 0.002",
+        "They diverge at step 0, in the beat step: the weight of layers.0",
+        "  why          same gradients, different update: lr 0.001 / 0.002",
         "  norm         2.7575 / 2.7579",
         "  also         layers.2",
     ]
     assert "  recorded     step 0, learning rate: 0.001 / 0.002" in text
-    assert "  replayed     both repeat their records to the last bit" in text
+    assert "  replayed     both reproduce their records bitwise" in text
     assert "  config       optim.lr: 0.001 / 0.002" in text
 
 
-def test_other_weights_at_the_start_are_said_in_one_line(compared: Compared) -> None:
+def test_different_weights_at_the_start_are_reported_in_one_line(compared: Compared) -> None:
     text = text_of(compared([], ["seed=7"]))
     assert text.splitlines()[0] == "The weights differ before the first step: layers.0"
     assert "config       seed: 42 / 7\n" in text
@@ -235,25 +234,25 @@ def test_other_weights_at_the_start_are_said_in_one_line(compared: Compared) -> 
 
 def test_a_layer_that_one_of_them_lacks_is_named(trained: Trained) -> None:
     deep = trained("model=mlp", "model.hidden_features=[16,16]")
-    parting = diff_runs(trained(*MLP).dir, deep.dir, replay=False)
-    assert diff_lines(parting)[0] == "The networks have other layers: layers.4 is in other alone"
-    assert "recorded     layers.4 is in run alone" in text_of(
-        diff_runs(deep.dir, trained(*MLP).dir)
+    diff = diff_runs(PROJECT, trained(*MLP).dir, deep.dir, replay=False)
+    assert diff_lines(diff)[0] == "The networks have different layers: layers.4 is in other only"
+    assert "recorded     layers.4 is in run only" in text_of(
+        diff_runs(PROJECT, deep.dir, trained(*MLP).dir)
     )
 
 
-def test_a_batch_of_another_size_is_said(trained: Trained) -> None:
-    parting = diff_runs(trained().dir, trained("data.batch_size=8").dir)
-    assert parting.fork is not None
-    assert (parting.fork.one, parting.fork.other) == ("[16, 2]", "[8, 2]")
-    assert "data order   step 0 has 16 / 8 samples" in text_of(parting)
+def test_a_batch_of_another_size_is_reported(trained: Trained) -> None:
+    diff = diff_runs(PROJECT, trained().dir, trained("data.batch_size=8").dir)
+    assert diff.divergence is not None
+    assert (diff.divergence.one, diff.divergence.other) == ("[16, 2]", "[8, 2]")
+    assert "data order   step 0 has 16 / 8 samples" in text_of(diff)
 
 
 TWIST = 1
 
 
 class TwistedNet(CirclesNet):
-    """Its gradients can be made others without changing what it puts out.
+    """Its gradients can be changed without changing its outputs.
 
     Args:
         factor: What the gradient at the output of the hidden layer is multiplied by.
@@ -272,14 +271,14 @@ class TwistedNet(CirclesNet):
 TWISTED = ("~model", "+model._target_=tests.replay.test_diff.TwistedNet")
 
 
-def test_a_gradient_that_is_another_is_found_where_the_way_back_meets_it_first(
+def test_a_different_gradient_is_found_where_the_backward_meets_it_first(
     trained: Trained,
 ) -> None:
-    parting = diff_runs(trained(*TWISTED).dir, trained(*TWISTED, "+model.factor=2").dir)
-    fork = parting.fork
-    assert fork is not None
-    assert (fork.step, fork.beat, fork.layer) == (0, "backward", "layers.1")
-    assert fork.one == pytest.approx(fork.other / 2)
+    diff = diff_runs(PROJECT, trained(*TWISTED).dir, trained(*TWISTED, "+model.factor=2").dir)
+    found = diff.divergence
+    assert found is not None
+    assert (found.step, found.beat, found.layer) == (0, "backward", "layers.1")
+    assert found.one == pytest.approx(found.other / 2)
 
 
 class SpareNet(CirclesNet):
@@ -304,15 +303,15 @@ class SpareNet(CirclesNet):
         return outputs + self.spare(x) if self.calls > 25 else outputs
 
 
-def test_weights_that_parted_long_before_the_records_are_found(trained: Trained) -> None:
+def test_weights_that_diverged_long_before_the_records_are_found(trained: Trained) -> None:
     """Of weights with another sign, the norms, which are recorded, are the same."""
     net = ("~model", "+model._target_=tests.replay.test_diff.SpareNet")
-    parting = diff_runs(trained(*net).dir, trained(*net, "+model.sign=-1").dir)
-    assert parting.recorded is not None
-    assert (parting.recorded.step, parting.recorded.beat) == (25, "loss")
-    assert diff_lines(parting)[:2] == [
+    diff = diff_runs(PROJECT, trained(*net).dir, trained(*net, "+model.sign=-1").dir)
+    assert diff.recorded is not None
+    assert (diff.recorded.step, diff.recorded.beat) == (25, "loss")
+    assert diff_lines(diff)[:2] == [
         "The weights differ before the first step: spare",
-        "  norm         1.414 / 1.414, of other values",
+        "  norm         1.414 / 1.414, of different values",
     ]
 
 
@@ -329,88 +328,95 @@ def arrays(tmp_path: Path) -> list[str]:
     ]
 
 
-def spoil(run: Run, step: int, value: float) -> Path:
+def corrupt(run: Run, step: int, value: float) -> Path:
     """Copy the inputs that a run trained on, with other values in a sample of one of its steps."""
     inputs = Path(run.config["data"]["inputs"])
-    datamodule = build_components(replay_config(run), inputs.parent).datamodule
+    stored = StoredRun(PROJECT, run)
+    datamodule = stored.build(replay_config(stored), inputs.parent).datamodule
     index = datamodule.train_order(0, 0).batches(0)[step][0]
     array = np.load(inputs)
     array[datamodule.mapped_splits["train"].rows[index]] = value
-    np.save(copy := inputs.with_name("spoilt.npy"), array)
+    np.save(copy := inputs.with_name("corrupted.npy"), array)
     return copy
 
 
 @pytest.mark.filterwarnings("ignore:Encountered `nan` values in tensor")
 @pytest.mark.parametrize("value", [9.0, np.inf], ids=["finite", "infinite"])
-def test_a_batch_whose_values_are_others_is_found(
+def test_a_batch_with_different_values_is_found(
     tmp_path: Path, arrays: list[str], value: float
 ) -> None:
     one = train(tmp_path / "one", *arrays, f"data.inputs={tmp_path / 'inputs.npy'}")
-    spoilt = spoil(one, 7, value)
-    other = train(tmp_path / "other", *arrays, f"data.inputs={spoilt}")
-    parting = diff_runs(one.dir, other.dir)
-    fork = parting.fork
-    assert fork is not None
-    assert (fork.step, fork.beat, fork.layer, fork.what) == (7, "forward", "layers.0", "input")
-    assert fork.why.startswith("the same samples with other values")
-    assert "until then   the same to the last bit" in text_of(parting)
-    told = json.loads(json.dumps(diff_data(parting), allow_nan=False))
-    assert told["parted"]["other"] == (pytest.approx(fork.other) if np.isfinite(value) else "inf")
-    assert told["samples"][0] == told["samples"][1]
-    assert len(told["samples"][0]) == 16
+    corrupted = corrupt(one, 7, value)
+    other = train(tmp_path / "other", *arrays, f"data.inputs={corrupted}")
+    diff = diff_runs(PROJECT, one.dir, other.dir)
+    found = diff.divergence
+    assert found is not None
+    assert (found.step, found.beat, found.layer, found.what) == (7, "forward", "layers.0", "input")
+    assert found.why.startswith("the same samples with different values")
+    assert "until then   bitwise identical" in text_of(diff)
+    data = json.loads(json.dumps(diff_data(diff), allow_nan=False))
+    assert data["divergence"]["other"] == (
+        pytest.approx(found.other) if np.isfinite(value) else "inf"
+    )
+    assert data["samples"][0] == data["samples"][1]
+    assert len(data["samples"][0]) == 16
 
 
-def test_data_that_has_changed_since_is_told_by_the_replay(
+def test_data_that_has_changed_since_is_revealed_by_the_replay(
     tmp_path: Path, arrays: list[str]
 ) -> None:
     arrays.append(f"data.inputs={tmp_path / 'inputs.npy'}")
     one = train(tmp_path / "one", *arrays)
-    shutil.copy(spoil(one, 7, 9.0), tmp_path / "inputs.npy")
+    shutil.copy(corrupt(one, 7, 9.0), tmp_path / "inputs.npy")
     other = train(tmp_path / "other", *arrays)
-    parting = diff_runs(one.dir, other.dir)
-    assert parting.fork is parting.recorded is not None
-    assert (parting.fork.step, parting.fork.beat) == (7, "loss")
-    assert parting.again is not None
-    assert parting.again.fork is None
-    text = " ".join(text_of(parting).split())
-    assert "replayed run does not repeat its record: step 7, activation_mean/layers.0" not in text
-    assert "replayed run does not repeat its record: step 7, loss was / is" in text
-    assert "replayed other repeats its record to the last bit" in text
-    assert "both are the same up to step 7: code, packages, machine or data parted them" in text
+    diff = diff_runs(PROJECT, one.dir, other.dir)
+    assert diff.divergence is diff.recorded is not None
+    assert (diff.divergence.step, diff.divergence.beat) == (7, "loss")
+    assert diff.replayed is not None
+    assert diff.replayed.divergence is None
+    text = " ".join(text_of(diff).split())
+    assert (
+        "replayed run does not reproduce its record: step 7, activation_mean/layers.0" not in text
+    )
+    assert "replayed run does not reproduce its record: step 7, loss was / is" in text
+    assert "replayed other reproduces its record bitwise" in text
+    assert (
+        "both are the same up to step 7: they diverged by code, packages, machine or data" in text
+    )
     assert "the same config" in text
 
 
 def test_a_run_that_was_resumed_equals_one_that_was_not(
     trained: Trained, interrupted: Interrupted
 ) -> None:
-    parting = diff_runs(trained().dir, interrupted(KEEP, [2]).dir)
-    assert parting.is_same
-    (resumed,) = parting.origins.resumed
+    diff = diff_runs(PROJECT, trained().dir, interrupted(KEEP, [2]).dir)
+    assert diff.is_same
+    (resumed,) = diff.origins.resumed
     assert resumed.one == []
     assert resumed.other
-    text = " ".join(text_of(parting).split())
+    text = " ".join(text_of(diff).split())
     assert f"36 steps, resumed from step {resumed.other[0]})" in text
 
 
 def test_what_a_resume_has_changed_is_found_where_it_was_changed(
     trained: Trained, tmp_path: Path, stop_at: StopAt
 ) -> None:
-    """The records part one step later: the weights after a step are not among them."""
+    """The records diverge one step later: the weights after a step are not among them."""
     stop_at(2)
     with pytest.raises(Stopped):
         train(tmp_path / "killed")
     stop_at(None)
-    other = fourbeat.resume(tmp_path / "killed", ["optim.eps=1e-3"], force=True)
+    other = project.resume(tmp_path / "killed", ["optim.eps=1e-3"], force=True)
     start = other.manifest.resumed[0]["from_step"]
-    parting = diff_runs(trained().dir, other.dir)
-    assert parting.recorded is not None
-    assert parting.recorded.step == start + 1
-    assert parting.fork is not None
-    assert (parting.fork.step, parting.fork.beat) == (start, "step")
-    assert "eps 1e-08 / 0.001" in parting.fork.why
+    diff = diff_runs(PROJECT, trained().dir, other.dir)
+    assert diff.recorded is not None
+    assert diff.recorded.step == start + 1
+    assert diff.divergence is not None
+    assert (diff.divergence.step, diff.divergence.beat) == (start, "step")
+    assert "eps 1e-08 / 0.001" in diff.divergence.why
 
 
-def test_weights_that_no_record_tells_apart_are_compared_at_the_end(
+def test_weights_that_no_record_distinguishes_are_compared_at_the_end(
     trained: Trained, tmp_path: Path
 ) -> None:
     one = trained()
@@ -421,23 +427,22 @@ def test_weights_that_no_record_tells_apart_are_compared_at_the_end(
     for path in (tmp_path / "other").rglob("*.ckpt"):
         if Position.of(read_state(path)).step == 36:
             write_state(path, changed)
-    parting = diff_runs(one.dir, tmp_path / "other")
-    assert not parting.is_same
-    assert parting.fork is None
-    assert parting.again is not None
-    assert parting.again.last_step == 35
+    diff = diff_runs(PROJECT, one.dir, tmp_path / "other")
+    assert not diff.is_same
+    assert diff.divergence is None
+    assert diff.replayed is not None
+    assert diff.replayed.last_step == 35
     assert (
-        diff_lines(parting)[0]
-        == "Their records are the same, but not their weights after 36 steps."
+        diff_lines(diff)[0] == "Their records are the same, but not their weights after 36 steps."
     )
 
 
 def test_without_records_there_is_nothing_to_compare(trained: Trained) -> None:
     off = trained("callbacks.recorder=null").dir
     with pytest.raises(RunError, match=r"^other=.*: nothing was recorded of its steps: it was tr"):
-        diff_runs(trained().dir, off)
+        diff_runs(PROJECT, trained().dir, off)
     with pytest.raises(RunError, match=r"^run=.*Train it again without callbacks.recorder=null.$"):
-        diff_runs(off, trained().dir)
+        diff_runs(PROJECT, off, trained().dir)
 
 
 def test_a_run_without_a_step_has_no_records(
@@ -448,19 +453,19 @@ def test_a_run_without_a_step_has_no_records(
     with pytest.raises(NonFiniteError):
         train(tmp_path / "none", *arrays, *settings, f"data.inputs={tmp_path / 'nan.npy'}")
     with pytest.raises(RunError, match="it made no step"):
-        diff_runs(trained().dir, tmp_path / "none")
+        diff_runs(PROJECT, trained().dir, tmp_path / "none")
 
 
 def test_records_of_other_steps_cannot_be_compared(tmp_path: Path, trained: Trained) -> None:
     train(tmp_path, "trainer.max_epochs=1", "callbacks.recorder=null")
     changes = ["trainer.max_epochs=2", "callbacks.recorder={layers_every_n_steps: 1}"]
-    late = fourbeat.resume(tmp_path, changes)
+    late = project.resume(tmp_path, changes)
     early = trained("trainer.max_epochs=1")
     with pytest.raises(RunError, match="steps 0 to 11, other the steps 12 to 23: they have none"):
-        diff_runs(early.dir, late.dir)
+        diff_runs(PROJECT, early.dir, late.dir)
 
 
-def test_what_cannot_be_replayed_is_told_from_the_records(tmp_path: Path) -> None:
+def test_what_cannot_be_replayed_is_reported_from_the_records(tmp_path: Path) -> None:
     generator = torch.Generator().manual_seed(0)
     inputs = torch.randn(64, 2, generator=generator)
     data = TensorDataset(inputs, (inputs.sum(1) > 0).long())
@@ -470,12 +475,12 @@ def test_what_cannot_be_replayed_is_told_from_the_records(tmp_path: Path) -> Non
         net, loader = CirclesNet(out_features=2), DataLoader(data, batch_size=16)
         place = tmp_path / str(lr)
         runs.append(fourbeat.fit(net, loader, run_dir=place, lr=lr, max_epochs=2, progress="none"))
-    parting = diff_runs(*(run.dir for run in runs))
-    assert parting.fork is parting.recorded is not None
-    assert (parting.fork.step, parting.fork.what) == (0, "learning rate")
-    assert parting.again is None
-    assert "not replayed" in text_of(parting)
-    assert "was trained by fourbeat.fit() on loaders" in parting.why_not
+    diff = diff_runs(PROJECT, *(run.dir for run in runs))
+    assert diff.divergence is diff.recorded is not None
+    assert (diff.divergence.step, diff.divergence.what) == (0, "learning rate")
+    assert diff.replayed is None
+    assert "not replayed" in text_of(diff)
+    assert "was trained by fourbeat.fit() on loaders" in diff.why_not_replayed
 
 
 def test_code_that_no_longer_fits_a_run_does_not_hide_its_records(
@@ -493,12 +498,12 @@ def test_code_that_no_longer_fits_a_run_does_not_hide_its_records(
     import tests.replay.test_diff as users_code
 
     monkeypatch.setattr(users_code.TwistedNet, "_twist", twist)
-    parting = diff_runs(one.dir, other.dir)
-    assert parting.fork is parting.recorded is not None
-    assert parting.why_not == "IndexError: no such layer"
+    diff = diff_runs(PROJECT, one.dir, other.dir)
+    assert diff.divergence is diff.recorded is not None
+    assert diff.why_not_replayed == "IndexError: no such layer"
 
 
-def test_code_that_has_changed_since_is_told_by_the_replay(
+def test_code_that_has_changed_since_is_revealed_by_the_replay(
     trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, other = trained(*TWISTED), trained(*TWISTED, "optim.lr=0.002")
@@ -506,15 +511,19 @@ def test_code_that_has_changed_since_is_told_by_the_replay(
     import tests.replay.test_diff as users_code
 
     monkeypatch.setattr(users_code, "TWIST", 3)
-    parting = diff_runs(one.dir, other.dir)
-    assert parting.fork is parting.recorded is not None
-    assert (parting.fork.step, parting.fork.what) == (0, "learning rate")
-    text = text_of(parting)
+    diff = diff_runs(PROJECT, one.dir, other.dir)
+    assert diff.divergence is diff.recorded is not None
+    assert (diff.divergence.step, diff.divergence.what) == (0, "learning rate")
+    text = text_of(diff)
     assert (
-        "replayed     run does not repeat its record: step 0, grad_norm/layers.0 was / is" in text
+        "replayed     run does not reproduce its record: step 0, grad_norm/layers.0 was / is"
+        in text
     )
-    assert "replayed     other does not repeat its record: step 0, " in text
-    assert "replayed     here they part at step 0, step: weight of layers.0; the same gradi" in text
+    assert "replayed     other does not reproduce its record: step 0, " in text
+    assert (
+        "replayed     here they diverge at step 0, step: weight of layers.0; same gradients, "
+        in text
+    )
 
 
 def copied(run: Run, place: Path, **changes: Any) -> Run:
@@ -527,13 +536,13 @@ def copied(run: Run, place: Path, **changes: Any) -> Run:
     return Run.load(place)
 
 
-def test_another_commit_is_said(tmp_path: Path, trained: Trained) -> None:
+def test_another_commit_is_reported(tmp_path: Path, trained: Trained) -> None:
     one = copied(trained(), tmp_path / "one")
     other = copied(trained("optim.lr=0.002"), tmp_path / "other", commit="b" * 40)
-    parting = diff_runs(one.dir, other.dir)
-    assert [change.key for change in parting.origins.code] == ["commit"]
-    assert "  code         commit aaaaaaaaa / bbbbbbbbb\n" in text_of(parting)
-    assert "the same     packages, machine" in text_of(parting)
+    diff = diff_runs(PROJECT, one.dir, other.dir)
+    assert [change.key for change in diff.origins.code] == ["commit"]
+    assert "  code         commit aaaaaaaaa / bbbbbbbbb\n" in text_of(diff)
+    assert "the same     packages, machine" in text_of(diff)
 
 
 PATCH = """\
@@ -563,14 +572,16 @@ def test_uncommitted_changes_are_compared_file_by_file(tmp_path: Path, trained: 
         PATCH.replace("width = 2", "width = 3").split("diff --git a/data")[0]
     )
     (lost.dir / PATCH_FILE).unlink(missing_ok=True)
-    told = [(c.key, c.one, c.other) for c in compare_origins(one, other).code]
-    assert told == [
+    changes = [(c.key, c.one, c.other) for c in compare_origins(one, other).code]
+    assert changes == [
         ("data.py", "changed", "unchanged"),
-        ("model.py", "changed", "changed otherwise"),
+        ("model.py", "changed", "changed differently"),
     ]
     assert list(uncommitted(one)) == ["model.py", "data.py", "notes.txt (untracked)"]
     assert list(uncommitted(lost)) == [f"{PATCH_FILE} (lost)"]
-    assert "code         uncommitted: data.py, model.py" in text_of(diff_runs(one.dir, other.dir))
+    assert "code         uncommitted: data.py, model.py" in text_of(
+        diff_runs(PROJECT, one.dir, other.dir)
+    )
 
 
 def test_packages_and_machine_are_compared(tmp_path: Path, trained: Trained) -> None:
@@ -580,7 +591,7 @@ def test_packages_and_machine_are_compared(tmp_path: Path, trained: Trained) -> 
     values["environment"]["packages"] |= {"torch": "0.1", "numpy": "0.2"}
     values["environment"] |= {"num_threads": 64, "python": "3.9.0"}
     path.write_text(json.dumps(values))
-    text = text_of(diff_runs(one.dir, other.dir))
+    text = text_of(diff_runs(PROJECT, one.dir, other.dir))
     assert "/ 0.2, torch: " in text
     assert "machine      python: " in text
     assert "/ 64" in text
@@ -609,33 +620,34 @@ def test_what_cannot_change_what_is_computed_is_known(key: str, expected: bool) 
 def test_the_length_of_a_training_matters_to_a_schedule_that_spans_it(trained: Trained) -> None:
     assert not is_harmless("trainer.max_epochs", has_horizon=True)
     cosine = ["scheduler=cosine"]
-    parting = diff_runs(trained(*cosine).dir, trained(*cosine, "trainer.max_epochs=4").dir)
-    assert parting.fork is not None
-    assert parting.fork.beat == "step"
-    assert "config       trainer.max_epochs: 3 / 4" in text_of(parting)
+    diff = diff_runs(PROJECT, trained(*cosine).dir, trained(*cosine, "trainer.max_epochs=4").dir)
+    assert diff.divergence is not None
+    assert diff.divergence.beat == "step"
+    assert "config       trainer.max_epochs: 3 / 4" in text_of(diff)
 
 
 def fingerprints_of(values: Tensor) -> list[Fingerprint]:
-    """Of a network that puts out what it takes in."""
+    """Of a network whose output is its input."""
     network = nn.Sequential(nn.Identity())
-    taken = Fingerprints(network, skip=0)
+    prints = Fingerprints(network, skip=0)
     network(values)
-    taken.on_step([], 0, True)
-    return taken.steps[0]
+    prints.on_step([], 0, True)
+    prints.close()
+    return prints.steps[0]
 
 
 ONE = torch.tensor([1.0, 0.0])
 OTHER = {
-    "the last bit": torch.tensor([1.0 + 2**-23, 0.0]),
+    "one bit": torch.tensor([1.0 + 2**-23, 0.0]),
     "the order": torch.tensor([0.0, 1.0]),
     "the shape": torch.tensor([[1.0, 0.0]]),
     "the type": torch.tensor([1.0, 0.0], dtype=torch.float64),
-    "no number": torch.tensor([1.0, torch.nan]),
+    "a NaN": torch.tensor([1.0, torch.nan]),
 }
 
 
 @pytest.mark.parametrize("other", OTHER.values(), ids=OTHER)
-def test_a_fingerprint_tells_apart(other: Tensor) -> None:
+def test_a_fingerprint_distinguishes(other: Tensor) -> None:
     assert fingerprints_of(ONE) != fingerprints_of(other)
 
 
@@ -643,28 +655,45 @@ SAME_VALUES = {
     "itself": (ONE, ONE.clone()),
     "the sign of 0": (ONE, torch.tensor([1.0, -0.0])),
     "layout": (torch.ones(2, 3), torch.ones(3, 2).T),
-    "no numbers": (torch.tensor([torch.nan]), torch.tensor([torch.nan])),
+    "NaN": (torch.tensor([torch.nan]), torch.tensor([torch.nan])),
     "brain floats": (ONE.bfloat16(), ONE.bfloat16()),
 }
 
 
 @pytest.mark.parametrize(("one", "other"), SAME_VALUES.values(), ids=SAME_VALUES)
-def test_a_fingerprint_does_not_tell_apart(one: Tensor, other: Tensor) -> None:
+def test_a_fingerprint_does_not_distinguish(one: Tensor, other: Tensor) -> None:
     assert fingerprints_of(one) == fingerprints_of(other)
 
 
 class Branches(nn.Module):
-    """Puts out several tensors, some of them in a mapping, and changes its input in place."""
+    """Returns several tensors, some of them in a mapping, and changes its input in place."""
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         return inputs.add_(1), {"twice": inputs * 2}
 
 
-def test_what_goes_in_is_looked_at_before_a_layer_changes_it() -> None:
+def test_inputs_are_fingerprinted_before_a_layer_changes_them() -> None:
     network = nn.Sequential(Branches())
-    taken = Fingerprints(network, skip=0)
+    prints = Fingerprints(network, skip=0)
     network(torch.zeros(4))
     network.eval()(torch.zeros(4))  # a validation is none of it
-    taken.on_step([], 0, True)
-    found = {(f.layer, f.what): f.norm for f in taken.steps[0]}
+    prints.on_step([], 0, True)
+    found = {(f.layer, f.what): f.norm for f in prints.steps[0]}
     assert found == {("0", "input"): 0.0, ("0", "output"): pytest.approx(np.sqrt(4 + 16))}
+
+
+class DropToken(nn.Identity):
+    """Is called like a dropout, and draws nothing."""
+
+
+def test_only_dropout_in_training_mode_is_said_to_draw_random_numbers() -> None:
+    network = nn.Sequential(nn.Dropout(0.5), DropToken(), nn.AlphaDropout(0.5).eval())
+    prints = Fingerprints(network, skip=0)
+    network(torch.ones(4))
+    assert prints.dropouts == {"0"}
+
+
+def test_a_network_that_was_fingerprinted_has_no_hooks_left() -> None:
+    network = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
+    Fingerprints(network, skip=0).close()
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in network.modules())

@@ -11,22 +11,24 @@ import numpy as np
 import pytest
 import torch
 from numpy import ndarray
+from support import project
 from support.interruptions import SMALL
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-import fourbeat
 from fourbeat.events import Observer
-from fourbeat.replay.observing import Instruments, RecordsInMemory, tensor_statistics
+from fourbeat.replay.instruments import Instruments, RecordsInMemory, tensor_statistics
 from fourbeat.replay.session import Start, replay_config, replay_steps
 from fourbeat.run import Run
-from fourbeat.training.lifecycle import Components
+from fourbeat.training.components import Components
+from fourbeat.training.stored import StoredRun
+from project import PROJECT
 
 RATE = 0.1
 
 
-class Play(NamedTuple):
-    """A training by hand: what a loop would tell an observer."""
+class ByHandLoop(NamedTuple):
+    """A training by hand: notifies an observer as a loop would."""
 
     net: nn.Module
     observer: Observer
@@ -103,7 +105,7 @@ def assert_measures(measured: dict[str, float], *arrays: ndarray) -> None:
 def test_each_layer_is_measured_at_each_beat() -> None:
     net, batch = tiny(), batch_of(5)
     instruments, known = Instruments(net, skip=0), ByHand.of(net, batch)
-    Play(net, instruments).step(batch)
+    ByHandLoop(net, instruments).step(batch)
     layers = instruments.layers
     assert set(layers) == {"0", "1", "2"}
     for name in layers:
@@ -119,13 +121,13 @@ def test_each_layer_is_measured_at_each_beat() -> None:
         assert_measures(layers[name]["weight"], *[p.detach().numpy() for p in weights])
     assert set(layers["1"]) == {"input", "output", "output_gradient"}
     assert instruments.losses == pytest.approx([(known.outputs["2"] ** 2).mean()])
-    assert instruments.was_taken
+    assert instruments.was_applied
 
 
 def test_gradients_are_measured_before_and_after_they_are_clipped() -> None:
     net, batch = tiny(), batch_of(5)
     instruments, known = Instruments(net, skip=0), ByHand.of(net, batch)
-    Play(net, instruments, clip=0.01).step(batch)
+    ByHandLoop(net, instruments, clip=0.01).step(batch)
     total = math.sqrt(sum((g**2).sum() for gs in known.gradients.values() for g in gs))
     assert total > 0.01
     for name, gradients in known.gradients.items():
@@ -140,7 +142,7 @@ def test_of_several_micro_batches_gradients_are_summed_and_the_last_one_is_seen(
     net, batches = tiny(), [batch_of(5, seed) for seed in (1, 2, 3)]
     instruments = Instruments(net, skip=0)
     known = [ByHand.of(net, batch, num_batches=3) for batch in batches]
-    Play(net, instruments).step(*batches)
+    ByHandLoop(net, instruments).step(*batches)
     for name, measured in instruments.layers.items():
         assert_measures(measured["input"], known[-1].inputs[name])
         assert_measures(measured["output"], known[-1].outputs[name])
@@ -161,7 +163,7 @@ def test_one_step_is_measured_and_no_other(skip: int) -> None:
         if seed == skip:
             known = ByHand.of(net, batch)
         assert has_hooks(net) == (seed == skip)
-        Play(net, instruments).step(batch)
+        ByHandLoop(net, instruments).step(batch)
         assert len(instruments.losses) == (seed >= skip)
     for name, measured in instruments.layers.items():
         assert_measures(measured["output"], known.outputs[name])
@@ -190,7 +192,7 @@ def test_a_layer_that_writes_into_its_input_is_measured_as_any_other() -> None:
     known = ByHand.of(net, batch)
     net[1] = nn.ReLU(inplace=True)
     instruments = Instruments(net, skip=0)
-    Play(net, instruments).step(batch)
+    ByHandLoop(net, instruments).step(batch)
     for name, measured in instruments.layers.items():
         assert_measures(measured["input"], known.inputs[name])
         assert_measures(measured["output"], known.outputs[name])
@@ -215,7 +217,7 @@ def test_of_a_layer_that_is_called_twice_the_last_call_is_seen_throughout() -> N
     between = batch.numpy() @ weight.T + bias
     outputs = between @ weight.T + bias
     instruments = Instruments(net, skip=0)
-    Play(net, instruments).step(batch, batch)
+    ByHandLoop(net, instruments).step(batch, batch)
     measured = instruments.layers["layer"]
     assert_measures(measured["input"], between)
     assert_measures(measured["output"], outputs)
@@ -223,7 +225,7 @@ def test_of_a_layer_that_is_called_twice_the_last_call_is_seen_throughout() -> N
 
 
 class Recomputed(nn.Module):
-    """Throws away what it has computed and computes it again in the backward."""
+    """Discards what it has computed and computes it again in the backward."""
 
     def __init__(self, *, use_reentrant: bool) -> None:
         super().__init__()
@@ -241,7 +243,7 @@ def test_what_is_computed_again_in_the_backward_is_measured_as_any_other(
     net, batch = Recomputed(use_reentrant=use_reentrant), batch_of(5).requires_grad_()
     known = ByHand.of(net.inner, batch.detach())
     instruments = Instruments(net, skip=0)
-    Play(net, instruments).step(batch)
+    ByHandLoop(net, instruments).step(batch)
     for name in ("0", "1", "2"):
         measured = instruments.layers[f"inner.{name}"]
         assert_measures(measured["input"], known.inputs[name])
@@ -249,7 +251,7 @@ def test_what_is_computed_again_in_the_backward_is_measured_as_any_other(
         assert_measures(measured["output_gradient"], known.output_gradients[name])
 
 
-def test_what_is_no_number_is_counted() -> None:
+def test_nan_and_inf_are_counted() -> None:
     measured = tensor_statistics(torch.tensor([[1.0, -2.0], [math.nan, math.inf]]))
     assert measured["non_finite"] == 0.5
     assert not math.isfinite(measured["norm"])
@@ -287,10 +289,10 @@ class OwnWeight(nn.Module):
         return outputs
 
 
-def test_weights_of_the_network_itself_are_measured_and_absent_gradients_are_none() -> None:
+def test_weights_of_the_network_itself_are_measured_and_absent_gradients_give_none() -> None:
     net = OwnWeight()
     instruments = Instruments(net, skip=0)
-    Play(net, instruments).step(batch_of(5))
+    ByHandLoop(net, instruments).step(batch_of(5))
     layers = instruments.layers
     assert set(layers) == {"(root)", "layer", "unused"}
     assert layers["(root)"]["gradient"]["norm"] > 0
@@ -312,25 +314,28 @@ SETTINGS = {
 
 
 def train(place: Path, *overrides: str) -> Run:
-    return fourbeat.train(fourbeat.compose(*SMALL, *overrides), place)
+    return project.train(project.compose(*SMALL, *overrides), place)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("overrides", SETTINGS.values(), ids=SETTINGS)
-def test_with_or_without_them_the_weights_and_the_generators_are_the_same_to_the_last_bit(
+def test_with_or_without_them_the_weights_and_the_generators_are_bitwise_identical(
     tmp_path: Path, overrides: Sequence[str]
 ) -> None:
     run = train(tmp_path, *overrides, "trainer.max_epochs=2")
-    last, cfg = run.manifest.num_steps - 1, replay_config(run)
+    stored, last = StoredRun(PROJECT, run), run.manifest.num_steps - 1
+    cfg = replay_config(stored)
 
-    def measuring(parts: Components) -> list[Observer]:
-        return [Instruments(parts.module.net, skip) for skip in range(last)]
+    def measuring(components: Components) -> list[Observer]:
+        return [Instruments(components.module.net, skip) for skip in range(last)]
 
     ends = []
     for observers in (lambda _: [], measuring):
         memory = RecordsInMemory()
-        parts = replay_steps(cfg, Start(0), last, write=memory.write, observers=observers)
-        ends.append((parts.module.state_dict(), torch.get_rng_state(), memory.records))
+        components = replay_steps(
+            *(stored, cfg, Start(0), last), write=memory.write, observers=observers
+        )
+        ends.append((components.module.state_dict(), torch.get_rng_state(), memory.records))
     (weights, generator, records), (others, other_generator, other_records) = ends
     assert weights.keys() == others.keys()
     assert all(torch.equal(weights[name], others[name]) for name in weights)
@@ -346,12 +351,13 @@ def test_a_step_of_either_loop_is_measured_alike(tmp_path: Path, loop: str) -> N
     run = train(tmp_path, f"loop={loop}", *overrides, "trainer.max_epochs=2")
     seen: list[Instruments] = []
 
-    def measuring(parts: Components) -> list[Instruments]:
-        seen.append(Instruments(parts.module.net, skip=5))
+    def measuring(components: Components) -> list[Instruments]:
+        seen.append(Instruments(components.module.net, skip=5))
         return seen
 
-    memory = RecordsInMemory()
-    replay_steps(replay_config(run), Start(0), 5, write=memory.write, observers=measuring)
+    memory, stored = RecordsInMemory(), StoredRun(PROJECT, run)
+    cfg = replay_config(stored)
+    replay_steps(stored, cfg, Start(0), 5, write=memory.write, observers=measuring)
     (instruments,), records = seen, memory.records
     row, layers = records.steps.row(5), records.layers.row(5)
     assert row is not None
@@ -361,7 +367,7 @@ def test_a_step_of_either_loop_is_measured_alike(tmp_path: Path, loop: str) -> N
     squares = 0.0
     for name in ("layers.0", "layers.2"):
         measured = instruments.layers[name]
-        # Lightning clips where nobody is told: its loop shows clipped gradients alone after it.
+        # Lightning clips where no hook is called: its loop shows clipped gradients only after it.
         assert measured["gradient"]["norm"] == pytest.approx(row[f"grad_norm/{name}"], rel=1e-5)
         assert measured["weight"]["norm"] == pytest.approx(layers[f"weight_norm/{name}"], rel=1e-5)
         assert measured["update"]["norm"] == pytest.approx(layers[f"update_norm/{name}"], rel=1e-5)

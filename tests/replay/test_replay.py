@@ -1,4 +1,4 @@
-"""A part of a run that is played again is what the run did, to the last bit."""
+"""A replay of a run is bitwise what the run did."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from state.test_exactness import Noisy
-from support import interruptions
+from support import interruptions, project
 from support.interruptions import SMALL
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -25,11 +25,13 @@ from fourbeat.loop import FourBeatModule
 from fourbeat.recorder import read_records
 from fourbeat.replay import replay, replay_data, replay_lines
 from fourbeat.replay.comparison import compare
-from fourbeat.replay.observing import RecordsInMemory
+from fourbeat.replay.instruments import RecordsInMemory
 from fourbeat.replay.session import Start, find_starts, replay_config, replay_steps
 from fourbeat.replay.suspects import STEPS_BEFORE
 from fourbeat.run import Outcome, Run
 from fourbeat.state import read_state, snapshots
+from fourbeat.training.stored import StoredRun
+from project import PROJECT
 from project.models import CirclesNet
 
 pytestmark = pytest.mark.slow
@@ -48,25 +50,26 @@ ONE_BY_ONE = "loop.steps_per_execution=1"
 
 
 def train(place: Path, *overrides: str) -> Run:
-    return fourbeat.train(fourbeat.compose(*SMALL, *KEEP, *overrides), place)
+    return project.train(project.compose(*SMALL, *KEEP, *overrides), place)
 
 
 def assert_each_state_leads_to_the_same_end(run: Run) -> None:
     """Replay from the beginning and from every snapshot; weights and records are the run's own."""
-    recorded, cfg = read_records(run.dir), replay_config(run)
+    recorded, stored = read_records(run.dir), StoredRun(PROJECT, run)
+    cfg = replay_config(stored)
     last = run.manifest.num_steps - 1
     weights = read_state(run.checkpoint("last"))["state_dict"]
-    before = [start for start in find_starts(run) if start.step <= last]
+    before = [start for start in find_starts(stored) if start.step <= last]
     assert len(before) >= 4
     for start in before:
         memory = RecordsInMemory()
-        parts = replay_steps(cfg, start, last, write=memory.write)
+        components = replay_steps(stored, cfg, start, last, write=memory.write)
         found = compare(recorded, memory.records)
         assert found.first is None, start
         assert found.num_steps == last + 1 - start.step > 0
         assert list(memory.records.layers.steps) == list(range(start.step, last + 1))
         assert found.num_numbers > 10 * found.num_steps
-        ended = parts.module.state_dict()
+        ended = components.module.state_dict()
         assert ended.keys() == weights.keys()
         assert all(torch.equal(ended[name], weights[name]) for name in weights), start
 
@@ -97,8 +100,8 @@ CASES = {
     "fp16": ["trainer.precision=16-mixed", "loop.gradient_clip_val=1"],
     "automatic fp16": ["loop=automatic", "trainer.precision=16-mixed", "loop.gradient_clip_val=1"],
     # Its gradients are too large for the scaler at first, and now and then.
-    "fp16 with steps left out": ["trainer.precision=16-mixed", "optim=sgd", "optim.lr=50"],
-    "automatic fp16 with steps left out": [
+    "fp16 with skipped steps": ["trainer.precision=16-mixed", "optim=sgd", "optim.lr=50"],
+    "automatic fp16 with skipped steps": [
         *("loop=automatic", "trainer.precision=16-mixed", "optim=sgd", "optim.lr=50"),
     ],
     "bf16": ["trainer.precision=bf16-mixed"],
@@ -106,20 +109,20 @@ CASES = {
     "weight decay groups": ["optim=adamw", "optim.weight_decay=0.1"],
     "max_steps": ["trainer.max_steps=31"],
     "rare validation": ["trainer.check_val_every_n_epoch=2", "data.drop_last=true"],
-    "part of each epoch": ["trainer.limit_train_batches=7", "trainer.limit_val_batches=1"],
+    "limited epochs": ["trainer.limit_train_batches=7", "trainer.limit_val_batches=1"],
     "early stopping": ["optim=sgd", "optim.lr=1e-30", "callbacks.early_stopping.patience=1"],
 }
 
 
 @pytest.mark.parametrize("overrides", CASES.values(), ids=CASES)
-def test_from_every_state_it_is_the_run_again_to_the_last_bit(
+def test_from_every_state_it_is_bitwise_the_run_again(
     tmp_path: Path, overrides: Sequence[str]
 ) -> None:
     run = train(tmp_path / "run", *overrides)
     recorded = read_records(run.dir).steps.columns
     # Else the cases would show less than their names say.
     assert (len(set(recorded["lr/0"])) > 1) == any(o.startswith("scheduler=") for o in overrides)
-    assert (min(recorded["taken"]) < 1) == ("optim.lr=50" in overrides)
+    assert (min(recorded["applied"]) < 1) == ("optim.lr=50" in overrides)
     assert_each_state_leads_to_the_same_end(run)
 
 
@@ -131,7 +134,7 @@ INTERRUPTED = {
 
 
 @pytest.mark.parametrize("overrides", INTERRUPTED.values(), ids=INTERRUPTED)
-def test_a_run_that_was_interrupted_can_be_played_again_across_its_interruptions(
+def test_a_run_that_was_interrupted_can_be_replayed_across_its_interruptions(
     interrupted: Interrupted, overrides: Sequence[str]
 ) -> None:
     run = interrupted([*KEEP, *overrides], [8, 12])
@@ -139,7 +142,7 @@ def test_a_run_that_was_interrupted_can_be_played_again_across_its_interruptions
     assert_each_state_leads_to_the_same_end(run)
 
 
-def test_a_run_that_was_interrupted_and_not_gone_on_with_can_be_played_again(
+def test_a_run_that_was_interrupted_and_not_resumed_can_be_replayed(
     tmp_path: Path, stop_at: StopAt
 ) -> None:
     stop_at(20)
@@ -152,25 +155,26 @@ def test_a_run_that_was_interrupted_and_not_gone_on_with_can_be_played_again(
     assert_each_state_leads_to_the_same_end(run)
 
 
-def test_other_worker_processes_and_executions_play_the_same(tmp_path: Path) -> None:
+def test_other_worker_processes_and_executions_replay_the_same(tmp_path: Path) -> None:
     run = train(tmp_path / "run", "data.num_workers=2", "model=mlp", "model.dropout=0.5")
-    cfg = replay_config(run, ["data.num_workers=0"])
+    stored = StoredRun(PROJECT, run)
+    cfg = replay_config(stored, ["data.num_workers=0"])
     memory = RecordsInMemory()
-    replay_steps(cfg, find_starts(run)[2], 35, write=memory.write)
+    replay_steps(stored, cfg, find_starts(stored)[2], 35, write=memory.write)
     found = compare(read_records(run.dir), memory.records)
     assert found.num_steps > 10
     assert found.first is None
 
 
 class Normed(nn.Sequential):
-    """Has statistics to remember besides its weights."""
+    """Has running statistics besides its weights."""
 
     def __init__(self) -> None:
         super().__init__(nn.Linear(2, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 1))
 
 
 @pytest.mark.parametrize("loop", ["four_beat", "automatic"])
-def test_statistics_of_batches_are_played_again_too(tmp_path: Path, loop: str) -> None:
+def test_statistics_of_batches_are_replayed_too(tmp_path: Path, loop: str) -> None:
     run = train_net(tmp_path / "run", "Normed", f"loop={loop}")
     assert "net.1.running_mean" in read_state(run.checkpoint("last"))["state_dict"]
     assert_each_state_leads_to_the_same_end(run)
@@ -180,7 +184,7 @@ def train_net(place: Path, name: str, *overrides: str) -> Run:
     """Train a network of this file."""
     common = [override for override in SMALL if not override.startswith("model")]
     net = ["~model", f"+model._target_=tests.replay.test_replay.{name}"]
-    return fourbeat.train(fourbeat.compose(*common, *KEEP, *net, *overrides), place)
+    return project.train(project.compose(*common, *KEEP, *net, *overrides), place)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -192,18 +196,20 @@ def test_what_is_drawn_while_a_batch_is_gathered_is_drawn_again(
     assert_each_state_leads_to_the_same_end(run)
 
 
-def test_a_run_that_was_extended_can_be_played_again_from_before_that(tmp_path: Path) -> None:
+def test_a_run_that_was_extended_can_be_replayed_from_before_that(tmp_path: Path) -> None:
     train(tmp_path / "run", "scheduler=step", "trainer.max_epochs=2")
-    run = fourbeat.resume(tmp_path / "run", ["trainer.max_epochs=4"])
+    run = project.resume(tmp_path / "run", ["trainer.max_epochs=4"])
     assert run.manifest.num_steps == 48
     assert_each_state_leads_to_the_same_end(run)
 
 
-def test_a_run_that_went_back_to_its_best_state_is_played_as_it_went_on(tmp_path: Path) -> None:
+def test_a_run_that_went_back_to_its_best_state_is_replayed_from_there(
+    tmp_path: Path,
+) -> None:
     run = train(tmp_path / "run", "optim=sgd", "optim.lr=20")
     best = read_state(run.checkpoint("best"))["global_step"]
     assert best < run.manifest.num_steps
-    run = fourbeat.resume(run.dir, checkpoint="best")
+    run = project.resume(run.dir, checkpoint="best")
     assert run.manifest.resumed[0]["from_step"] == best
     assert_each_state_leads_to_the_same_end(run)
 
@@ -217,20 +223,21 @@ class Net(nn.Sequential):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("loop", ["four_beat", "automatic"])
-def test_what_was_compiled_is_played_step_by_step_with_nearly_the_same_losses(
+def test_what_was_compiled_is_replayed_step_by_step_with_nearly_the_same_losses(
     tmp_path: Path, loop: str
 ) -> None:
-    """Compiled kernels add in another order: equal to rounding, not to the last bit."""
+    """Compiled kernels add in another order: equal up to rounding, not bitwise."""
     run = train_net(tmp_path / "run", "Net", "loop.compile=true", f"loop={loop}")
     recorded, memory = read_records(run.dir), RecordsInMemory()
-    assert not recorded.layers.part("activation_std")  # no hook may be within compiled code
-    replay_steps(replay_config(run), Start(0), 35, write=memory.write)
+    assert not recorded.layers.by_owner("activation_std")  # no hook may be within compiled code
+    stored = StoredRun(PROJECT, run)
+    replay_steps(stored, replay_config(stored), Start(0), 35, write=memory.write)
     assert list(memory.records.steps.steps) == list(recorded.steps.steps) == list(range(36))
     losses = (table.steps.columns["loss"] for table in (recorded, memory.records))
     np.testing.assert_allclose(*losses, rtol=0, atol=1e-4)
     for difference in compare(recorded, memory.records).differences:
         assert np.isfinite([difference.one, difference.other]).all(), "one was never measured"
-    replayed = replay(run.dir, 35)
+    replayed = replay(PROJECT, run.dir, 35)
     assert replayed.start.path is not None
     assert abs(replayed.instruments.losses[0] - recorded.steps.row(35)["loss"]) < 1e-4  # type: ignore[index]
 
@@ -260,7 +267,7 @@ def set_config(folder: Path, section: str, **values: Any) -> None:
 
 @pytest.mark.parametrize("step", [35, 34, 20, 1, 0])
 def test_any_step_can_be_asked_for(trained: Path, step: int) -> None:
-    replayed = replay(trained, step)
+    replayed = replay(PROJECT, trained, step)
     assert replayed.step == step
     assert replayed.comparison.first is None
     assert replayed.comparison.num_steps == step - replayed.start.step + 1
@@ -283,21 +290,21 @@ def test_any_step_can_be_asked_for(trained: Path, step: int) -> None:
 def test_it_begins_with_the_latest_state_that_leaves_enough_steps_to_say_what_is_usual(
     trained: Path,
 ) -> None:
-    kept = sorted(snapshots(trained / "snapshots"))
-    replayed = replay(trained, 35)
-    assert replayed.start.step == max(step for step in [0, *kept] if step <= 35 - STEPS_BEFORE)
-    assert replay(trained, 12).start == Start(0)
+    saved = sorted(snapshots(trained / "snapshots"))
+    replayed = replay(PROJECT, trained, 35)
+    assert replayed.start.step == max(step for step in [0, *saved] if step <= 35 - STEPS_BEFORE)
+    assert replay(PROJECT, trained, 12).start == Start(0)
 
 
 @pytest.mark.parametrize("step", [36, 1000, -1])
 def test_a_step_that_the_run_has_not_is_refused_with_those_it_has(trained: Path, step: int) -> None:
     with pytest.raises(RunError, match=rf"step={step}: .* has the steps 0 to 35\."):
-        replay(trained, step)
+        replay(PROJECT, trained, step)
 
 
-def test_a_run_that_was_moved_can_be_played_again(trained: Path, copy: Path) -> None:
+def test_a_run_that_was_moved_can_be_replayed(trained: Path, copy: Path) -> None:
     moved = copy.rename(copy.parent / "moved")
-    one, other = replay(trained, 35), replay(moved, 35)
+    one, other = replay(PROJECT, trained, 35), replay(PROJECT, moved, 35)
     assert other.comparison.first is None
     assert other.start.path == moved / "snapshots" / one.start.path.name  # type: ignore[union-attr]
     assert other.instruments.layers == one.instruments.layers
@@ -307,9 +314,9 @@ def test_a_run_that_was_killed_has_the_steps_that_were_recorded(copy: Path) -> N
     manifest = Run.load(copy).manifest
     killed = Outcome("running")
     dataclasses.replace(manifest, outcome=killed, num_steps=0, num_epochs=0).write(copy)
-    assert replay(copy, 35).comparison.first is None
+    assert replay(PROJECT, copy, 35).comparison.first is None
     with pytest.raises(RunError, match="has the steps 0 to 35"):
-        replay(copy, 36)
+        replay(PROJECT, copy, 36)
 
 
 def flip_a_bit(path: Path) -> None:
@@ -319,11 +326,11 @@ def flip_a_bit(path: Path) -> None:
     path.write_bytes(data)
 
 
-def test_a_damaged_state_is_passed_over_for_one_before_it(copy: Path) -> None:
-    kept = sorted(snapshots(copy / "snapshots"))
-    flip_a_bit(copy / "snapshots" / f"step={max(s for s in kept if s <= 35 - STEPS_BEFORE)}.ckpt")
-    earlier = [step for step in kept if step <= 35 - STEPS_BEFORE][:-1]
-    replayed = replay(copy, 35)
+def test_a_damaged_state_is_skipped_for_one_before_it(copy: Path) -> None:
+    saved = sorted(snapshots(copy / "snapshots"))
+    flip_a_bit(copy / "snapshots" / f"step={max(s for s in saved if s <= 35 - STEPS_BEFORE)}.ckpt")
+    earlier = [step for step in saved if step <= 35 - STEPS_BEFORE][:-1]
+    replayed = replay(PROJECT, copy, 35)
     assert replayed.start.step == max([0, *earlier])
     assert replayed.comparison.first is None
 
@@ -331,17 +338,17 @@ def test_a_damaged_state_is_passed_over_for_one_before_it(copy: Path) -> None:
 def test_when_all_are_damaged_it_begins_at_the_beginning(copy: Path) -> None:
     for path in snapshots(copy / "snapshots").values():
         flip_a_bit(path)
-    replayed = replay(copy, 35)
+    replayed = replay(PROJECT, copy, 35)
     assert replayed.start == Start(0)
     assert replayed.comparison.num_steps == 36
     assert replayed.comparison.first is None
 
 
-def test_an_empty_state_is_passed_over_as_well(copy: Path) -> None:
+def test_an_empty_state_is_skipped_as_well(copy: Path) -> None:
     for path in snapshots(copy / "snapshots").values():
         path.unlink()
         path.write_bytes(b"")
-    assert replay(copy, 35).comparison.first is None
+    assert replay(PROJECT, copy, 35).comparison.first is None
 
 
 @pytest.fixture(scope="module")
@@ -352,45 +359,45 @@ def without_snapshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train(place, *overrides, "optim=sgd", "optim.lr=1e-30").dir
 
 
-def test_without_snapshots_it_begins_with_the_best_state_or_the_last_ones(
+def test_without_snapshots_it_begins_with_the_best_or_a_last_checkpoint(
     without_snapshots: Path,
 ) -> None:
     run = Run.load(without_snapshots)
     best = read_state(run.checkpoint("best"))["global_step"]
     last = run.manifest.num_steps - 1
     assert best <= last - STEPS_BEFORE
-    replayed = replay(run.dir, last)
+    replayed = replay(PROJECT, run.dir, last)
     assert replayed.start == Start(best, run.dir / "checkpoints" / "best.ckpt")
     assert replayed.comparison.first is None
     assert replayed.comparison.num_steps == last + 1 - best
 
 
 def test_without_snapshots_it_begins_at_the_beginning_before_them(without_snapshots: Path) -> None:
-    replayed = replay(without_snapshots, 15)
+    replayed = replay(PROJECT, without_snapshots, 15)
     assert replayed.start == Start(0)
     assert replayed.comparison.first is None
 
 
 @pytest.mark.parametrize("damaged", ["last.ckpt", "best.ckpt"])
-def test_without_snapshots_damaged_checkpoints_are_passed_over(
+def test_without_snapshots_damaged_checkpoints_are_skipped(
     tmp_path: Path, without_snapshots: Path, damaged: str
 ) -> None:
     folder = Path(shutil.copytree(without_snapshots, tmp_path / "run"))
     flip_a_bit(folder / "checkpoints" / damaged)
-    assert replay(folder, 59).comparison.first is None
+    assert replay(PROJECT, folder, 59).comparison.first is None
 
 
 def test_without_any_state_it_begins_at_the_beginning(tmp_path: Path) -> None:
     run = train(tmp_path / "run", "callbacks.model_checkpoint=null")
     assert not list(run.dir.rglob("*.ckpt"))
-    replayed = replay(run.dir, 35)
+    replayed = replay(PROJECT, run.dir, 35)
     assert replayed.start == Start(0)
     assert replayed.comparison.num_steps == 36
     assert replayed.comparison.first is None
 
 
 def contents(folder: Path) -> dict[Path, tuple[int, bytes]]:
-    """All files of a folder: when they were changed, and what they hold; folders, too."""
+    """All files of a folder: when they were changed, and their bytes; folders, too."""
     return {
         path: (path.stat().st_mtime_ns, path.read_bytes() if path.is_file() else b"")
         for path in [folder, *folder.rglob("*")]
@@ -405,8 +412,8 @@ def test_nothing_is_written_neither_into_the_run_folder_nor_elsewhere(
     monkeypatch.chdir(tmp_path / "empty")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
     before = contents(trained)
-    replay(trained, 35)
-    replay(trained, 0)
+    replay(PROJECT, trained, 35)
+    replay(PROJECT, trained, 0)
     assert contents(trained) == before
     assert not list((tmp_path / "empty").iterdir())
     assert not list((tmp_path / "temporary").iterdir())
@@ -415,24 +422,24 @@ def test_nothing_is_written_neither_into_the_run_folder_nor_elsewhere(
 def test_a_failed_replay_leaves_nothing_behind_either(trained: Path) -> None:
     before = contents(trained)
     with pytest.raises(RunError):
-        replay(trained, 36)
+        replay(PROJECT, trained, 36)
     assert contents(trained) == before
 
 
 def test_signals_mean_afterwards_what_they_meant_before(trained: Path) -> None:
     before = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
-    replay(trained, 3)
+    replay(PROJECT, trained, 3)
     assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == before
 
 
 def test_other_data_than_the_runs_are_noticed_at_the_first_step(copy: Path) -> None:
     set_config(copy, "data", split_seed=1)
-    replayed = replay(copy, 20)
+    replayed = replay(PROJECT, copy, 20)
     first = replayed.comparison.first
     assert first is not None
     assert first.step == replayed.start.step
     assert first.column.startswith(("activation", "loss"))
-    assert "NOT the same as recorded" in "\n".join(replay_lines(replayed))
+    assert "NOT identical to the record" in "\n".join(replay_lines(replayed))
     assert replay_data(replayed)["same_as_recorded"] is False
 
 
@@ -446,7 +453,7 @@ def test_other_code_than_the_runs_is_noticed_where_it_takes_effect(
         return outputs * 1.5 if self.training and next(calls) == 10 else outputs
 
     monkeypatch.setattr(CirclesNet, "forward", louder_in_step_10)
-    replayed = replay(trained, 20)
+    replayed = replay(PROJECT, trained, 20)
     assert replayed.start.step == 0
     first = replayed.comparison.first
     assert first is not None
@@ -456,8 +463,8 @@ def test_other_code_than_the_runs_is_noticed_where_it_takes_effect(
 @pytest.mark.parametrize("values", [{"devices": 2}, {"devices": "auto"}, {"num_nodes": 2}], ids=str)
 def test_a_run_of_several_processes_is_refused(copy: Path, values: dict[str, Any]) -> None:
     set_config(copy, "trainer", **values)
-    with pytest.raises(RunError, match=r"trainer\.devices=.*\. A replay plays one process alone"):
-        replay(copy, 3)
+    with pytest.raises(RunError, match=r"trainer\.devices=.*\. A replay runs in one process"):
+        replay(PROJECT, copy, 3)
 
 
 def test_a_run_on_given_loaders_is_refused(tmp_path: Path) -> None:
@@ -468,26 +475,26 @@ def test_a_run_on_given_loaders_is_refused(tmp_path: Path) -> None:
         net, loader, max_epochs=2, accelerator="cpu", run_dir=tmp_path / "run", progress="none"
     )
     with pytest.raises(RunError, match=r"was trained by fourbeat\.fit\(\) on loaders that no"):
-        replay(run.dir, 3)
+        replay(PROJECT, run.dir, 3)
 
 
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"is not a run folder"):
-        replay(tmp_path, 0)
+        replay(PROJECT, tmp_path, 0)
 
 
-def test_a_run_that_was_not_recorded_can_be_played_but_not_compared(tmp_path: Path) -> None:
+def test_a_run_that_was_not_recorded_can_be_replayed_but_not_compared(tmp_path: Path) -> None:
     run = train(tmp_path / "run", "callbacks.recorder=null")
-    replayed = replay(run.dir, 35)
+    replayed = replay(PROJECT, run.dir, 35)
     assert replayed.comparison.num_steps == 0
     assert list(replayed.replayed.steps.steps) == list(range(replayed.start.step, 36))
     assert replayed.instruments.layers["layers.0"]["gradient"]["norm"] > 0
-    assert "nothing was recorded of these steps" in "\n".join(replay_lines(replayed))
+    assert "there is no record of these steps" in "\n".join(replay_lines(replayed))
     with pytest.raises(RunError, match="has the steps 0 to 35"):
-        replay(run.dir, 36)
+        replay(PROJECT, run.dir, 36)
 
 
-def test_a_run_that_stopped_before_its_first_step_has_none_to_play(
+def test_a_run_that_stopped_before_its_first_step_has_none_to_replay(
     tmp_path: Path, stop_at: StopAt
 ) -> None:
     stop_at(1)
@@ -495,27 +502,27 @@ def test_a_run_that_stopped_before_its_first_step_has_none_to_play(
         train(tmp_path / "run")
     stop_at(None)
     assert Run.load(tmp_path / "run").manifest.num_steps == 0
-    with pytest.raises(RunError, match=r"step=0: .* has no step that could be played again"):
-        replay(tmp_path / "run", 0)
+    with pytest.raises(RunError, match=r"step=0: .* has no step that could be replayed"):
+        replay(PROJECT, tmp_path / "run", 0)
 
 
 # Runs that failed.
 
 
 def exploding(place: Path, *overrides: str) -> Run:
-    """A training whose numbers grow until they are none."""
+    """A training whose numbers grow to NaN or Inf."""
     common = [override for override in SMALL if not override.startswith(("data", "model"))]
     numbers = ["data=diabetes", "data.batch_size=16", "model=mlp", "optim=sgd", "optim.lr=0.2"]
     with pytest.raises(NonFiniteError):
-        fourbeat.train(fourbeat.compose(*common, *KEEP, *numbers, *overrides), place)
+        project.train(project.compose(*common, *KEEP, *numbers, *overrides), place)
     return Run.load(place)
 
 
 @pytest.mark.parametrize("loop", ["four_beat", "automatic"])
-def test_the_step_at_which_a_run_failed_can_be_played_again(tmp_path: Path, loop: str) -> None:
+def test_the_step_at_which_a_run_failed_can_be_replayed(tmp_path: Path, loop: str) -> None:
     run = exploding(tmp_path / "run", f"loop={loop}")
     failed = run.manifest.num_steps
-    replayed = replay(run.dir, failed)
+    replayed = replay(PROJECT, run.dir, failed)
     assert replayed.comparison.first is None
     assert replayed.comparison.num_steps == failed - replayed.start.step
     row = replayed.replayed.steps.row(failed)
@@ -525,7 +532,7 @@ def test_the_step_at_which_a_run_failed_can_be_played_again(tmp_path: Path, loop
     assert replayed.suspects
     assert replayed.suspects[0].departure.step <= failed
     with pytest.raises(RunError, match=f"has the steps 0 to {failed}"):
-        replay(run.dir, failed + 1)
+        replay(PROJECT, run.dir, failed + 1)
 
 
 def test_a_bug_of_the_users_own_is_raised_again_where_it_was_raised(
@@ -541,10 +548,10 @@ def test_a_bug_of_the_users_own_is_raised_again_where_it_was_raised(
     monkeypatch.setattr(FourBeatModule, "beats", break_in_step_14)
     with pytest.raises(ZeroDivisionError):
         train(tmp_path / "run")
-    assert replay(tmp_path / "run", 13).comparison.first is None
+    assert replay(PROJECT, tmp_path / "run", 13).comparison.first is None
     before = contents(tmp_path / "run")
     with pytest.raises(ZeroDivisionError, match="a bug"):
-        replay(tmp_path / "run", 14)
+        replay(PROJECT, tmp_path / "run", 14)
     assert contents(tmp_path / "run") == before
 
 
@@ -558,6 +565,6 @@ def test_a_run_that_failed_after_its_last_step_has_no_further_one(
     with pytest.raises(ZeroDivisionError):
         train(tmp_path / "run")
     assert Run.load(tmp_path / "run").outcome.status == "failed"
-    assert replay(tmp_path / "run", 35).comparison.first is None
+    assert replay(PROJECT, tmp_path / "run", 35).comparison.first is None
     with pytest.raises(RunError, match=r"step=36: .* has the steps 0 to 35"):
-        replay(tmp_path / "run", 36)
+        replay(PROJECT, tmp_path / "run", 36)

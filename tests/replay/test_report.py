@@ -12,18 +12,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support import project
 from support.interruptions import SMALL
 
-import fourbeat
 from fourbeat.base.errors import NonFiniteError
 from fourbeat.recorder import Records, read_records
+from fourbeat.recorder.ranges import Departure
 from fourbeat.recorder.store import Table
 from fourbeat.replay import Replay, replay, replay_data, replay_lines
 from fourbeat.replay.comparison import Comparison, Difference
-from fourbeat.replay.ranges import Departure
-from fourbeat.replay.report import HEAD, format_factor, format_number
+from fourbeat.replay.report import HEAD
 from fourbeat.replay.suspects import Suspect
 from fourbeat.run import Run
+from project import PROJECT
 
 pytestmark = pytest.mark.slow
 
@@ -36,31 +37,31 @@ NUMBERS = ("gradient", "weight", "update/weight", "output std")
 
 
 def train(place: Path, *overrides: str) -> Run:
-    return fourbeat.train(fourbeat.compose(*SMALL, *KEEP, *overrides), place)
+    return project.train(project.compose(*SMALL, *KEEP, *overrides), place)
 
 
 @pytest.fixture(scope="module")
 def healthy(tmp_path_factory: pytest.TempPathFactory) -> Replay:
     run = train(tmp_path_factory.mktemp("healthy") / "run", "loop.gradient_clip_val=0.1")
-    return replay(run.dir, 35)
+    return replay(PROJECT, run.dir, 35)
 
 
 @pytest.fixture(scope="module")
 def broken(tmp_path_factory: pytest.TempPathFactory) -> Replay:
-    """The step at which a training's numbers had grown until they were none."""
+    """The step at which a training's numbers had grown to NaN or Inf."""
     common = [override for override in SMALL if not override.startswith(("data", "model"))]
     numbers = ["data=diabetes", "data.batch_size=16", "model=mlp", "optim=sgd", "optim.lr=0.2"]
     place = tmp_path_factory.mktemp("broken") / "run"
     with pytest.raises(NonFiniteError) as error:
-        fourbeat.train(fourbeat.compose(*common, *KEEP, *numbers), place)
-    return replay(place, error.value.step)
+        project.train(project.compose(*common, *KEEP, *numbers), place)
+    return replay(PROJECT, place, error.value.step)
 
 
 def table_of(replayed: Replay) -> tuple[str, list[str]]:
     """The head and the rows of the report's table."""
-    told = replay_lines(replayed)
-    start = told.index("") + 1
-    rows = told[start:]
+    shown = replay_lines(replayed)
+    start = shown.index("") + 1
+    rows = shown[start:]
     end = rows.index("") if "" in rows else len(rows)
     return rows[0], rows[1:end]
 
@@ -78,7 +79,7 @@ def test_the_head_says_which_step_of_which_run_it_is(healthy: Replay) -> None:
         f"({start.path.name})"
     )
     numbers = healthy.comparison.num_numbers
-    assert second == f"same as recorded to the last bit: {36 - start.step} steps, {numbers} numbers"
+    assert second == f"bitwise identical to the record: {36 - start.step} steps, {numbers} numbers"
     row = healthy.replayed.steps.row(35)
     assert row is not None
     assert third == (
@@ -88,7 +89,10 @@ def test_the_head_says_which_step_of_which_run_it_is(healthy: Replay) -> None:
 
 
 def test_a_replay_from_the_beginning_says_so(healthy: Replay) -> None:
-    assert "replayed from step 0 (the beginning)" in replay_lines(replay(healthy.run.dir, 3))[0]
+    assert (
+        "replayed from step 0 (the beginning)"
+        in replay_lines(replay(PROJECT, healthy.run.dir, 3))[0]
+    )
 
 
 def test_without_clipping_nothing_is_said_of_it(broken: Replay) -> None:
@@ -97,8 +101,8 @@ def test_without_clipping_nothing_is_said_of_it(broken: Replay) -> None:
 
 def test_a_healthy_step_has_no_marks_and_no_legend(healthy: Replay) -> None:
     assert not healthy.suspects
-    told = replay_lines(healthy)
-    assert not [line for line in told if line.startswith("!")]
+    shown = replay_lines(healthy)
+    assert not [line for line in shown if line.startswith("!")]
     _, rows = table_of(healthy)
     assert list(map(layer_of, rows)) == ["layers.0", "layers.1", "layers.2"]
 
@@ -121,7 +125,7 @@ def suspect(layer: str, step: int, value: float, quantity: str = "gradient") -> 
     return Suspect(layer, quantity, Departure(step, value, 0.5, value))
 
 
-def test_of_a_layer_the_first_departure_is_told_and_others_follow_in_their_order(
+def test_of_a_layer_the_first_departure_is_shown_and_others_follow_in_their_order(
     healthy: Replay,
 ) -> None:
     left = [
@@ -136,9 +140,9 @@ def test_of_a_layer_the_first_departure_is_told_and_others_follow_in_their_order
     assert len(rows) == 3
 
 
-def test_what_is_no_number_any_more_is_called_so(healthy: Replay) -> None:
+def test_what_has_become_nan_is_called_so(healthy: Replay) -> None:
     _, rows = table_of(dataclasses.replace(healthy, suspects=[suspect("layers.2", 32, math.nan)]))
-    assert rows[0].startswith("! layers.2  step 32, gradient norm no number ")
+    assert rows[0].startswith("! layers.2  step 32, gradient norm NaN or Inf ")
 
 
 @pytest.mark.parametrize("which", ["healthy", "broken"])
@@ -176,7 +180,7 @@ def test_the_numbers_of_a_row_are_those_that_were_measured(healthy: Replay) -> N
             assert row.split()[1:4] == [f"{value:.4g}" for value in expected]
 
 
-def with_dead_share(replayed: Replay, layer: str, share: float) -> Replay:
+def with_dead_fraction(replayed: Replay, layer: str, share: float) -> Replay:
     layers = replayed.replayed.layers
     column = np.full(len(layers), share, np.float32)
     columns = {**layers.columns, f"activation_dead/{layer}": column}
@@ -189,8 +193,8 @@ def with_dead_share(replayed: Replay, layer: str, share: float) -> Replay:
     [(0.0, "0 %"), (0.25, "25 %"), (1.0, "100 %"), (0.996, "100 %"), (math.nan, "-")],
     ids=str,
 )
-def test_the_share_of_dead_units_is_in_percent(healthy: Replay, share: float, text: str) -> None:
-    _, rows = table_of(with_dead_share(healthy, "layers.1", share))
+def test_the_fraction_of_dead_units_is_in_percent(healthy: Replay, share: float, text: str) -> None:
+    _, rows = table_of(with_dead_fraction(healthy, "layers.1", share))
     relu = next(row for row in rows if layer_of(row) == "layers.1")
     assert relu.endswith(f" {text}")
 
@@ -199,29 +203,29 @@ def differing(replayed: Replay, *differences: Difference) -> Replay:
     return dataclasses.replace(replayed, comparison=Comparison(6, 100, differences))
 
 
-def test_what_is_not_as_recorded_is_told_with_the_first_difference(healthy: Replay) -> None:
+def test_what_is_not_as_recorded_is_reported_with_the_first_difference(healthy: Replay) -> None:
     other = differing(healthy, Difference(31, "loss", 0.5, 0.25), Difference(32, "loss", 1, 2))
     assert replay_lines(other)[1] == (
-        "NOT the same as recorded, from step 31 on: loss was 0.5, is 0.25. "
-        "Other code, packages or hardware?"
+        "NOT identical to the record, from step 31 on: loss was 0.5, is 0.25. "
+        "Different code, packages or hardware?"
     )
-    told = replay_data(other)
-    assert told["same_as_recorded"] is False
-    assert told["first_difference"] == {"step": 31, "column": "loss", "one": 0.5, "other": 0.25}
+    shown = replay_data(other)
+    assert shown["same_as_recorded"] is False
+    assert shown["first_difference"] == {"step": 31, "column": "loss", "one": 0.5, "other": 0.25}
 
 
 def test_without_records_there_is_nothing_to_compare_with(healthy: Replay) -> None:
     other = dataclasses.replace(healthy, comparison=Comparison(0, 0, ()))
-    assert "nothing was recorded of these steps to compare with" in replay_lines(other)[1]
+    assert "there is no record of these steps to compare with" in replay_lines(other)[1]
 
 
-def test_a_run_that_was_gone_on_with_in_another_way_is_given_as_the_reason(
+def test_a_run_that_was_resumed_with_changes_is_given_as_the_reason(
     tmp_path: Path,
 ) -> None:
     run = train(tmp_path / "run")
     changes = ["trainer.max_epochs=6", "optim.lr=0.1"]
-    fourbeat.resume(run.dir, changes, force=True)
-    before, after = replay(run.dir, 10), replay(run.dir, 70)
+    project.resume(run.dir, changes, force=True)
+    before, after = replay(PROJECT, run.dir, 10), replay(PROJECT, run.dir, 70)
     first = before.comparison.first
     assert first is not None
     assert first.column == "lr/0"
@@ -237,26 +241,24 @@ def test_a_compiled_run_is_given_as_the_reason(healthy: Replay) -> None:
     manifest = dataclasses.replace(healthy.run.manifest, config=config)
     compiled = dataclasses.replace(healthy, run=dataclasses.replace(healthy.run, manifest=manifest))
     other = differing(compiled, Difference(31, "loss", 0.5, 0.25))
-    assert replay_lines(other)[1].endswith(
-        "What was compiled (loop.compile) rounds in another way."
-    )
+    assert replay_lines(other)[1].endswith("Compiled steps (loop.compile) round differently.")
 
 
-def test_a_step_that_the_scaler_left_out_is_told_of(tmp_path: Path) -> None:
+def test_a_step_that_the_scaler_skipped_is_reported(tmp_path: Path) -> None:
     run = train(tmp_path / "run", "trainer.precision=16-mixed", "optim=sgd", "optim.lr=50")
     recorded = read_records(run.dir).steps
-    left_out = int(recorded.steps[recorded.columns["taken"] == 0][0])
-    replayed = replay(run.dir, left_out)
-    assert replay_lines(replayed)[2].endswith("; the scaler left the step out")
-    assert not replayed.instruments.was_taken
+    skipped = int(recorded.steps[recorded.columns["applied"] == 0][0])
+    replayed = replay(PROJECT, run.dir, skipped)
+    assert replay_lines(replayed)[2].endswith("; the scaler skipped the step")
+    assert not replayed.instruments.was_applied
     assert replayed.instruments.layers["layers.0"]["update"]["norm"] == 0
     assert json.dumps(replay_data(replayed), allow_nan=False)
-    assert "left the step out" not in replay_lines(replay(run.dir, 0))[2]
+    assert "skipped the step" not in replay_lines(replay(PROJECT, run.dir, 0))[2]
 
 
-def test_each_parameter_groups_learning_rate_is_told(tmp_path: Path) -> None:
+def test_each_parameter_groups_learning_rate_is_shown(tmp_path: Path) -> None:
     run = train(tmp_path / "run", "optim=adamw", "optim.weight_decay=0.1", "trainer.max_epochs=1")
-    assert replay_lines(replay(run.dir, 3))[2].count("0.001") == 2
+    assert replay_lines(replay(PROJECT, run.dir, 3))[2].count("0.001") == 2
 
 
 # As data.
@@ -278,12 +280,12 @@ def assert_plain(value: Any) -> None:
 
 @pytest.mark.parametrize("which", ["healthy", "broken"])
 def test_the_data_are_strict_json(which: str, request: pytest.FixtureRequest) -> None:
-    told = replay_data(request.getfixturevalue(which))
-    assert_plain(told)
-    assert json.loads(json.dumps(told, allow_nan=False)) == told
+    shown = replay_data(request.getfixturevalue(which))
+    assert_plain(shown)
+    assert json.loads(json.dumps(shown, allow_nan=False)) == shown
 
 
-def test_what_is_no_finite_number_is_a_word(healthy: Replay, broken: Replay) -> None:
+def test_nan_and_inf_are_words(healthy: Replay, broken: Replay) -> None:
     other = differing(healthy, Difference(31, "loss", math.nan, -math.inf))
     assert replay_data(other)["first_difference"] == {
         "step": 31,
@@ -291,69 +293,34 @@ def test_what_is_no_finite_number_is_a_word(healthy: Replay, broken: Replay) -> 
         "one": "nan",
         "other": "-inf",
     }
-    told = json.dumps(replay_data(broken), allow_nan=False)
-    assert re.search(r'"(nan|inf)"', told)
+    shown = json.dumps(replay_data(broken), allow_nan=False)
+    assert re.search(r'"(nan|inf)"', shown)
 
 
 def test_the_data_hold_all_that_was_measured(healthy: Replay) -> None:
-    told = replay_data(healthy)
-    assert (told["run"], told["step"]) == (str(healthy.run.dir), 35)
-    assert told["from_step"] == healthy.start.step
-    assert told["from_state"] == str(healthy.start.path)
-    assert told["same_as_recorded"] is True
-    assert told["first_difference"] is None
-    assert told["num_compared_steps"] == 36 - healthy.start.step
-    assert told["departures"] == []
-    assert told["losses"] == healthy.instruments.losses
-    assert told["layers"] == healthy.instruments.layers
+    shown = replay_data(healthy)
+    assert (shown["run"], shown["step"]) == (str(healthy.run.dir), 35)
+    assert shown["from_step"] == healthy.start.step
+    assert shown["from_state"] == str(healthy.start.path)
+    assert shown["same_as_recorded"] is True
+    assert shown["first_difference"] is None
+    assert shown["num_compared_steps"] == 36 - healthy.start.step
+    assert shown["departures"] == []
+    assert shown["losses"] == healthy.instruments.losses
+    assert shown["layers"] == healthy.instruments.layers
     row = healthy.replayed.steps.row(35)
     assert row is not None
-    assert told["numbers"] == {n: v if math.isfinite(v) else str(v) for n, v in row.items()}
+    assert shown["numbers"] == {n: v if math.isfinite(v) else str(v) for n, v in row.items()}
 
 
 def test_a_replay_from_the_beginning_has_no_state(healthy: Replay) -> None:
-    told = replay_data(replay(healthy.run.dir, 3))
-    assert (told["from_step"], told["from_state"]) == (0, None)
+    shown = replay_data(replay(PROJECT, healthy.run.dir, 3))
+    assert (shown["from_step"], shown["from_state"]) == (0, None)
 
 
-def test_the_departures_are_told_in_their_order(broken: Replay) -> None:
-    told = replay_data(broken)["departures"]
-    assert [(d["layer"], d["quantity"], d["step"]) for d in told] == [
+def test_the_departures_are_listed_in_their_order(broken: Replay) -> None:
+    shown = replay_data(broken)["departures"]
+    assert [(d["layer"], d["quantity"], d["step"]) for d in shown] == [
         (s.layer, s.quantity, s.departure.step) for s in broken.suspects
     ]
-    assert set(told[0]) == {"layer", "quantity", "step", "value", "median", "last", "factor"}
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (None, "-"),
-        (math.nan, "nan"),
-        (-math.inf, "-inf"),
-        (0.0, "0"),
-        (1.0, "1"),
-        (0.123456, "0.1235"),
-        (123456.0, "1.235e+05"),
-        (1e-30, "1e-30"),
-    ],
-    ids=str,
-)
-def test_numbers_are_short(value: float | None, text: str) -> None:
-    assert format_number(value) == text
-
-
-@pytest.mark.parametrize(
-    ("value", "median", "text"),
-    [
-        (8.0, 0.5, "x16"),
-        (7e5, 1.0, "x7e+05"),
-        (math.nan, 0.5, "no number"),
-        (math.inf, 0.0, "no number"),
-        (3.0, 0.0, "not 0 any more"),
-    ],
-    ids=str,
-)
-def test_departures_are_told_as_a_factor_where_there_is_one(
-    value: float, median: float, text: str
-) -> None:
-    assert format_factor(Departure(7, value, median, value)) == text
+    assert set(shown[0]) == {"layer", "quantity", "step", "value", "median", "last", "factor"}

@@ -10,38 +10,42 @@ from pathlib import Path
 import numpy as np
 import pytest
 from inspector.terminal import typed
+from support import project
 
-import fourbeat
 from fourbeat.base.errors import NonFiniteError
 from fourbeat.inspector.changes import Change
 from fourbeat.inspector.pausing import Pauses
 from fourbeat.inspector.places import Here, Place
 from fourbeat.recorder import read_records
 from fourbeat.replay import replay
-from fourbeat.replay.observing import RecordsInMemory
+from fourbeat.replay.instruments import RecordsInMemory
 from fourbeat.replay.session import nearest_start, replay_config, replay_steps
 from fourbeat.replay.story import story
-from fourbeat.replay.suspects import culprit
+from fourbeat.replay.suspects import find_culprit
 from fourbeat.run import Run
-from fourbeat.training.lifecycle import Components
+from fourbeat.training.components import Components
+from fourbeat.training.stored import StoredRun
+from project import PROJECT
 
 LAYERS = ["layers.0", "layers.2", "layers.4"]
 ROOT = Path(__file__).parents[2]
 
 
 class Explosion:
-    """A run that has exploded, and what was said of it."""
+    """A run that has exploded, and its story."""
 
     def __init__(self, place: Path, *overrides: str) -> None:
-        cfg = fourbeat.compose("experiment=explode", "callbacks.progress=none", *overrides)
+        cfg = project.compose("experiment=explode", "callbacks.progress=none", *overrides)
         with pytest.raises(NonFiniteError) as raised:
-            fourbeat.train(cfg, place)
+            project.train(cfg, place)
         self.run, self.step = Run.load(place), raised.value.step
-        self.story = story(self.run.dir, self.step)
+        self.story = story(PROJECT, self.run.dir, self.step)
 
     @property
     def layer(self) -> str:
-        named = re.match(r"first to go: +(\S+), at step \d+: its update", self.story[1])
+        named = re.match(
+            r"first to go: +(\S+), at step \d+: its update/weight ratio was", self.story[1]
+        )
         assert named, self.story
         return named[1]
 
@@ -61,7 +65,7 @@ def test_the_loss_falls_before_it_explodes(explosion: Explosion) -> None:
 
 def test_the_story_has_five_lines(explosion: Explosion) -> None:
     heads = [line.partition(":")[0] for line in explosion.story]
-    assert heads == ["what happened", "first to go", "weights grew", "kept", "look closer"]
+    assert heads == ["what happened", "first to go", "weights grew", "saved", "look closer"]
     outcome = explosion.run.outcome
     assert outcome.status == "failed"
     assert outcome.reason.startswith("NonFiniteError: ")
@@ -69,20 +73,22 @@ def test_the_story_has_five_lines(explosion: Explosion) -> None:
 
 def without(run: Run, layer: str, from_step: int, last_step: int) -> np.ndarray:
     """The losses of a replay in which one layer alone learns ten times as slowly."""
-    cfg, memory = replay_config(run), RecordsInMemory()
+    stored, memory = StoredRun(PROJECT, run), RecordsInMemory()
+    cfg = replay_config(stored)
     rate = 0.1 * (cfg.optim.lr or 0.0)
     changes = [Change(from_step, f"optim.lr.{layer}", rate)]
-    start = nearest_start(run, min(from_step, 5))
+    start = nearest_start(stored, min(from_step, 5))
 
     def never(here: Here) -> Place:
         raise AssertionError
 
-    def watch(parts: Components) -> Sequence[Pauses]:
-        pauses = Pauses(parts, cfg, memory, start.step, Place(sys.maxsize), changes, never)
-        parts.trainer.callbacks.append(pauses)
+    def watch(components: Components) -> Sequence[Pauses]:
+        place = Place(sys.maxsize)
+        pauses = Pauses(components, cfg, memory, start.step, place, changes, never)
+        components.callbacks.append(pauses)
         return [pauses]
 
-    replay_steps(cfg, start, last_step, write=memory.write, observers=watch)
+    replay_steps(stored, cfg, start, last_step, write=memory.write, observers=watch)
     return memory.records.steps.columns["loss"]
 
 
@@ -112,10 +118,10 @@ def test_so_it_is_with_other_seeds(tmp_path: Path, overrides: list[str]) -> None
 @pytest.mark.slow
 def test_a_healthy_run_has_no_culprit(tmp_path: Path) -> None:
     healthy = ["optim.lr=0.1", "callbacks.progress=none"]
-    cfg = fourbeat.compose("experiment=explode", "trainer.max_epochs=80", *healthy)
-    run = fourbeat.train(cfg.model_copy(update={"test": False}), tmp_path)
-    replayed = replay(run.dir, 79)
-    assert culprit(replayed.recorded, replayed.replayed) is None
+    cfg = project.compose("experiment=explode", "trainer.max_epochs=80", *healthy)
+    run = project.train(cfg.model_copy(update={"test": False}), tmp_path)
+    replayed = replay(PROJECT, run.dir, 79)
+    assert find_culprit(replayed.recorded, replayed.replayed) is None
 
 
 @pytest.fixture(scope="module")

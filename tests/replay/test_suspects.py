@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from fourbeat.recorder import Records, Table
-from fourbeat.replay.suspects import MAX_STEPS, STEPS_BEFORE, culprit, join_column, series, suspects
+from fourbeat.replay.suspects import (
+    MAX_STEPS,
+    STEPS_BEFORE,
+    collect_series,
+    find_culprit,
+    find_suspects,
+    join_column,
+)
 
 LAST = 200
 
@@ -35,26 +42,26 @@ STARTS = [0, 3, LAST - MAX_STEPS, LAST - STEPS_BEFORE - 20, LAST - STEPS_BEFORE]
 
 @pytest.mark.parametrize("start", STARTS)
 def test_the_same_layers_are_suspected_wherever_the_replay_began(start: int) -> None:
-    found = suspects(records(), records(start))
-    assert found == suspects(records(), records(STARTS[-1]))
+    found = find_suspects(records(), records(start))
+    assert found == find_suspects(records(), records(STARTS[-1]))
     assert {s.layer for s in found} == {"bad"}
 
 
 @pytest.mark.parametrize("start", STARTS)
 def test_the_same_layer_is_to_blame(start: int) -> None:
-    blamed = culprit(records(), records(start))
-    assert blamed == culprit(records(), records())
+    blamed = find_culprit(records(), records(start))
+    assert blamed == find_culprit(records(), records())
     assert blamed is not None
     assert blamed.layer == "bad"
 
 
-def test_what_was_recorded_goes_on_with_what_was_replayed() -> None:
+def test_what_was_recorded_continues_with_what_was_replayed() -> None:
     steps, values = join_column(records().steps, records(150).steps, "loss")
     assert steps.tolist() == list(range(LAST + 1))
     assert values.tolist() == records().steps.columns["loss"].tolist()
 
 
 def test_of_a_run_that_was_not_recorded_the_replay_is_all_there_is() -> None:
-    found = series(Records.empty(), records(LAST - STEPS_BEFORE))
+    found = collect_series(Records.empty(), records(LAST - STEPS_BEFORE))
     steps, _ = found["gradient"]["bad"]
     assert steps.tolist() == list(range(LAST - STEPS_BEFORE, LAST + 1))

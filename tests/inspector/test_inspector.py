@@ -1,4 +1,4 @@
-"""The inspector: forward, back, look, change, try again; nothing leaves a trace."""
+"""The inspector: forward, back, inspect, change, try again; nothing leaves a trace."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 import torch
 from recorder.test_in_training import assert_same
+from support import project
 from support.interruptions import SMALL
 
-import fourbeat
 from fourbeat.base.errors import RunError
-from fourbeat.inspector.inspecting import inspect_run
+from fourbeat.inspector.inspector import inspect_run
 from fourbeat.inspector.places import Here
 from fourbeat.recorder import read_records
 from fourbeat.run import Run
 from fourbeat.state import read_state
+from project import PROJECT
 
 pytestmark = pytest.mark.slow
 
@@ -26,7 +27,7 @@ EACH = "callbacks.recorder.layers_every_n_steps=1"
 
 
 def train(place: Path, *overrides: str) -> Run:
-    return fourbeat.train(fourbeat.compose(*SMALL, EACH, *overrides), place)
+    return project.train(project.compose(*SMALL, EACH, *overrides), place)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 class Typing:
-    """Types lines, keeps what was shown, and the state of the network at each prompt."""
+    """Types lines, collects what was shown, and the state of the network at each prompt."""
 
     def __init__(self, lines: Sequence[str]) -> None:
         self.lines: Iterator[str] = iter(lines)
@@ -47,7 +48,7 @@ class Typing:
 
     def ask(self, here: Here) -> str:
         self.here.append(here)
-        self.weights.append([p.detach().clone() for p in here.parts.module.net.parameters()])
+        self.weights.append([p.detach().clone() for p in here.components.module.net.parameters()])
         return next(self.lines, "quit")
 
     @property
@@ -57,11 +58,11 @@ class Typing:
 
 def inspect(run: Run, *lines: str, step: int | None = 7) -> Typing:
     typing = Typing(lines)
-    inspect_run(run.dir, step, ask=typing.ask, say=typing.shown.append)
+    inspect_run(PROJECT, run.dir, step, ask=typing.ask, say=typing.shown.append)
     return typing
 
 
-def test_it_stops_before_the_step_and_leaves_when_told(run: Run) -> None:
+def test_it_stops_before_the_step_and_leaves_on_quit(run: Run) -> None:
     typing = inspect(run)
     assert typing.shown[-1] == "step 7, before forward: epoch 0, batch 7, 16 samples"
 
@@ -95,10 +96,10 @@ def test_back_and_forth_twenty_times_ends_on_the_same_state(run: Run) -> None:
 
 
 @pytest.mark.slow
-def test_looking_at_everything_changes_nothing(run: Run) -> None:
-    looks = ["layers", "layer layers.0", "batch", "picture 0", "losses", "gradients", "moments"]
-    looks += ["torch.rand(3)", "loss", "outputs.std()", "model", "help", "help set", "changes", ""]
-    typing = inspect(run, "beat", *looks, "beat", *looks, "goto 30")
+def test_inspecting_everything_changes_nothing(run: Run) -> None:
+    views = ["layers", "layer layers.0", "batch", "picture 0", "losses", "gradients", "moments"]
+    views += ["torch.rand(3)", "loss", "outputs.std()", "model", "help", "help set", "changes", ""]
+    typing = inspect(run, "beat", *views, "beat", *views, "goto 30")
     quiet = inspect(run, "goto 30")
     assert all(map(torch.equal, typing.weights[-1], quiet.weights[-1]))
     recorded = read_records(run.dir).steps
@@ -124,7 +125,8 @@ def test_the_loss_of_each_sample_averages_to_the_loss(run: Run) -> None:
     assert here.outputs is not None
     assert here.loss is not None
     each = [
-        here.parts.module.loss(here.outputs[i : i + 1], here.targets[i : i + 1]) for i in range(16)
+        here.components.module.loss(here.outputs[i : i + 1], here.targets[i : i + 1])
+        for i in range(16)
     ]
     assert torch.stack(each).mean().item() == pytest.approx(here.loss.item(), rel=1e-5)
     assert "the largest 10 of 16" in typing.text
@@ -134,7 +136,7 @@ def test_the_loss_of_each_sample_averages_to_the_loss(run: Run) -> None:
 def test_the_gradients_of_the_samples_average_to_the_gradient(run: Run) -> None:
     seen: list[list[torch.Tensor]] = []
     typing = inspect(run, "goto 7 loss", "beat")
-    network = typing.here[-1].parts.module.net
+    network = typing.here[-1].components.module.net
     total = [p.grad.clone() for p in network.parameters()]
 
     def ask(here: Here) -> str:
@@ -142,12 +144,12 @@ def test_the_gradients_of_the_samples_average_to_the_gradient(run: Run) -> None:
             return "goto 7 loss"
         if not seen:
             for i in range(16):
-                one = here.parts.module.loss(here.outputs[i : i + 1], here.targets[i : i + 1])
-                own = here.parts.module.net.parameters()
+                one = here.components.module.loss(here.outputs[i : i + 1], here.targets[i : i + 1])
+                own = here.components.module.net.parameters()
                 seen.append(list(torch.autograd.grad(one, list(own), retain_graph=True)))
         return "quit"
 
-    inspect_run(run.dir, 7, ask=ask, say=lambda line: None)
+    inspect_run(PROJECT, run.dir, 7, ask=ask, say=lambda line: None)
     for mean, together in zip(zip(*seen, strict=True), total, strict=True):
         assert torch.allclose(torch.stack(mean).mean(dim=0), together, atol=1e-6)
 
@@ -159,7 +161,7 @@ def test_a_branch_does_what_a_run_with_the_change_does(tmp_path: Path, run: Run)
     assert f"python scripts/train.py resume={folder}" in typing.text
     saved = read_state(folder / "checkpoints" / "last.ckpt")
     assert saved["global_step"] == 17
-    branch = fourbeat.resume(folder)
+    branch = project.resume(folder)
     assert branch.config["optim"]["lr"] == 0.01
     assert branch.manifest.num_steps == run.manifest.num_steps
     ended = read_state(branch.checkpoint("last"))["state_dict"].values()
@@ -169,7 +171,7 @@ def test_a_branch_does_what_a_run_with_the_change_does(tmp_path: Path, run: Run)
 def test_without_a_change_a_saved_branch_is_the_run_itself(tmp_path: Path, run: Run) -> None:
     folder = tmp_path / "branch"
     inspect(run, "goto 12", f"save {folder}")  # at the end of an epoch
-    branch = fourbeat.resume(folder)
+    branch = project.resume(folder)
     ours, theirs = (read_state(r.checkpoint("last"))["state_dict"] for r in (branch, run))
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
@@ -202,7 +204,7 @@ def test_the_rate_of_one_layer_alone_is_changed(run: Run) -> None:
 
 
 WRONG = {
-    "set seed=3": "seed=3: cannot be changed on the way",
+    "set seed=3": "seed=3: cannot be changed during a training",
     "set optim.lr": "is not an override",
     "set optim.foo=1": "optim.foo=1: is not a number of Adam: optim.lr, optim.betas",
     "set optim.lr=-1": "must be a number, at least 0",
@@ -238,19 +240,19 @@ def answers(run: Run) -> dict[str, list[str]]:
         if shown:
             shown[-1].append(line)
 
-    inspect_run(run.dir, 7, ask=ask, say=say)
+    inspect_run(PROJECT, run.dir, 7, ask=ask, say=say)
     return dict(zip(WRONG, shown, strict=False))
 
 
 @pytest.mark.parametrize(("line", "answer"), WRONG.items(), ids=WRONG)
-def test_what_cannot_be_done_is_said_in_one_line(
+def test_what_cannot_be_done_is_answered_in_one_line(
     answers: dict[str, list[str]], line: str, answer: str
 ) -> None:
-    (said,) = answers[line]
-    assert answer in said
+    (reply,) = answers[line]
+    assert answer in reply
 
 
-def test_the_end_of_the_training_is_said(run: Run) -> None:
+def test_the_end_of_the_training_is_reported(run: Run) -> None:
     typing = inspect(run, "goto 99", step=30)
     assert "the training ends with step 35" in typing.shown
     assert typing.shown[-1].startswith("step 35, after step")
@@ -267,7 +269,7 @@ def test_without_a_step_it_begins_with_the_last(run: Run) -> None:
 
 def test_without_a_terminal_it_refuses(run: Run) -> None:
     with pytest.raises(RunError, match=r"there is none here. .*scripts/replay.py run=.* step=3"):
-        inspect_run(run.dir, 3)
+        inspect_run(PROJECT, run.dir, 3)
 
 
 @pytest.mark.slow
@@ -280,8 +282,8 @@ def test_accumulated_micro_batches_come_one_by_one(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_picture_is_written_as_a_png(tmp_path: Path) -> None:
-    run = fourbeat.train(
-        fourbeat.compose("trainer=cpu", "trainer.max_steps=2", "callbacks.progress=none"), tmp_path
+    run = project.train(
+        project.compose("trainer=cpu", "trainer.max_steps=2", "callbacks.progress=none"), tmp_path
     )
     file = tmp_path / "sample.png"
     typing = inspect(run, f"picture 3 {file}", "picture 3", step=1)
@@ -289,6 +291,6 @@ def test_a_picture_is_written_as_a_png(tmp_path: Path) -> None:
     assert sum("@@" in line for line in typing.shown) > 1
 
 
-def test_the_records_of_what_is_played_again_are_those_of_the_run(run: Run) -> None:
+def test_the_records_of_the_replay_are_those_of_the_run(run: Run) -> None:
     typing = inspect(run, "goto 35 step", step=0)
     assert_same(typing.here[-1].records.steps, read_records(run.dir).steps)

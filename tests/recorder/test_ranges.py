@@ -1,20 +1,96 @@
-"""When a number has left its usual range, and when it has not."""
+"""When a number has left its usual range: while a training runs, and after the fact."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 from numpy import ndarray
 
-from fourbeat.replay.ranges import FEWEST, Departure, departure
+from fourbeat.recorder.ranges import (
+    CLOSE_STEPS,
+    COOLDOWN,
+    FACTORS,
+    MIN_LOSSES,
+    MIN_VALUES,
+    Departure,
+    SpikeDetector,
+    find_departure,
+)
+
+
+def spikes(losses: list[float], detector: SpikeDetector | None = None, first: int = 0) -> list[int]:
+    detector = detector or SpikeDetector()
+    return [i for i, loss in enumerate(losses, first) if detector.detect(i, loss)]
+
+
+def steady(number: int, seed: int = 0) -> list[float]:
+    return list(1 + 0.1 * np.random.default_rng(seed).standard_normal(number))
+
+
+@pytest.mark.parametrize("jump", [3.0, 1e9, math.inf])
+def test_a_jump_is_a_spike(jump: float) -> None:
+    assert spikes([*steady(100), jump]) == [100]
+
+
+@pytest.mark.parametrize("loss", [1.5, 0.0, -5.0, math.nan])
+def test_a_swing_is_none_nor_is_a_loss_that_falls(loss: float) -> None:
+    assert spikes([*steady(100), loss]) == []
+
+
+def test_losses_below_zero_have_a_range_too() -> None:
+    losses = [loss - 100 for loss in steady(100)]
+    assert spikes([*losses, -99.0, -98.8, -90.0]) == [102]
+
+
+def test_a_loss_that_falls_fast_and_then_explodes_has_a_spike_when_it_does() -> None:
+    falling = list(0.4 + 2 * np.exp(-np.arange(40) / 5))
+    assert spikes([*falling, 0.5, 1.6, 2.6, 1e3]) == [41]
+
+
+def test_there_is_no_spike_before_anything_is_usual() -> None:
+    assert spikes([*steady(MIN_LOSSES - 1), 1e9]) == []
+
+
+def test_a_spike_is_detected_once_and_then_not_for_long() -> None:
+    detector = SpikeDetector()
+    assert spikes([*steady(100), *[1e9] * COOLDOWN], detector) == [100]
+    assert detector.until == 100 + CLOSE_STEPS
+
+
+def test_nan_and_inf_do_not_become_the_usual() -> None:
+    detector = SpikeDetector()
+    spikes([*steady(100), math.nan, math.inf], detector)
+    assert detector.count == 100
+    assert math.isfinite(detector.mean + detector.change)
+
+
+def test_losses_that_swing_by_magnitudes_cost_few_rows() -> None:
+    losses = list(np.random.default_rng(0).exponential(1e-3, 20_000))
+    assert len(spikes(losses)) * (CLOSE_STEPS + 1) < 0.01 * len(losses)
+
+
+def test_continuing_from_plain_data_changes_nothing() -> None:
+    losses = [*steady(100), 5.0, *steady(600, seed=1), 7.0, *steady(50, seed=2)]
+    whole = SpikeDetector()
+    expected = spikes(losses, whole)
+    first = SpikeDetector()
+    found = spikes(losses[:103], first)
+    second = SpikeDetector(**asdict(first))
+    assert found + spikes(losses[103:], second, first=103) == expected == [100, 701]
+    assert second == whole
+
+
+# After the fact.
 
 
 def found(values: ndarray | list[float], first_step: int = 0) -> Departure | None:
     numbers = np.asarray(values, np.float64)
-    return departure(np.arange(first_step, first_step + len(numbers)), numbers)
+    steps = np.arange(first_step, first_step + len(numbers))
+    return find_departure(steps, numbers, FACTORS["grad_norm"])
 
 
 def noise(seed: int, num_steps: int = 100, sigma: float = 0.5) -> ndarray:
@@ -73,14 +149,14 @@ def test_what_is_a_hundred_times_as_large_and_stays_so_has_left_then(
     assert left is not None
     assert left.step == 1000 + first
     assert (left.value, left.last) == (values[first], values[-1])
-    # A range may be taken from the latest steps alone.
+    # A range may be that of the latest steps alone.
     assert left.median == pytest.approx(usual, rel=0.5)
     assert left.factor == pytest.approx(values[first] / left.median)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf], ids=str)
 @pytest.mark.parametrize("first", [50, 99])
-def test_what_is_no_number_any_more_has_left(first: int, value: float) -> None:
+def test_what_has_become_nan_or_inf_has_left(first: int, value: float) -> None:
     values = noise(4, sigma=0.2)
     values[first:] = value
     left = found(values)
@@ -90,7 +166,7 @@ def test_what_is_no_number_any_more_has_left(first: int, value: float) -> None:
     assert math.isfinite(left.median)
 
 
-def test_what_grows_before_it_is_no_number_has_left_when_it_began_to_grow() -> None:
+def test_what_grows_before_it_becomes_nan_has_left_when_it_began_to_grow() -> None:
     values = noise(5, num_steps=60, sigma=0.1)
     values[50:58] *= 10.0 ** np.arange(1, 9)
     values[58:] = math.nan
@@ -116,7 +192,7 @@ def test_what_was_zero_has_no_finite_factor() -> None:
     assert Departure(3, 6.0, 2.0, last=0.0).factor == 3.0
 
 
-@pytest.mark.parametrize("num_steps", range(FEWEST + 1))
+@pytest.mark.parametrize("num_steps", range(MIN_VALUES + 1))
 def test_with_too_few_steps_nothing_is_usual(num_steps: int) -> None:
     values = 10.0 ** np.arange(num_steps)
     assert found(values) is None
@@ -179,5 +255,5 @@ def test_of_two_hundred_series_that_are_a_hundred_times_as_large_in_the_end_all_
         values[first:] *= 100
         left = found(values)
         assert left is not None
-        # One large value right before may be taken for the first.
+        # One large value right before may count as the first.
         assert first - 2 <= left.step <= first
