@@ -47,35 +47,41 @@ def test_a_metric_that_is_measured_can_be_monitored(overrides: list[str]) -> Non
 
 
 @pytest.mark.parametrize(
-    ("overrides", "message"),
+    ("overrides", "code", "key", "offered"),
     [
         (
             ["callbacks.model_checkpoint.monitor=test/loss"],
-            "callbacks.model_checkpoint.monitor=test/loss: is not measured here",
+            "not-measured",
+            "callbacks.model_checkpoint.monitor",
+            "val/loss",
         ),
-        (["sweep.metric=test/loss", "test=false"], "sweep.metric=test/loss: is not measured here"),
-        (["sweep.metric=val/confusion_matrix"], "sweep.metric=val/confusion_matrix: is not meas"),
-        (
-            ["sweep.metric=val/accuracy"],
-            "sweep.mode=min: val/accuracy is best large. Set sweep.mode=max.",
-        ),
+        (["sweep.metric=test/loss", "test=false"], "not-measured", "sweep.metric", "val/loss"),
+        (["sweep.metric=val/confusion_matrix"], "not-measured", "sweep.metric", "val/accuracy"),
+        (["sweep.metric=val/accuracy"], "wrong-direction", "sweep.mode", "sweep.mode=max"),
         (
             ["scheduler=plateau", "scheduler.mode=max"],
-            "scheduler.mode=max: val/loss is best small. Set scheduler.mode=min.",
+            "wrong-direction",
+            "scheduler.mode",
+            "scheduler.mode=min",
         ),
         (
             ["callbacks.model_checkpoint.mode=max"],
-            "callbacks.model_checkpoint.mode=max: val/loss is best small.",
+            "wrong-direction",
+            "callbacks.model_checkpoint.mode",
+            "callbacks.model_checkpoint.mode=min",
         ),
-        (["data=diabetes", "sweep.metric=val/f1"], "sweep.metric=val/f1: is not measured here"),
+        (["data=diabetes", "sweep.metric=val/f1"], "not-measured", "sweep.metric", "val/r2"),
     ],
     ids=lambda value: value[-1] if isinstance(value, list) else "",
 )
-def test_a_metric_that_cannot_be_monitored_so_is_a_fault(overrides: Any, message: str) -> None:
+def test_a_metric_that_cannot_be_monitored_so_is_a_fault(
+    overrides: Any, code: str, key: str, offered: str
+) -> None:
     with pytest.raises(ConfigError) as raised:
         compose(*overrides)
     (fault,) = raised.value.faults
-    assert str(fault).startswith(message)
+    assert (fault.code, fault.key) == (code, key)
+    assert offered in fault.hint
 
 
 def test_all_metrics_that_cannot_be_monitored_are_faults() -> None:

@@ -12,7 +12,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    model_serializer,
+)
 
 UnlimitedOr = Literal[-1] | PositiveInt
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -58,7 +65,15 @@ class LeafSection(BaseModel):
 
     def leaf(self) -> dict[str, Any]:
         """Return the keys that were given, with ``_target_``: what ``build`` takes."""
-        return self.model_dump(by_alias=True, exclude_unset=True)
+        return self.model_dump()
+
+    @model_serializer
+    def _given(self) -> dict[str, Any]:
+        """Only what was given: not every target takes all of our keys."""
+        fields = type(self).model_fields
+        own = (n for n in fields if n in self.model_fields_set)
+        given = {fields[n].alias or n: getattr(self, n) for n in own}
+        return given | (self.model_extra or {})
 
 
 class DataConfig(LeafSection):
@@ -219,5 +234,5 @@ class TrainConfig(Section):
     logger: dict[str, LeafSection] = {}
 
     def plain(self) -> dict[str, Any]:
-        """Return the config as plain dicts and lists, leaves with their ``_target_``."""
-        return self.model_dump(by_alias=True, exclude_unset=True)
+        """Return the config as plain dicts and lists: every key of ours, and what leaves were given."""
+        return self.model_dump()

@@ -162,6 +162,7 @@ def _model_and_loss(cfg: TrainConfig, datamodule: DataModule, *, loss_is_good: b
         faults = find_faults("model", model, _build_on_meta) or faults
     if not loss_is_good:
         return faults
+    built: Any
     built, unbuilt = try_leaf("loss", loss, instantiate)
     if unbuilt:
         return [*faults, *unbuilt]
