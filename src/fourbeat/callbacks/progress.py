@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import TQDMProgressBar
 
 from fourbeat.base.console import log
 from fourbeat.base.numbers import format_metric
-from fourbeat.data import count_batches_done, loaded_batches
+from fourbeat.data import count_batches_done, count_loaded_batches
 
 SECONDS_PER_DRAWING = 0.1
 
@@ -74,7 +74,7 @@ class ProgressBar(TQDMProgressBar):
         """Set the bar's total and its description, e.g. ``epoch 1/5``."""
         super().on_train_epoch_start(trainer)
         assert trainer.train_dataloader is not None
-        self.train_progress_bar.total = loaded_batches(trainer.train_dataloader)
+        self.train_progress_bar.total = count_loaded_batches(trainer.train_dataloader)
         self.train_progress_bar.set_description(_epoch(trainer))
         self._drawn = -math.inf
 
