@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
 
-from fourbeat.config.deferred import deferring
+from fourbeat.config import deferred
+from fourbeat.config.deferred import deferring, given_data
 from fourbeat.config.resolve import resolve_config
+from project.data import Circles
 
 
 def faults_in(config: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -68,3 +71,25 @@ def test_what_the_data_set_knows_can_wait() -> None:
 def test_a_property_that_the_data_set_has_not_is_a_fault() -> None:
     _, (fault,) = faults_in({"data": DATA, "width": "${from_data:depth}"})
     assert "cannot be resolved: Circles has no property 'depth'" in fault
+
+
+def test_the_references_of_one_config_build_its_data_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    built: list[Any] = []
+    monkeypatch.setattr(deferred, "instantiate", lambda leaf: built.append(leaf) or Circles())
+    config = {"data": DATA, "width": "${from_data:num_features}", "loss": "${from_data:loss}"}
+    first, second = OmegaConf.create(config), OmegaConf.create(config)
+    assert resolve_config(first)[0]["width"] == 2
+    assert len(built) == 1
+    resolve_config(second)  # another config: its data may become another
+    assert len(built) == 2
+    second.data.seed = 7
+    resolve_config(second)
+    assert [leaf.get("seed") for leaf in built] == [None, None, 7]
+
+
+def test_references_are_read_from_the_data_that_is_given() -> None:
+    config = OmegaConf.create({"data": {"_target_": "nope.X"}, "width": "${from_data:width}"})
+    with given_data(SimpleNamespace(width=3)):
+        assert resolve_config(config)[0]["width"] == 3
