@@ -44,6 +44,6 @@ def test_another_run_needs_force(script: Command, trained: Path) -> None:
     changes = ["optim.lr=0.1", "trainer.max_epochs=4"]
     refused = script("train.py", "resume=last", *changes)
     assert refused.code == 2
-    assert "optim.lr=0.1: was 0.001: another run." in refused.err
+    assert "optim.lr=0.1: was 0.001, which changes the computation." in refused.err
     assert script("train.py", "resume=last", "resume.force=maybe", *changes).code == 2
     assert script("train.py", "resume=last", "resume.force=true", *changes).code == 0

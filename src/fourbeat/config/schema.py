@@ -234,5 +234,5 @@ class TrainConfig(Section):
     logger: dict[str, LeafSection] = {}
 
     def plain(self) -> dict[str, Any]:
-        """Return the config as plain dicts and lists: every key of ours, and what leaves were given."""
+        """Return plain dicts and lists: every key of ours, and of leaves what was given."""
         return self.model_dump()

@@ -7,8 +7,10 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from pydantic import ValidationError
 
 from fourbeat.base.errors import RunError
 from fourbeat.config.compose import apply_overrides
@@ -28,7 +30,8 @@ class StoredRun:
 
     Attributes:
         project: Whose code and config it was trained with.
-        run: The run; the targets in its config are the project's present ones.
+        run: The run; its config has the project's present targets, and a default where an older
+            version knew no such key.
     """
 
     project: Project
@@ -42,7 +45,7 @@ class StoredRun:
             RunError: It is no run folder, or not readable by this version.
         """
         run = Run.load(run_dir)
-        config = project.with_current_targets(run.config)
+        config = _with_defaults(project.with_current_targets(run.config))
         manifest = dataclasses.replace(run.manifest, config=config)
         return cls(project, dataclasses.replace(run, manifest=manifest))
 
@@ -79,3 +82,10 @@ class StoredRun:
         """
         entry = self.run.manifest.entry
         return build_components(self.project, cfg, folder or self.run.dir, entry)
+
+
+def _with_defaults(config: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return TrainConfig.model_validate(config).plain()
+    except ValidationError:  # which names the faults once the config is asked for
+        return config
