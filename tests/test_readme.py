@@ -46,13 +46,13 @@ def test_your_own_model_and_data_take_three_steps(tmp_path: Path) -> None:
         shutil.copytree(ROOT / folder, tmp_path / folder)
     files = re.findall(r"```\w+\n +# ((?:src|conf)/\S+)\n(.*?)\n +```", README, re.DOTALL)
     assert [name for name, _ in files] == [
-        "src/moons.py",
+        "src/project/moons.py",
         "conf/data/moons.yaml",
         "conf/model/moons.yaml",
     ]
     for name, text in files:
         (tmp_path / name).write_text(re.sub(r"^   ", "", text, flags=re.MULTILINE) + "\n")
-    command = re.search(r"python (scripts/train\.py data=moons .*)", README)[1].split()
+    command = re.search(r"python (scripts/train\.py data=moons [^`]*)`", README)[1].split()
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "src"), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, *command, "trainer.max_epochs=2", "hydra.run.dir=run"],
