@@ -12,6 +12,7 @@ from inspector.terminal import typed
 from support import project
 from support.interruptions import SMALL
 
+from fourbeat.recorder import read_records
 from fourbeat.run import Run
 from fourbeat.state import read_state
 
@@ -53,14 +54,16 @@ def test_a_paused_training_continues_as_if_nothing_had_been(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_a_spike_of_the_loss_opens_it(tmp_path: Path) -> None:
-    # The rate rises for 18 steps, until it is far too high.
-    overrides = [*SMALL, "optim=sgd", "scheduler=linear_warmup_cosine", "optim.lr=3000"]
-    overrides += ["scheduler.warmup_fraction=0.5", "debug.pause_on=spike"]
+def test_a_spike_of_the_loss_opens_it_where_the_recorder_measures_closely(tmp_path: Path) -> None:
+    folder, every = tmp_path / "run", "callbacks.recorder.layers_every_n_steps=1000"
+    overrides = ["experiment=explode", "debug.pause_on=spike", every, f"hydra.run.dir={folder}"]
     command = [sys.executable, str(SCRIPTS / "train.py"), *overrides]
     shown, code = typed(command, ["quit"] * 20, tmp_path)
-    assert "the loss has a spike at step" in shown, shown
-    assert code in (0, 3)
+    assert code == 3, shown  # the training has continued to its NaN
+    spike = int(read_records(folder).layers.steps[1])
+    assert shown.count("the loss has a spike at step") == 1
+    assert f"the loss has a spike at step {spike}" in shown
+    assert f"step {spike}, before forward" in shown
 
 
 @pytest.mark.slow

@@ -29,7 +29,7 @@ from fourbeat.replay.instruments import RecordsInMemory
 from fourbeat.replay.session import Start, find_starts, replay_config, replay_steps
 from fourbeat.replay.suspects import STEPS_BEFORE
 from fourbeat.run import Outcome, Run
-from fourbeat.state import read_state, snapshots
+from fourbeat.state import find_snapshots, read_state
 from fourbeat.training.stored import StoredRun
 from project import PROJECT
 from project.models import CirclesNet
@@ -290,7 +290,7 @@ def test_any_step_can_be_asked_for(trained: Path, step: int) -> None:
 def test_it_begins_with_the_latest_state_that_leaves_enough_steps_to_say_what_is_usual(
     trained: Path,
 ) -> None:
-    saved = sorted(snapshots(trained / "snapshots"))
+    saved = sorted(find_snapshots(trained / "snapshots"))
     replayed = replay(PROJECT, trained, 35)
     assert replayed.start.step == max(step for step in [0, *saved] if step <= 35 - STEPS_BEFORE)
     assert replay(PROJECT, trained, 12).start == Start(0)
@@ -327,7 +327,7 @@ def flip_a_bit(path: Path) -> None:
 
 
 def test_a_damaged_state_is_skipped_for_one_before_it(copy: Path) -> None:
-    saved = sorted(snapshots(copy / "snapshots"))
+    saved = sorted(find_snapshots(copy / "snapshots"))
     flip_a_bit(copy / "snapshots" / f"step={max(s for s in saved if s <= 35 - STEPS_BEFORE)}.ckpt")
     earlier = [step for step in saved if step <= 35 - STEPS_BEFORE][:-1]
     replayed = replay(PROJECT, copy, 35)
@@ -336,7 +336,7 @@ def test_a_damaged_state_is_skipped_for_one_before_it(copy: Path) -> None:
 
 
 def test_when_all_are_damaged_it_begins_at_the_beginning(copy: Path) -> None:
-    for path in snapshots(copy / "snapshots").values():
+    for path in find_snapshots(copy / "snapshots").values():
         flip_a_bit(path)
     replayed = replay(PROJECT, copy, 35)
     assert replayed.start == Start(0)
@@ -345,7 +345,7 @@ def test_when_all_are_damaged_it_begins_at_the_beginning(copy: Path) -> None:
 
 
 def test_an_empty_state_is_skipped_as_well(copy: Path) -> None:
-    for path in snapshots(copy / "snapshots").values():
+    for path in find_snapshots(copy / "snapshots").values():
         path.unlink()
         path.write_bytes(b"")
     assert replay(PROJECT, copy, 35).comparison.first is None

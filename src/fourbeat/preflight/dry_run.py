@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from fourbeat.base.errors import Fault
 from fourbeat.config.leaves import Leaf
 from fourbeat.config.typed import format_value
+from fourbeat.events import Hooks
 
 # Which attribute of a layer says the size of its input, and in which dimension.
 WANTS = {"in_features": -1, "in_channels": 1, "num_features": 1, "input_size": -1}
@@ -67,14 +67,11 @@ def _on_cpu(
             reason = f"cannot be built: {_first_line(error.__cause__ or error)}"
             return None, [Fault("cannot-build", "model", _target(leaf), reason)]
         entered: list[Call] = []
-        handles = _traced(net, entered)
-        try:
-            return _forward(net, torch.zeros(2, *input_shape)).shape, []
-        except Exception as error:
-            return None, [_fault(entered, input_shape, error, leaf)]
-        finally:
-            for handle in handles:
-                handle.remove()
+        with _traced(net, entered):
+            try:
+                return _forward(net, torch.zeros(2, *input_shape)).shape, []
+            except Exception as error:
+                return None, [_fault(entered, input_shape, error, leaf)]
 
 
 def _forward(net: nn.Module, inputs: Tensor) -> Tensor:
@@ -85,23 +82,18 @@ def _forward(net: nn.Module, inputs: Tensor) -> Tensor:
     return outputs
 
 
-def _traced(net: nn.Module, entered: list[Call]) -> list[RemovableHandle]:
+def _traced(net: nn.Module, entered: list[Call]) -> Hooks:
     """Keep ``entered`` the stack of modules that have been entered and not left."""
 
-    def enter(name: str) -> Callable[..., None]:
-        def hook(module: nn.Module, args: tuple[Tensor, ...]) -> None:
-            entered.append(Call(name, module, tuple(getattr(args[0], "shape", ())) if args else ()))
+    def enter(name: str, module: nn.Module, args: tuple[Tensor, ...]) -> None:
+        entered.append(Call(name, module, tuple(getattr(args[0], "shape", ())) if args else ()))
 
-        return hook
-
-    def leave(module: nn.Module, args: object, output: object) -> None:
+    def leave(name: str, module: nn.Module, args: object, output: object) -> None:
         entered.pop()
 
-    handles = []
-    for name, module in net.named_modules():
-        handles.append(module.register_forward_pre_hook(enter(name)))
-        handles.append(module.register_forward_hook(leave))
-    return handles
+    hooks = Hooks()
+    hooks.add_forward(dict(net.named_modules()), before=enter, after=leave)
+    return hooks
 
 
 def _fault(
