@@ -73,7 +73,7 @@ class Command:
 
     @property
     def name(self) -> str:
-        """The word."""
+        """The word that is typed, without arguments."""
         return self.usage.split()[0]
 
 
