@@ -34,15 +34,17 @@ fix: $(READY)  ## repair lint and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-$(RIVALS): benchmarks/requirements.txt benchmarks/constraints.txt
+# fourbeat, too: a rival trains in turns with it, in one process.
+$(RIVALS): benchmarks/requirements.txt benchmarks/constraints.txt pyproject.toml constraints.txt
 	$(PYTHON) -m venv benchmarks/.venv
-	benchmarks/.venv/bin/python -m pip install --quiet --requirement benchmarks/requirements.txt
+	benchmarks/.venv/bin/python -m pip install --quiet --constraint constraints.txt \
+		--requirement benchmarks/requirements.txt --editable '.[project,pictures]'
 	@touch $(RIVALS)
 
-bench: $(READY) $(RIVALS)  ## speed beside the rivals, into benchmarks/RESULTS.md (two hours, alone on the machine)
+bench: $(READY) $(RIVALS)  ## speed beside the rivals, into benchmarks/RESULTS.md (three hours, alone on the machine)
 	$(BIN)/python -m benchmarks $(ARGS)
 
-torture: $(READY)  ## kill trainings at random instants, go on, compare (half an hour)
+torture: $(READY)  ## kill trainings at random instants, resume, compare (half an hour)
 	$(BIN)/python -m benchmarks.torture $(ARGS)
 
 clean:  ## remove the environment and caches; runs and data stay

@@ -3,5 +3,6 @@
 From the command to the file: :mod:`~benchmarks.arguments` reads what was typed,
 :mod:`~benchmarks.tables` says which :class:`~benchmarks.task.Task` each table needs,
 :mod:`~benchmarks.processes` runs each task in a process of its own (:mod:`~benchmarks.worker`,
-which plays one of :mod:`~benchmarks.rivals`), and :mod:`~benchmarks.report` writes the tables.
+which trains one of :mod:`~benchmarks.rivals`, or two in turns, see :mod:`~benchmarks.alternation`),
+:mod:`~benchmarks.report` writes the tables, and :mod:`~benchmarks.readme` README's.
 """

@@ -24,9 +24,9 @@ class Options:
     Attributes:
         tables: Names of tables.
         only: Names of rivals.
-        rounds: Times that each training of the table of speed is repeated; other tables take three
-            of them at most.
-        batch_sizes: Batch sizes of the table of speed.
+        rounds: Times that each training is repeated; tables of many trainings take three of them
+            at most.
+        batch_sizes: Batch sizes of the table of all rivals.
         quick: Few steps, a sanity run: its figures mean nothing.
         output: The file to write; None: print only.
         theirs: Python of the rivals' environment.
@@ -73,7 +73,7 @@ def parse(typed: Sequence[str], tables: Collection[str]) -> Options:
     add("--quick", action="store_true", help="a sanity run of minutes: few steps, one round")
     add("--rounds", type=_positive, help="rounds over all rivals (5)")
     add("--only", type=_names("rival", RIVALS), help="rivals: " + ",".join(RIVALS))
-    add("--batch-sizes", type=_batch_sizes, default=(32, 128), help="for the first table (32,128)")
+    add("--batch-sizes", type=_batch_sizes, default=(32, 128), help="of the table turns (32,128)")
     add("--tables", type=_names("table", tables), help="tables: " + ",".join(tables))
     add("--output", type=Path, help="file to write (benchmarks/RESULTS.md; none with --quick)")
     add("--rivals-python", type=Path, default=THEIRS, help="Python that has the other frameworks")

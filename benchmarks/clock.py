@@ -6,7 +6,12 @@ import os
 import resource
 import sys
 import time
+from collections.abc import Callable
+from contextvars import ContextVar
 from pathlib import Path
+
+BEFORE_EPOCH: ContextVar[Callable[[], None] | None] = ContextVar("before_epoch", default=None)
+"""Called before an epoch's time begins: of two trainings in one process, the other runs there."""
 
 STATM = Path("/proc/self/statm")
 
@@ -17,7 +22,7 @@ class EpochClock:
     Attributes:
         epoch_s: Duration of each epoch so far.
         rss_mib: Resident memory at the end of each.
-        saving_s: How much of each went into saving states; empty if nobody looked.
+        saving_s: How much of each went into saving states; empty if nobody measured it.
     """
 
     def __init__(self) -> None:
@@ -28,6 +33,8 @@ class EpochClock:
 
     def begin(self) -> None:
         """Start an epoch: nothing of it has been done, not even its shuffling."""
+        if wait := BEFORE_EPOCH.get():
+            wait()
         self._begun = time.perf_counter()
 
     def end(self) -> None:

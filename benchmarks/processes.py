@@ -1,4 +1,4 @@
-"""Each training in a process of its own, one after the other, the rivals taking turns."""
+"""Each task in a process of its own, one after the other, round after round."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import median
 
 from benchmarks.machine import ROOT
 from benchmarks.rivals import RIVALS
@@ -34,8 +35,8 @@ class Launcher:
 
     def run(self, task: Task) -> Measurement:
         """Train one rival; whatever goes wrong is a measurement that says so."""
-        rival = RIVALS[task.rival]
-        python = Path(sys.executable) if rival.environment == "ours" else self.theirs
+        # fourbeat is installed among the rivals' packages, too.
+        python = Path(sys.executable) if RIVALS[task.rival].environment == "ours" else self.theirs
         if not python.exists():
             return Measurement(failure=f"there is no {python}; `make bench` builds it")
         with tempfile.TemporaryDirectory() as folder:
@@ -94,4 +95,7 @@ def line(task: Task, measurement: Measurement) -> str:
     what = f"{task.rival}, batch {task.batch_size}, hidden {list(task.hidden)}"
     if measurement.failure:
         return f"{what}: failed: {measurement.failure}"
-    return f"{what}: {measurement.step_us(task):,.0f} us per step, loss {measurement.loss:.4f}"
+    text = f"{what}: {measurement.step_us(task):,.0f} us per step, loss {measurement.loss:.4f}"
+    if task.beside is None:
+        return text
+    return f"{text}, {median(measurement.ratios()):.2f} times {task.beside}"

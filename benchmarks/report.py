@@ -21,11 +21,16 @@ HEAD = """\
 
 MLP 784-128-10 with ReLU, cross-entropy, Adam with learning rate 1e-3, 60,000 samples in memory
 (scikit-learn's digits enlarged to 28x28 and repeated), 32-bit floats, on the CPU with as many
-threads as each framework takes by itself. Each training is a process of its own; the rivals take
-turns, round after round. A time per step is the mean over all epochs but the first, from the
-beginning of an epoch to its last step: start-up, compilation and checkpoints are not in it,
-shuffling, batching, logging and progress bars are. Nobody validates. Figures are medians over the
-rounds.
+threads as each framework takes by itself. The time of an epoch is from its beginning to its last
+step: start-up, compilation and checkpoints are not in it, shuffling, batching, logging and progress
+bars are. The first epoch warms up and is not counted. Nobody validates.
+
+"fourbeat beside each rival": the two train in one process, a thread each, their epochs in turns, so
+that whatever disturbs the machine disturbs both. A ratio is the rival's epoch by fourbeat's right
+before it; a figure is the median of the ratios, with their quartiles. fourbeat is as it is by
+default, its recorder on; the row `fourbeat_again` says how far from 1 the method errs. What
+fourbeat sets for the whole process (freed memory is kept for the next step) serves the rivals, too;
+flushing denormals is each thread's own. The other tables say what they compare.
 
 `make bench` measures everything; `python -m benchmarks --help` says how to measure a part. Sections
 between the marks are written by it; anything else in this file is kept.

@@ -11,7 +11,7 @@ NUM_SAMPLES = 60_000
 
 @dataclass(frozen=True)
 class Task:
-    """One training of one rival, in a process of its own.
+    """One training of one rival, in a process of its own or in turns with one other.
 
     Attributes:
         rival: Its name in :data:`benchmarks.rivals.RIVALS`.
@@ -20,6 +20,7 @@ class Task:
         num_samples: Samples per epoch.
         num_epochs: Epochs, at least 2: the first one warms up and compiles, and is not counted.
         steps_per_execution: Mini-batches of one execution; None: the rival's default.
+        beside: The rival that trains in the same process, in turns with this one; None: nobody.
     """
 
     rival: str
@@ -28,6 +29,7 @@ class Task:
     num_samples: int = NUM_SAMPLES
     num_epochs: int = 3
     steps_per_execution: int | None = None
+    beside: str | None = None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -56,7 +58,9 @@ class Measurement:
         loss: Cross-entropy on the training data after the last step.
         accuracy: Part of the training data that is classified right, 0 to 1.
         failure: Why there is no measurement; empty when there is one.
-        saving_s: How much of each epoch went into saving states; empty if nobody looked.
+        saving_s: How much of each epoch went into saving states; empty if nobody measured it.
+        beside_s: Duration of each epoch of the training that took turns with this one, which began
+            right before the one here; empty if there was none.
     """
 
     epoch_s: tuple[float, ...] = ()
@@ -66,12 +70,22 @@ class Measurement:
     accuracy: float = math.nan
     failure: str = ""
     saving_s: tuple[float, ...] = ()
+    beside_s: tuple[float, ...] = ()
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> Measurement:
         """Make a measurement of what JSON left of one."""
-        lists = {name: tuple(values.get(name, ())) for name in ("epoch_s", "rss_mib", "saving_s")}
-        return cls(**{**values, **lists})
+        names = ("epoch_s", "rss_mib", "saving_s", "beside_s")
+        return cls(**{**values, **{name: tuple(values.get(name, ())) for name in names}})
+
+    def ratios(self) -> list[float]:
+        """Divide each epoch by the other training's before it; the first of both warms up.
+
+        Raises:
+            ValueError: The two trainings have not made the same number of epochs.
+        """
+        pairs = zip(self.epoch_s[1:], self.beside_s[1:], strict=True)
+        return [own / other for own, other in pairs]
 
     def step_us(self, task: Task) -> float:
         """Microseconds per step, over all epochs but the first."""

@@ -24,7 +24,7 @@ Predict = Callable[[NDArray[np.float32]], NDArray[Any]]
 
 @dataclass(frozen=True)
 class Trained:
-    """What a rival hands back.
+    """What a rival returns.
 
     Attributes:
         clock: Its epochs.
@@ -48,7 +48,7 @@ class Rival:
             ``benchmarks/requirements.txt``.
         variables: Environment variables of the process.
         steps_per_execution: Its own default; None: whatever its framework has.
-        is_compared: Whether it stands in the table of all.
+        is_compared: Whether it is compared with fourbeat as that is by default.
     """
 
     home: str
@@ -74,10 +74,20 @@ def _keras(backend: str, about: str, steps_per_execution: int = 1) -> Rival:
 
 RIVALS: dict[str, Rival] = {
     "bare": Rival("bare:train", "loop by hand: gathered batches, fused Adam, denormals flushed"),
-    "fourbeat": Rival("fourbeat_train:eager", "`loop=four_beat`, TensorBoard and progress bar on"),
-    "fourbeat_compiled": Rival("fourbeat_train:compiled", "the same with `loop.compile=true`"),
     "fourbeat_recorded": Rival(
-        "fourbeat_train:recorded", "the same with the recorder on, as it is by default"
+        "fourbeat_train:recorded",
+        "`loop=four_beat`, as it is by default: recorder, TensorBoard and progress bar on",
+        is_compared=False,
+    ),
+    "fourbeat_again": Rival(
+        "fourbeat_train:recorded", "fourbeat itself once more: how far from 1 the method errs"
+    ),
+    "fourbeat_compiled_recorded": Rival(
+        "fourbeat_train:compiled_recorded", "fourbeat with `loop.compile=true`, recorder on"
+    ),
+    "fourbeat": Rival("fourbeat_train:eager", "fourbeat without its recorder"),
+    "fourbeat_compiled": Rival(
+        "fourbeat_train:compiled", "the same with `loop.compile=true`", is_compared=False
     ),
     "fourbeat_alternating": Rival(
         "fourbeat_train:alternating",
@@ -99,7 +109,9 @@ RIVALS: dict[str, Rival] = {
         "the same, states and snapshots saved as they are by default",
         is_compared=False,
     ),
-    "fourbeat_automatic": Rival("fourbeat_train:automatic", "the same with `loop=automatic`"),
+    "fourbeat_automatic": Rival(
+        "fourbeat_train:automatic", "fourbeat with `loop=automatic`, without its recorder"
+    ),
     "bare_lightning": Rival(
         "fourbeat_train:bare_lightning",
         "a LightningModule that only returns its loss, on fourbeat's Trainer and loader",

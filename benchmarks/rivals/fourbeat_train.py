@@ -19,7 +19,10 @@ from benchmarks.task import Task
 from fourbeat.training.building import build_components
 from project import PROJECT
 
-CLOCK_FILE, RUN_DIR = Path("clock.json"), Path("run")
+
+def run_dir(task: Task) -> Path:
+    """Return the run folder: one for each rival, two of which may share a process and a folder."""
+    return Path(f"run_{task.rival}")
 
 
 def settings(task: Task) -> list[str]:
@@ -58,6 +61,11 @@ def recorded(task: Task, samples: Samples) -> Trained:
     return _train(task)
 
 
+def compiled_recorded(task: Task, samples: Samples) -> Trained:
+    """Train with the four-beat loop, compiled, and the recorder."""
+    return _train(task, "loop.compile=true")
+
+
 def alternating(task: Task, samples: Samples) -> Trained:
     """Train with the four-beat loop, recorded in every other epoch."""
     return _train(task, OFF, clock="benchmarks.rivals.own_clocks.AlternatingRecorder")
@@ -93,11 +101,12 @@ WRITTEN = "benchmarks.rivals.lightning_clock.WrittenClock"
 
 
 def _train(task: Task, *overrides: str, clock: str = WRITTEN) -> Trained:
-    extra = f"+callbacks.extra.clock={{_target_: {clock}, path: {CLOCK_FILE}}}"
+    clock_file = Path(f"clock_{task.rival}.json")
+    extra = f"+callbacks.extra.clock={{_target_: {clock}, path: {clock_file}}}"
     cfg = fourbeat.compose(PROJECT, *overrides, *settings(task), extra)
-    run = fourbeat.train(PROJECT, cfg, RUN_DIR)
+    run = fourbeat.train(PROJECT, cfg, run_dir(task))
     predict = partial(probabilities, run.model)
-    return Trained(WrittenClock.read(CLOCK_FILE), run.manifest.num_steps, predict)
+    return Trained(WrittenClock.read(clock_file), run.manifest.num_steps, predict)
 
 
 class BareModule(LightningModule):
@@ -131,7 +140,7 @@ def bare_lightning(task: Task, samples: Samples) -> Trained:
     """Train a module that does nothing else, with the Trainer and loader of ``loop=automatic``."""
     torch.set_flush_denormal(True)
     cfg = fourbeat.compose(PROJECT, "loop=automatic", OFF, *settings(task))
-    components = build_components(PROJECT, cfg, RUN_DIR)
+    components = build_components(PROJECT, cfg, run_dir(task))
     clock, module = EpochClock(), BareModule(mlp(task.hidden))
     components.trainer.callbacks.append(LightningClock(clock))  # type: ignore[attr-defined]
     components.trainer.fit(module, datamodule=components.datamodule)

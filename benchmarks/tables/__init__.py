@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.arguments import Options
 from benchmarks.processes import TIMEOUT_S, Launcher, interleaved
-from benchmarks.tables import growth, loop, recorder, run_length, speed, startup
+from benchmarks.tables import growth, loop, recorder, run_length, startup, turns
 from benchmarks.task import Record, Task
 
 Plain = list[dict[str, Any]]
@@ -49,9 +49,7 @@ def _of_tasks(
 
 
 TABLES: dict[str, Table] = {
-    "speed": _of_tasks(
-        "speed", "Time per step", speed.tasks, speed.render, lambda options: options.rounds
-    ),
+    "turns": _of_tasks("turns", "fourbeat beside each rival", turns.tasks, turns.render),
     "loop": _of_tasks(
         "loop", "The loop beside one by hand", loop.tasks, loop.render, lambda o: o.rounds
     ),

@@ -1,6 +1,7 @@
-"""The loop beside one by hand, their epochs taking turns in one process.
+"""The loop beside one by hand, their epochs taking turns in one process, without the recorder.
 
-Processes of one and the same loop can differ by a fifth, which the table of all rivals is full of.
+In one thread, too: the two share everything but their weights. Processes of one and the same loop
+can differ by a fifth.
 """
 
 from __future__ import annotations

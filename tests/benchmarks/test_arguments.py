@@ -4,7 +4,7 @@ import pytest
 from benchmarks.arguments import RESULTS_FILE, Options, parse
 from benchmarks.rivals import RIVALS
 
-TABLES = ("speed", "startup")
+TABLES = ("turns", "startup")
 
 
 def test_by_default_everything_is_measured_five_times_and_written() -> None:
@@ -17,10 +17,10 @@ def test_a_sanity_run_has_one_round_and_writes_nothing() -> None:
 
 
 def test_each_option_is_read() -> None:
-    typed = "--quick --rounds 2 --only bare,sklearn --batch-sizes 8,16 --tables speed"
+    typed = "--quick --rounds 2 --only bare,sklearn --batch-sizes 8,16 --tables turns"
     options = parse([*typed.split(), "--output", "x.md", "--rivals-python", "/p"], TABLES)
     assert options == Options(
-        ("speed",), ("bare", "sklearn"), 2, (8, 16), True, Path("x.md"), Path("/p")
+        ("turns",), ("bare", "sklearn"), 2, (8, 16), True, Path("x.md"), Path("/p")
     )
 
 
@@ -28,7 +28,7 @@ def test_each_option_is_read() -> None:
     ("typed", "why"),
     [
         ("--only bare,kears", "there is no rival 'kears'; choose from bare, fourbeat"),
-        ("--tables sped", "there is no table 'sped'; choose from speed, startup"),
+        ("--tables tunrs", "there is no table 'tunrs'; choose from turns, startup"),
         ("--rounds 0", "'0' must be a whole number above 0"),
         ("--rounds many", "'many' must be a whole number above 0"),
         ("--batch-sizes 32,", "'' must be a whole number above 0"),

@@ -23,25 +23,25 @@ BY_HAND = "\n## On a GPU\n\nTyped by a person.\n"
 
 
 def test_a_new_file_begins_with_what_is_measured() -> None:
-    assert merged("", {"speed": "one"}).startswith(HEAD.rstrip())
+    assert merged("", {"turns": "one"}).startswith(HEAD.rstrip())
 
 
 def test_what_was_written_by_hand_is_kept_around_a_new_table() -> None:
-    text = merged("", {"speed": "old speed", "startup": "old startup"}) + BY_HAND
+    text = merged("", {"turns": "old turns", "startup": "old startup"}) + BY_HAND
     text = text.replace("# How fast", "# My words: how fast")
-    again = merged(text, {"speed": "new \\1 speed"})
-    assert again == text.replace("old speed", "new \\1 speed")
+    again = merged(text, {"turns": "new \\1 turns"})
+    assert again == text.replace("old turns", "new \\1 turns")
 
 
 def test_a_table_that_is_new_stands_behind_the_others() -> None:
-    again = merged(merged("", {"speed": "one"}) + BY_HAND, {"startup": "two"})
-    assert again.index("one") < again.index("two") < again.index("Typed by a person")
+    again = merged(merged("", {"turns": "body 1"}) + BY_HAND, {"startup": "body 2"})
+    assert again.index("body 1") < again.index("body 2") < again.index("Typed by a person")
     assert again.endswith(BY_HAND)
 
 
 def test_writing_the_same_twice_changes_nothing() -> None:
-    text = merged("", {"speed": "one", "startup": "two"})
-    assert merged(text, {"startup": "two", "speed": "one"}) == text
+    text = merged("", {"turns": "one", "startup": "two"})
+    assert merged(text, {"startup": "two", "turns": "one"}) == text
 
 
 def test_a_table_says_when_how_and_on_what_it_was_made() -> None:
@@ -65,12 +65,12 @@ def test_results_keep_the_tables_that_were_not_measured_again(
 ) -> None:
     path = tmp_path / "RESULTS.json"
     results = Results.read(path)
-    results.add("speed", MADE, [record("bare", 5).plain()])
+    results.add("width", MADE, [record("bare", 5).plain()])
     results.write(path)
     again = Results.read(path)
-    again.add("width", MADE, [record("bare", 7).plain()])
-    assert list(again.sections()) == ["speed", "width"]
-    assert again.sections()["speed"] == results.sections()["speed"]
+    again.add("depth", MADE, [record("bare", 7).plain()])
+    assert list(again.sections()) == ["width", "depth"]
+    assert again.sections()["width"] == results.sections()["width"]
 
 
 def test_results_of_another_format_are_refused(tmp_path: Path) -> None:

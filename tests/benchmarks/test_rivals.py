@@ -74,7 +74,7 @@ def test_of_an_alternating_run_every_other_epoch_is_recorded_and_none_else(
     task = Task("fourbeat_alternating", batch_size=64, num_samples=640, num_epochs=5)
     monkeypatch.setenv("PYTHONPATH", str(FOLDER.parent))
     fourbeat_train.alternating(task, Samples.read(samples_dir, 640))
-    steps = read_records(tmp_path / fourbeat_train.RUN_DIR).steps.steps
+    steps = read_records(tmp_path / fourbeat_train.run_dir(task)).steps.steps
     assert steps.tolist() == [*range(10, 20), *range(30, 40)]
 
 

@@ -1,27 +1,25 @@
-"""The table that the others explain: time per step of every rival."""
+"""fourbeat beside each rival, their epochs taking turns in one process: README's figures.
+
+A ratio is a rival's epoch by fourbeat's right before it. fourbeat is as it is by default, its
+recorder on.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from benchmarks.arguments import Options
-from benchmarks.arithmetic import UNKNOWN, Spread, markdown, ratio, times
+from benchmarks.arithmetic import UNKNOWN, Spread, markdown
 from benchmarks.rivals import RIVALS
 from benchmarks.tables.promises import PROMISES, promise_row
-from benchmarks.task import Record, Task, num_epochs
+from benchmarks.task import Record, Task
 
-HEADER = (
-    "rival",
-    "times bare",
-    "times fourbeat",
-    "us per step",
-    "min to max",
-    "loss",
-    "accuracy",
-    "what",
-)
+FOURBEAT = "fourbeat_recorded"
+NUM_PAIRS, QUICK_PAIRS = 6, 2
+
+HEADER = ("rival", "times fourbeat", "quartiles", "us", "fourbeat, us", "loss", "accuracy", "what")
 GUESSING = math.log(10)
 """The loss of who gives all ten classes the same probability."""
 
@@ -43,9 +41,9 @@ class Entry:
         return [r.measurement.failure for r in self.records if r.measurement.failure]
 
     @property
-    def step_us(self) -> Spread | None:
-        """Time per step."""
-        return Spread.of(r.measurement.step_us(r.task) for r in self.good)
+    def ratio(self) -> Spread | None:
+        """Median and quartiles of all pairs: the rival's epoch by fourbeat's."""
+        return Spread.quartiles(ratio for r in self.good for ratio in r.measurement.ratios())
 
     @property
     def loss(self) -> Spread | None:
@@ -59,14 +57,16 @@ class Entry:
 
 
 def tasks(options: Options) -> list[Task]:
-    """Every rival at every batch size."""
+    """Every rival at every batch size, fourbeat beside it."""
+    num_pairs = QUICK_PAIRS if options.quick else NUM_PAIRS
     return [
         Task(
             name,
             batch_size,
             num_samples=options.num_samples,
-            num_epochs=num_epochs(options.num_samples, batch_size, options.min_steps),
+            num_epochs=1 + num_pairs,
             steps_per_execution=RIVALS[name].steps_per_execution,
+            beside=FOURBEAT,
         )
         for batch_size in options.batch_sizes
         for name in options.only
@@ -74,8 +74,8 @@ def tasks(options: Options) -> list[Task]:
     ]
 
 
-def entries(records: list[Record]) -> dict[int, dict[str, Entry]]:
-    """Sort the records by batch size and rival."""
+def entries(records: Sequence[Record]) -> dict[int, dict[str, Entry]]:
+    """Group the records by batch size and rival."""
     found: dict[int, dict[str, Entry]] = {}
     for record in records:
         of_size = found.setdefault(record.task.batch_size, {})
@@ -87,41 +87,47 @@ def render(records: list[Record]) -> str:
     """Write what was promised, then a table for each batch size, the fastest first."""
     found = entries(records)
     measured = {
-        size: {name: entry.step_us for name, entry in of_size.items()}
+        size: {name: entry.ratio for name, entry in of_size.items()} | {FOURBEAT: Spread(1, 1, 1)}
         for size, of_size in found.items()
     }
-    asked = [p for p in PROMISES if {p.slow, p.fast} <= found.get(p.batch_size, {}).keys()]
+    asked = [p for p in PROMISES if {p.slow, p.fast} <= measured.get(p.batch_size, {}).keys()]
     rows = [promise_row(promise, measured) for promise in asked]
-    parts = [markdown(("promise", "bound", "measured", "kept"), rows)] if rows else []
+    texts = [markdown(("promise", "bound", "measured", "kept"), rows)] if rows else []
     for size, of_size in found.items():
-        parts += [f"### Batch size {size}", markdown(HEADER, _rows(of_size))]
-    return "\n\n".join(parts)
+        texts += [f"### Batch size {size}", markdown(HEADER, _rows(of_size))]
+    return "\n\n".join(texts)
 
 
 def _rows(of_size: dict[str, Entry]) -> Iterator[tuple[str, ...]]:
-    bare, ours = (of_size.get(name, Entry()) for name in ("bare", "fourbeat"))
-
-    def place(name: str) -> float:
-        spread = of_size[name].step_us
-        return spread.median if spread else math.inf
-
-    for name in sorted(of_size, key=place):
-        entry, about = of_size[name], RIVALS[name].about
-        spread, loss, accuracy = entry.step_us, entry.loss, entry.accuracy
-        if not (spread and loss and accuracy):
+    ratios = {name: entry.ratio for name, entry in of_size.items()}
+    bare = of_size.get("bare", Entry())
+    for name in sorted(of_size, key=lambda name: getattr(ratios[name], "median", math.inf)):
+        entry, ratio, about = of_size[name], ratios[name], RIVALS[name].about
+        loss, accuracy = entry.loss, entry.accuracy
+        if not (ratio and loss and accuracy):
             yield (f"`{name}`", *[UNKNOWN] * 6, f"failed: {cell(entry.failures[0])}")
             continue
-        remarks = [about, *doubts(entry, bare.loss)]
         yield (
             f"`{name}`",
-            times(ratio(spread, bare.step_us)),
-            times(ratio(spread, ours.step_us)),
-            f"{spread.median:,.0f}",
-            str(spread),
+            f"{ratio.median:.2f}",
+            f"{ratio.low:.2f} to {ratio.high:.2f}",
+            *_step_times(entry.good),
             f"{loss.median:.4f}",
             f"{accuracy.median:.3f}",
-            "; ".join(remarks),
+            "; ".join([about, *doubts(entry, bare.loss)]),
         )
+
+
+def _step_times(good: Sequence[Record]) -> Iterator[str]:
+    """Microseconds per step of the rival and of fourbeat beside it, medians over the epochs."""
+    for name in ("epoch_s", "beside_s"):
+        steps_s = [
+            seconds / record.task.steps_per_epoch
+            for record in good
+            for seconds in getattr(record.measurement, name)[1:]
+        ]
+        spread = Spread.of(steps_s)
+        yield f"{1e6 * spread.median:,.0f}" if spread else UNKNOWN
 
 
 def doubts(entry: Entry, bare_loss: Spread | None) -> Iterator[str]:
@@ -135,7 +141,7 @@ def doubts(entry: Entry, bare_loss: Spread | None) -> Iterator[str]:
         yield f"**did not train: its loss is above {bound:.2f}**"
     for record in entry.good:
         steps, wanted = record.measurement.num_steps, record.task.num_steps
-        if steps != wanted or len(record.measurement.epoch_s) != record.task.num_epochs:
+        if steps != wanted:
             yield f"**made {steps:,} steps instead of {wanted:,}**"
             break
     if entry.failures:
