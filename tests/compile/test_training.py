@@ -118,7 +118,7 @@ def test_500_steps_agree_with_the_eager_loop(
     ("overrides", "why"),
     [
         (["loop.accumulate_grad_batches=2"], "loop.accumulate_grad_batches=2"),
-        (["trainer.precision=16-mixed"], "trainer.precision=16-mixed takes part in each step"),
+        (["trainer.precision=16-mixed"], "trainer.precision=16-mixed uses the hooks of each step"),
         (
             ["optim.amsgrad=true"],
             "the optimizer's amsgrad is on, and the compiled update knows no amsgrad",
@@ -144,7 +144,7 @@ class Ear(Callback):
 @pytest.mark.slow
 def test_a_callback_still_sees_each_step(tmp_path: Path, said: list[str]) -> None:
     trained(tmp_path, "trainer.max_steps=2", "loop.compile=true", callback=Ear())
-    assert said == [f"{CALLS}Ear takes part in each step"]
+    assert said == [f"{CALLS}Ear uses the hooks of each step"]
 
 
 @pytest.mark.slow
