@@ -9,5 +9,5 @@ if sys.path[0].endswith("scripts"):
 from fourbeat.cli.scripts.inspect import INSPECT
 from project import PROJECT
 
-if __name__ == "__main__":  # completed by Hydra, as a file that says @hydra.main
+if __name__ == "__main__":  # Hydra completes the arguments of files that say @hydra.main
     INSPECT.run(PROJECT)

@@ -216,6 +216,22 @@ def test_a_loss_that_is_nan_ends_the_run_before_the_weights_are_corrupted(
     assert not list(differences(train(tmp_path / "whole", *loop).dir, again.dir))
 
 
+def test_an_exception_writes_the_best_state_that_was_waiting_for_its_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overflow_in_step_15(monkeypatch, float("inf"))
+    with pytest.raises(NonFiniteError, match="resume=best"):
+        train(tmp_path / "run", "callbacks.model_checkpoint.max_time_share=1e-9")
+    states = [tmp_path / "run" / "checkpoints" / f"{name}.ckpt" for name in ("best", "last")]
+    # Of the first of three epochs: the last one must not be older, or a resume would mix both up.
+    assert [read_state(state)["global_step"] for state in states] == [12, 12]
+    monkeypatch.undo()
+    again = fourbeat.resume(
+        PROJECT, tmp_path / "run", ["optim.lr=1e-4"], checkpoint="best", force=True
+    )
+    assert again.outcome.status == "finished"
+
+
 @pytest.mark.filterwarnings("ignore:Encountered .nan. values")
 def test_asked_to_train_regardless_a_run_keeps_its_last_good_state(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -41,8 +41,8 @@ class Project:
         package = self.entry.partition(":")[0].partition(".")[0]
         if module.partition(".")[0] != package:
             raise RunError(
-                f"entry={entry}: builds the runs of another project; this one is {package}. Run the "
-                "command from the project that trained the run."
+                f"entry={entry}: builds the runs of another project; this one is {package}. Type "
+                "the command in the project that trained the run."
             )
         try:
             function: Callable[..., Any] = getattr(importlib.import_module(module), name)

@@ -97,7 +97,7 @@ class FourBeatModule(SupervisedModule):
         return detached
 
     def on_train_start(self) -> None:
-        """Find out who observes the beats, and keep what Lightning takes long to find."""
+        """Find out who observes the beats, and look up once what Lightning is slow to find."""
         trainer = self.trainer
         (self.optimizer,) = trainer.optimizers
         self.notify = Beats(self.observers)
@@ -108,7 +108,7 @@ class FourBeatModule(SupervisedModule):
         super().on_train_start()
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Find the optimizer's plain calls: hooks may have been added since the batch before."""
+        """Set the calls that zero and step (see ``fast_path``): hooks may have been added since."""
         self._zero_grad, self._step = fast_optimizer_calls(self.optimizer)
 
     def rates_if_due(self, step: int) -> dict[str, float] | None:

@@ -141,14 +141,15 @@ class StateCheckpoint(Checkpoint):
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        """Save the weights as they are, if they are finite: those before the step that failed."""
-        if self.files is None:
+        """Save the best state, and the weights as they are: those before the step that failed."""
+        if self.files is None or self._writer is None or not trainer.is_global_zero:
             return
         if isinstance(exception, RunError) or not isinstance(exception, Exception):
             return
-        if trainer.is_global_zero and is_finite(pl_module):
-            state = trainer._checkpoint_connector.dump_checkpoint(weights_only=True)
-            with contextlib.suppress(RunError):  # the exception is what the user must see
+        with contextlib.suppress(RunError):  # the exception is what the user must see
+            self._writer.write_held()
+            if is_finite(pl_module):
+                state = trainer._checkpoint_connector.dump_checkpoint(weights_only=True)
                 write_state(self.files.folder / EXCEPTION_FILE, state)
 
     def state_dict(self) -> dict[str, Any]:

@@ -105,6 +105,15 @@ class StateWriter:
         """
         self._held_best = copy_to_cpu(state)
 
+    def write_held(self) -> None:
+        """Write the best state if it is still held; also as the last one, which is never older.
+
+        Raises:
+            RunError: It cannot be written.
+        """
+        if self._held_best is not None:
+            self.write(self._held_best, improved=True)
+
     def write(self, state: dict[str, Any], *, improved: bool) -> None:
         """Write a state, after the best one if that was only held.
 

@@ -130,7 +130,24 @@ def link_whole(source: Path, target: Path) -> None:
 
 
 class CheckpointIO(TorchCheckpointIO):
-    """Makes Lightning write and read every checkpoint as above, also those of its own callbacks."""
+    """Makes Lightning write and read every checkpoint as above, also those of its own callbacks.
+
+    A state in memory can be resumed, too: ``trainer.fit(..., ckpt_path=io.hold(state))``.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._held: dict[str, dict[str, Any]] = {}
+
+    def hold(self, state: dict[str, Any]) -> str:
+        """Return a path from which a state in memory can be loaded any number of times.
+
+        Args:
+            state: Captured, and copied if the training that it was captured from continues.
+        """
+        path = f"held:{len(self._held)}"
+        self._held[path] = state
+        return path
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: _PATH, storage_options: Any | None = None
@@ -142,6 +159,8 @@ class CheckpointIO(TorchCheckpointIO):
         self, path: _PATH, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
         """Read a checkpoint onto the CPU, whatever the arguments say."""
+        if (held := self._held.get(str(path))) is not None:
+            return copy_to_cpu(held)
         return read_state(Path(path))
 
 

@@ -167,7 +167,7 @@ def build_loggers(cfg: TrainConfig, folder: Path) -> list[Logger]:
 def standard_callbacks(cfg: TrainConfig, folder: Path, data: Data) -> list[Callback]:
     """Build the callbacks that ``conf/callbacks`` switches on, those under ``extra`` included.
 
-    The one that saves the training's state comes last: it must see what the others have done.
+    Append your own to the list: Lightning itself calls the one that saves the training state last.
     """
     callbacks: list[Callback | None] = [progress_callback(cfg.callbacks.progress)]
     if stopping := cfg.callbacks.early_stopping:

@@ -21,7 +21,7 @@ from fourbeat.optim import build_optimizer, build_scheduler
 from fourbeat.preflight.devices import accelerator as device_kind
 from fourbeat.preflight.devices import device_faults
 from fourbeat.run import Run
-from fourbeat.tasks import LossTask, adapt_loss, loss_faults, choose_metrics
+from fourbeat.tasks import LossTask, adapt_loss, choose_metrics, loss_faults
 from fourbeat.tasks.losses import BINARY_LOSSES
 from fourbeat.training.building import build_loggers, standard_callbacks, trainer_flags
 from fourbeat.training.components import Components

@@ -64,7 +64,9 @@ def check(composed: DictConfig, faults: Sequence[Fault] = ()) -> TrainConfig:
     Raises:
         ConfigError: With every fault that a stage found.
     """
-    from fourbeat.config.check import check_train  # pydantic takes a tenth of what --help may
+    from fourbeat.config.check import (
+        check_train,  # importing pydantic takes as long as a tenth of --help
+    )
 
     deferred = check_train(composed, faults)
 
