@@ -56,12 +56,12 @@ def test_an_error_of_one_ends_the_other_and_is_raised(first: bool) -> None:
     with pytest.raises(ValueError, match="bad failed"):
         train_in_turns(*(trainings if first else reversed(trainings)))
     assert log.count("good saves") <= 2
-    assert "second training" not in {thread.name for thread in threading.enumerate()}
+    assert "first training" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_the_calling_thread_waits_for_nobody_afterwards() -> None:
     with pytest.raises(ValueError, match="bad failed"):
-        train_in_turns(failing("bad", []), training("good", 9, []))
+        train_in_turns(training("good", 9, []), failing("bad", []))
     assert len(training("alone", 2, [])().epoch_s) == 2
 
 
@@ -80,21 +80,29 @@ def test_an_error_of_the_other_is_an_error_of_its_own_kind() -> None:
     assert len(seen) == 1
 
 
-def test_the_second_training_does_not_inherit_flushed_denormals() -> None:
+@pytest.mark.parametrize("first", [True, False], ids=["first", "second"])
+def test_one_training_does_not_inherit_that_the_other_flushes_denormals(first: bool) -> None:
     import torch
 
-    def is_flushed() -> bool:
-        return bool((torch.full((1,), 1e-39) * 1.0 == 0).item())
+    was_flushed = is_flushed()
 
     def flush() -> bool:
         torch.set_flush_denormal(True)
+        EpochClock().begin()
         return is_flushed()
 
-    was_flushed = is_flushed()
+    trainings = [flush, is_flushed]
     try:
-        assert train_in_turns(flush, is_flushed) == (True, was_flushed)
+        flushed = train_in_turns(*(trainings if first else trainings[::-1]))
     finally:
         torch.set_flush_denormal(was_flushed)
+    assert flushed == ((True, was_flushed) if first else (was_flushed, True))
+
+
+def is_flushed() -> bool:
+    import torch
+
+    return bool((torch.full((1,), 1e-39) * 1.0 == 0).item())
 
 
 def test_parallel_regions_work_after_their_threads_were_ended() -> None:
