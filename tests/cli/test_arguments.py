@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from fourbeat.base.errors import ConfigError
@@ -31,9 +33,28 @@ def test_overrides_are_separated_from_flags_and_their_values() -> None:
     assert arguments == Arguments(("optim=sgd,adam", "~debug"), False, True, "mine")
 
 
-def test_a_folder_of_configs_is_searched() -> None:
-    arguments = Arguments.of(["--config-dir", "/my/conf", "optim=mine"])
-    assert arguments.overrides == ("optim=mine", "hydra.searchpath=['file:///my/conf']")
+def test_a_folder_of_configs_is_searched(tmp_path: Path) -> None:
+    arguments = Arguments.of(["--config-dir", str(tmp_path), "optim=mine"])
+    assert arguments.overrides == ("optim=mine", f"hydra.searchpath=['file://{tmp_path}']")
+
+
+def test_a_folder_of_configs_must_be_there(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "absent", tmp_path / "file"):
+        with pytest.raises(ConfigError) as refused:
+            Arguments.of(["--config-dir", str(path)])
+        assert [(f.code, f.key) for f in refused.value.faults] == [("not-a-folder", "--config-dir")]
+
+
+def test_a_pickled_config_is_refused() -> None:
+    with pytest.raises(ConfigError) as refused:
+        Arguments.of(["--experimental-rerun", "config.pickle"])
+    assert [f.key for f in refused.value.faults] == ["--experimental-rerun"]
+
+
+@pytest.mark.parametrize("word", ["-m", "--multirun", "hydra.mode=MULTIRUN"])
+def test_a_sweep_is_asked_for_by_flag_and_by_mode(word: str) -> None:
+    assert Arguments.of([word, "seed=1,2"]).is_multirun
 
 
 @pytest.mark.parametrize(

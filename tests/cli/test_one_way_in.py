@@ -10,6 +10,9 @@ import pytest
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from support.spies import CountedCircles, SpyAdam
 
+from fourbeat.cli.launch import compose_once
+from project import PROJECT
+
 Command = Callable[..., Any]
 
 ROOT = Path(__file__).parents[2]
@@ -60,3 +63,20 @@ def test_a_command_composes_once_and_checks_once(
     assert len(composed) == 1
     # Once for the check, and once for the training itself.
     assert CountedCircles.num_built == 2
+
+
+def test_hydras_job_has_the_name_that_it_is_given(script: Command) -> None:
+    composed = compose_once(PROJECT.conf_dir, "train", [], print, job_name="other")
+    assert composed.config.hydra.job.name == "other"
+    assert "\n    name: train\n" in script("train.py", "--cfg", "hydra").out
+
+
+def test_a_file_that_asks_for_a_sweep_gets_one(script: Command, tmp_path: Path) -> None:
+    folder = tmp_path / "mine" / "experiment"
+    folder.mkdir(parents=True)
+    (folder / "seeds.yaml").write_text(
+        "# @package _global_\nhydra: {mode: MULTIRUN, sweeper: {params: {seed: '1,2'}}}\n"
+    )
+    named = ["--config-dir", str(folder.parent), "experiment=seeds", *SHORT]
+    assert script("train.py", *named, "hydra.sweep.dir=sweeps").code == 0
+    assert sorted(path.parent.name for path in Path("sweeps").glob("*/manifest.json")) == ["0", "1"]

@@ -89,18 +89,30 @@ def test_hydra_full_error_shows_the_traceback(process: Command, place: Path) -> 
     ids=" ".join,
 )
 def test_torch_is_not_imported_before_our_own_keys_are_good(words: list[str], place: Path) -> None:
+    assert_not_imported(TORCH, words, place)
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--cfg=job"]], ids=" ".join)
+def test_what_only_prints_does_without_the_schema(words: list[str], place: Path) -> None:
+    assert_not_imported((*TORCH, "pydantic"), words, place)
+
+
+def assert_not_imported(unwanted: tuple[str, ...], words: list[str], place: Path) -> None:
     code = f"""
 import runpy, sys
 sys.argv = [{str(TRAIN)!r}, *{words!r}]
 try:
     runpy.run_path(sys.argv[0], run_name="__main__")
 finally:
-    print(sorted({{"torch", "lightning", "sklearn"}} & sys.modules.keys()))
+    print({set(unwanted)!r} & sys.modules.keys())
 """
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=place, capture_output=True, text=True, check=False
     )
-    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+    assert done.stdout.splitlines()[-1] == "set()", done.stderr
+
+
+TORCH = ("torch", "lightning", "sklearn")
 
 
 OTHER_KEYS = ["in_features", "out_features", "hidden_features", "activation", "dropout", "norm"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 # Hydra's own parser, so that no flag can mean one thing here and another there. It is private; the
 # dependency is pinned to 1.3, whose parser has not changed since 1.3.0.
@@ -38,12 +39,13 @@ class Arguments:
         """
         flags, unknown = get_args_parser().parse_known_args(list(words))
         raise_faults(_unknown(word) for word in unknown)
-        raise_faults(_moved_conf(flags.config_path))
+        raise_faults([*_moved_conf(flags.config_path), *_pickled(flags.experimental_rerun)])
+        raise_faults(_missing_folder(flags.config_dir))
         informative = flags.help, flags.hydra_help, flags.cfg, flags.info, flags.shell_completion
         return cls(
             overrides=(*flags.overrides, *_searched(flags.config_dir)),
             is_informative=any(informative),
-            is_multirun=flags.multirun,
+            is_multirun=flags.multirun or "hydra.mode=MULTIRUN" in flags.overrides,
             config_name=flags.config_name or "",
         )
 
@@ -84,6 +86,21 @@ def _moved_conf(path: str | None) -> list[Fault]:
     hint = "Add a folder of your own with --config-dir, or put your YAML files into conf."
     why = "cannot be used: the configs are in conf"
     return [Fault("unknown-flag", "--config-path", path, why, hint)]
+
+
+def _pickled(config: str | None) -> list[Fault]:
+    if config is None:
+        return []
+    hint = "Resume the run with resume=RUN, or measure it with scripts/eval.py run=RUN."
+    why = "cannot be used: reading a pickle runs what is in it"
+    return [Fault("unknown-flag", "--experimental-rerun", config, why, hint)]
+
+
+def _missing_folder(path: str | None) -> list[Fault]:
+    if path is None or Path(path).is_dir():
+        return []
+    hint = "Name a folder that has config groups in it, e.g. one with model/mine.yaml."
+    return [Fault("not-a-folder", "--config-dir", path, "is no folder", hint)]
 
 
 def _searched(config_dir: str | None) -> list[str]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from fourbeat.base.console import log
-from fourbeat.base.errors import RunError
+from fourbeat.base.errors import RunError, raise_faults
 from fourbeat.config.project import Project
 from fourbeat.config.schema import TrainConfig
 from fourbeat.events.lightning import ObserverCallback
 from fourbeat.inspector import inspect_run
-from fourbeat.inspector.pauser import TerminalPauser
+from fourbeat.inspector.pauser import TerminalPauser, pause_faults
 from fourbeat.replay.story import story
 from fourbeat.training.components import Components
 from fourbeat.training.debugging import Debugger
@@ -30,8 +30,9 @@ class ReplayingDebugger(Debugger):
         """Let the training stop where ``debug.pause_at`` or ``debug.pause_on=spike`` says.
 
         Raises:
-            ConfigError: There is no terminal to ask in.
+            ConfigError: There is no terminal to ask in, or nothing to ask with.
         """
+        raise_faults(pause_faults(cfg.debug))
         at, on_spike = cfg.debug.pause_at, cfg.debug.pause_on == "spike"
         if at is not None or on_spike:
             pauser = TerminalPauser(self._project, components.folder, at, on_spike=on_spike)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import CachingConfigRepository
 from hydra.core.object_type import ObjectType
 from hydra.errors import HydraException
+from omegaconf import DictConfig
 
 from fourbeat.cli.arguments import Arguments
 from fourbeat.cli.launch import hydra_main
@@ -18,13 +19,14 @@ from fourbeat.cli.report import end_with_reader
 from fourbeat.config.compose import compose_config
 
 
-def inform(conf_dir: Path, arguments: Arguments, config_name: str) -> None:
+def inform(conf_dir: Path, arguments: Arguments, config_name: str, job_name: str) -> None:
     """Let Hydra print what is asked for.
 
     Args:
         conf_dir: The project's config folder.
         arguments: The command line.
         config_name: The primary config.
+        job_name: What Hydra would call the job, for ``--cfg hydra``.
 
     Raises:
         ConfigError: The overrides cannot be composed.
@@ -32,10 +34,18 @@ def inform(conf_dir: Path, arguments: Arguments, config_name: str) -> None:
     end_with_reader()
     try:
         with _folders_read_once():
-            hydra_main(conf_dir, config_name, lambda _: None)
+            hydra_main(conf_dir, config_name, _nothing_named(job_name))
     except HydraException:
         compose_config(conf_dir, arguments.overrides, config_name)  # says it better
         raise
+
+
+def _nothing_named(name: str) -> Callable[[DictConfig], None]:
+    def nothing(_: DictConfig) -> None:
+        pass
+
+    nothing.__module__ = name  # Hydra names the job after its function's module
+    return nothing
 
 
 @contextmanager

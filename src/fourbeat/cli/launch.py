@@ -33,44 +33,83 @@ Check = Callable[[DictConfig, Sequence[Fault]], Any]
 """Takes a composed config without Hydra's own keys, and the faults of what was not composed."""
 
 
+@dataclass(frozen=True)
+class Composed:
+    """A config with Hydra's own keys, composed once.
+
+    Attributes:
+        name: Of the primary config.
+        config: The whole config.
+        loader: What composed it.
+    """
+
+    name: str
+    config: DictConfig
+    loader: ConfigLoader
+
+    @property
+    def is_multirun(self) -> bool:
+        """Whether a file of the config asks for a sweep by ``hydra.mode``, as ``-m`` does."""
+        return bool(self.config.hydra.mode is RunMode.MULTIRUN)
+
+    @property
+    def own(self) -> DictConfig:
+        """The config without Hydra's keys."""
+        return OmegaConf.masked_copy(self.config, [str(k) for k in self.config if k != "hydra"])
+
+
+def compose_once(
+    conf_dir: Path, config_name: str, overrides: Sequence[str], check: Check, *, job_name: str
+) -> Composed:
+    """Compose a config as ``hydra.main`` would, but before any folder is made.
+
+    Args:
+        conf_dir: The project's config folder.
+        config_name: The primary config.
+        overrides: What the user typed.
+        check: Refuses what can be composed of overrides of which some are wrong.
+        job_name: What Hydra calls the job.
+
+    Raises:
+        ConfigError: The overrides cannot be composed: their faults, and those of the rest.
+    """
+    try:
+        with initialize_config_dir(str(conf_dir), job_name, version_base="1.3"):
+            config = compose(config_name, list(overrides), return_hydra_config=True)
+            return Composed(config_name, config, GlobalHydra.instance().config_loader())
+    except COMPOSITION_ERRORS:
+        rest, faults = compose_good(conf_dir, overrides, config_name)
+        check(rest, faults)
+        raise_faults(faults)
+        raise  # of Hydra's own keys, which its message names
+
+
 @dataclass
 class Launch:
     """A job that is ready to run.
 
     Attributes:
-        checked: What the check has returned.
         run: Hydra's ``run_job``: makes the run folder, and calls a job with the composed config.
         returned: What ``run`` has returned, to be set by whoever calls it.
     """
 
-    checked: Any
     run: Callable[[Callable[[DictConfig], Any]], JobReturn]
     returned: JobReturn | None = None
 
+    def raise_error(self) -> None:
+        """Raise what the job has raised; not by Hydra's property, which prints its own line."""
+        if self.returned is not None and self.returned.status is JobStatus.FAILED:
+            raise self.returned._return_value
+
 
 @contextmanager
-def launching(
-    conf_dir: Path, config_name: str, overrides: Sequence[str], check: Check
-) -> Iterator[Launch]:
-    """Compose and check a config, and do within this block what ``hydra.main`` would do around it.
+def launching(composed: Composed) -> Iterator[Launch]:
+    """Do within this block what ``hydra.main`` would do around a single run.
 
     Args:
-        conf_dir: The project's config folder.
-        config_name: The primary config; the job has its name.
-        overrides: What the user typed.
-        check: Raises a ConfigError for what cannot be run; no folder has been made then.
-
-    Raises:
-        ConfigError: The overrides cannot be composed, or the check refuses them.
+        composed: The config, which has been checked.
     """
-    composed = _compose(conf_dir, config_name, overrides)
-    if composed is None:
-        bad_overrides = compose_good(conf_dir, overrides, config_name)
-        check(*bad_overrides)
-        raise_faults(bad_overrides[1])
-    assert composed is not None
-    config, loader = composed
-    checked = check(_without_hydra(config), [])
+    config, name = composed.config, composed.name
     config.hydra.mode = RunMode.RUN
     callbacks = Callbacks(config)
     run = partial(
@@ -78,35 +117,12 @@ def launching(
         config=config,
         job_dir_key="hydra.run.dir",
         job_subdir_key=None,
-        hydra_context=HydraContext(loader, callbacks),
+        hydra_context=HydraContext(composed.loader, callbacks),
     )
-    launch = Launch(checked, run)
-    callbacks.on_run_start(config=config, config_name=config_name)
+    launch = Launch(run)
+    callbacks.on_run_start(config=config, config_name=name)
     yield launch
-    callbacks.on_run_end(config=config, config_name=config_name, job_return=launch.returned)
-    _raise_error(launch.returned)
-
-
-def _compose(
-    conf_dir: Path, config_name: str, overrides: Sequence[str]
-) -> tuple[DictConfig, ConfigLoader] | None:
-    """Compose a config with Hydra's own keys; None if that cannot be done."""
-    with initialize_config_dir(str(conf_dir), config_name, version_base="1.3"):
-        try:
-            config = compose(config_name, list(overrides), return_hydra_config=True)
-        except COMPOSITION_ERRORS:
-            return None
-        return config, GlobalHydra.instance().config_loader()
-
-
-def _raise_error(returned: JobReturn | None) -> None:
-    """Raise what a job has raised; not by Hydra's property, which prints its own line first."""
-    if returned is not None and returned.status is JobStatus.FAILED:
-        raise returned._return_value
-
-
-def _without_hydra(config: DictConfig) -> DictConfig:
-    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    callbacks.on_run_end(config=config, config_name=name, job_return=launch.returned)
 
 
 def hydra_main(conf_dir: Path, config_name: str, job: Callable[[DictConfig], Any]) -> None:

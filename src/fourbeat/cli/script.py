@@ -67,7 +67,7 @@ class Script:
             name = arguments.config_name or self.name
             self._store(project.conf_dir)
             if arguments.is_informative:
-                inform(project.conf_dir, arguments, name)
+                inform(project.conf_dir, arguments, name, self.name)
                 return
             if arguments.is_multirun:
                 hint = f"Call {self.name}.py once for each run."

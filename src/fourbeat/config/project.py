@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from fourbeat.base.errors import RunError
 
@@ -16,7 +16,8 @@ class Project:
     """A project as the engine sees it; the engine finds none by itself.
 
     Attributes:
-        conf_dir: Folder of the YAML files: ``train.yaml`` and the config groups.
+        conf_dir: Folder of the YAML files: ``train.yaml`` and the config groups. A relative one is
+            taken from where the process stands when the project is made, as ``code_dir`` is.
         code_dir: A folder in the repository whose version goes into the manifests.
         entry: What builds a run's components, ``module:function``. It is called with the checked
             config and the run folder, and returns a :class:`fourbeat.training.Components`.
@@ -27,6 +28,11 @@ class Project:
     code_dir: Path
     entry: str
     moved: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        # Hydra wants an absolute folder, and the process may change its own by hydra.job.chdir.
+        object.__setattr__(self, "conf_dir", Path(self.conf_dir).resolve())
+        object.__setattr__(self, "code_dir", Path(self.code_dir).resolve())
 
     def builder(self, entry: str = "") -> Callable[..., Any]:
         """Import what builds a run's components.
@@ -45,15 +51,18 @@ class Project:
                 "the command in the project that trained the run."
             )
         try:
-            function: Callable[..., Any] = getattr(importlib.import_module(module), name)
+            function = getattr(importlib.import_module(module), name)
         except (ModuleNotFoundError, AttributeError) as error:
-            if isinstance(error, ModuleNotFoundError) and error.name != module:
+            absent = f"{getattr(error, 'name', '')}."
+            if isinstance(error, ModuleNotFoundError) and not f"{module}.".startswith(absent):
                 raise  # a module that the project's own code imports
+            function = None
+        if not callable(function):
             raise RunError(
                 f"entry={entry or self.entry}: the project has no such function. Use the code that "
                 "the run was trained with."
-            ) from error
-        return function
+            )
+        return cast("Callable[..., Any]", function)
 
     def with_current_targets(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Return a stored config with the present dotted paths of targets that have moved.
@@ -66,4 +75,6 @@ class Project:
     def _current(self, key: str, value: Any) -> Any:
         if isinstance(value, Mapping):
             return self.with_current_targets(value)
+        if isinstance(value, list):
+            return [self._current("", each) for each in value]
         return self.moved.get(value, value) if key == "_target_" else value

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fourbeat.base.errors import DataError
+from fourbeat.base.extras import install_hint, is_installed
 from fourbeat.base.shapes import Float32, Int64
 
 
@@ -128,13 +129,13 @@ def _take(
 
 
 def _splitter() -> Callable[..., Any]:
-    try:
-        # scikit-learn costs about half a second to import: only runs that split pay it.
-        from sklearn.model_selection import train_test_split
-    except ModuleNotFoundError as error:
+    if not is_installed("sklearn"):
         raise DataError(
-            "Drawing the splits needs scikit-learn, which is not installed. Install it with "
-            "`pip install 'fourbeat[splits]'`, or set data.val_fraction=0 data.test_fraction=0."
-        ) from error
+            f"Drawing the splits needs scikit-learn, which is missing. {install_hint('splits')} Or "
+            "set data.val_fraction=0 data.test_fraction=0."
+        )
+    # scikit-learn costs about half a second to import: only runs that split pay it.
+    from sklearn.model_selection import train_test_split
+
     splitter: Callable[..., Any] = train_test_split
     return splitter

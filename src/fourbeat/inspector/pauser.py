@@ -10,12 +10,29 @@ from typing import Any
 from torch import Tensor
 
 from fourbeat.base.console import log
-from fourbeat.base.errors import Fault, raise_faults
+from fourbeat.base.errors import Fault
+from fourbeat.base.extras import install_hint, is_installed
 from fourbeat.base.generators import generators_seeded
 from fourbeat.config.project import Project
+from fourbeat.config.schema import DebugConfig
 from fourbeat.events import Observer
 from fourbeat.inspector.inspector import inspect_run
 from fourbeat.recorder.ranges import SpikeDetector
+
+
+def pause_faults(debug: DebugConfig) -> list[Fault]:
+    """Find out why a training cannot be paused where ``debug`` says; empty if it is not to be."""
+    if debug.pause_at is None and debug.pause_on != "spike":
+        return []
+    key, value = ("pause_on", "spike") if debug.pause_at is None else ("pause_at", debug.pause_at)
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        hint = "Train without, and use scripts/replay.py run=last step=N."
+        why = "needs a terminal to ask in"
+        return [Fault("no-terminal", f"debug.{key}", str(value), why, hint)]
+    if not is_installed("prompt_toolkit"):
+        why = "needs prompt_toolkit to ask with, which is missing"
+        return [Fault("not-installed", f"debug.{key}", str(value), why, install_hint("inspector"))]
+    return []
 
 
 class TerminalPauser(Observer):
@@ -27,20 +44,12 @@ class TerminalPauser(Observer):
         at: Index of the optimizer step before which to pause; None: at none.
         on_spike: Pause when :class:`SpikeDetector`, the recorder's own rule, finds a spike. Of a
             training that is resumed, it sees the losses from there on.
-
-    Raises:
-        ConfigError: There is no terminal to ask in.
     """
 
     def __init__(self, project: Project, folder: Path, at: int | None, *, on_spike: bool) -> None:
         self._project, self._folder, self._at = project, folder, at
         self._spikes = SpikeDetector() if on_spike else None
         self._num_steps, self._loss, self._is_spike = 0, 0.0, False
-        if not (sys.stdin.isatty() and sys.stdout.isatty()):
-            key, value = ("pause_on", "spike") if at is None else ("pause_at", str(at))
-            hint = "Train without, and use scripts/replay.py run=last step=N."
-            why = "needs a terminal to ask in"
-            raise_faults([Fault("no-terminal", f"debug.{key}", value, why, hint)])
 
     def on_loss(self, loss: Tensor) -> None:
         """Add up the scaled losses of the step's micro-batches."""

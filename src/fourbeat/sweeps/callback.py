@@ -7,6 +7,8 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 TABLE_FILE = "sweep.csv"
+ERROR_FILE = "error.txt"
+"""In the folder of a job that failed before its manifest could say why: the reason."""
 
 _failed = 0
 
@@ -22,7 +24,7 @@ class SweepTable(Callback):
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Read the folders of all jobs, print the table and write ``sweep.csv``."""
         global _failed
-        from fourbeat.sweeps import format_table, read_trials, write_csv
+        from fourbeat.sweeps.trials import format_table, read_trials, write_csv
 
         folder = Path(config.hydra.sweep.dir)
         trials = read_trials(folder)

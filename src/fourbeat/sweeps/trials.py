@@ -15,9 +15,7 @@ from fourbeat.base.files import write_whole
 from fourbeat.base.text import align_columns
 from fourbeat.config.schema import Mode
 from fourbeat.run.manifest import MANIFEST_FILE, Manifest, Status
-
-ERROR_FILE = "error.txt"
-"""In the folder of a job that failed before its manifest could say why: the reason."""
+from fourbeat.sweeps.callback import ERROR_FILE
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from fourbeat.base.errors import Fault
+from fourbeat.base.extras import require_extra
 from fourbeat.data.base import DataModule
 
 
@@ -65,6 +66,7 @@ class Circles(DataModule):
 
     def load(self) -> tuple[Tensor, Tensor]:
         """Return the points, ``[num_samples, 2]``, and the number of their ring."""
+        require_extra("sklearn", "splits", "data=circles")
         from sklearn.datasets import make_circles
 
         points, rings = make_circles(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from fourbeat.base.extras import require_extra
 from fourbeat.data.base import DataModule
 
 
@@ -21,6 +22,7 @@ class Diabetes(DataModule):
 
     def load(self) -> tuple[Tensor, Tensor]:
         """Return the measurements, ``[442, 10]``, and the progression, a score from 25 to 346."""
+        require_extra("sklearn", "splits", "data=diabetes")
         from sklearn.datasets import load_diabetes
 
         measurements, progression = load_diabetes(return_X_y=True, scaled=False)

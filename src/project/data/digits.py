@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from fourbeat.base.errors import Fault
+from fourbeat.base.extras import require_extra
 from fourbeat.data.base import DataModule
 
 
@@ -44,6 +45,7 @@ class Digits(DataModule):
 
     def load(self) -> tuple[Tensor, Tensor]:
         """Return the images, ``[1797, 1, image_size, image_size]``, and their digits."""
+        require_extra("sklearn", "splits", "data=digits")
         from sklearn.datasets import load_digits
 
         images, labels = load_digits(return_X_y=True)

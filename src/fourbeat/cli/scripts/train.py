@@ -20,15 +20,18 @@ from fourbeat.base.errors import Fault, FourbeatError, raise_faults
 from fourbeat.cli.arguments import Arguments
 from fourbeat.cli.exits import exit_codes
 from fourbeat.cli.information import inform
-from fourbeat.cli.launch import hydra_main, launching
+from fourbeat.cli.launch import compose_once, hydra_main, launching
 from fourbeat.cli.resuming import resume_requeued, resume_spec
 from fourbeat.config.deferred import register
 from fourbeat.config.project import Project
-from fourbeat.sweeps import ERROR_FILE
-from fourbeat.sweeps.checks import check_sweep, process_faults
+from fourbeat.sweeps.callback import ERROR_FILE
 
 if TYPE_CHECKING:
     from fourbeat.config.schema import TrainConfig
+
+
+JOB = "train"
+"""What Hydra calls the job, in ``${hydra.job.name}``."""
 
 
 def run(project: Project) -> None:
@@ -42,7 +45,7 @@ def run(project: Project) -> None:
         arguments = Arguments.of(sys.argv[1:])
         name, conf_dir = arguments.config_name or "train", project.conf_dir
         if arguments.is_informative:
-            inform(conf_dir, arguments, name)
+            inform(conf_dir, arguments, name, JOB)
         elif arguments.resume is not None:
             resume_spec(project, arguments)
         elif resume_requeued(project, arguments):
@@ -50,8 +53,14 @@ def run(project: Project) -> None:
         elif arguments.is_multirun:
             sweep(project, arguments, name)
         else:
-            with launching(conf_dir, name, arguments.overrides, check) as launch:
-                launch.returned = launch.run(partial(train_job, project, launch.checked))
+            composed = compose_once(conf_dir, name, arguments.overrides, check, job_name=JOB)
+            if composed.is_multirun:
+                sweep(project, arguments, name)
+                return
+            checked = check(composed.own)
+            with launching(composed) as launch:
+                launch.returned = launch.run(partial(train_job, project, checked))
+            launch.raise_error()
 
 
 def check(composed: DictConfig, faults: Sequence[Fault] = ()) -> TrainConfig:
@@ -72,7 +81,12 @@ def check(composed: DictConfig, faults: Sequence[Fault] = ()) -> TrainConfig:
 
     from fourbeat.preflight.checks import check_components  # torch: not before our keys are good
 
-    return check_components(composed, deferred)
+    checked = check_components(composed, deferred)
+
+    from fourbeat.inspector.pauser import pause_faults
+
+    raise_faults(pause_faults(checked.debug))
+    return checked
 
 
 def train_job(project: Project, cfg: TrainConfig, composed: Any = None) -> float | None:
@@ -111,6 +125,8 @@ def sweep(project: Project, arguments: Arguments, name: str) -> None:
     Raises:
         ConfigError: With all faults of the values.
     """
+    from fourbeat.sweeps.checks import check_sweep  # the schema, see above
+
     check_sweep(project.conf_dir, arguments.overrides, name)
 
     def train(composed: DictConfig) -> float | None:
@@ -129,6 +145,8 @@ def sweep_job(project: Project, composed: DictConfig) -> float | None:
     Returns:
         As :func:`train_job`; None when the job failed.
     """
+    from fourbeat.sweeps.checks import process_faults
+
     hydra = HydraConfig.get()
     try:
         raise_faults(process_faults(composed))
