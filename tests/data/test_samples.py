@@ -75,7 +75,7 @@ def test_a_class_with_a_single_sample_cannot_be_split() -> None:
 def test_without_scikit_learn_the_extra_to_install_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(sys.modules, "sklearn.model_selection", None)
+    monkeypatch.setitem(sys.modules, "sklearn", None)
     with pytest.raises(DataError, match=r"pip install 'fourbeat\[splits\]'"):
         split_indices(SIZES, 0, None)
 
@@ -83,7 +83,7 @@ def test_without_scikit_learn_the_extra_to_install_is_named(
 def test_without_scikit_learn_data_that_is_not_split_can_be_used(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(sys.modules, "sklearn.model_selection", None)
+    monkeypatch.setitem(sys.modules, "sklearn", None)
     train, val, test = split_indices(SplitSizes(3, 0, 0), 0, None)
     assert (train.tolist(), len(val), len(test)) == ([0, 1, 2], 0, 0)
 
