@@ -26,8 +26,9 @@ def table(record: Callable[..., Record]) -> dict:
 
 
 def test_a_cell_has_medians_and_quartiles_and_says_what_was_not_measured(table: dict) -> None:
-    line = readme.render(table).splitlines()[4]
-    assert line.endswith("a loop by hand | -; 2.00 (2.00-2.00) | -; - |")
+    lines = readme.render(table).splitlines()
+    assert "| a loop by hand | 2.00 (2.00-2.00) | - |" in lines
+    assert "| skorch | - | - |" in lines
 
 
 def test_the_platform_and_the_versions_are_said(table: dict) -> None:
@@ -53,5 +54,4 @@ def test_a_page_without_the_table_is_refused(table: dict) -> None:
 
 
 def test_every_line_names_rivals_that_are_compared() -> None:
-    names = [name for names in readme.ROWS.values() for name in names]
-    assert all(RIVALS[name].is_compared for name in names)
+    assert all(RIVALS[name].is_compared for name in readme.ROWS.values())
