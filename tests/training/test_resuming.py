@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ import fourbeat
 from fourbeat.base.errors import ConfigError, NonFiniteError, RunError
 from fourbeat.run import Run
 from fourbeat.state import read_state
+from fourbeat.training import running
 from project import PROJECT
 from project.models import CirclesNet
 
@@ -298,3 +300,32 @@ def test_what_a_saved_state_cannot_take_is_refused_by_force_too(tmp_path: Path) 
     with pytest.raises(ConfigError) as e:
         fourbeat.resume(PROJECT, run.dir, changes, force=True)
     assert [fault.key for fault in e.value.faults] == ["optim.amsgrad", "scheduler.gamma"]
+
+
+class Killed(BaseException):
+    """Stands for a signal at one instant."""
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_the_last_metrics_are_logged_whenever_the_end_is_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    whole = train(tmp_path / "whole")
+    finish_manifest = running.finish_manifest
+
+    def killed(*args: Any) -> None:
+        if when == "after":
+            finish_manifest(*args)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(running, "finish_manifest", killed)
+        with pytest.raises(Killed):
+            train(tmp_path / "run")
+    run = Run.load(tmp_path / "run")
+    if when == "before":
+        assert run.outcome.status == "running"
+        run = fourbeat.resume(PROJECT, run.dir)
+    assert run.outcome.status == "finished"
+    assert "hp/test/loss" in logged(run.dir)
+    assert not list(differences(whole.dir, run.dir))

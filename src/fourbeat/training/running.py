@@ -96,10 +96,13 @@ def run_training(
     with finishing(cfg, components, run, metrics, debugger or Debugger()):
         run_fit(cfg, components, ckpt_path)
         metrics |= measure_best_weights(cfg, components)
+        if run is not None:
+            # Before the manifest says that the run has finished: nobody resumes one that has, so
+            # what a kill in between left out would be missing for good.
+            log_hyperparameters(cfg, components.trainer, metrics)
     # The first process has written the manifest, and all of them have measured.
     finished = Run.load(components.folder)
     if run is not None:
-        log_hyperparameters(cfg, components.trainer, metrics)
         print_end(finished)
     return dataclasses.replace(finished, model=components.module.net)
 
