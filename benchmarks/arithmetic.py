@@ -33,9 +33,6 @@ class Spread(NamedTuple):
         low, middle, high = statistics.quantiles(measured, n=4, method="inclusive")
         return cls(middle, low, high)
 
-    def __str__(self) -> str:
-        return f"{self.low:,.0f} to {self.high:,.0f}"
-
 
 def ratio(spread: Spread | None, reference: Spread | None) -> float | None:
     """Divide two medians; None if one of them was not measured."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from benchmarks.arguments import Options
 from benchmarks.arithmetic import UNKNOWN, Spread, markdown
 from benchmarks.rivals import RIVALS
+from benchmarks.tables.growth import shown
 from benchmarks.tables.promises import PROMISES, promise_row
 from benchmarks.task import Record, Task
 
@@ -121,13 +122,12 @@ def _rows(of_size: dict[str, Entry]) -> Iterator[tuple[str, ...]]:
 def _step_times(good: Sequence[Record]) -> Iterator[str]:
     """Microseconds per step of the rival and of fourbeat beside it, medians over the epochs."""
     for name in ("epoch_s", "beside_s"):
-        steps_s = [
-            seconds / record.task.steps_per_epoch
+        steps_us = (
+            1e6 * seconds / record.task.steps_per_epoch
             for record in good
             for seconds in getattr(record.measurement, name)[1:]
-        ]
-        spread = Spread.of(steps_s)
-        yield f"{1e6 * spread.median:,.0f}" if spread else UNKNOWN
+        )
+        yield shown(Spread.of(steps_us))
 
 
 def doubts(entry: Entry, bare_loss: Spread | None) -> Iterator[str]:

@@ -47,13 +47,17 @@ def test_a_training_writes_the_declared_columns_and_no_others(tmp_path: Path) ->
     assert written == {column.name for column in COLUMNS}
 
 
-def test_a_plain_loop_writes_declared_columns(tmp_path: Path) -> None:
+def records_of_a_plain_loop(folder: Path) -> Records:
     model = nn.Sequential(nn.Linear(3, 2), nn.ReLU())
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    with fourbeat.watch(model, optimizer, folder=tmp_path, layers_every_n_steps=1):
+    with fourbeat.watch(model, optimizer, folder=folder, layers_every_n_steps=1):
         model(torch.ones(4, 3)).sum().backward()
         optimizer.step()
-    records = read_records(tmp_path)
+    return read_records(folder)
+
+
+def test_a_plain_loop_writes_declared_columns(tmp_path: Path) -> None:
+    records = records_of_a_plain_loop(tmp_path)
     assert_declared(records.steps, STEPS_TAG)
     assert_declared(records.layers, LAYERS_TAG)
 
@@ -66,12 +70,7 @@ LAYERS += [f"activation_{name}/{leaf}" for leaf in (0, 1) for name in ("mean", "
 
 
 def test_the_order_of_the_written_columns_stays(tmp_path: Path) -> None:
-    model = nn.Sequential(nn.Linear(3, 2), nn.ReLU())
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    with fourbeat.watch(model, optimizer, folder=tmp_path, layers_every_n_steps=1):
-        model(torch.ones(4, 3)).sum().backward()
-        optimizer.step()
-    records = read_records(tmp_path)
+    records = records_of_a_plain_loop(tmp_path)
     assert list(records.steps.columns) == STEPS
     assert list(records.layers.columns) == LAYERS
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,20 @@ from pathlib import Path
 from hydra._internal.utils import get_args_parser
 
 from fourbeat.base.errors import Fault, raise_faults
+
+# Hydra's flags that cannot mean anything here: name, why, and what to do instead.
+REFUSED = [
+    (
+        "config_path",
+        "cannot be used: the configs are in conf",
+        "Add a folder of your own with --config-dir, or put your YAML files into conf.",
+    ),
+    (
+        "experimental_rerun",
+        "cannot be used: reading a pickle runs what is in it",
+        "Resume the run with resume=RUN, or measure it with scripts/eval.py run=RUN.",
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -39,7 +54,7 @@ class Arguments:
         """
         flags, unknown = get_args_parser().parse_known_args(list(words))
         raise_faults(_unknown(word) for word in unknown)
-        raise_faults([*_moved_conf(flags.config_path), *_pickled(flags.experimental_rerun)])
+        raise_faults(_refused(flags))
         raise_faults(_missing_folder(flags.config_dir))
         informative = flags.help, flags.hydra_help, flags.cfg, flags.info, flags.shell_completion
         return cls(
@@ -80,20 +95,10 @@ def _unknown(word: str) -> Fault:
     return Fault("bad-syntax", word, "", why, "Put the flags first.")
 
 
-def _moved_conf(path: str | None) -> list[Fault]:
-    if path is None:
-        return []
-    hint = "Add a folder of your own with --config-dir, or put your YAML files into conf."
-    why = "cannot be used: the configs are in conf"
-    return [Fault("unknown-flag", "--config-path", path, why, hint)]
-
-
-def _pickled(config: str | None) -> list[Fault]:
-    if config is None:
-        return []
-    hint = "Resume the run with resume=RUN, or measure it with scripts/eval.py run=RUN."
-    why = "cannot be used: reading a pickle runs what is in it"
-    return [Fault("unknown-flag", "--experimental-rerun", config, why, hint)]
+def _refused(flags: Namespace) -> Iterator[Fault]:
+    for name, why, hint in REFUSED:
+        if (value := getattr(flags, name)) is not None:
+            yield Fault("unknown-flag", f"--{name.replace('_', '-')}", value, why, hint)
 
 
 def _missing_folder(path: str | None) -> list[Fault]:

@@ -25,7 +25,7 @@ from hydra.core.utils import JobReturn, JobStatus, run_job
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from fourbeat.base.errors import Fault, raise_faults
+from fourbeat.base.errors import Fault
 from fourbeat.config.compose import compose_good
 from fourbeat.config.overrides import COMPOSITION_ERRORS
 
@@ -67,7 +67,7 @@ def compose_once(
         conf_dir: The project's config folder.
         config_name: The primary config.
         overrides: What the user typed.
-        check: Refuses what can be composed of overrides of which some are wrong.
+        check: Raises the faults of overrides that cannot be composed, and those of the rest.
         job_name: What Hydra calls the job.
 
     Raises:
@@ -78,9 +78,7 @@ def compose_once(
             config = compose(config_name, list(overrides), return_hydra_config=True)
             return Composed(config_name, config, GlobalHydra.instance().config_loader())
     except COMPOSITION_ERRORS:
-        rest, faults = compose_good(conf_dir, overrides, config_name)
-        check(rest, faults)
-        raise_faults(faults)
+        check(*compose_good(conf_dir, overrides, config_name))
         raise  # of Hydra's own keys, which its message names
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fourbeat.base.errors import Fault, RunError, raise_faults
+from fourbeat.base.errors import Fault, raise_faults
 from fourbeat.cli.arguments import Arguments
+from fourbeat.cli.folders import find_folder
 from fourbeat.config.compose import compose_config
 from fourbeat.config.project import Project
-from fourbeat.run import find_run
 
 
 def resume_spec(project: Project, arguments: Arguments) -> None:
@@ -67,15 +67,8 @@ def _root(project: Project, arguments: Arguments) -> Path:
 def _restart(spec: str, root: Path) -> tuple[Path, str]:
     """Which run, and which of its checkpoints: ``last``, ``best`` (of the newest run), a path."""
     if spec == "best":
-        return _find("last", root), "best"
+        return find_folder("resume", "last", root), "best"
     file = Path(spec).resolve()
     if file.suffix == ".ckpt" and file.is_file():
-        return _find(str(file.parent.parent), root), str(file)
-    return _find(spec, root), "last"
-
-
-def _find(spec: str, root: Path) -> Path:
-    try:
-        return find_run(spec, root)
-    except RunError as error:
-        raise RunError(f"resume={error}") from None
+        return find_folder("resume", str(file.parent.parent), root), str(file)
+    return find_folder("resume", spec, root), "last"

@@ -16,7 +16,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from pydantic import BaseModel, Field
 
-from fourbeat.base.errors import Fault, RunError, raise_faults
+from fourbeat.base.errors import Fault, raise_faults
 from fourbeat.cli.arguments import Arguments
 from fourbeat.cli.exits import exit_codes
 from fourbeat.cli.information import inform
@@ -25,7 +25,6 @@ from fourbeat.config.compose import compose_good
 from fourbeat.config.deferred import register
 from fourbeat.config.project import Project
 from fourbeat.config.schema import Section
-from fourbeat.run import find_run
 
 # Reading runs writes nothing, so Hydra gets no folder of its own, and logs nothing.
 _HYDRA: dict[str, Any] = {"output_subdir": None, "run": {"dir": "."}}
@@ -96,20 +95,3 @@ class Runs(Section):
     """Where runs lie, relative to where the command is typed."""
 
     output_dir: str = Field(default="runs", min_length=1)
-
-
-def find_folder(key: str, spec: str, paths: Runs) -> Path:
-    """Return the run folder that a key names.
-
-    Args:
-        key: For the message, e.g. ``run``.
-        spec: ``last``, or a path.
-        paths: Where runs lie.
-
-    Raises:
-        RunError: There is no such run.
-    """
-    try:
-        return find_run(spec, Path(paths.output_dir))
-    except RunError as error:
-        raise RunError(f"{key}={error}") from None

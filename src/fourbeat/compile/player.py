@@ -30,14 +30,27 @@ class Ahead(NamedTuple):
     rates: Mapping[str, float] | None
 
 
-class CompiledPlayer(Backend):
+class CompiledForward(Backend):
+    """Compiles forward and loss, and leaves the rest to Lightning."""
+
+    is_compiling = True
+
+    def start(self, module: SupervisedModule) -> None:
+        """Compile both."""
+        say("loop.compile=true: forward and loss are compiled, the rest is Lightning's")
+        compile_calls(module.net, module.loss)
+
+    def end(self, module: SupervisedModule) -> None:
+        """Let network and loss be called uncompiled again."""
+        uncompile_calls(module.net, module.loss)
+
+
+class CompiledPlayer(CompiledForward):
     """Plays a training's full mini-batches in graphs of whole optimizer steps.
 
     What stands in the way of that is said in one line, and then forward and loss alone are
     compiled. Short mini-batches are left to the loop: each would need a graph of its own.
     """
-
-    is_compiling = True
 
     def start(self, module: SupervisedModule) -> None:
         """Compile whole steps if that can be done, else forward and loss."""
@@ -61,12 +74,8 @@ class CompiledPlayer(Backend):
         )
 
     def micro_batches(self, batch: LoaderItem, batch_idx: int) -> Iterator[MicroBatch]:
-        """Make an optimizer step for each full mini-batch, and yield the others."""
-        yield from indexed(batch, batch_idx, first=self._play(batch, batch_idx))
-
-    def end(self, module: SupervisedModule) -> None:
-        """Let network and loss be called uncompiled again."""
-        uncompile_calls(module.net, module.loss)
+        """Make an optimizer step for each full mini-batch, and return the others."""
+        return indexed(batch, batch_idx, first=self._play(batch, batch_idx))
 
     def _play(self, batch: LoaderItem, batch_idx: int) -> int:
         """Make an optimizer step for each full mini-batch: for all of them, or for none.
@@ -127,21 +136,6 @@ class CompiledPlayer(Backend):
     def _compile_calls(self, reason: str) -> None:
         say("loop.compile=true: forward and loss alone are compiled: %s", reason)
         compile_calls(self._module.net, self._module.loss)
-
-
-class CompiledForward(Backend):
-    """Compiles forward and loss, and leaves the rest to Lightning."""
-
-    is_compiling = True
-
-    def start(self, module: SupervisedModule) -> None:
-        """Compile both."""
-        say("loop.compile=true: forward and loss are compiled, the rest is Lightning's")
-        compile_calls(module.net, module.loss)
-
-    def end(self, module: SupervisedModule) -> None:
-        """Let both be called uncompiled again."""
-        uncompile_calls(module.net, module.loss)
 
 
 def _each(norms: Tensor | None) -> list[Norms]:

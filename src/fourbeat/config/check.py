@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,6 +10,7 @@ from omegaconf import DictConfig
 from pydantic import BaseModel, ValidationError
 
 from fourbeat.base.errors import Fault, raise_faults
+from fourbeat.base.extras import is_installed
 from fourbeat.config.combinations import combination_faults
 from fourbeat.config.deferred import deferring
 from fourbeat.config.messages import faults_of
@@ -103,7 +103,7 @@ def _package_faults(values: Mapping[str, Any]) -> list[Fault]:
     for name, leaf in loggers.items() if isinstance(loggers, Mapping) else ():
         target = leaf.get("_target_") if isinstance(leaf, Mapping) else None
         package = OPTIONAL_PACKAGES.get(str(target))
-        if package and importlib.util.find_spec(package) is None:
+        if package and not is_installed(package):
             hint = f"Install it with `pip install {package}`, or use logger=tensorboard."
             why = f"needs the package {package}, which is not installed"
             faults.append(Fault("not-installed", "logger", name, why, hint))

@@ -110,7 +110,7 @@ class _StopAfter(Observer):
 def _replay_to(stored: StoredRun, changes: Sequence[Change], step: int, folder: Path) -> Components:
     cfg = _saving(replay_config(stored), stored.run)
     # A change is made before its step: the state that is saved must not lie behind it.
-    start = nearest_start(stored, min([step - 1, *(change.step for change in changes)]))
+    start = nearest_start(stored.run, min([step - 1, *(change.step for change in changes)]))
     found: list[Components] = []
 
     def watch(components: Components) -> Sequence[Observer]:

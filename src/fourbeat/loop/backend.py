@@ -42,13 +42,13 @@ class Backend:
         """
 
     def micro_batches(self, batch: LoaderItem, batch_idx: int) -> Iterator[MicroBatch]:
-        """Yield the micro-batches that the loop is to play.
+        """Return the micro-batches that the loop is to play.
 
         Args:
             batch: What the loader has yielded: a micro-batch, or an execution of several.
             batch_idx: Lightning's index of it; an execution knows that of its first micro-batch.
         """
-        yield from indexed(batch, batch_idx)
+        return indexed(batch, batch_idx)
 
     def end(self, module: SupervisedModule) -> None:
         """Leave the module as it was before the training."""

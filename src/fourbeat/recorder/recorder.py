@@ -26,6 +26,9 @@ from fourbeat.recorder.ranges import SpikeDetector
 Write: TypeAlias = Callable[[str, Block], None]
 """Takes a tag and rows of its table."""
 
+OF_STEP = ("epoch", "batch_idx", "applied", "loss_scale")
+"""What a step has one of, besides its index and its loss."""
+
 SECONDS_PER_BLOCK = 2.0
 # Scalars that may wait to be written: 32 bytes each, on a device 100 to 200. Of a network with
 # more parameters than that, at least so many rows.
@@ -198,11 +201,10 @@ class Recorder(Observer):
         raw, clipped = norms(numbers["grad_norm"]), norms(numbers["grad_norm_clipped"])
         with np.errstate(over="ignore", invalid="ignore"):
             total = np.sqrt((clipped**2).sum(axis=1))
-        of_step = ("epoch", "batch_idx", "applied", "loss_scale")
         return Block.of(
             numbers["step"][:, 0],
             {
-                **{name: numbers[name][:, 0] for name in of_step},
+                **{name: numbers[name][:, 0] for name in OF_STEP},
                 **split_columns("lr", range(self._num_groups), numbers["lr"]),
                 "loss": numbers["loss"][:, 0],
                 "grad_norm_clipped": total,
@@ -218,9 +220,8 @@ class Recorder(Observer):
 
     def _widths(self) -> dict[str, int]:
         """Return how many scalars of each kind a row has, in their order."""
-        of_step = ("step", "epoch", "batch_idx", "applied", "loss_scale")
         return {
-            **dict.fromkeys(of_step, 1),
+            **dict.fromkeys(("step", *OF_STEP), 1),
             "lr": self._num_groups,
             "loss": 1,
             "grad_norm": len(self._nothing),

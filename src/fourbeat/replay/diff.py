@@ -159,7 +159,7 @@ def diff_runs(
     one, other = (_records(key, run) for key, run in zip(("run", "other"), runs, strict=True))
     recorded = find_recorded_divergence(one, other)
     last_steps = int(one.steps.steps[-1]), int(other.steps.steps[-1])
-    weights_step, same_weights = (None, True) if recorded else _compare_weights(*stored)
+    weights_step, same_weights = (None, True) if recorded else _compare_weights(*runs)
     found = RunDiff(
         runs,
         num_steps=len(np.intersect1d(one.steps.steps, other.steps.steps)),
@@ -190,7 +190,7 @@ def _records(key: str, run: Run) -> Records:
     raise RunError(f"{key}={run.dir}: nothing was recorded of its steps: {why}. {remedy}.")
 
 
-def _compare_weights(one: StoredRun, other: StoredRun) -> tuple[int | None, bool]:
+def _compare_weights(one: Run, other: Run) -> tuple[int | None, bool]:
     """Compare the weights after the last step at which the states of both runs were saved."""
     mine, theirs = ({s.step: s.path for s in find_starts(r) if s.path} for r in (one, other))
     for step in sorted(mine.keys() & theirs.keys(), reverse=True):
@@ -246,7 +246,7 @@ def _changed_at(run: Run, step: int) -> int:
 def _replay_one(
     stored: StoredRun, recorded: Records, first_step: int, last_step: int
 ) -> ReplayedRun:
-    start, memory = nearest_start(stored, first_step), RecordsInMemory()
+    start, memory = nearest_start(stored.run, first_step), RecordsInMemory()
     found: list[Fingerprints] = []
 
     def watch(components: Components) -> list[Observer]:

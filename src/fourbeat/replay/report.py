@@ -35,10 +35,14 @@ def replay_data(replay: Replay) -> dict[str, Any]:
             "numbers": replay.replayed.steps.row(replay.step),
             "same_as_recorded": first is None,
             "num_compared_steps": replay.comparison.num_steps,
-            "first_difference": vars(first) if first else None,
+            "first_difference": first,
             "departures": [
-                {"layer": s.layer, "quantity": s.quantity, **vars(s.departure)}
-                | {"factor": s.departure.factor}
+                {
+                    "layer": s.layer,
+                    "quantity": s.quantity,
+                    **vars(s.departure),
+                    "factor": s.departure.factor,
+                }
                 for s in replay.suspects
             ],
             "layers": replay.instruments.layers,

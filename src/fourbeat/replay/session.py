@@ -17,6 +17,7 @@ from fourbeat.events import Observer
 from fourbeat.events.lightning import ObserverCallback
 from fourbeat.recorder import RecorderCallback
 from fourbeat.recorder.recorder import Write
+from fourbeat.run import Run
 from fourbeat.state import (
     SNAPSHOT_DIR,
     DamagedCheckpointError,
@@ -71,9 +72,8 @@ class Start:
     path: Path | None = None
 
 
-def find_starts(stored: StoredRun) -> list[Start]:
+def find_starts(run: Run) -> list[Start]:
     """Find the states of a run that a replay may begin with, in the order of their steps."""
-    run = stored.run
     found = {
         step: Start(step, path) for step, path in find_snapshots(run.dir / SNAPSHOT_DIR).items()
     }
@@ -89,14 +89,14 @@ def find_starts(stored: StoredRun) -> list[Start]:
     return [found[step] for step in sorted(found)]
 
 
-def nearest_start(stored: StoredRun, step: int) -> Start:
+def nearest_start(run: Run, step: int) -> Start:
     """Return the latest state from which a step can be replayed; damaged ones are skipped.
 
     Args:
-        stored: The run.
+        run: The run.
         step: Index of the optimizer step, from 0.
     """
-    for start in reversed([s for s in find_starts(stored) if s.step <= step]):
+    for start in reversed([s for s in find_starts(run) if s.step <= step]):
         try:
             if start.path is not None:
                 read_state(start.path)

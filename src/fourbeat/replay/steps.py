@@ -61,7 +61,7 @@ def replay(project: Project, run_dir: str | Path, step: int) -> Replay:
     run, recorded = stored.run, read_records(stored.run.dir)
     _refuse_absent(run, step, find_last_step(run, recorded))
     cfg = replay_config(stored)
-    start, memory = nearest_start(stored, max(0, step - STEPS_BEFORE)), RecordsInMemory()
+    start, memory = nearest_start(run, max(0, step - STEPS_BEFORE)), RecordsInMemory()
     instruments: list[Instruments] = []
 
     def watch(components: Components) -> list[Observer]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -14,7 +14,6 @@ from fourbeat.config.project import Project
 from fourbeat.replay.session import find_starts
 from fourbeat.replay.steps import Replay, replay
 from fourbeat.replay.suspects import find_culprit, join_column
-from fourbeat.training.stored import StoredRun
 
 
 def story(project: Project, run_dir: Path, step: int) -> list[str]:
@@ -28,12 +27,10 @@ def story(project: Project, run_dir: Path, step: int) -> list[str]:
     Returns:
         Five lines; fewer if no layer left its range.
     """
-    starts = find_starts(StoredRun.load(project, run_dir))
-    saved = [start.step for start in starts]
-    return list(_lines(replay(project, run_dir, step), run_dir, saved))
+    return list(_lines(replay(project, run_dir, step), run_dir))
 
 
-def _lines(replayed: Replay, folder: Path, saved: Sequence[int]) -> Iterator[str]:
+def _lines(replayed: Replay, folder: Path) -> Iterator[str]:
     step, name = replayed.step, shlex.quote(short_path(folder))
     yield f"what happened: {_loss(replayed)}"
     first = find_culprit(replayed.recorded, replayed.replayed)
@@ -50,7 +47,7 @@ def _lines(replayed: Replay, folder: Path, saved: Sequence[int]) -> Iterator[str
             for s in grown
         )
         yield f"weights grew:  {'; '.join(islice(shown, 4))}"
-    yield f"saved:         {_saved(replayed, saved)}"
+    yield f"saved:         {_saved(replayed)}"
     at = first.step if first else step
     yield f"look closer:   python scripts/replay.py run={name} step={at}, or scripts/inspect.py"
 
@@ -69,8 +66,9 @@ def _loss(replayed: Replay) -> str:
     )
 
 
-def _saved(replayed: Replay, steps: Sequence[int]) -> str:
-    found = [f"the states at steps {', '.join(map(str, steps))}"]
+def _saved(replayed: Replay) -> str:
+    steps = ", ".join(str(start.step) for start in find_starts(replayed.run))
+    found = [f"the states at steps {steps}"]
     if (replayed.run.dir / "checkpoints" / "exception.ckpt").exists():
         found.append(f"the weights before step {replayed.step} (checkpoints/exception.ckpt)")
     return "; ".join(found)

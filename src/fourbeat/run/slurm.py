@@ -14,6 +14,8 @@ from pathlib import Path
 
 from fourbeat.base.console import log
 from fourbeat.base.errors import RunError
+from fourbeat.run.folder import run_folders
+from fourbeat.run.record import Run
 
 JOB_FILE = "slurm_job"
 """In a run folder: the id of the job that started it."""
@@ -44,9 +46,6 @@ def requeued_run(root: Path) -> Path | None:
     """
     if not was_requeued():
         return None
-    # Late: every command asks was_requeued(), and few jobs were.
-    from fourbeat.run import Run, run_folders
-
     job = job_id()
     started = []
     for folder in run_folders(root):

@@ -76,9 +76,7 @@ def plan_batches(cfg: TrainConfig, components: Components) -> None:
 def loop_settings(cfg: TrainConfig) -> dict[str, Any]:
     """Return the arguments of both loops that ``conf/loop`` decides."""
     return {
-        "gradient_clip_val": cfg.loop.gradient_clip_val,
-        "gradient_clip_algorithm": cfg.loop.gradient_clip_algorithm,
-        "accumulate_grad_batches": cfg.loop.accumulate_grad_batches,
+        **_step_flags(cfg),
         "log_learning_rate": cfg.callbacks.learning_rate_monitor,
         "terminate_on_nan": cfg.loop.terminate_on_nan,
         "backend": _backend(cfg),
@@ -129,7 +127,8 @@ def trainer_flags(
         "use_distributed_sampler": False,
         "plugins": [CheckpointIO(), *precision_plugins],
         "precision": None if precision_plugins else trainer.precision,
-        **_optimization_flags(cfg),
+        # Lightning refuses them in manual optimization, where the module has them.
+        **({} if cfg.loop.name == "four_beat" else _step_flags(cfg)),
     }
 
 
@@ -141,10 +140,8 @@ def _precision_plugins(cfg: TrainConfig) -> list[MixedPrecision]:
     return [MixedPrecision(precision, device, manual=cfg.loop.name == "four_beat")]
 
 
-def _optimization_flags(cfg: TrainConfig) -> dict[str, Any]:
-    """The flags that Lightning refuses in manual optimization, where the module has them."""
-    if cfg.loop.name == "four_beat":
-        return {}
+def _step_flags(cfg: TrainConfig) -> dict[str, Any]:
+    """How the gradients of a step are made."""
     return {
         "gradient_clip_val": cfg.loop.gradient_clip_val,
         "gradient_clip_algorithm": cfg.loop.gradient_clip_algorithm,

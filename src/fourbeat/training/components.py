@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
 from lightning.pytorch import Callback, Trainer
 
-from fourbeat.config.schema import TrainConfig
 from fourbeat.data import DataModule, LoaderDataModule
 from fourbeat.loop import SupervisedModule
 from fourbeat.state import StateCheckpoint
@@ -44,7 +42,3 @@ class Components:
     def checkpoint(self) -> StateCheckpoint:
         """The callback that saves the training's state."""
         return next(c for c in self.callbacks if isinstance(c, StateCheckpoint))
-
-
-Build: TypeAlias = Callable[[TrainConfig, Path], Components]
-"""Builds the components of a run from its config; reads no data, and writes nothing."""

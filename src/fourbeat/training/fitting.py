@@ -26,6 +26,7 @@ from fourbeat.tasks.losses import BINARY_LOSSES
 from fourbeat.training.building import build_loggers, standard_callbacks, trainer_flags
 from fourbeat.training.components import Components
 from fourbeat.training.running import new_run, new_run_dir, run_training
+from fourbeat.training.stored import GIVEN_LOADERS
 
 
 def fit(
@@ -116,7 +117,7 @@ def _config(leaves: dict[str, Any], rest: dict[str, Any], **sections: Any) -> Tr
 
 def _leaves(model: nn.Module, loss: nn.Module, lr: float, weight_decay: float) -> dict[str, Any]:
     return {
-        "data": {"_target_": "fourbeat.data.LoaderDataModule"},
+        "data": {"_target_": GIVEN_LOADERS},
         "model": {"_target_": _path(model)},
         "loss": {"_target_": _path(loss)},
         "optim": {

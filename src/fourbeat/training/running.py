@@ -184,12 +184,12 @@ def hold_folder(folder: Path) -> AbstractContextManager[None]:
 
 def finish_manifest(
     run: Run, components: Components, outcome: Outcome, metrics: Mapping[str, float]
-) -> Run:
+) -> None:
     """Write the outcome into the manifest."""
     checkpoint, fit_loop = components.checkpoint, components.trainer.fit_loop
     last = checkpoint.files.last if checkpoint.files else None
     paths = {"best": checkpoint.best_path, "last": last if last and last.exists() else None}
-    return finish_run(
+    finish_run(
         run,
         outcome,
         num_epochs=fit_loop.epoch_progress.current.completed,

@@ -22,6 +22,7 @@ from fourbeat.training.building import build_components
 from fourbeat.training.components import Components
 
 GIVEN_LOADERS = "fourbeat.data.LoaderDataModule"
+"""The data set of runs that :func:`fourbeat.fit` was given loaders for."""
 
 
 @dataclass(frozen=True)

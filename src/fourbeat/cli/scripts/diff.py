@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import traceback
+from pathlib import Path
 
 from fourbeat.base.errors import FourbeatError
+from fourbeat.cli.folders import find_folder
 from fourbeat.cli.report import print_result
-from fourbeat.cli.script import Runs, Script, find_folder
+from fourbeat.cli.script import Runs, Script
 from fourbeat.config.project import Project
 from fourbeat.config.schema import Section, required
 
@@ -25,7 +27,8 @@ class DiffConfig(Section):
 def _diff(project: Project, cfg: DiffConfig) -> None:
     """Print where two runs diverge; exit as diff(1) does, with 2 for any trouble."""
     try:
-        folders = [find_folder(key, getattr(cfg, key), cfg.paths) for key in ("run", "other")]
+        root = Path(cfg.paths.output_dir)
+        folders = [find_folder(key, getattr(cfg, key), root) for key in ("run", "other")]
 
         # Torch and Lightning take seconds to import.
         from fourbeat.replay.diff import diff_runs

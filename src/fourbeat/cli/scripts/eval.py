@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
-from fourbeat.cli.script import Runs, Script, find_folder
+from fourbeat.cli.folders import find_folder
+from fourbeat.cli.script import Runs, Script
 from fourbeat.config.project import Project
 from fourbeat.config.schema import Section, required
 
@@ -21,7 +23,7 @@ class EvalConfig(Section):
 
 
 def _eval(project: Project, cfg: EvalConfig) -> None:
-    folder = find_folder("run", cfg.run, cfg.paths)
+    folder = find_folder("run", cfg.run, Path(cfg.paths.output_dir))
 
     from fourbeat.training.evaluation import evaluate  # torch and Lightning take seconds to import
 

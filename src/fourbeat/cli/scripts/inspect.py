@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from fourbeat.cli.script import Runs, Script, find_folder
+from pathlib import Path
+
+from fourbeat.cli.folders import find_folder
+from fourbeat.cli.script import Runs, Script
 from fourbeat.config.project import Project
 from fourbeat.config.schema import NonNegativeInt, Section, required
 
@@ -16,7 +19,7 @@ class InspectConfig(Section):
 
 
 def _inspect(project: Project, cfg: InspectConfig) -> None:
-    folder = find_folder("run", cfg.run, cfg.paths)
+    folder = find_folder("run", cfg.run, Path(cfg.paths.output_dir))
 
     from fourbeat.inspector import inspect_run  # torch and Lightning take seconds to import
 

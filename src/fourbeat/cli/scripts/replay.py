@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
+from fourbeat.cli.folders import find_folder
 from fourbeat.cli.report import print_result
-from fourbeat.cli.script import Runs, Script, find_folder
+from fourbeat.cli.script import Runs, Script
 from fourbeat.config.project import Project
 from fourbeat.config.schema import NonNegativeInt, Section, required
 
@@ -20,7 +22,7 @@ class ReplayConfig(Section):
 
 
 def _replay(project: Project, cfg: ReplayConfig) -> None:
-    folder = find_folder("run", cfg.run, cfg.paths)
+    folder = find_folder("run", cfg.run, Path(cfg.paths.output_dir))
 
     from fourbeat.replay import replay, replay_data, replay_lines  # torch takes long to import
 

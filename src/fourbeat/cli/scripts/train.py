@@ -25,13 +25,14 @@ from fourbeat.cli.resuming import resume_requeued, resume_spec
 from fourbeat.config.deferred import register
 from fourbeat.config.project import Project
 from fourbeat.sweeps.callback import ERROR_FILE
+from fourbeat.sweeps.checks import check_sweep, process_faults
 
 if TYPE_CHECKING:
     from fourbeat.config.schema import TrainConfig
 
 
 JOB = "train"
-"""What Hydra calls the job, in ``${hydra.job.name}``."""
+"""The primary config, and what Hydra calls the job: ``${hydra.job.name}``."""
 
 
 def run(project: Project) -> None:
@@ -43,7 +44,7 @@ def run(project: Project) -> None:
     with exit_codes():
         register()
         arguments = Arguments.of(sys.argv[1:])
-        name, conf_dir = arguments.config_name or "train", project.conf_dir
+        name, conf_dir = arguments.config_name or JOB, project.conf_dir
         if arguments.is_informative:
             inform(conf_dir, arguments, name, JOB)
         elif arguments.resume is not None:
@@ -73,9 +74,7 @@ def check(composed: DictConfig, faults: Sequence[Fault] = ()) -> TrainConfig:
     Raises:
         ConfigError: With every fault that a stage found.
     """
-    from fourbeat.config.check import (
-        check_train,  # importing pydantic takes as long as a tenth of --help
-    )
+    from fourbeat.config.check import check_train  # pydantic: a third of the time of --help
 
     deferred = check_train(composed, faults)
 
@@ -125,8 +124,6 @@ def sweep(project: Project, arguments: Arguments, name: str) -> None:
     Raises:
         ConfigError: With all faults of the values.
     """
-    from fourbeat.sweeps.checks import check_sweep  # the schema, see above
-
     check_sweep(project.conf_dir, arguments.overrides, name)
 
     def train(composed: DictConfig) -> float | None:
@@ -145,8 +142,6 @@ def sweep_job(project: Project, composed: DictConfig) -> float | None:
     Returns:
         As :func:`train_job`; None when the job failed.
     """
-    from fourbeat.sweeps.checks import process_faults
-
     hydra = HydraConfig.get()
     try:
         raise_faults(process_faults(composed))
