@@ -43,7 +43,7 @@ ALLOWED: dict[str, set[str]] = {
     "compile": _SEAM | {"data", "events", "loop"},
     "recorder": _SEAM | {"events"},
     "callbacks": _SEAM | {"data"},
-    "state": _SEAM | {"data", "recorder"},
+    "state": _SEAM | {"run", "data", "recorder"},
     "preflight": _SEAM
     | {*("config", "data", "events", "optim", "tasks", "loop", "callbacks", "state")},
     "training": _TRAINING,

@@ -18,8 +18,8 @@ from torchmetrics import MeanMetric
 
 from fourbeat.loop import AutomaticModule
 from fourbeat.run import Run
-from fourbeat.state import CheckpointIO, StateCheckpoint, capture, read_state
-from fourbeat.state.file import copy_to_cpu
+from fourbeat.state import CheckpointIO, Moment, StateCheckpoint, copy_to_cpu, read_state
+from fourbeat.state.training_state import Checkpoint
 from fourbeat.training.running import run_fit
 from project.build import LOOPS
 from project.data import Circles
@@ -143,23 +143,24 @@ def test_worker_processes_draw_the_same_whatever_their_number(
 def test_a_state_in_memory_can_be_resumed_any_number_of_times(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loop: str
 ) -> None:
-    captured: list[dict[str, Any]] = []
-    after_batch = StateCheckpoint._after_batch
+    captured: list[Checkpoint] = []
 
-    def capture_once(self: StateCheckpoint) -> None:
-        after_batch(self)
-        if self._trainer.global_step == 17 and not captured:
-            position = self._position("within an epoch")
-            captured.append(copy_to_cpu(capture(self._trainer, self._module, position)))
+    def capture_once(self: StateCheckpoint, moment: Moment) -> None:
+        if captured:
+            return
+        state = self.capture(moment)
+        if state.position.step == 17:
+            captured.append(copy_to_cpu(state.checkpoint()))
 
-    monkeypatch.setattr(StateCheckpoint, "_after_batch", capture_once)
+    monkeypatch.setattr(StateCheckpoint, "on_moment", capture_once)
     one = whole(tmp_path, loop)
     cfg = compose(*SMALL, loop, "callbacks.model_checkpoint=null", "logger=none")
     for _ in range(2):
         components = build(cfg, tmp_path / "again")
         checkpoints = components.trainer.strategy.checkpoint_io
         assert isinstance(checkpoints, CheckpointIO)
-        run_fit(cfg, components, checkpoints.hold(captured[0]))
+        checkpoints.hold("memory", copy_to_cpu(captured[0]))
+        run_fit(cfg, components, "memory")
         last = read_state(one.checkpoint("last"))["state_dict"]
         assert same(dict(last), dict(components.module.state_dict()))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 
 from fourbeat.base.errors import RunError
 from fourbeat.state import CheckpointIO, DamagedCheckpointError, read_state, write_state
-from fourbeat.state.file import clear_temporary_files, encode, link_whole
+from fourbeat.state.file import clear_temporary_files, link_whole
 
 STATE = {"weights": torch.arange(1000.0), "step": 7, "names": ["a", "b"], "nested": {"x": (1, 2.5)}}
 
@@ -34,6 +35,12 @@ def test_a_sealed_file_can_be_read_with_torch_alone(tmp_path: Path) -> None:
 def test_a_file_without_a_seal_is_read_too(tmp_path: Path) -> None:
     torch.save(STATE, tmp_path / "a.ckpt")
     assert read_state(tmp_path / "a.ckpt")["step"] == 7
+
+
+def encode(state: dict[str, Any]) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        write_state(path := Path(folder) / "a.ckpt", state)
+        return path.read_bytes()
 
 
 SIZE = len(encode(STATE))

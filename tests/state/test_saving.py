@@ -4,44 +4,54 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from fourbeat.state import CheckpointFiles, RankedState, Ranking, find_last_checkpoints
+from fourbeat.state import CheckpointFiles, RankedState, Ranking, find_last_checkpoints, read_state
 from fourbeat.state import time_share as time_share_module
 from fourbeat.state.time_share import TimeShare
 
 
-def names(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+def saved(folder: Path) -> dict[str, Any]:
+    return {path.name: read_state(path)["is"] for path in sorted(folder.iterdir())}
 
 
 def test_the_last_files_are_rotated(tmp_path: Path) -> None:
     files = CheckpointFiles(tmp_path / "checkpoints", num_last=3, num_best=1)
-    for data in (b"1", b"2", b"3", b"4"):
-        files.write_last(data)
-    assert names(files.folder) == {"last.ckpt": b"4", "last-1.ckpt": b"3", "last-2.ckpt": b"2"}
-    assert [path.read_bytes() for path in find_last_checkpoints(files.folder)] == [b"4", b"3", b"2"]
+    for number in (1, 2, 3, 4):
+        files.write_last({"is": number})
+    assert saved(files.folder) == {"last.ckpt": 4, "last-1.ckpt": 3, "last-2.ckpt": 2}
+    assert [read_state(path)["is"] for path in find_last_checkpoints(files.folder)] == [4, 3, 2]
+
+
+def test_last_files_beyond_their_number_are_removed(tmp_path: Path) -> None:
+    files = CheckpointFiles(tmp_path, num_last=3, num_best=1)
+    for number in (1, 2, 3):
+        files.write_last({"is": number})
+    files.num_last = 1
+    files.write_last({"is": 4})
+    assert saved(tmp_path) == {"last.ckpt": 4}
 
 
 def test_the_best_state_becomes_the_last_one_without_being_written_twice(tmp_path: Path) -> None:
     files = CheckpointFiles(tmp_path, num_last=2, num_best=1)
-    files.write_last(b"old")
-    files.write_last(files.write_best(b"new", [RankedState(1.0, 0, 5)]))
-    assert names(tmp_path) == {"best.ckpt": b"new", "last.ckpt": b"new", "last-1.ckpt": b"old"}
+    files.write_last({"is": "old"})
+    files.write_last(files.write_best({"is": "new"}, [RankedState(1.0, 0, 5)]))
+    assert saved(tmp_path) == {"best.ckpt": "new", "last.ckpt": "new", "last-1.ckpt": "old"}
     assert (tmp_path / "best.ckpt").samefile(tmp_path / "last.ckpt")
-    files.write_last(b"newer")
-    assert names(tmp_path) == {"best.ckpt": b"new", "last.ckpt": b"newer", "last-1.ckpt": b"new"}
+    files.write_last({"is": "newer"})
+    assert saved(tmp_path) == {"best.ckpt": "new", "last.ckpt": "newer", "last-1.ckpt": "new"}
 
 
 def test_the_best_few_have_their_epoch_and_step_in_their_names(tmp_path: Path) -> None:
     files, ranking = CheckpointFiles(tmp_path, num_last=0, num_best=2), Ranking("min", 2)
     for epoch, score in enumerate([3.0, 1.0, 5.0, 2.0]):
         if ranking.add(RankedState(score, epoch, 10 * epoch)):
-            files.write_best(str(score).encode(), ranking.entries)
-    assert names(tmp_path) == {
-        "best-epoch=1-step=10.ckpt": b"1.0",
-        "best-epoch=3-step=30.ckpt": b"2.0",
+            files.write_best({"is": score}, ranking.entries)
+    assert saved(tmp_path) == {
+        "best-epoch=1-step=10.ckpt": 1.0,
+        "best-epoch=3-step=30.ckpt": 2.0,
     }
 
 

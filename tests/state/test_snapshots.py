@@ -14,7 +14,7 @@ from fourbeat.state.snapshots import least_missed
 def kept_after(folder: Path, num_kept: int, steps: range) -> list[int]:
     keeper = Snapshots(folder, num_kept)
     for step in steps:
-        keeper.keep(step, b"state")
+        keeper.keep(step, {"step": step})
     return sorted(find_snapshots(folder))
 
 

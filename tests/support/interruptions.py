@@ -10,7 +10,7 @@ import pytest
 
 from fourbeat.base.errors import Stopped
 from fourbeat.run import Run
-from fourbeat.state import StateCheckpoint
+from fourbeat.state import Moment, StateCheckpoint
 from support.project import compose, resume, train
 
 SMALL = (
@@ -29,16 +29,14 @@ StopAt = Callable[[int | None], None]
 def stop_at(monkeypatch: pytest.MonkeyPatch) -> StopAt:
     """Send SIGTERM to the training at its n-th moment, counted from 1; None: at none."""
     wanted: list[int | None] = [None]
-    original = StateCheckpoint._agreed
 
-    def agreed(self: StateCheckpoint, *, is_due: bool) -> tuple[bool, bool]:
+    def on_moment(self: StateCheckpoint, moment: Moment) -> None:
         if wanted[0] is not None:
             wanted[0] -= 1
             if wanted[0] == 0:
                 signal.raise_signal(signal.SIGTERM)
-        return original(self, is_due=is_due)
 
-    monkeypatch.setattr(StateCheckpoint, "_agreed", agreed)
+    monkeypatch.setattr(StateCheckpoint, "on_moment", on_moment)
 
     def set_it(moment: int | None) -> None:
         wanted[0] = moment

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from fourbeat.base.errors import RunError
 
@@ -12,19 +14,40 @@ from fourbeat.base.errors import RunError
 def write_whole(path: Path, data: bytes) -> None:
     """Replace ``path`` by ``data``: all of it or nothing, whatever kills the process.
 
+    Args:
+        path: The file; its folder must exist.
+        data: Its whole new content.
+
+    Raises:
+        RunError: The file cannot be written; the old one is as it was.
+    """
+    with replacing(path) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Replace ``path`` by what is written within this block: all of it or nothing.
+
     The temporary file lies beside the target because a rename is atomic only within one file
     system, and has a fixed name so that the next write replaces what a kill left behind.
 
     Args:
         path: The file; its folder must exist.
-        data: Its whole new content, made before any file is opened.
+
+    Yields:
+        The temporary file, to be written from its start to its end.
 
     Raises:
         RunError: The file cannot be written; the old one is as it was.
     """
     temporary = path.with_name(path.name + ".tmp")
     try:
-        _write_through(temporary, data)
+        temporary.unlink(missing_ok=True)  # a link that somebody made is not followed
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())  # else a power cut after the rename may leave an empty file
         os.replace(temporary, path)
         _sync_folder(path.parent)
     except OSError as error:
@@ -33,13 +56,9 @@ def write_whole(path: Path, data: bytes) -> None:
             f"{path}: could not be written ({error.strerror}). "
             "Check that its folder exists, that you may write there, and that the disk has room."
         ) from error
-
-
-def _write_through(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())  # else a power cut after the rename may leave an empty file
+    except BaseException:
+        _remove(temporary)
+        raise
 
 
 def _sync_folder(folder: Path) -> None:

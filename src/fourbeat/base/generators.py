@@ -12,7 +12,7 @@ import torch
 
 
 def generator_states() -> dict[str, Any]:
-    """Return the states of the generators of Python, numpy, torch and all GPUs.
+    """Return the states of the generators of Python, numpy, torch and all GPUs, Apple's included.
 
     Returns:
         Tensors, numbers, lists and strings only: ``torch.load(weights_only=True)`` reads no others.
@@ -24,6 +24,7 @@ def generator_states() -> dict[str, Any]:
         "numpy": [name, torch.from_numpy(np.asarray(keys, np.int64)), position, has_gauss, cached],
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "mps": torch.mps.get_rng_state() if torch.backends.mps.is_available() else None,
     }
 
 
@@ -31,7 +32,7 @@ def set_generator_states(states: dict[str, Any]) -> None:
     """Restore the states of all generators; those of GPUs that are not present are skipped.
 
     Args:
-        states: What :func:`generator_states` returned.
+        states: What :func:`generator_states` returned; the first versions had no ``mps`` in it.
     """
     version, numbers, gauss = states["python"]
     random.setstate((version, tuple(numbers), gauss))
@@ -40,6 +41,8 @@ def set_generator_states(states: dict[str, Any]) -> None:
     torch.set_rng_state(states["torch"])
     for index, state in enumerate(states["cuda"][: torch.cuda.device_count()]):
         torch.cuda.set_rng_state(state, index)
+    if states.get("mps") is not None and torch.backends.mps.is_available():
+        torch.mps.set_rng_state(states["mps"])
 
 
 @contextmanager
@@ -68,4 +71,5 @@ def same_states(one: dict[str, Any], other: dict[str, Any]) -> bool:
         and one["numpy"][2:] == other["numpy"][2:]
         and torch.equal(one["torch"], other["torch"])
         and all(map(torch.equal, one["cuda"], other["cuda"]))
+        and (one["mps"] is None or torch.equal(one["mps"], other["mps"]))
     )

@@ -165,6 +165,7 @@ class ModelCheckpointConfig(Section):
     every_n_train_steps: PositiveInt | None = None
     train_time_interval_s: Positive = 60.0
     max_time_share: Annotated[float, Field(gt=0, le=1)] = 0.02
+    max_disk_gib: Positive = 50.0
 
 
 class EarlyStoppingConfig(Section):

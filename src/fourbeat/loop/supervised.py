@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from torchmetrics import MetricCollection
 
 from fourbeat.base.errors import NonFiniteError
+from fourbeat.base.registry import StateFunctions, StateRegistry
 from fourbeat.base.shapes import Float, Shaped
 from fourbeat.data import count_loaded_batches, limit_batches
 from fourbeat.events import Observer
@@ -148,12 +149,16 @@ class SupervisedModule(LightningModule):
         """Optimizer steps made: ``trainer.global_step``, which takes 3 us to ask."""
         return self._progress.total.completed
 
-    def process_state(self) -> dict[str, Any]:
-        """Return what a resumed run needs besides the weights."""
+    def register_state(self, registry: StateRegistry) -> None:
+        """Register what a resumed run needs besides the weights, and what is held back of logs."""
+        registry.register("module", StateFunctions(self._own_state, self._load_own_state))
+        registry.before_capture(self._flush)
+        registry.micro_batches_per_step = lambda: self.accumulate_grad_batches
+
+    def _own_state(self) -> dict[str, Any]:
         return {"running_loss": self.running_loss.state_dict(), "built_with": self.built_with}
 
-    def load_process_state(self, state: dict[str, Any]) -> None:
-        """Restore what :meth:`process_state` returned."""
+    def _load_own_state(self, state: dict[str, Any]) -> None:
         self.running_loss.load_state_dict(state["running_loss"], self.device)
         (optimizer,) = self.trainer.optimizers
         was = state.get("built_with", self.built_with)  # the first states lack it
@@ -213,7 +218,7 @@ class SupervisedModule(LightningModule):
         if bad is not None and self.terminate_on_nan:
             raise NonFiniteError(*bad, corrupted=True)
 
-    def flush(self) -> None:
+    def _flush(self) -> None:
         """Write the held-back values, before the state is captured; NaN or Inf is no error here."""
         self.training_log.write(self.trainer.loggers)
 

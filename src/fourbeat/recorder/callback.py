@@ -11,6 +11,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from torch import nn
 
+from fourbeat.base.registry import StateRegistry
 from fourbeat.events.lightning import Observation
 from fourbeat.recorder.block import Block
 from fourbeat.recorder.ranges import SpikeDetector
@@ -93,6 +94,10 @@ class RecorderCallback(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore what the losses were like."""
         self._spikes = SpikeDetector(**state_dict)
+
+    def register_state(self, registry: StateRegistry) -> None:
+        """Have all that was recorded written to the event file before a state is captured."""
+        registry.before_capture(self.flush)
 
     def flush(self) -> None:
         """Write all that was recorded so far to the event file."""

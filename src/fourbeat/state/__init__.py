@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from fourbeat.state.capture import STATE_FORMAT, Position, Resumable, capture, log_position_of
 from fourbeat.state.checkpoint import StateCheckpoint
 from fourbeat.state.checkpoint_files import CheckpointFiles, find_last_checkpoints
-from fourbeat.state.file import CheckpointIO, DamagedCheckpointError, read_state, write_state
+from fourbeat.state.file import CheckpointIO, copy_to_cpu, read_state, write_state
 from fourbeat.state.log_position import cut_logs
 from fourbeat.state.ranking import RankedState, Ranking
 from fourbeat.state.snapshots import SNAPSHOT_DIR, Snapshots, find_snapshots, remove_later_snapshots
 from fourbeat.state.stop import StopRequest
+from fourbeat.state.training_state import (
+    STATE_FORMAT,
+    DamagedCheckpointError,
+    LogPosition,
+    Moment,
+    Position,
+    TrainingState,
+)
 
 __all__ = [
     "SNAPSHOT_DIR",
@@ -17,18 +24,19 @@ __all__ = [
     "CheckpointFiles",
     "CheckpointIO",
     "DamagedCheckpointError",
+    "LogPosition",
+    "Moment",
     "Position",
     "RankedState",
     "Ranking",
-    "Resumable",
     "Snapshots",
     "StateCheckpoint",
     "StopRequest",
-    "capture",
+    "TrainingState",
+    "copy_to_cpu",
     "cut_logs",
     "find_last_checkpoints",
     "find_snapshots",
-    "log_position_of",
     "read_state",
     "remove_later_snapshots",
     "write_state",

@@ -1,223 +1,180 @@
-"""All that a training needs to resume, captured from a Trainer and restored into one.
-
-Lightning's own checkpoint, which any Lightning program can read, and under ``fourbeat`` what that
-lacks: random generators, means and metrics of the epoch so far, the latest values, the position in
-mini-batches, how far the logs were written. What differs between processes is stored for each.
-"""
+"""A training's state, captured from a Trainer and restored into one."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol, runtime_checkable
+from pathlib import Path
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 
+from fourbeat.base.console import log
 from fourbeat.base.generators import generator_states, set_generator_states
+from fourbeat.base.registry import Registrant, StateFunctions, StateRegistry
 from fourbeat.data.split_loaders import SplitLoaders
-from fourbeat.state.measured import read_metrics_state, set_latest, set_measured
+from fourbeat.lightning.checkpoints import dump_checkpoint
+from fourbeat.lightning.loops import (
+    begin_next_epoch,
+    continue_epoch,
+    place_between_epochs,
+    place_within_epoch,
+)
+from fourbeat.state.log_position import read_log_position
+from fourbeat.state.measured import Measured
+from fourbeat.state.training_state import Moment, Position, ProcessState, TrainingState
 
-STATE_FORMAT = 1
-"""Bump when an old reader would misread a new file."""
-
-KEY = "fourbeat"
-
-Moment = Literal["within an epoch", "between epochs"]
-"""Where Lightning's loops can be restored exactly: there nothing is half done."""
-
-
-@runtime_checkable
-class Resumable(Protocol):
-    """A module with state besides its weights, which differs between processes."""
-
-    def process_state(self) -> dict[str, Any]:
-        """Return this process's state as plain data and tensors."""
-
-    def load_process_state(self, state: dict[str, Any]) -> None:
-        """Restore what :meth:`process_state` returned."""
+MEASURED = "measured"
 
 
-@runtime_checkable
-class Buffering(Protocol):
-    """A module or callback that holds back what it logs: it is flushed before each capture."""
+def build_registry(trainer: Trainer, module: LightningModule) -> StateRegistry:
+    """Register what each process has besides what Lightning's checkpoint holds.
 
-    def flush(self) -> None:
-        """Write everything that is held back to the loggers."""
-
-
-@dataclass(frozen=True)
-class Position:
-    """How far a training is.
-
-    Attributes:
-        moment: Whether an epoch is under way.
-        epoch: Index of the epoch that is under way, or comes next; from 0.
-        batch: Mini-batches of it that are done.
-        step: Optimizer steps done.
-        is_over: Whether the training has ended.
-        stop_reason: Why it ended before its horizon; empty if it did not.
+    Args:
+        trainer: Whose data module and callbacks may have something to register.
+        module: What it trains.
     """
-
-    moment: Moment
-    epoch: int
-    batch: int
-    step: int
-    is_over: bool = False
-    stop_reason: str = ""
-
-    @classmethod
-    def of(cls, state: dict[str, Any]) -> Position:
-        """Return the position of a state; Lightning's own checkpoints are from an epoch's end."""
-        if KEY in state:
-            return cls(**state[KEY]["position"])
-        epoch = state["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
-        return cls("between epochs", int(epoch), 0, int(state["global_step"]))
-
-    @classmethod
-    def now(cls, trainer: Trainer, moment: Moment, batch: int, *, is_over: bool) -> Position:
-        """Return the position of a training that is running.
-
-        Args:
-            trainer: At one of the moments.
-            moment: Which one it is.
-            batch: Mini-batches of the epoch that are done; 0 between epochs.
-            is_over: Whether this is the end of the training.
-        """
-        stopping: Any = trainer.early_stopping_callback
-        reason = getattr(stopping, "stopping_reason_message", None) if trainer.should_stop else ""
-        return cls(
-            moment=moment,
-            epoch=trainer.current_epoch,
-            batch=batch,
-            step=trainer.global_step,
-            is_over=is_over,
-            stop_reason=reason or "",
-        )
-
-
-def flush_buffers(trainer: Trainer, module: LightningModule) -> None:
-    """Write out what the module and the callbacks hold back: it belongs to the state's past."""
-    for each in (module, *trainer.callbacks):  # type: ignore[attr-defined]
-        if isinstance(each, Buffering):
-            each.flush()
+    registry = StateRegistry(lambda: trainer.accumulate_grad_batches)
+    registry.register(MEASURED, Measured(trainer, module))
+    data, callbacks = trainer.datamodule, trainer.callbacks  # type: ignore[attr-defined]
+    for each in (module, data, *callbacks):
+        if isinstance(each, Registrant):
+            each.register_state(registry)
+    # Last: what is restored before them may draw numbers.
+    registry.register("generators", StateFunctions(generator_states, set_generator_states))
+    return registry
 
 
 def capture(
     trainer: Trainer,
-    module: LightningModule,
+    registry: StateRegistry,
     position: Position,
-    log_position: dict[str, Any] | None = None,
-) -> dict[str, Any]:
+    *,
+    durable: bool = False,
+) -> TrainingState:
     """Return the state of a training; all processes must call it together.
 
     Args:
         trainer: At one of the moments.
-        module: What it trains.
-        position: How far it is.
-        log_position: How far the logs were written.
+        registry: What is captured besides Lightning's checkpoint.
+        position: How far the training is.
+        durable: Whether the logs are synced to disk first.
 
     Returns:
         Tensors, which are not copied, and plain data.
     """
-    state: dict[str, Any] = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
-    own = _process_state(trainer, module)
-    state[KEY] = {
-        "format_version": STATE_FORMAT,
-        "position": vars(position),
-        "processes": _gathered(own) if trainer.world_size > 1 else [own],
-        "log_position": log_position or {},
-    }
-    return state
+    logs = None
+    if trainer.is_global_zero:
+        folder = Path(trainer.default_root_dir)
+        logs = read_log_position(trainer.loggers, folder, durable=durable)
+    own = registry.state_dict()
+    processes = _gathered(own) if trainer.world_size > 1 else [own]
+    return TrainingState.of_lightning(dump_checkpoint(trainer), position, processes, logs)
 
 
-def set_position(trainer: Trainer, state: dict[str, Any]) -> None:
+def position_now(trainer: Trainer, moment: Moment, batch: int, *, is_over: bool) -> Position:
+    """Return the position of a training that is running.
+
+    Args:
+        trainer: At one of the moments.
+        moment: Which one it is.
+        batch: Mini-batches of the epoch that are done; 0 between epochs.
+        is_over: Whether this is the end of the training.
+    """
+    stopping: Any = trainer.early_stopping_callback
+    reason = getattr(stopping, "stopping_reason_message", None) if trainer.should_stop else ""
+    return Position(
+        moment=moment,
+        epoch=trainer.current_epoch,
+        batch=batch,
+        step=trainer.global_step,
+        is_over=is_over,
+        stop_reason=reason or "",
+    )
+
+
+def set_position(trainer: Trainer, state: TrainingState) -> None:
     """Make Lightning resume at a state's position, before it reads the state's loops.
 
     Args:
         trainer: With its data set up, about to read the state.
         state: Is changed: the loops' counters are those of this run's executions.
     """
-    position, data = Position.of(state), trainer.datamodule  # type: ignore[attr-defined]
-    loops = state["loops"]["fit_loop"]
+    position, data = state.position, trainer.datamodule  # type: ignore[attr-defined]
     if position.moment == "between epochs":
-        progress = loops["epoch_progress"]
-        for counts in (progress["total"], progress["current"]):
-            counts["ready"] = counts["started"] = counts["completed"] = counts["processed"]
+        place_between_epochs(state.loops)
     elif isinstance(data, SplitLoaders):
         data.first_batch = position.batch
         order = data.train_order(position.epoch, position.step)
         # Lightning's "batches" are executions, which this run may group differently.
-        num_done = len(order) - order.num_left
-        counts = loops["epoch_loop.batch_progress"]["current"]
-        counts.update(dict.fromkeys(("ready", "started", "processed", "completed"), num_done))
-    _place_callbacks(trainer, state, position)
+        place_within_epoch(state.loops, len(order) - order.num_left)
+    _place_callbacks(trainer, state)
 
 
-def _place_callbacks(trainer: Trainer, state: dict[str, Any], position: Position) -> None:
+def _place_callbacks(trainer: Trainer, state: TrainingState) -> None:
     stopping = trainer.early_stopping_callback
     if not isinstance(stopping, EarlyStopping):
         return
-    if (saved := state["callbacks"].get(stopping.state_key)) is not None:
-        if position.stop_reason and saved["patience"] == stopping.patience:
-            stopping.stopping_reason_message = position.stop_reason
+    if (saved := state.callbacks.get(stopping.state_key)) is not None:
+        if state.position.stop_reason and saved["patience"] == stopping.patience:
+            stopping.stopping_reason_message = state.position.stop_reason
             trainer.should_stop = True
         saved["patience"] = stopping.patience  # the config's, should it have been changed
 
 
-def continue_from(trainer: Trainer, module: LightningModule, state: dict[str, Any]) -> None:
+def continue_from(
+    trainer: Trainer, registry: StateRegistry, state: TrainingState, *, quiet: bool
+) -> None:
     """Restore everything else, when the loops are about to run.
 
     Args:
         trainer: That has read the state.
-        module: What it trains.
+        registry: What is restored besides Lightning's checkpoint.
         state: As it was read.
+        quiet: Do not say what has a state in only one of the run and the state.
     """
-    loop = trainer.fit_loop
-    if Position.of(state).moment == "between epochs":
-        # Nothing is restarted: the next epoch begins as it always does.
-        for each in (loop, loop.epoch_loop, loop.epoch_loop.val_loop):
-            each.on_iteration_done()
+    if state.position.moment == "between epochs":
+        begin_next_epoch(trainer)
     else:
-        # Lightning keeps this set through the whole epoch, and then skips a plateau's scheduler.
-        # The inner loop resets its own.
-        loop._restarting = False
-    if (own := process_state_of(trainer, state)) is not None:
-        set_measured(trainer, module, own["measured"])
-        if isinstance(module, Resumable) and own["module"] is not None:
-            module.load_process_state(own["module"])
-        set_generator_states(own["generators"])
+        continue_epoch(trainer)
+    registry.load_state_dict(state.process(trainer.global_rank) or {})
+    for line in compare_names(trainer, registry, state):
+        if trainer.is_global_zero and not quiet:
+            log.info("%s", line)
 
 
-def show_latest(trainer: Trainer, state: dict[str, Any]) -> None:
+def show_latest(trainer: Trainer, module: LightningModule, state: TrainingState) -> None:
     """Restore the latest metric values, which Lightning clears at the start of every fit."""
-    if (own := process_state_of(trainer, state)) is not None:
-        set_latest(trainer, own["measured"])
+    if (own := state.process(trainer.global_rank)) is not None:
+        Measured(trainer, module).show_latest(own[MEASURED])
 
 
-def process_state_of(trainer: Trainer, state: dict[str, Any]) -> dict[str, Any] | None:
-    """Return what a state holds of this process; None for a checkpoint that Lightning wrote."""
-    if KEY not in state:
-        return None
-    processes: list[dict[str, Any]] = state[KEY]["processes"]
-    return processes[trainer.global_rank % len(processes)]
+def compare_names(trainer: Trainer, registry: StateRegistry, state: TrainingState) -> list[str]:
+    """Say what has a state in only one of a run and the state that it is resumed from.
+
+    Args:
+        trainer: Of the run.
+        registry: What is registered in it.
+        state: What it is resumed from.
+
+    Returns:
+        A line for each of both kinds.
+    """
+    own = state.process(trainer.global_rank) or {}
+    saved = {name for name, value in own.items() if value is not None} | state.callbacks.keys()
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]
+    here = {c.state_key for c in callbacks if c.state_dict()}
+    here |= set(registry.names) if own else set()
+    lines = []
+    if new := sorted(here - saved):
+        lines.append(f"not in the saved state, and start from scratch: {', '.join(new)}")
+    if gone := sorted(saved - here - {c.state_key for c in callbacks}):
+        lines.append(f"in the saved state, and not in this run: {', '.join(gone)}")
+    return lines
 
 
-def log_position_of(state: dict[str, Any]) -> dict[str, Any] | None:
-    """Return how far the logs were written; None for a checkpoint that Lightning wrote."""
-    return state[KEY]["log_position"] if KEY in state else None
-
-
-def _process_state(trainer: Trainer, module: LightningModule) -> dict[str, Any]:
-    return {
-        "generators": generator_states(),
-        "measured": read_metrics_state(trainer, module),
-        "module": module.process_state() if isinstance(module, Resumable) else None,
-    }
-
-
-def _gathered(own: dict[str, Any]) -> list[dict[str, Any]]:
-    processes: list[dict[str, Any]] = [{}] * torch.distributed.get_world_size()
+def _gathered(own: ProcessState) -> list[ProcessState]:
+    processes: list[ProcessState] = [{}] * torch.distributed.get_world_size()
     torch.distributed.all_gather_object(processes, own)
     return processes
 
@@ -225,7 +182,4 @@ def _gathered(own: dict[str, Any]) -> list[dict[str, Any]]:
 def is_finite(module: LightningModule) -> bool:
     """Return whether all weights are finite: a state with NaN or Inf in them is of no use."""
     weights = [p.detach() for p in module.parameters() if p.is_floating_point() and p.numel()]
-    if not weights:
-        return True
-    largest = torch._foreach_norm(weights, float("inf"))
-    return bool(torch.stack([n.to(largest[0].device).float() for n in largest]).isfinite().all())
+    return not weights or bool(torch.nn.utils.get_total_norm(weights, float("inf")).isfinite())

@@ -6,33 +6,34 @@ import contextlib
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
 from fourbeat.base.console import log
 from fourbeat.base.errors import RunError
+from fourbeat.base.registry import StateRegistry
 from fourbeat.data import count_batches_done
+from fourbeat.lightning.checkpoints import dump_checkpoint
+from fourbeat.lightning.loops import forget_sigterm
+from fourbeat.state.agreement import agree
 from fourbeat.state.capture import (
-    Moment,
-    Position,
+    build_registry,
     capture,
     continue_from,
-    flush_buffers,
     is_finite,
+    position_now,
     set_position,
     show_latest,
 )
 from fourbeat.state.checkpoint_files import CheckpointFiles, StateWriter
-from fourbeat.state.file import clear_temporary_files, write_state
-from fourbeat.state.log_position import read_log_position
+from fourbeat.state.disk_budget import GIB
+from fourbeat.state.file import clear_temporary_files
 from fourbeat.state.moments import Moments, Pauser
 from fourbeat.state.ranking import RankedState, Ranking, select_metrics
 from fourbeat.state.snapshots import Snapshots
 from fourbeat.state.stop import StopRequest
 from fourbeat.state.time_share import TimeShare
-
-EXCEPTION_FILE = "exception.ckpt"
+from fourbeat.state.training_state import Moment, TrainingState
 
 
 class StateCheckpoint(Checkpoint):
@@ -51,9 +52,12 @@ class StateCheckpoint(Checkpoint):
         interval_s: Seconds between two saves within an epoch.
         max_time_share: The fraction of the run's time that saves may take, 0 to 1. The state at the
             end of the training, and at a signal, is saved in any case.
+        max_disk_gib: What all saved states together may take of the disk, in GiB; fewer snapshots,
+            then fewer last ones, are kept where they would take more.
         snapshots: Keeps some of the saved states for replays; None: none are kept.
 
     Attributes:
+        registry: What is captured besides Lightning's checkpoint; built anew for each training.
         pauser: Pauses before a step, with the state saved; None: nothing pauses.
         stop: The signals that were received.
         ranking: The best states so far.
@@ -68,17 +72,20 @@ class StateCheckpoint(Checkpoint):
         every_n_train_steps: int | None = None,
         interval_s: float = 60.0,
         max_time_share: float = 0.02,
+        max_disk_gib: float = 50.0,
         snapshots: Snapshots | None = None,
     ) -> None:
         self.files, self.monitor = files, monitor
         self.every_n_train_steps = every_n_train_steps
         self.ranking = Ranking(mode, files.num_best if files else 1)
-        self._writer = StateWriter(files, self.ranking, snapshots) if files else None
+        max_bytes = max_disk_gib * GIB
+        self._writer = StateWriter(files, self.ranking, snapshots, max_bytes) if files else None
+        self.registry = StateRegistry()
         self.pauser: Pauser | None = None
         self.stop = StopRequest()
         self._time = TimeShare(max_time_share, interval_s)
         self._moments = Moments(self._begin, self._after_batch, self._after_epoch)
-        self._read: dict[str, Any] | None = None
+        self._read: TrainingState | None = None
         self._validated_at = self._batches_done = 0
 
     @property
@@ -92,6 +99,7 @@ class StateCheckpoint(Checkpoint):
         """Attach to the training's loops, and remove the temporary files of a killed save."""
         if stage == "fit":
             self._trainer, self._module = trainer, pl_module
+            self.registry = build_registry(trainer, pl_module)
             self._moments.attach(trainer)
             if self.files and trainer.is_global_zero:
                 clear_temporary_files(self.files.folder)
@@ -106,13 +114,14 @@ class StateCheckpoint(Checkpoint):
     ) -> None:
         """Set the loops' counters to the position of the state that is resumed."""
         if trainer.state.fn == "fit":
-            self._read = checkpoint
-            set_position(trainer, checkpoint)
+            state = TrainingState.of(checkpoint, trainer.ckpt_path or "the state")
+            set_position(trainer, state)
+            self._read = state.without_weights()
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Restore the latest metric values, which Lightning clears when a fit starts."""
         if self._read is not None:
-            show_latest(trainer, self._read)
+            show_latest(trainer, pl_module, self._read)
 
     def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Handle signals from before the first batch on, too."""
@@ -142,15 +151,14 @@ class StateCheckpoint(Checkpoint):
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
         """Save the best state, and the weights as they are: those before the step that failed."""
-        if self.files is None or self._writer is None or not trainer.is_global_zero:
+        if self._writer is None or not trainer.is_global_zero:
             return
         if isinstance(exception, RunError) or not isinstance(exception, Exception):
             return
         with contextlib.suppress(RunError):  # the exception is what the user must see
             self._writer.write_held()
             if is_finite(pl_module):
-                state = trainer._checkpoint_connector.dump_checkpoint(weights_only=True)
-                write_state(self.files.folder / EXCEPTION_FILE, state)
+                self._writer.write_exception(dump_checkpoint(trainer, weights_only=True))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the best states so far, as plain data."""
@@ -167,16 +175,45 @@ class StateCheckpoint(Checkpoint):
     def _install_handlers(self) -> None:
         """Replace Lightning's handlers, which end an evaluation, or the run after any batch."""
         self.stop.install()
-        self._trainer._signal_connector.received_sigterm = False
+        forget_sigterm(self._trainer)
+
+    def on_moment(self, moment: Moment) -> None:
+        """Do nothing, at each moment at which the training may be saved or stopped.
+
+        Before it is decided whether it is: to be overridden, e.g. to capture a state just here.
+
+        Args:
+            moment: Which one it is.
+        """
+
+    def capture(
+        self, moment: Moment, *, is_over: bool = False, durable: bool = False
+    ) -> TrainingState:
+        """Return the state of the training, at one of its moments; all processes call it together.
+
+        Args:
+            moment: Which one it is.
+            is_over: Whether this is the end of the training.
+            durable: Whether the logs are synced to disk first.
+
+        Returns:
+            Tensors, which are not copied, and plain data.
+        """
+        self.registry.flush()
+        batch = self._batches_done if moment == "within an epoch" else 0
+        position = position_now(self._trainer, moment, batch, is_over=is_over)
+        return capture(self._trainer, self.registry, position, durable=durable)
 
     def _begin(self) -> None:
         trainer, is_resumed = self._trainer, self._read is not None
         if self._read is not None:
-            continue_from(trainer, self._module, self._read)
+            continue_from(trainer, self.registry, self._read, quiet=self.files is None)
             self._read = None
+        if self._writer is not None:
+            self._writer.limit_disk(trainer, self._module)
         self._install_handlers()
         self._time.start()
-        stop, _ = self._agreed(is_due=False)
+        stop, _ = self._agreed("between epochs", is_due=False)
         if stop:
             if not is_resumed:
                 self._save("between epochs")
@@ -185,14 +222,14 @@ class StateCheckpoint(Checkpoint):
 
     def _after_batch(self) -> None:
         trainer, step = self._trainer, self._trainer.global_step
-        accumulated = getattr(self._module, "accumulate_grad_batches", None)
-        if self._batches_done % (accumulated or trainer.accumulate_grad_batches):
+        if self._batches_done % self.registry.micro_batches_per_step():
             return  # accumulated gradients are pending, which no state holds
         if trainer.should_stop or step == trainer.max_steps:
             return  # the epoch ends here
         every = self.every_n_train_steps
         is_due = self._time.interval_is_over or bool(every and step % every == 0)
-        stop, is_due = self._agreed(is_due=is_due and self._time.allows_a_save)
+        is_due = is_due and self._time.allows_a_save
+        stop, is_due = self._agreed("within an epoch", is_due=is_due)
         if stop or is_due:
             self._save("within an epoch")
         self.stop.obey()
@@ -203,7 +240,10 @@ class StateCheckpoint(Checkpoint):
         improved = self._judge()
         is_over = trainer.should_stop or trainer.global_step == trainer.max_steps
         is_over = is_over or trainer.current_epoch == trainer.max_epochs
-        stop, is_due = self._agreed(is_due=self._time.allows_a_save)
+        is_due = self._time.allows_a_save
+        if improved and self._writer is not None and not self._writer.holds_best:
+            is_due = True
+        stop, is_due = self._agreed("between epochs", is_due=is_due)
         if improved and not (stop or is_due):
             self._hold_best()
         elif (stop or is_due) and (improved or not is_over):
@@ -228,46 +268,29 @@ class StateCheckpoint(Checkpoint):
         score = float(trainer.callback_metrics[self.monitor])
         return self.ranking.add(RankedState(score, trainer.current_epoch - 1, step, metrics))
 
-    def _position(self, moment: Moment, *, is_over: bool = False) -> Position:
-        batch = self._batches_done if moment == "within an epoch" else 0
-        return Position.now(self._trainer, moment, batch, is_over=is_over)
-
-    def _capture(self, position: Position, *, durable: bool) -> dict[str, Any]:
-        trainer, logs = self._trainer, None
-        flush_buffers(trainer, self._module)
-        if trainer.is_global_zero:
-            folder = Path(trainer.default_root_dir)
-            logs = read_log_position(trainer.loggers, folder, durable=durable)
-        return capture(trainer, self._module, position, logs)
-
     def _hold_best(self) -> None:
-        state = self._capture(self._position("between epochs"), durable=False)
+        state = self.capture("between epochs")
         if self._writer is not None and self._trainer.is_global_zero:
             self._writer.hold_best(state)
 
     def _save(self, moment: Moment, *, improved: bool = False, is_over: bool = False) -> None:
         if self._writer is None:
             return
-        position = self._position(moment, is_over=is_over)
         if not is_finite(self._module):
             log.warning(
                 "the weights are not finite at step %d: nothing was saved; earlier checkpoints "
                 "are intact",
-                position.step,
+                self._trainer.global_step,
             )
             return
         with self._time.spent():
-            state = self._capture(position, durable=True)
+            state = self.capture(moment, is_over=is_over, durable=True)
             if self._trainer.is_global_zero:
                 self._writer.write(state, improved=improved)
             self._trainer.strategy.barrier("state saved")
 
-    def _agreed(self, *, is_due: bool) -> tuple[bool, bool]:
+    def _agreed(self, moment: Moment, *, is_due: bool) -> tuple[bool, bool]:
         """Decide together with the other processes: whether to stop, and whether to save."""
-        if self._trainer.world_size > 1:
-            own = [self.stop.signum or 0, int(is_due and self._trainer.is_global_zero)]
-            flags = torch.tensor(own, device=self._trainer.strategy.root_device)
-            torch.distributed.all_reduce(flags, torch.distributed.ReduceOp.MAX)
-            signum, due = flags.tolist()
-            self.stop.signum, is_due = signum or None, bool(due)
+        self.on_moment(moment)
+        self.stop.signum, is_due = agree(self._trainer, self.stop.signum, is_due=is_due)
         return bool(self.stop), is_due

@@ -7,15 +7,22 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import Any
 
-from fourbeat.base.files import write_whole
-from fourbeat.state.capture import Position
-from fourbeat.state.file import copy_to_cpu, encode, link_whole, make_folder
+from lightning.pytorch import LightningModule, Trainer
+
+from fourbeat.base.console import log
+from fourbeat.state.disk_budget import GIB, NumKept, describe_limit, estimate_state_bytes
+from fourbeat.state.file import copy_to_cpu, link_whole, place_state, write_state
 from fourbeat.state.ranking import RankedState, Ranking
 from fourbeat.state.snapshots import Snapshots
+from fourbeat.state.training_state import Checkpoint, TrainingState
 
-LAST = "last.ckpt"
+LAST, EXCEPTION = "last.ckpt", "exception.ckpt"
+
+# A best state that waits for its turn is held in memory. One larger than this is written at once,
+# whatever the share of time: a training that fills most of a machine's memory would not fit into it
+# twice, and its epochs take so long that a write at the end of some is little of them.
+MOST_HELD_BYTES = GIB // 4
 
 
 class CheckpointFiles:
@@ -27,6 +34,9 @@ class CheckpointFiles:
             turns out to be damaged.
         num_best: How many of the best states are saved: one is ``best.ckpt``, more have their epoch
             and step in their names.
+
+    Attributes:
+        num_last: As above; the disk may have room for fewer.
     """
 
     def __init__(self, folder: Path, num_last: int, num_best: int) -> None:
@@ -44,43 +54,41 @@ class CheckpointFiles:
             return self.folder / "best.ckpt"
         return self.folder / f"best-epoch={entry.epoch}-step={entry.step}.ckpt"
 
-    def write_last(self, data: bytes | Path) -> None:
+    def write_last(self, state: Checkpoint | Path) -> None:
         """Write ``last.ckpt``, after moving each of the last files up by one.
 
         Args:
-            data: An encoded state, or a file that holds it.
+            state: A state, or a file that holds it.
         """
         for age in range(self.num_last - 1, 0, -1):
             older, newer = _aged(self.folder, age), _aged(self.folder, age - 1)
             if newer.exists():
                 link_whole(newer, older)
-        self._write(self.last, data)
+        place_state(self.last, state)
+        self.trim()
 
-    def write_best(self, data: bytes | Path, entries: list[RankedState]) -> Path:
+    def trim(self) -> None:
+        """Remove last files that are older than are to be kept."""
+        for path in find_last_checkpoints(self.folder)[max(1, self.num_last) :]:
+            _remove(path)
+
+    def write_best(self, state: Checkpoint | Path, entries: list[RankedState]) -> Path:
         """Write one of the best states, and remove the files of those that it replaces.
 
         Args:
-            data: An encoded state, or a file that holds it.
-            entries: The best states; the one of the latest step is that of ``data``.
+            state: A state, or a file that holds it.
+            entries: The best states; the one of the latest step is this one.
 
         Returns:
             The file that was written.
         """
         newest = max(entries, key=lambda entry: entry.step)
-        self._write(path := self.best(newest), data)
+        place_state(path := self.best(newest), state)
         current = {self.best(entry) for entry in entries}
         for old in self.folder.glob("best*.ckpt"):
             if old not in current:
-                with contextlib.suppress(OSError):
-                    old.unlink()
+                _remove(old)
         return path
-
-    def _write(self, path: Path, data: bytes | Path) -> None:
-        make_folder(path.parent)
-        if isinstance(data, Path):
-            link_whole(data, path)
-        else:
-            write_whole(path, data)
 
 
 class StateWriter:
@@ -90,20 +98,51 @@ class StateWriter:
         files: The checkpoint files.
         ranking: The best states so far, the one to be written included.
         snapshots: Keeps some of the states for replays; None: none are kept.
+        max_bytes: What all files together may take of the disk.
+
+    Attributes:
+        holds_best: Whether a best state may wait in memory; the same in each process.
     """
 
     def __init__(
-        self, files: CheckpointFiles, ranking: Ranking, snapshots: Snapshots | None
+        self,
+        files: CheckpointFiles,
+        ranking: Ranking,
+        snapshots: Snapshots | None,
+        max_bytes: float,
     ) -> None:
-        self._files, self._ranking, self._snapshots = files, ranking, snapshots
-        self._held_best: dict[str, Any] | None = None
+        self._files, self._ranking, self._max_bytes = files, ranking, max_bytes
+        self._snapshots = snapshots or Snapshots(files.folder, 0)
+        self._wanted = NumKept(files.num_last, files.num_best, self._snapshots.num_kept)
+        self.holds_best = True
+        self._held_best: tuple[int, Checkpoint] | None = None
 
-    def hold_best(self, state: dict[str, Any]) -> None:
+    def limit_disk(self, trainer: Trainer, module: LightningModule) -> None:
+        """Keep no more states than the disk may take; say so, if these are fewer than wanted.
+
+        Args:
+            trainer: About to train; all its processes must call this together.
+            module: What it trains.
+        """
+        state_bytes: int = trainer.strategy.broadcast(estimate_state_bytes(trainer, module))
+        self.holds_best = state_bytes <= MOST_HELD_BYTES
+        kept = self._limit(state_bytes)
+        # Once for the whole training: all processes must rank the same states.
+        self._ranking.limit(kept.best)
+        if kept != self._wanted and trainer.is_global_zero:
+            log.info("%s", describe_limit(self._wanted, kept, state_bytes, self._max_bytes))
+
+    def _limit(self, state_bytes: int) -> NumKept:
+        kept = self._wanted.within(state_bytes, self._max_bytes)
+        self._files.num_last, self._snapshots.num_kept = kept.last, kept.snapshots
+        return kept
+
+    def hold_best(self, state: TrainingState) -> None:
         """Copy the best state to memory until there is time to write it.
 
         No later state is written before it.
         """
-        self._held_best = copy_to_cpu(state)
+        self._held_best = state.position.step, copy_to_cpu(state.checkpoint())
 
     def write_held(self) -> None:
         """Write the best state if it is still held; also as the last one, which is never older.
@@ -112,9 +151,17 @@ class StateWriter:
             RunError: It cannot be written.
         """
         if self._held_best is not None:
-            self.write(self._held_best, improved=True)
+            self._write(*self._held_best, improved=True)
 
-    def write(self, state: dict[str, Any], *, improved: bool) -> None:
+    def write_exception(self, weights: Checkpoint) -> None:
+        """Write the weights that an exception left, beside the checkpoints.
+
+        Raises:
+            RunError: They cannot be written.
+        """
+        write_state(self._files.folder / EXCEPTION, weights)
+
+    def write(self, state: TrainingState, *, improved: bool) -> None:
         """Write a state, after the best one if that was only held.
 
         Args:
@@ -125,16 +172,28 @@ class StateWriter:
             RunError: It cannot be written, e.g. on a full disk; the old files are as they were.
         """
         if self._held_best is not None and not improved:
-            self._files.write_best(encode(self._held_best), self._ranking.entries)
-        data: bytes | Path = encode(state)
+            _, best = self._held_best
+            self._files.write_best(best, self._ranking.entries)
+        self._write(state.position.step, state.checkpoint(), improved=improved)
+
+    def _write(self, step: int, checkpoint: Checkpoint, *, improved: bool) -> None:
+        state: Checkpoint | Path = checkpoint
         if improved:
-            data = self._files.write_best(data, self._ranking.entries)
+            state = self._files.write_best(state, self._ranking.entries)
         if self._files.num_last:
-            self._files.write_last(data)
-            data = self._files.last
-        if self._snapshots is not None:
-            self._snapshots.keep(Position.of(state).step, data)
+            self._files.write_last(state)
+            state = self._files.last
+        self._snapshots.keep(step, state)
         self._held_best = None
+        if isinstance(state, Path):
+            self._trim(state.stat().st_size)
+
+    def _trim(self, state_bytes: int) -> None:
+        """Go by the size that a state turned out to have."""
+        self._limit(state_bytes)
+        self._files.trim()
+        if self._wanted.snapshots:  # what was there before none were wanted stays
+            self._snapshots.trim()
 
 
 def find_last_checkpoints(folder: Path) -> list[Path]:
@@ -149,3 +208,8 @@ def find_last_checkpoints(folder: Path) -> list[Path]:
 
 def _aged(folder: Path, age: int) -> Path:
     return folder / (f"last-{age}.ckpt" if age else LAST)
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()

@@ -1,63 +1,95 @@
-"""A state as a file: written whole, sealed by a checksum, read without running code."""
+"""A state as a file: written whole, sealed by a checksum, read without running code.
+
+Neither way is a state held in memory twice: its bytes go straight to the disk, and come straight
+from there.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
-import io
 import os
 import pickle
 import re
+import shutil
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
-from lightning.fabric.utilities.types import _PATH
+from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor
-from torch.utils._pytree import tree_map
 
 from fourbeat.base.errors import RunError
-from fourbeat.base.files import write_whole
+from fourbeat.base.files import replacing
+from fourbeat.state.plain import refuse_code
+from fourbeat.state.training_state import Checkpoint, DamagedCheckpointError, check_version
 
 # torch writes a zip archive. Its last two bytes give the length of a comment, which readers skip:
 # the seal is that comment, so that torch.load() reads a sealed file as any other.
 _LENGTH_BYTES = 2
 _SEAL = b"sha256:"
 _SEAL_LENGTH = len(_SEAL) + 64
+_CHUNK_BYTES = 2**20
 
 
-def copy_to_cpu(state: dict[str, Any]) -> dict[str, Any]:
+def copy_to_cpu(checkpoint: Checkpoint) -> Checkpoint:
     """Return a copy of a state in main memory, whose tensors no later step changes."""
-    copy: dict[str, Any] = tree_map(_copied, state)
+    # A GPU that is full of a network and its optimizer has no room for them twice.
+    copy: Checkpoint = apply_to_collection(
+        checkpoint, Tensor, lambda tensor: tensor.detach().to("cpu", copy=True)
+    )
     return copy
 
 
-def _copied(value: Any) -> Any:
-    # A GPU that is full of a network and its optimizer has no room for them twice.
-    return value.detach().to("cpu", copy=True) if isinstance(value, Tensor) else value
+class _SealedStream:
+    """Passes on what torch writes, and appends the SHA-256 of all bytes before the seal.
 
-
-class DamagedCheckpointError(RunError):
-    """A checkpoint that is not what was written; the one before it may be intact."""
-
-
-def encode(state: dict[str, Any]) -> bytes:
-    """Return a state as the bytes of a file, sealed with the SHA-256 of all bytes before the seal.
-
-    In memory first: on a full disk, torch's own writing ends in an obscure error.
-
-    Args:
-        state: Tensors and plain data only.
+    An exception, e.g. of a full disk, is raised when torch has finished: out of the middle of its
+    writing, it would become an obscure RuntimeError.
     """
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    body = buffer.getvalue()[:-_LENGTH_BYTES] + _SEAL_LENGTH.to_bytes(_LENGTH_BYTES, "little")
-    return body + _SEAL + _digest(body)
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._hash, self._held_back = file, hashlib.sha256(), b""
+        self._error: BaseException | None = None
+
+    def write(self, data: Any) -> int:
+        """Pass on all bytes but the last two so far."""
+        try:
+            if self._error is None:
+                view = memoryview(data)
+                if len(view) < _LENGTH_BYTES:
+                    view = memoryview(self._held_back + bytes(view))
+                else:
+                    self._pass_on(self._held_back)
+                self._pass_on(view[:-_LENGTH_BYTES])
+                self._held_back = bytes(view[-_LENGTH_BYTES:])
+        except BaseException as error:  # also that of a signal's handler
+            self._error = error
+        return len(data)
+
+    def flush(self) -> None:
+        """Do nothing: who opened the file flushes it."""
+
+    def seal(self) -> None:
+        """Write the seal in place of the two bytes.
+
+        Raises:
+            BaseException: Whatever was raised while torch wrote.
+        """
+        if self._error is not None:
+            raise self._error
+        self._pass_on(_SEAL_LENGTH.to_bytes(_LENGTH_BYTES, "little"))
+        self._file.write(_SEAL + _hex(self._hash))
+
+    def _pass_on(self, data: bytes | memoryview) -> None:
+        self._hash.update(data)
+        self._file.write(data)
 
 
-def write_state(path: Path, state: dict[str, Any]) -> None:
+def write_state(path: Path, state: Checkpoint) -> None:
     """Write a state: the file is the old one or the new one, whatever kills the process.
 
     Args:
@@ -65,13 +97,18 @@ def write_state(path: Path, state: dict[str, Any]) -> None:
         state: Tensors and plain data only.
 
     Raises:
-        RunError: It cannot be written, e.g. on a full disk; an old file is as it was.
+        RunError: It holds something that only code could read, or cannot be written, e.g. on a full
+            disk; an old file is as it was.
     """
+    refuse_code(state, path)
     make_folder(path.parent)
-    write_whole(path, encode(state))
+    with replacing(path) as file:
+        stream = _SealedStream(file)
+        torch.save(state, stream)  # type: ignore[arg-type]  # it needs no more than this of a file
+        stream.seal()
 
 
-def read_state(path: Path) -> dict[str, Any]:
+def read_state(path: Path) -> Checkpoint:
     """Read a state onto the CPU. Code that somebody hid in the file is not run.
 
     Args:
@@ -80,18 +117,28 @@ def read_state(path: Path) -> dict[str, Any]:
     Raises:
         DamagedCheckpointError: It is empty, cut off or changed, or holds more than tensors and
             plain data.
-        RunError: It cannot be read.
+        RunError: It cannot be read, or a newer version of fourbeat wrote it.
     """
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            _check_seal(path, file)
+            file.seek(0)
+            state = _load(path, file)
     except OSError as error:
         raise RunError(f"{path}: could not be read ({error.strerror}).") from error
-    _check_seal(path, data)
+    if not isinstance(state, dict):
+        kind = type(state).__name__
+        raise DamagedCheckpointError(f"{path}: is no checkpoint: it holds a {kind}.")
+    check_version(state, path)
+    return state
+
+
+def _load(path: Path, file: BinaryIO) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Detected pickle protocol")
             # Explicit: the environment can only change the default.
-            state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+            return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if not re.search(r"(?i)unsupported (global|class)", str(error)):
             raise DamagedCheckpointError(f"{path}: is damaged, or is no checkpoint.") from error
@@ -102,10 +149,11 @@ def read_state(path: Path) -> dict[str, Any]:
     except (RuntimeError, EOFError, ValueError, KeyError) as error:
         why = str(error).splitlines()[0][:80]
         raise DamagedCheckpointError(f"{path}: is damaged ({why}).") from error
-    if not isinstance(state, dict):
-        kind = type(state).__name__
-        raise DamagedCheckpointError(f"{path}: is no checkpoint: it holds a {kind}.")
-    return state
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        # It sought for something before the start of a file that is cut off.
+        raise DamagedCheckpointError(f"{path}: is damaged (it is too short).") from error
 
 
 def link_whole(source: Path, target: Path) -> None:
@@ -126,55 +174,85 @@ def link_whole(source: Path, target: Path) -> None:
         # Where both are one file already, a rename does nothing at all.
         temporary.unlink(missing_ok=True)
     except OSError:  # some file systems have no hard links
-        write_whole(target, source.read_bytes())
+        with replacing(target) as file, source.open("rb") as original:
+            shutil.copyfileobj(original, file, _CHUNK_BYTES)
+
+
+def place_state(path: Path, state: Checkpoint | Path) -> None:
+    """Write a state, or link to the file that holds it.
+
+    Args:
+        path: The file; its folder is made if it does not exist.
+        state: The state, or a file on the same file system.
+
+    Raises:
+        RunError: As of :func:`write_state`.
+    """
+    if isinstance(state, Path):
+        make_folder(path.parent)
+        link_whole(state, path)
+    else:
+        write_state(path, state)
 
 
 class CheckpointIO(TorchCheckpointIO):
     """Makes Lightning write and read every checkpoint as above, also those of its own callbacks.
 
-    A state in memory can be resumed, too: ``trainer.fit(..., ckpt_path=io.hold(state))``.
+    A state in memory can be resumed, too: ``io.hold(path, state)`` before
+    ``trainer.fit(..., ckpt_path=path)``.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._held: dict[str, dict[str, Any]] = {}
+        self._held: dict[str, Checkpoint] = {}
 
-    def hold(self, state: dict[str, Any]) -> str:
-        """Return a path from which a state in memory can be loaded any number of times.
+    def hold(self, path: Path | str, state: Checkpoint) -> None:
+        """Let the next load of a path return a state in memory; it is not held any longer.
 
         Args:
-            state: Captured, and copied if the training that it was captured from continues.
+            path: The file that it was read from, or any other name.
+            state: Becomes the training's: who resumes from it twice copies it.
         """
-        path = f"held:{len(self._held)}"
-        self._held[path] = state
-        return path
+        self._held[str(path)] = state
 
     def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: _PATH, storage_options: Any | None = None
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
     ) -> None:
         """Write a checkpoint as :func:`write_state` does."""
         write_state(Path(path), checkpoint)
 
     def load_checkpoint(
-        self, path: _PATH, map_location: Any = None, weights_only: bool | None = None
+        self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
         """Read a checkpoint onto the CPU, whatever the arguments say."""
-        if (held := self._held.get(str(path))) is not None:
-            return copy_to_cpu(held)
+        if (held := self._held.pop(str(path), None)) is not None:
+            return held
         return read_state(Path(path))
 
 
-def _check_seal(path: Path, data: bytes) -> None:
-    if not data:
+def _check_seal(path: Path, file: BinaryIO) -> None:
+    size = os.fstat(file.fileno()).st_size
+    if not size:
         raise DamagedCheckpointError(f"{path}: is damaged (it is empty).")
-    tail = data[-_SEAL_LENGTH:]
+    file.seek(max(0, size - _SEAL_LENGTH))
+    tail = file.read()
     start = tail.find(_SEAL)  # not at its place when the end is cut off
-    if start >= 0 and tail[start:] != _SEAL + _digest(data[: len(data) - len(tail) + start]):
+    if start >= 0 and tail[start:] != _SEAL + _digest(file, size - len(tail) + start):
         raise DamagedCheckpointError(f"{path}: is damaged (its checksum does not fit).")
 
 
-def _digest(data: bytes) -> bytes:
-    return hashlib.sha256(data).hexdigest().encode()
+def _digest(file: BinaryIO, size: int) -> bytes:
+    """The SHA-256 of the first bytes of a file."""
+    file.seek(0)
+    digest = hashlib.sha256()
+    while size > 0 and (chunk := file.read(min(size, _CHUNK_BYTES))):
+        digest.update(chunk)
+        size -= len(chunk)
+    return _hex(digest)
+
+
+def _hex(digest: Any) -> bytes:
+    return bytes(digest.hexdigest(), "ascii")
 
 
 def make_folder(folder: Path) -> None:

@@ -11,50 +11,47 @@ import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.loggers.logger import Logger
 
 from fourbeat.base.files import write_whole
+from fourbeat.lightning.loggers import flush_logger
 from fourbeat.recorder.store import EVENT_FILES
+from fourbeat.state.training_state import LogPosition
 
 TABLE_FILES = "metrics.csv"
 
 
 def read_log_position(
     loggers: Sequence[Logger], folder: Path, *, durable: bool = True
-) -> dict[str, Any]:
+) -> LogPosition:
     """Flush the loggers, and return how far their files are written.
 
     Args:
         loggers: The Trainer's. Only TensorBoard and CSV files can be cut back.
         folder: The run folder.
         durable: Whether the files are synced to disk, so that a power cut loses nothing of them.
-
-    Returns:
-        Bytes of each event file and rows of each table, by paths relative to the folder.
     """
     for logger in loggers:
-        _flush(logger)
+        flush_logger(logger)
     events, tables = _event_files(folder), _tables(folder)
     if durable:
         for path in (*events, *tables):
             _sync(path)
-    return {
-        "event_bytes": {_name(path, folder): path.stat().st_size for path in events},
-        "table_rows": {_name(path, folder): len(_rows(path)[1]) for path in tables},
-    }
+    return LogPosition(
+        {_name(path, folder): path.stat().st_size for path in events},
+        {_name(path, folder): len(_rows(path)[1]) for path in tables},
+    )
 
 
-def cut_logs(folder: Path, position: dict[str, Any]) -> None:
+def cut_logs(folder: Path, position: LogPosition) -> None:
     """Cut the logs of a run folder back to a position.
 
     Args:
         folder: The run folder.
         position: What :func:`read_log_position` returned; empty: back to nothing.
     """
-    sizes, rows = position.get("event_bytes", {}), position.get("table_rows", {})
+    sizes, rows = position.event_bytes, position.table_rows
     for path in _event_files(folder):
         if (size := sizes.get(_name(path, folder))) is None:
             path.unlink()
@@ -65,18 +62,6 @@ def cut_logs(folder: Path, position: dict[str, Any]) -> None:
             path.unlink()
         else:
             _cut_table(path, count)
-
-
-def _flush(logger: Logger) -> None:
-    if isinstance(logger, TensorBoardLogger):
-        # In processes other than the first, and before anything was logged, there is no writer.
-        if logger._experiment is not None:
-            logger._experiment.flush()
-    elif isinstance(logger, CSVLogger):
-        if logger._experiment is not None:
-            logger._experiment.save()
-    else:
-        logger.save()
 
 
 def _event_files(folder: Path) -> list[Path]:

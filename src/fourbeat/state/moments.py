@@ -8,9 +8,11 @@ stepped, and a run that is resumed from a checkpoint made there does some of it 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from lightning.pytorch import Trainer
+
+from fourbeat.lightning.loops import unwatch_loops, watch_loops
 
 
 @runtime_checkable
@@ -48,39 +50,16 @@ class Moments:
         self._has_begun = False
 
     def attach(self, trainer: Trainer) -> None:
-        """Wrap the methods that end the iterations of a Trainer's loops."""
-        loop, epochs = trainer.fit_loop.epoch_loop, trainer.fit_loop
+        """Watch a Trainer's loops."""
         self._has_begun = False
-        for each in (loop, epochs):
-            vars(each).pop("on_advance_end", None)
-        end_batch, end_epoch, start = (
-            loop.on_advance_end,
-            epochs.on_advance_end,
-            type(epochs).on_advance_start.__get__(epochs),
-        )
-
-        def on_advance_start() -> None:
-            if not self._has_begun:
-                self._has_begun = True
-                self._begin()
-            start()
-
-        def on_batch_end(data_fetcher: Any) -> None:
-            end_batch(data_fetcher)
-            if not loop._num_ready_batches_reached():
-                self._after_batch()
-
-        def on_epoch_end() -> None:
-            end_epoch()
-            self._after_epoch()
-
-        epochs.on_advance_start = on_advance_start  # type: ignore[method-assign]
-        loop.on_advance_end = on_batch_end  # type: ignore[method-assign]
-        epochs.on_advance_end = on_epoch_end  # type: ignore[method-assign]
+        watch_loops(trainer, self._before_epoch, self._after_batch, self._after_epoch)
 
     @staticmethod
     def detach(trainer: Trainer) -> None:
-        """Remove the wrappers of :meth:`attach`."""
-        for loop in (trainer.fit_loop, trainer.fit_loop.epoch_loop):
-            for name in ("on_advance_start", "on_advance_end"):
-                vars(loop).pop(name, None)
+        """Undo :meth:`attach`."""
+        unwatch_loops(trainer)
+
+    def _before_epoch(self) -> None:
+        if not self._has_begun:
+            self._has_begun = True
+            self._begin()

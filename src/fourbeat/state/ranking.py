@@ -53,6 +53,14 @@ class Ranking:
         self.entries = sorted([*self.entries, entry], key=self._rank)[: self.size]
         return any(ranked is entry for ranked in self.entries)
 
+    def limit(self, size: int) -> None:
+        """Rank fewer states from now on, or more again.
+
+        Args:
+            size: How many, at least 1.
+        """
+        self.size, self.entries = size, self.entries[:size]
+
     def _rank(self, entry: RankedState) -> tuple[bool, float]:
         if math.isnan(entry.score):
             return True, 0.0

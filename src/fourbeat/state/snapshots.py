@@ -7,8 +7,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from fourbeat.base.files import write_whole
-from fourbeat.state.file import link_whole, make_folder
+from fourbeat.state.file import place_state
+from fourbeat.state.training_state import Checkpoint
 
 SNAPSHOT_DIR = "snapshots"
 
@@ -19,29 +19,31 @@ class Snapshots:
     Args:
         folder: The folder of the snapshots.
         num_kept: How many are kept; 0: none.
+
+    Attributes:
+        num_kept: As above; the disk may have room for fewer.
     """
 
     def __init__(self, folder: Path, num_kept: int) -> None:
         self.folder, self.num_kept = folder, num_kept
 
-    def keep(self, step: int, data: bytes | Path) -> None:
-        """Keep a state, and remove the snapshot that :func:`least_missed` chooses.
+    def keep(self, step: int, state: Checkpoint | Path) -> None:
+        """Keep a state, and remove the snapshots that :func:`least_missed` chooses.
 
         Args:
             step: Optimizer steps done by then.
-            data: An encoded state, or a file that holds it.
+            state: A state, or a file that holds it.
         """
-        if not self.num_kept:
-            return
-        make_folder(self.folder)
-        path = self.folder / f"step={step}.ckpt"
-        if isinstance(data, Path):
-            link_whole(data, path)
-        else:
-            write_whole(path, data)
+        if self.num_kept:
+            place_state(self.folder / f"step={step}.ckpt", state)
+            self.trim()
+
+    def trim(self) -> None:
+        """Remove snapshots until no more than ``num_kept`` are left."""
         steps = sorted(found := find_snapshots(self.folder))
         while len(steps) > self.num_kept:
-            _remove(found[gone := least_missed(steps)])
+            gone = least_missed(steps) if len(steps) > 1 else steps[0]
+            _remove(found[gone])
             steps.remove(gone)
 
 

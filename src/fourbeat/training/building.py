@@ -192,5 +192,6 @@ def _checkpoint(settings: ModelCheckpointConfig | None, folder: Path) -> StateCh
         every_n_train_steps=settings.every_n_train_steps,
         interval_s=settings.train_time_interval_s,
         max_time_share=settings.max_time_share,
+        max_disk_gib=settings.max_disk_gib,
         snapshots=Snapshots(folder / SNAPSHOT_DIR, settings.save_snapshots),
     )

@@ -121,14 +121,14 @@ def refuse_another_run(run: Run, cfg: TrainConfig, *, force: bool) -> None:
 
 
 def refuse_another_network(
-    path: Path, state: Mapping[str, Any], wanted: Mapping[str, Tensor]
+    path: Path, weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]
 ) -> None:
     """Refuse a checkpoint whose weights do not fit the network, before Lightning fails on it.
 
     Raises:
         RunError: With the names and shapes.
     """
-    held = {name: list(value.shape) for name, value in state["state_dict"].items()}
+    held = {name: list(value.shape) for name, value in weights.items()}
     shapes = {name: list(value.shape) for name, value in wanted.items()}
     lines = [
         f"  {name}: {held.get(name, ABSENT)} in the checkpoint, {shapes.get(name, ABSENT)} in the "

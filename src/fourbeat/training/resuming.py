@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from fourbeat.base.console import log, log_file, show_lines
 from fourbeat.base.errors import RunError
 from fourbeat.base.process import set_up_process
 from fourbeat.config.project import Project
 from fourbeat.config.schema import TrainConfig
+from fourbeat.lightning.checkpoints import reads_through_plugin
 from fourbeat.run import Run, resume_run
 from fourbeat.state import (
     SNAPSHOT_DIR,
+    CheckpointIO,
     DamagedCheckpointError,
+    LogPosition,
     Position,
+    TrainingState,
     cut_logs,
     find_last_checkpoints,
-    log_position_of,
     read_state,
     remove_later_snapshots,
 )
@@ -39,12 +42,12 @@ class RestartPoint(NamedTuple):
     """A file and the state in it."""
 
     path: Path
-    state: dict[str, Any]
+    state: TrainingState
 
     @property
     def position(self) -> Position:
         """Where the training stood."""
-        return Position.of(self.state)
+        return self.state.position
 
 
 def resume_stored(
@@ -73,18 +76,36 @@ def resume_stored(
     stored = StoredRun.load(project, run_dir)
     with hold_folder(stored.run.dir):
         cfg = stored.config(overrides)
-        point = restart_point(stored.run, checkpoint)
-        _refuse(stored.run, cfg, point, force=force)
-        components = stored.build(cfg)
-        if point is not None:
-            wanted = components.module.state_dict()
-            refuse_another_network(point.path, point.state, wanted)
+        components, point = _build(stored, cfg, checkpoint, force=force)
         debugger = debugger or Debugger()
         debugger.attach(cfg, components)
         with log_file(stored.run.dir):
             run = _rewind(cfg, components, stored.run, point, overrides)
-            path = point.path if point else None
+            path = _hand_over(components, point)
+            del point  # a state that stays in memory with the training would double it
             return run_training(cfg, components, run, path, debugger)
+
+
+def _build(
+    stored: StoredRun, cfg: TrainConfig, checkpoint: str, *, force: bool
+) -> tuple[Components, RestartPoint | None]:
+    """Build the components, and read the state that they fit."""
+    point = restart_point(stored.run, checkpoint)
+    _refuse(stored.run, cfg, point, force=force)
+    components = stored.build(cfg)
+    if point is not None:
+        refuse_another_network(point.path, point.state.weights, components.module.state_dict())
+    return components, point
+
+
+def _hand_over(components: Components, point: RestartPoint | None) -> Path | None:
+    """Let Lightning have the state that was read, where it would read the file a second time."""
+    if point is None:
+        return None
+    plugin = components.trainer.strategy.checkpoint_io
+    if isinstance(plugin, CheckpointIO) and reads_through_plugin(components.trainer):
+        plugin.hold(point.path, point.state.checkpoint())
+    return point.path
 
 
 def _refuse(run: Run, cfg: TrainConfig, point: RestartPoint | None, *, force: bool) -> None:
@@ -104,7 +125,7 @@ def _rewind(
     if not is_first_process():
         return None
     position = point.position if point else Position("between epochs", 0, 0, 0)
-    logged = log_position_of(point.state) if point else {}
+    logged = point.state.log_position if point else LogPosition()
     if logged is not None:
         cut_logs(run.dir, logged)
     remove_later_snapshots(run.dir / SNAPSHOT_DIR, position.step)
@@ -154,9 +175,4 @@ def restart_point(run: Run, checkpoint: str) -> RestartPoint | None:
 
 
 def _read(path: Path) -> RestartPoint:
-    state = read_state(path)
-    if "state_dict" not in state or "loops" not in state:
-        raise RunError(
-            f"{path}: holds no training state to resume from, only {', '.join(state) or '-'}."
-        )
-    return RestartPoint(path, state)
+    return RestartPoint(path, TrainingState.of(read_state(path), path))

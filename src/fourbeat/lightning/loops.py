@@ -1,0 +1,102 @@
+"""Lightning's loops: the ends of their iterations, and their counters in a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from lightning.pytorch import Trainer
+
+WRAPPED = ("on_advance_start", "on_advance_end")
+
+
+def watch_loops(
+    trainer: Trainer,
+    before_epoch: Callable[[], None],
+    after_batch: Callable[[], None],
+    after_epoch: Callable[[], None],
+) -> None:
+    """Call back where no hook is called: replaces methods of the loops, which end an iteration.
+
+    Args:
+        trainer: Whose loops they are.
+        before_epoch: Called before everything else of an epoch.
+        after_batch: Called when everything about a batch is done, a validation that was due
+            included; not after an epoch's last one.
+        after_epoch: Called when everything about an epoch is done.
+    """
+    unwatch_loops(trainer)
+    epochs, batches = trainer.fit_loop, trainer.fit_loop.epoch_loop
+    begin_epoch, end_epoch = epochs.on_advance_start, epochs.on_advance_end
+    end_batch = batches.on_advance_end
+
+    def on_epoch_start() -> None:
+        before_epoch()
+        begin_epoch()
+
+    def on_batch_end(data_fetcher: Any) -> None:
+        end_batch(data_fetcher)
+        if not batches._num_ready_batches_reached():
+            after_batch()
+
+    def on_epoch_end() -> None:
+        end_epoch()
+        after_epoch()
+
+    epochs.on_advance_start = on_epoch_start  # type: ignore[method-assign]
+    batches.on_advance_end = on_batch_end  # type: ignore[method-assign]
+    epochs.on_advance_end = on_epoch_end  # type: ignore[method-assign]
+
+
+def unwatch_loops(trainer: Trainer) -> None:
+    """Undo :func:`watch_loops`."""
+    for loop in (trainer.fit_loop, trainer.fit_loop.epoch_loop):
+        for name in WRAPPED:
+            vars(loop).pop(name, None)
+
+
+def count_epochs_done(loops: dict[str, Any]) -> int:
+    """Return how many epochs the loops of a checkpoint have done, by Lightning's own count."""
+    return int(loops["fit_loop"]["epoch_progress"]["current"]["processed"])
+
+
+def place_between_epochs(loops: dict[str, Any]) -> None:
+    """Make the loops of a checkpoint those of an epoch that is over, and of none begun.
+
+    Args:
+        loops: A checkpoint's; changed.
+    """
+    progress = loops["fit_loop"]["epoch_progress"]
+    for counts in (progress["total"], progress["current"]):
+        counts["ready"] = counts["started"] = counts["completed"] = counts["processed"]
+
+
+def place_within_epoch(loops: dict[str, Any], num_done: int) -> None:
+    """Set how many of the epoch's batches the loops of a checkpoint have done.
+
+    Args:
+        loops: A checkpoint's; changed.
+        num_done: In batches as Lightning counts them, which are executions of ours.
+    """
+    counts = loops["fit_loop"]["epoch_loop.batch_progress"]["current"]
+    counts.update(dict.fromkeys(("ready", "started", "processed", "completed"), num_done))
+
+
+def begin_next_epoch(trainer: Trainer) -> None:
+    """Tell loops restored between epochs that nothing is restarted: an epoch begins as always."""
+    loop = trainer.fit_loop
+    for each in (loop, loop.epoch_loop, loop.epoch_loop.val_loop):
+        each.on_iteration_done()
+
+
+def continue_epoch(trainer: Trainer) -> None:
+    """Tell the outer loop that it is not restarted; the inner loop resets its own flag.
+
+    Lightning keeps it set through the whole epoch, and then skips a plateau's scheduler.
+    """
+    trainer.fit_loop._restarting = False
+
+
+def forget_sigterm(trainer: Trainer) -> None:
+    """Clear the flag with which Lightning's own handler ends a run after any batch."""
+    trainer._signal_connector.received_sigterm = False
