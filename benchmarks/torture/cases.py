@@ -33,21 +33,22 @@ class Case:
 
 
 def cases() -> list[Case]:
-    """Both loops, with and without worker processes, accumulation and executions."""
+    """Both loops, with and without worker processes, accumulation, validation within epochs."""
     loops = [
         "loop=four_beat loop.steps_per_execution=1",
         "loop=four_beat loop.steps_per_execution=32",
         "loop=automatic",
     ]
-    parts = product((0, 2), (1, 3), loops)
+    parts = product((1.0, 0.25), (0, 2), (1, 3), loops)
     return [
         Case(
             (
                 *loop.split(),
                 f"data.num_workers={workers}",
                 f"loop.accumulate_grad_batches={accumulated}",
+                f"trainer.val_check_interval={interval}",
                 *COMMON,
             )
         )
-        for workers, accumulated, loop in parts
+        for interval, workers, accumulated, loop in parts
     ]

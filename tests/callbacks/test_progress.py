@@ -48,6 +48,15 @@ def test_lines_do_not_repeat_an_earlier_validation(
     assert ["val/loss" in line for line in lines] == [False, True, False]
 
 
+def test_a_validation_within_an_epoch_has_a_line_of_its_own(
+    run: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("lines", "trainer.max_epochs=1", "trainer.val_check_interval=4")  # of 6 batches
+    first, last = capsys.readouterr().out.splitlines()
+    assert re.match(r"epoch 1/1  step 4  val/loss \d", first)
+    assert re.fullmatch(r"epoch 1/1  step 6  \d+\.\d s  train/loss_epoch \d+\.\d{4}", last)
+
+
 def test_lines_count_towards_a_limit_of_steps(
     run: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:

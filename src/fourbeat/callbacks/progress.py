@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -19,7 +19,7 @@ SECONDS_PER_DRAWING = 0.1
 
 
 class EpochLines(Callback):
-    """Prints one line per epoch, as a log file needs it."""
+    """Prints one line per epoch, and per validation within one, as a log file needs it."""
 
     def __init__(self) -> None:
         self._head = ""
@@ -36,14 +36,18 @@ class EpochLines(Callback):
         self._started = time.monotonic()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note that this epoch has validation metrics of its own."""
-        self._validated = not trainer.sanity_checking
+        """Note that this epoch has validation metrics of its own, or print those within it."""
+        if trainer.sanity_checking:
+            return
+        self._validated = trainer.is_last_batch
+        if not self._validated and trainer.is_global_zero:
+            head = f"{_epoch(trainer)}  {_step(trainer)}"
+            log.info("%s", "  ".join([head, *_shown(trainer, lambda n: n.startswith("val/"))]))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note where the epoch ended; the module logs its epoch's means after this hook."""
         seconds = time.monotonic() - self._started
-        step = f"step {trainer.global_step}{_of(trainer.max_steps)}"
-        self._head = f"{_epoch(trainer)}  {step}  {seconds:.1f} s"
+        self._head = f"{_epoch(trainer)}  {_step(trainer)}  {seconds:.1f} s"
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the last epoch, which no other follows."""
@@ -51,17 +55,21 @@ class EpochLines(Callback):
 
     def _print(self, trainer: Trainer) -> None:
         if self._head and trainer.is_global_zero:
-            log.info("%s", "  ".join([self._head, *self._metrics(trainer)]))
+            log.info("%s", "  ".join([self._head, *_shown(trainer, self._is_new)]))
         self._head = ""
 
-    def _metrics(self, trainer: Trainer) -> Iterator[str]:
-        """The epoch's scalars, losses first; what an earlier epoch measured is not repeated."""
-        metrics = trainer.callback_metrics
-        for name in sorted(metrics, key=lambda name: ("loss" not in name, name)):
-            stale = name.startswith("val/") and not self._validated
-            # Beside a mean of the epoch, that of a few steps only confuses.
-            if not (stale or f"{name}_epoch" in metrics):
-                yield f"{name} {format_metric(metrics[name].item())}"
+    def _is_new(self, name: str) -> bool:
+        """What an earlier validation measured is not repeated."""
+        return self._validated or not name.startswith("val/")
+
+
+def _shown(trainer: Trainer, is_wanted: Callable[[str], bool]) -> Iterator[str]:
+    """Yield the latest scalars, losses first."""
+    metrics = trainer.callback_metrics
+    for name in sorted(filter(is_wanted, metrics), key=lambda name: ("loss" not in name, name)):
+        # Beside a mean of the epoch, that of a few steps only confuses.
+        if f"{name}_epoch" not in metrics:
+            yield f"{name} {format_metric(metrics[name].item())}"
 
 
 class ProgressBar(TQDMProgressBar):
@@ -114,6 +122,10 @@ def progress_callback(kind: Literal["auto", "bar", "lines", "none"]) -> Callback
 
 def _epoch(trainer: Trainer) -> str:
     return f"epoch {trainer.current_epoch + 1}{_of(trainer.max_epochs)}"
+
+
+def _step(trainer: Trainer) -> str:
+    return f"step {trainer.global_step}{_of(trainer.max_steps)}"
 
 
 def _of(limit: int | None) -> str:

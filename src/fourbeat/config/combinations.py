@@ -30,6 +30,20 @@ def _horizon_faults(cfg: TrainConfig) -> list[Fault]:
 
 def _validation_faults(cfg: TrainConfig) -> list[Fault]:
     """A monitored validation metric needs a validation."""
+    return [*_interval_faults(cfg), *_unmeasured_faults(cfg)]
+
+
+def _interval_faults(cfg: TrainConfig) -> list[Fault]:
+    """A fraction of an epoch says nothing where epochs do not count."""
+    interval = cfg.trainer.val_check_interval
+    if cfg.trainer.check_val_every_n_epoch is not None or isinstance(interval, int):
+        return []
+    why = "must be a whole number of batches with trainer.check_val_every_n_epoch=null"
+    key, hint = "trainer.val_check_interval", "Use e.g. trainer.val_check_interval=500."
+    return [Fault("impossible-together", key, str(interval), why, hint)]
+
+
+def _unmeasured_faults(cfg: TrainConfig) -> list[Fault]:
     if cfg.trainer.limit_val_batches != 0 and cfg.data.val_fraction != 0:
         return []
     off = "data.val_fraction=0" if cfg.data.val_fraction == 0 else "trainer.limit_val_batches=0"

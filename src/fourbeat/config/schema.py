@@ -141,7 +141,8 @@ class TrainerConfig(Section):
     limit_train_batches: BatchLimit = 1.0
     limit_val_batches: BatchLimit = 1.0
     limit_test_batches: BatchLimit = 1.0
-    check_val_every_n_epoch: PositiveInt = 1
+    val_check_interval: PositiveInt | Annotated[float, Field(gt=0, le=1)] = 1.0
+    check_val_every_n_epoch: PositiveInt | None = 1
     log_every_n_steps: PositiveInt = 10
     num_sanity_val_steps: NonNegativeInt = 2
     deterministic: bool | Literal["warn"] = False

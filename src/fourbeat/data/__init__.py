@@ -9,8 +9,10 @@ from fourbeat.data.loader import TensorBatches, batch_loader, count_loaded_batch
 from fourbeat.data.order import EpochOrder, count_batches, limit_batches
 from fourbeat.data.samples import Samples, Splits, SplitSizes
 from fourbeat.data.split_loaders import BatchLimits
+from fourbeat.data.validations import AT_EPOCH_ENDS, Validations
 
 __all__ = [
+    "AT_EPOCH_ENDS",
     "BatchLimits",
     "DataModule",
     "EpochOrder",
@@ -21,6 +23,7 @@ __all__ = [
     "SplitSizes",
     "Splits",
     "TensorBatches",
+    "Validations",
     "batch_loader",
     "count_batches",
     "count_batches_done",

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from fourbeat.base.shapes import Int64, Shaped
+from fourbeat.data.validations import AT_EPOCH_ENDS, Validations
 
 # The allocator gives a block above 32 MiB back to the system each time; its pages then cost more
 # than the copying: at 64 MiB a step of 512 or 1,024 images of 28x28 took a fifth longer than at 16.
@@ -153,9 +154,9 @@ class ExecutionPlan:
     """How an epoch's mini-batches divide into executions: a pure function of the epoch.
 
     An execution has at most ``steps_per_execution`` mini-batches and ends where the epoch ends,
-    where the training ends, and at every optimizer step after which a callback must run. It holds
-    whole groups of mini-batches that share an optimizer step, if such a group fits in: a training
-    state can be saved only between groups.
+    where the training ends, and at every optimizer step after which a callback must run, or the
+    validation. It holds whole groups of mini-batches that share an optimizer step, if such a group
+    fits in: a training state can be saved only between groups.
 
     Every epoch has the same number of executions, for Lightning asks for a loader's length once:
     where an epoch has fewer stops than another may have, some executions are halved.
@@ -167,6 +168,7 @@ class ExecutionPlan:
         max_steps: Optimizer steps after which the training ends; -1 for no limit.
         start_epoch: An epoch of which the first step is known.
         start_step: Optimizer steps made before that epoch.
+        validations: After which mini-batches the validation runs.
     """
 
     steps_per_execution: int = 1
@@ -175,6 +177,7 @@ class ExecutionPlan:
     max_steps: int = -1
     start_epoch: int = 0
     start_step: int = 0
+    validations: Validations = AT_EPOCH_ENDS
 
     def num_executions(self, num_batches: int) -> int:
         """Count the executions of an epoch.
@@ -184,6 +187,7 @@ class ExecutionPlan:
         """
         steps = self._num_steps(num_batches)
         most_stops = sum(steps // interval + 1 for interval in self.stops) + (self.max_steps > 0)
+        most_stops += self.validations.most(num_batches)
         return min(num_batches, len(self._divided(num_batches)) + most_stops)
 
     def sizes(self, num_batches: int, epoch: int, first_batch: int = 0) -> list[int]:
@@ -212,15 +216,16 @@ class ExecutionPlan:
 
     def _stops_in(self, num_batches: int, epoch: int) -> list[int]:
         """Numbers of mini-batches of the epoch after which an execution ends before its end."""
-        if not self.stops and self.max_steps < 1:
-            return []
         steps = self._num_steps(num_batches)
         done = self.start_step + (epoch - self.start_epoch) * steps
         last = self.max_steps - done
         ends = {last} if 0 < last < steps else set()
         for interval in self.stops:
             ends.update(range(interval - done % interval, steps, interval))
-        return [step * self.accumulate_grad_batches for step in sorted(ends)]
+        stops = {step * self.accumulate_grad_batches for step in ends}
+        if self.validations.are_within_epochs:
+            stops |= {*self.validations.points(num_batches, epoch)} - {num_batches}
+        return sorted(stops)
 
     def _num_steps(self, num_batches: int) -> int:
         return math.ceil(num_batches / self.accumulate_grad_batches)

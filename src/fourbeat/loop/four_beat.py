@@ -189,12 +189,13 @@ class FourBeatModule(SupervisedModule):
 
         It adds 1 to this counter right after this hook.
         """
+        super().on_train_batch_end(outputs, batch, batch_idx)
         self.trainer.fit_loop.epoch_loop._batches_that_stepped = self.num_steps - 1
 
     def on_train_epoch_end(self) -> None:
         """Step a plateau's scheduler with the metric that it monitors, once for each validation."""
         super().on_train_epoch_end()
-        every = self.trainer.check_val_every_n_epoch or 1
+        every = self.validations.every_n_epochs or 1
         metric = self.trainer.callback_metrics.get(self.plan.monitor or "")
         # Absent at the end of an epoch at which a run was resumed, as in Lightning.
         if metric is not None and (self.current_epoch + 1) % every == 0:

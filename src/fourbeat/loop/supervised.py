@@ -6,36 +6,40 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from lightning.pytorch import LightningModule
 from lightning.pytorch.loops.progress import _Progress
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from lightning.pytorch.utilities.types import STEP_OUTPUT, OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import MetricCollection
 
 from fourbeat.base.errors import NonFiniteError
 from fourbeat.base.registry import StateFunctions, StateRegistry
-from fourbeat.base.shapes import Float, Shaped
-from fourbeat.data import count_loaded_batches, limit_batches
+from fourbeat.data import (
+    AT_EPOCH_ENDS,
+    Validations,
+    count_batches_done,
+    count_loaded_batches,
+    limit_batches,
+)
 from fourbeat.events import Observer
+from fourbeat.lightning.validation import decide_validations
 from fourbeat.loop.accumulation import AccumulationGroup
-from fourbeat.loop.backend import Backend, Batch, LoaderItem, mini_batches
+from fourbeat.loop.backend import Backend
+from fourbeat.loop.evaluated import EvaluatedModule
 from fourbeat.loop.precision import MixedPrecision
 from fourbeat.loop.training_log import TrainingLog
 from fourbeat.optim import Horizon, SchedulerPlan, apply_changes, hyperparameters
 from fourbeat.tasks.running_loss import RunningLoss
-from fourbeat.tasks.split_metrics import SplitMetrics
 
 BuildOptimizer: TypeAlias = Callable[[nn.Module], Optimizer]
 BuildScheduler: TypeAlias = Callable[[Optimizer, Horizon], SchedulerPlan]
 
 
-class SupervisedModule(LightningModule):
+class SupervisedModule(EvaluatedModule):
     """A network, the loss that trains it, and the metrics that judge it.
 
     Logs ``train/loss`` every ``trainer.log_every_n_steps`` optimizer steps (the mean over the
-    samples since the last value) and ``train/loss_epoch``; ``val/`` and ``test/`` loss and metrics
-    over the whole split, exact also when processes hold different numbers of samples.
+    samples since the last value) and ``train/loss_epoch``.
 
     Args:
         net: Maps inputs ``[batch, ...]`` to outputs ``[batch, num_outputs]``.
@@ -46,6 +50,7 @@ class SupervisedModule(LightningModule):
         gradient_clip_val: Largest gradient norm or value; None for no clipping.
         gradient_clip_algorithm: ``norm`` or ``value``.
         accumulate_grad_batches: Micro-batches per optimizer step, at least 1.
+        validations: When the validation runs within an epoch.
         log_learning_rate: Log it with the loss: ``lr-Adam``, or ``lr-Adam/pg1`` and so on where
             there are several parameter groups (the names of Lightning's LearningRateMonitor).
         terminate_on_nan: End the training when its loss is NaN or infinite.
@@ -54,8 +59,6 @@ class SupervisedModule(LightningModule):
     Attributes:
         built_with: What the optimizer was built with, group by group.
         observers: Are notified of the beats of the next training.
-        confusion_matrix: Of the latest validation or test, ``[num_classes, num_classes]``, rows
-            are the true classes; None for regression.
     """
 
     _checks_losses = False
@@ -71,35 +74,28 @@ class SupervisedModule(LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str = "norm",
         accumulate_grad_batches: int = 1,
+        validations: Validations = AT_EPOCH_ENDS,
         log_learning_rate: bool = False,
         terminate_on_nan: bool = True,
         backend: Backend | None = None,
     ) -> None:
-        super().__init__()
-        self.net = net
-        self.loss = loss
-        self.val_metrics, self.test_metrics = (SplitMetrics(metrics.clone()) for _ in range(2))
+        super().__init__(net, loss, metrics)
         self.build_optimizer, self.build_scheduler = optimizer, scheduler
         self.gradient_clip_val = gradient_clip_val
         self.gradient_clip_algorithm = gradient_clip_algorithm
         self.accumulate_grad_batches = accumulate_grad_batches
+        self.validations = validations
         self.log_learning_rate = log_learning_rate
         self.terminate_on_nan = terminate_on_nan
         self.backend = backend or Backend()
         self.observers: list[Observer] = []
         self.running_loss = RunningLoss()
         self.training_log = TrainingLog()
-        self.confusion_matrix: Tensor | None = None
 
     @property
     def num_parameters(self) -> int:
         """How many numbers are trained."""
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
-
-    def forward(self, inputs: Shaped[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
-        """Compute outputs ``[batch, num_outputs]``: logits for classes, predictions for numbers."""
-        outputs: Tensor = self.net(inputs)
-        return outputs
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Build optimizer and scheduler; the scheduler's horizon comes from the Trainer."""
@@ -110,7 +106,8 @@ class SupervisedModule(LightningModule):
         # In manual optimization the module steps the scheduler, and Lightning takes no monitor.
         if plan.monitor and self.automatic_optimization:
             # A plateau is judged when there is a new value, not at every epoch.
-            config |= {"monitor": plan.monitor, "frequency": self.trainer.check_val_every_n_epoch}
+            frequency = self.validations.every_n_epochs or 1
+            config |= {"monitor": plan.monitor, "frequency": frequency}
         return {"optimizer": optimizer, "lr_scheduler": config}  # type: ignore[return-value]
 
     def horizon(self) -> Horizon:
@@ -178,6 +175,21 @@ class SupervisedModule(LightningModule):
         on_cpu = self.device.type == "cpu"
         self._checks_losses = self.terminate_on_nan and on_cpu and not is_scaled
         self.backend.start(self)
+        self._num_done = 0
+        if self.validations.are_within_epochs:
+            decide_validations(self.trainer, self.validation_is_due)
+
+    def on_train_batch_end(self, outputs: STEP_OUTPUT, batch: Any, batch_idx: int) -> None:
+        """Note how many mini-batches of the epoch are done."""
+        self._num_done = count_batches_done(batch, batch_idx)
+
+    def validation_is_due(self) -> bool:
+        """Return whether the validation runs after the mini-batches that are done.
+
+        Not before the first one: a run that is resumed has done what was due.
+        """
+        num_batches, done = self.num_train_batches, self._num_done
+        return done > 0 and self.validations.is_due(num_batches, self.current_epoch, done)
 
     def log_is_due(self, step: int) -> bool:
         """Return whether values are logged after this optimizer step, the first being 1."""
@@ -253,39 +265,3 @@ class SupervisedModule(LightningModule):
     def on_train_end(self) -> None:
         """Leave the network as it was: whoever gets it does not expect it to compile."""
         self.backend.end(self)
-
-    def validation_step(self, batch: LoaderItem, batch_idx: int) -> None:
-        """Add a batch, or an execution of several, to the validation loss and metrics."""
-        self._evaluate(batch, self.val_metrics)
-
-    def on_validation_epoch_end(self) -> None:
-        """Log the loss and the scalar metrics of the whole validation split."""
-        self._log_split("val", self.val_metrics)
-
-    def test_step(self, batch: LoaderItem, batch_idx: int) -> None:
-        """Add a batch, or an execution of several, to the test loss and metrics."""
-        self._evaluate(batch, self.test_metrics)
-
-    def on_test_epoch_end(self) -> None:
-        """Log the loss and the scalar metrics of the whole test split."""
-        self._log_split("test", self.test_metrics)
-
-    def predict_step(self, batch: Batch | Tensor, batch_idx: int) -> Tensor:
-        """Compute the outputs of a batch, with or without its targets."""
-        outputs: Tensor = self(batch if isinstance(batch, Tensor) else batch[0])
-        return outputs
-
-    def _evaluate(self, batch: LoaderItem, metrics: SplitMetrics) -> None:
-        for inputs, targets in mini_batches(batch):
-            outputs = self(inputs)
-            metrics.update(self.loss(outputs, targets), outputs, targets)
-
-    def _log_split(self, split: str, metrics: SplitMetrics) -> None:
-        """Log the scalars, keep the confusion matrix for whoever draws it, start from scratch.
-
-        The metrics have been summed over the processes; ``sync_dist`` averages equal values.
-        """
-        values = metrics.compute()
-        self.confusion_matrix = values.pop("confusion_matrix", None)
-        scalars = {f"{split}/{name}": value for name, value in values.items()}
-        self.log_dict(scalars, sync_dist=True, prog_bar=split == "val")

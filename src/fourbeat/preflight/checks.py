@@ -30,6 +30,7 @@ from fourbeat.preflight.devices import device_faults
 from fourbeat.preflight.dry_run import dry_run
 from fourbeat.preflight.horizons import limit_faults, plan_horizon, sharing_faults
 from fourbeat.preflight.monitors import monitor_faults
+from fourbeat.preflight.validations import validation_faults
 from fourbeat.tasks import LossTask
 from fourbeat.tasks.losses import mismatch_faults, try_loss
 
@@ -108,6 +109,7 @@ def _faults(cfg: TrainConfig, datamodule: DataModule | None) -> list[Fault]:
     if datamodule is not None:
         faults += monitor_faults(cfg, datamodule)
         faults += [*limit_faults(cfg, datamodule), *sharing_faults(cfg, datamodule)]
+        faults += validation_faults(cfg, datamodule)
         if not model:
             faults += _model_and_loss(cfg, datamodule, loss_is_good=not loss)
     return faults

@@ -15,6 +15,7 @@ from fourbeat.config.schema import TrainConfig
 from fourbeat.data import DataModule, ExecutionPlan
 from fourbeat.loop import SupervisedModule
 from fourbeat.loop.fast_path import overrides_any
+from fourbeat.preflight.validations import plan_validations
 from fourbeat.state import StateCheckpoint
 
 # Lightning's part of a small network's step falls from half of it to 3 % at 64; beyond, to 2 %
@@ -62,6 +63,7 @@ def plan_executions(
         accumulate_grad_batches=cfg.loop.accumulate_grad_batches,
         stops=_stops(callbacks),
         max_steps=cfg.trainer.max_steps,
+        validations=plan_validations(cfg),
     )
 
 

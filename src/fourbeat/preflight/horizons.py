@@ -21,7 +21,7 @@ def plan_horizon(cfg: TrainConfig, datamodule: DataModule) -> Horizon | None:
     Returns:
         The horizon; None when an epoch has no batch, which is a fault of its own.
     """
-    batches = limit_batches(_num_train(cfg, datamodule), cfg.trainer.limit_train_batches)
+    batches = count_train_batches(cfg, datamodule)
     if batches < 1:
         return None
     return Horizon.of(
@@ -30,6 +30,16 @@ def plan_horizon(cfg: TrainConfig, datamodule: DataModule) -> Horizon | None:
         max_epochs=cfg.trainer.max_epochs,
         max_steps=cfg.trainer.max_steps,
     )
+
+
+def count_train_batches(cfg: TrainConfig, datamodule: DataModule) -> int:
+    """Count the mini-batches of each epoch that a process trains on.
+
+    Args:
+        cfg: The config.
+        datamodule: The data set, which need not be loaded.
+    """
+    return limit_batches(_num_train(cfg, datamodule), cfg.trainer.limit_train_batches)
 
 
 def limit_faults(cfg: TrainConfig, datamodule: DataModule) -> list[Fault]:

@@ -45,8 +45,8 @@ class StateCheckpoint(Checkpoint):
 
     Args:
         files: The checkpoint files; None: nothing is saved, but signals are obeyed.
-        monitor: The metric that says which state is best, judged at the end of each epoch in which
-            it was measured.
+        monitor: The metric that says which state is best, judged at each validation, or, where it
+            is a metric of the training, at the end of each epoch.
         mode: Whether the best value of the metric is the smallest or the largest.
         every_n_train_steps: Optimizer steps between two saves within an epoch; None: only by time.
         interval_s: Seconds between two saves within an epoch.
@@ -87,6 +87,7 @@ class StateCheckpoint(Checkpoint):
         self._moments = Moments(self._begin, self._after_batch, self._after_epoch)
         self._read: TrainingState | None = None
         self._validated_at = self._batches_done = 0
+        self._is_validated = False
 
     @property
     def best_path(self) -> Path | None:
@@ -130,7 +131,7 @@ class StateCheckpoint(Checkpoint):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note the step whose weights were validated."""
         if not trainer.sanity_checking:
-            self._validated_at = trainer.global_step
+            self._validated_at, self._is_validated = trainer.global_step, True
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -226,26 +227,26 @@ class StateCheckpoint(Checkpoint):
             return  # accumulated gradients are pending, which no state holds
         if trainer.should_stop or step == trainer.max_steps:
             return  # the epoch ends here
+        improved = self._judge_within(trainer.current_epoch)
         every = self.every_n_train_steps
-        is_due = self._time.interval_is_over or bool(every and step % every == 0)
-        is_due = is_due and self._time.allows_a_save
+        is_due = improved or self._time.interval_is_over or bool(every and step % every == 0)
+        is_due = is_due and self._may_save(improved=improved)
         stop, is_due = self._agreed("within an epoch", is_due=is_due)
         if stop or is_due:
-            self._save("within an epoch")
+            self._save("within an epoch", improved=improved)
+        elif improved:
+            self._hold_best("within an epoch")
         self.stop.obey()
         self._offer_pause("within an epoch")
 
     def _after_epoch(self) -> None:
         trainer = self._trainer
-        improved = self._judge()
+        improved = self._judge(trainer.current_epoch - 1)
         is_over = trainer.should_stop or trainer.global_step == trainer.max_steps
         is_over = is_over or trainer.current_epoch == trainer.max_epochs
-        is_due = self._time.allows_a_save
-        if improved and self._writer is not None and not self._writer.holds_best:
-            is_due = True
-        stop, is_due = self._agreed("between epochs", is_due=is_due)
+        stop, is_due = self._agreed("between epochs", is_due=self._may_save(improved=improved))
         if improved and not (stop or is_due):
-            self._hold_best()
+            self._hold_best("between epochs")
         elif (stop or is_due) and (improved or not is_over):
             self._save("between epochs", improved=improved)
         if not is_over:
@@ -258,18 +259,28 @@ class StateCheckpoint(Checkpoint):
             self._save(moment)
             self.pauser.pause(step)
 
-    def _judge(self) -> bool:
-        """Return whether the epoch that has just ended gave one of the best states."""
+    def _judge_within(self, epoch: int) -> bool:
+        """Judge a validation within an epoch, once; metrics of the training wait for its end."""
+        is_new, self._is_validated = self._is_validated, False
+        return is_new and self.monitor.startswith("val/") and self._judge(epoch)
+
+    def _judge(self, epoch: int) -> bool:
+        """Return whether the weights as they are gave one of the best states."""
         trainer, step = self._trainer, self._trainer.global_step
         validated = self._validated_at == step
         metrics = select_metrics(trainer.callback_metrics, self.monitor, validated=validated)
         if self.files is None or metrics is None:
             return False
         score = float(trainer.callback_metrics[self.monitor])
-        return self.ranking.add(RankedState(score, trainer.current_epoch - 1, step, metrics))
+        return self.ranking.add(RankedState(score, epoch, step, metrics))
 
-    def _hold_best(self) -> None:
-        state = self.capture("between epochs")
+    def _may_save(self, *, improved: bool) -> bool:
+        """Whether there is time for a save, or a best state too large to be held in memory."""
+        is_large = improved and self._writer is not None and not self._writer.holds_best
+        return is_large or self._time.allows_a_save
+
+    def _hold_best(self, moment: Moment) -> None:
+        state = self.capture(moment)
         if self._writer is not None and self._trainer.is_global_zero:
             self._writer.hold_best(state)
 

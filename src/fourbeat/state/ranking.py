@@ -92,4 +92,6 @@ def select_metrics(
         if not validated:
             return None
         prefixes = ("val/",)
-    return {name: float(value) for name, value in measured.items() if name.startswith(prefixes)}
+    # Sorted, losses first: a resumed run may have measured them in another order.
+    names = sorted(measured, key=lambda name: ("loss" not in name, name))
+    return {name: float(measured[name]) for name in names if name.startswith(prefixes)}

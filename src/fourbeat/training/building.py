@@ -27,6 +27,7 @@ from fourbeat.data import BatchLimits, DataModule
 from fourbeat.loop import Backend, MixedPrecision
 from fourbeat.preflight.devices import accelerator
 from fourbeat.preflight.executions import plan_executions
+from fourbeat.preflight.validations import plan_validations
 from fourbeat.recorder import RecorderCallback
 from fourbeat.state import SNAPSHOT_DIR, CheckpointFiles, CheckpointIO, Snapshots, StateCheckpoint
 from fourbeat.training.components import Components, Data
@@ -77,6 +78,7 @@ def loop_settings(cfg: TrainConfig) -> dict[str, Any]:
     """Return the arguments of both loops that ``conf/loop`` decides."""
     return {
         **_step_flags(cfg),
+        "validations": plan_validations(cfg),
         "log_learning_rate": cfg.callbacks.learning_rate_monitor,
         "terminate_on_nan": cfg.loop.terminate_on_nan,
         "backend": _backend(cfg),
@@ -113,6 +115,7 @@ def trainer_flags(
         "max_steps": trainer.max_steps,
         # Other limits are the data set's: Lightning would count executions.
         "limit_val_batches": None if trainer.limit_val_batches and data.split_sizes.val else 0,
+        "val_check_interval": _asked_interval(cfg),
         "check_val_every_n_epoch": trainer.check_val_every_n_epoch,
         "log_every_n_steps": trainer.log_every_n_steps,
         "num_sanity_val_steps": trainer.num_sanity_val_steps,
@@ -130,6 +133,17 @@ def trainer_flags(
         # Lightning refuses them in manual optimization, where the module has them.
         **({} if cfg.loop.name == "four_beat" else _step_flags(cfg)),
     }
+
+
+def _asked_interval(cfg: TrainConfig) -> int | float:
+    """What Lightning's callbacks read: whether validations come at the ends of epochs alone.
+
+    When they come, the module says, in mini-batches: Lightning would count executions, and refuse
+    an interval of more than an epoch has.
+    """
+    if cfg.trainer.check_val_every_n_epoch is None:
+        return cfg.trainer.val_check_interval
+    return 0.5 if plan_validations(cfg).are_within_epochs else 1.0
 
 
 def _precision_plugins(cfg: TrainConfig) -> list[MixedPrecision]:
