@@ -28,8 +28,9 @@ from fourbeat.state.capture import (
 from fourbeat.state.checkpoint_files import CheckpointFiles, StateWriter
 from fourbeat.state.disk_budget import GIB
 from fourbeat.state.file import clear_temporary_files
+from fourbeat.state.judge import Judge
 from fourbeat.state.moments import Moments, Pauser
-from fourbeat.state.ranking import RankedState, Ranking, select_metrics
+from fourbeat.state.ranking import Ranking
 from fourbeat.state.snapshots import Snapshots
 from fourbeat.state.stop import StopRequest
 from fourbeat.state.time_share import TimeShare
@@ -75,7 +76,7 @@ class StateCheckpoint(Checkpoint):
         max_disk_gib: float = 50.0,
         snapshots: Snapshots | None = None,
     ) -> None:
-        self.files, self.monitor = files, monitor
+        self.files = files
         self.every_n_train_steps = every_n_train_steps
         self.ranking = Ranking(mode, files.num_best if files else 1)
         max_bytes = max_disk_gib * GIB
@@ -86,8 +87,8 @@ class StateCheckpoint(Checkpoint):
         self._time = TimeShare(max_time_share, interval_s)
         self._moments = Moments(self._begin, self._after_batch, self._after_epoch)
         self._read: TrainingState | None = None
-        self._validated_at = self._batches_done = 0
-        self._is_validated = False
+        self._judge = Judge(monitor, self.ranking)
+        self._batches_done = 0
 
     @property
     def best_path(self) -> Path | None:
@@ -131,7 +132,7 @@ class StateCheckpoint(Checkpoint):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note the step whose weights were validated."""
         if not trainer.sanity_checking:
-            self._validated_at, self._is_validated = trainer.global_step, True
+            self._judge.note_validation(trainer.global_step)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -163,7 +164,7 @@ class StateCheckpoint(Checkpoint):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the best states so far, as plain data."""
-        return {"ranking": self.ranking.state_dict(), "validated_at": self._validated_at}
+        return {"ranking": self.ranking.state_dict(), "validated_at": self._judge.validated_at}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore what :meth:`state_dict` returned."""
@@ -171,7 +172,7 @@ class StateCheckpoint(Checkpoint):
         if self.files is not None:
             # Later states have replaced some of the files, and are now undone.
             self.ranking.entries = [e for e in self.ranking.entries if self.files.best(e).exists()]
-        self._validated_at = state_dict["validated_at"]
+        self._judge.validated_at = state_dict["validated_at"]
 
     def _install_handlers(self) -> None:
         """Replace Lightning's handlers, which end an evaluation, or the run after any batch."""
@@ -227,7 +228,7 @@ class StateCheckpoint(Checkpoint):
             return  # accumulated gradients are pending, which no state holds
         if trainer.should_stop or step == trainer.max_steps:
             return  # the epoch ends here
-        improved = self._judge_within(trainer.current_epoch)
+        improved = self.files is not None and self._judge.within_epoch(trainer)
         every = self.every_n_train_steps
         is_due = improved or self._time.interval_is_over or bool(every and step % every == 0)
         is_due = is_due and self._may_save(improved=improved)
@@ -241,7 +242,7 @@ class StateCheckpoint(Checkpoint):
 
     def _after_epoch(self) -> None:
         trainer = self._trainer
-        improved = self._judge(trainer.current_epoch - 1)
+        improved = self.files is not None and self._judge.end_of_epoch(trainer)
         is_over = trainer.should_stop or trainer.global_step == trainer.max_steps
         is_over = is_over or trainer.current_epoch == trainer.max_epochs
         stop, is_due = self._agreed("between epochs", is_due=self._may_save(improved=improved))
@@ -258,21 +259,6 @@ class StateCheckpoint(Checkpoint):
         if self.pauser is not None and self.pauser.is_due(step):
             self._save(moment)
             self.pauser.pause(step)
-
-    def _judge_within(self, epoch: int) -> bool:
-        """Judge a validation within an epoch, once; metrics of the training wait for its end."""
-        is_new, self._is_validated = self._is_validated, False
-        return is_new and self.monitor.startswith("val/") and self._judge(epoch)
-
-    def _judge(self, epoch: int) -> bool:
-        """Return whether the weights as they are gave one of the best states."""
-        trainer, step = self._trainer, self._trainer.global_step
-        validated = self._validated_at == step
-        metrics = select_metrics(trainer.callback_metrics, self.monitor, validated=validated)
-        if self.files is None or metrics is None:
-            return False
-        score = float(trainer.callback_metrics[self.monitor])
-        return self.ranking.add(RankedState(score, epoch, step, metrics))
 
     def _may_save(self, *, improved: bool) -> bool:
         """Whether there is time for a save, or a best state too large to be held in memory."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, SupportsFloat
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -73,25 +72,3 @@ class Ranking:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what :meth:`state_dict` returned."""
         self.entries = [RankedState(**entry) for entry in state["entries"]][: self.size]
-
-
-def select_metrics(
-    measured: Mapping[str, SupportsFloat], monitor: str, *, validated: bool
-) -> dict[str, float] | None:
-    """Return the metrics of an epoch's final weights; None if the monitored one is not among them.
-
-    Args:
-        measured: The latest value of each metric, that of an earlier validation included.
-        monitor: The metric that states are ranked by.
-        validated: Whether the latest validation measured these weights.
-    """
-    if monitor not in measured:
-        return None
-    prefixes = ("train/", "val/") if validated else ("train/",)
-    if monitor.startswith("val/"):
-        if not validated:
-            return None
-        prefixes = ("val/",)
-    # Sorted, losses first: a resumed run may have measured them in another order.
-    names = sorted(measured, key=lambda name: ("loss" not in name, name))
-    return {name: float(measured[name]) for name in names if name.startswith(prefixes)}
