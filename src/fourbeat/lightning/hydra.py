@@ -12,25 +12,20 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from hydra._internal.callbacks import Callbacks
+from hydra._internal.callbacks import Callbacks as Callbacks
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import CachingConfigRepository
 from hydra._internal.utils import get_args_parser
-from hydra.core.config_loader import ConfigLoader
+from hydra.core.config_loader import ConfigLoader as ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep, Override
-from hydra.core.utils import JobReturn, JobStatus, run_job
+from hydra.core.override_parser.types import IntervalSweep as IntervalSweep
+from hydra.core.override_parser.types import Override as Override
+from hydra.core.utils import JobReturn as JobReturn
+from hydra.core.utils import JobStatus, run_job
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
-
-__all__ = [
-    *("Callbacks", "ConfigLoader", "IntervalSweep", "JobReturn", "Override"),
-    *("asks_for_sweep", "error_of_job", "folders_read_once", "group_options", "is_group"),
-    *("job_runner", "loader_in_use", "make_callbacks", "parse_command_line", "parse_override"),
-    *("set_single_run", "silent_instantiate"),
-]
 
 
 def parse_command_line(words: Sequence[str]) -> tuple[Namespace, list[str]]:
