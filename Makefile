@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 RIVALS := benchmarks/.venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help train test test-slow check fix bench torture clean
+.PHONY: help train test test-slow check fix bench torture canary clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,5 +47,8 @@ bench: $(READY) $(RIVALS)  ## speed beside the rivals, into benchmarks/RESULTS.m
 torture: $(READY)  ## kill trainings at random instants, resume, compare (half an hour)
 	$(BIN)/python -m benchmarks.torture $(ARGS)
 
+canary: $(READY)  ## the tests with the newest releases of all libraries; CANARY_TORCH=1: torch too (docs/canary.md)
+	$(BIN)/python -m benchmarks.canary
+
 clean:  ## remove the environment and caches; runs and data stay
-	rm -rf $(VENV) benchmarks/.venv .pytest_cache .mypy_cache .ruff_cache src/*.egg-info
+	rm -rf $(VENV) .canary benchmarks/.venv .pytest_cache .mypy_cache .ruff_cache src/*.egg-info

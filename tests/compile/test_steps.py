@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
-from fourbeat.compile import steps as compiled
 from fourbeat.compile.messages import CompileFailure
 from fourbeat.compile.steps import CompiledResult, CompiledSteps, whole_step_obstacle
 from fourbeat.compile.update import scheduled_hyperparameters
 from fourbeat.data import Execution
+from fourbeat.lightning import torch_compile
 
 BATCH_SIZE = 16
 Build = Callable[[nn.Module], Optimizer]
@@ -45,7 +45,7 @@ def traced_only(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         made.append(len(examples[-1]))
         return graph
 
-    monkeypatch.setattr(compiled, "inductor", lambda: SimpleNamespace(compile=keep))
+    monkeypatch.setattr(torch_compile, "import_inductor", lambda: SimpleNamespace(compile=keep))
     return made
 
 

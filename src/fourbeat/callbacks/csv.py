@@ -10,6 +10,8 @@ from pathlib import Path
 from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import csv_logs
 
+from fourbeat.lightning.event_writers import set_table_writer, table_writer
+
 
 class CSVLogger(csv_logs.CSVLogger):
     """Lightning's logger deletes the table that it finds; this one appends to it."""
@@ -18,10 +20,7 @@ class CSVLogger(csv_logs.CSVLogger):
     @rank_zero_experiment
     def experiment(self) -> csv_logs.ExperimentWriter:
         """The writer, which knows the columns of the existing table."""
-        if self._experiment is None:
-            self._experiment = self._resumed_writer(Path(self.log_dir))
-        assert isinstance(self._experiment, csv_logs.ExperimentWriter)
-        return self._experiment
+        return table_writer(self) or self._resumed_writer(Path(self.log_dir))
 
     def _resumed_writer(self, folder: Path) -> csv_logs.ExperimentWriter:
         table, kept = folder / "metrics.csv", folder / "metrics.csv.kept"
@@ -30,8 +29,10 @@ class CSVLogger(csv_logs.CSVLogger):
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Experiment logs directory .* is not empty")
             writer = csv_logs.ExperimentWriter(log_dir=str(folder))
+        columns: list[str] = []
         if kept.is_file():  # also that of a run that was killed between these two moves
             os.replace(kept, table)
             with table.open(newline="") as file:
-                writer.metrics_keys = next(csv.reader(file), [])
+                columns = next(csv.reader(file), [])
+        set_table_writer(self, writer, columns)
         return writer

@@ -8,11 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# Hydra's own parser, so that no flag can mean one thing here and another there. It is private; the
-# dependency is pinned to 1.3, whose parser has not changed since 1.3.0.
-from hydra._internal.utils import get_args_parser
-
 from fourbeat.base.errors import Fault, raise_faults
+from fourbeat.lightning.hydra import parse_command_line
 
 # Hydra's flags that cannot mean anything here: name, why, and what to do instead.
 REFUSED = [
@@ -52,7 +49,7 @@ class Arguments:
         Raises:
             ConfigError: With one fault for each word that is neither a flag nor an override.
         """
-        flags, unknown = get_args_parser().parse_known_args(list(words))
+        flags, unknown = parse_command_line(words)
         raise_faults(_unknown(word) for word in unknown)
         raise_faults(_refused(flags))
         raise_faults(_missing_folder(flags.config_dir))

@@ -10,24 +10,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra import compose, initialize_config_dir
-
-# Private; the dependency is pinned to 1.3, in which nothing of what is used here has changed.
-from hydra._internal.callbacks import Callbacks
-from hydra.core.config_loader import ConfigLoader
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.utils import JobReturn, JobStatus, run_job
-from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from fourbeat.base.errors import Fault
 from fourbeat.config.compose import compose_good
 from fourbeat.config.overrides import COMPOSITION_ERRORS
+from fourbeat.lightning.hydra import (
+    ConfigLoader,
+    JobReturn,
+    asks_for_sweep,
+    error_of_job,
+    job_runner,
+    loader_in_use,
+    make_callbacks,
+    set_single_run,
+)
 
 Check = Callable[[DictConfig, Sequence[Fault]], Any]
 """Takes a composed config without Hydra's own keys, and the faults of what was not composed."""
@@ -50,7 +52,7 @@ class Composed:
     @property
     def is_multirun(self) -> bool:
         """Whether a file of the config asks for a sweep by ``hydra.mode``, as ``-m`` does."""
-        return bool(self.config.hydra.mode is RunMode.MULTIRUN)
+        return asks_for_sweep(self.config)
 
     @property
     def own(self) -> DictConfig:
@@ -76,7 +78,7 @@ def compose_once(
     try:
         with initialize_config_dir(str(conf_dir), job_name, version_base="1.3"):
             config = compose(config_name, list(overrides), return_hydra_config=True)
-            return Composed(config_name, config, GlobalHydra.instance().config_loader())
+            return Composed(config_name, config, loader_in_use())
     except COMPOSITION_ERRORS:
         check(*compose_good(conf_dir, overrides, config_name))
         raise  # of Hydra's own keys, which its message names
@@ -87,7 +89,7 @@ class Launch:
     """A job that is ready to run.
 
     Attributes:
-        run: Hydra's ``run_job``: makes the run folder, and calls a job with the composed config.
+        run: Makes the run folder as Hydra does, and calls a job with the composed config.
         returned: What ``run`` has returned, to be set by whoever calls it.
     """
 
@@ -96,8 +98,8 @@ class Launch:
 
     def raise_error(self) -> None:
         """Raise what the job has raised; not by Hydra's property, which prints its own line."""
-        if self.returned is not None and self.returned.status is JobStatus.FAILED:
-            raise self.returned._return_value
+        if self.returned is not None and (error := error_of_job(self.returned)) is not None:
+            raise error
 
 
 @contextmanager
@@ -108,16 +110,9 @@ def launching(composed: Composed) -> Iterator[Launch]:
         composed: The config, which has been checked.
     """
     config, name = composed.config, composed.name
-    config.hydra.mode = RunMode.RUN
-    callbacks = Callbacks(config)
-    run = partial(
-        run_job,
-        config=config,
-        job_dir_key="hydra.run.dir",
-        job_subdir_key=None,
-        hydra_context=HydraContext(composed.loader, callbacks),
-    )
-    launch = Launch(run)
+    set_single_run(config)
+    callbacks = make_callbacks(config)
+    launch = Launch(job_runner(config, composed.loader, callbacks))
     callbacks.on_run_start(config=config, config_name=name)
     yield launch
     callbacks.on_run_end(config=config, config_name=name, job_return=launch.returned)

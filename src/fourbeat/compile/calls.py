@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
-from torch._dynamo.exc import TorchDynamoException
 
 from fourbeat.compile.messages import reason_of, say
-from fourbeat.compile.steps import inductor
+from fourbeat.lightning.torch_compile import DynamoError, import_inductor
+from fourbeat.lightning.torch_modules import set_compiled_call, uncompiled_call
 
 
 class CompiledCall:
@@ -29,7 +28,7 @@ class CompiledCall:
         device = next((p.device.type for p in module.parameters()), "cpu")
         # CUDA graphs, which replay a whole forward or backward in one launch.
         mode = "reduce-overhead" if device == "cuda" else None
-        self._plain: Callable[..., Any] = module._call_impl
+        self._plain = uncompiled_call(module)
         # A function of ours: dynamo leaves alone what begins in torch's own code, as the forward
         # of nn.Sequential and of the losses do.
         self._compiled = torch.compile(self._call, mode=mode)
@@ -42,9 +41,10 @@ class CompiledCall:
         try:
             with warnings.catch_warnings():
                 # The loss's: dynamo reads every attribute of the outputs.
-                warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a")
+                text = "The .grad attribute of a Tensor that is not a"
+                warnings.filterwarnings("ignore", text, UserWarning, r"torch\.")
                 return self._compiled(*args, **kwargs)
-        except TorchDynamoException as error:
+        except DynamoError as error:
             self._failed = True
             name, why = type(self._module).__name__, reason_of(error)
             say("loop.compile=true: %s runs uncompiled: %s", name, why)
@@ -56,13 +56,12 @@ class CompiledCall:
 
 def compile_calls(*modules: nn.Module) -> None:
     """Let modules be called through their compiled form; their names and state stay as they are."""
-    inductor()  # imported now, where its warnings are silenced
+    import_inductor()  # imported now, where its warnings are silenced
     for module in modules:
-        # What nn.Module.compile sets; pickling and copying leave it out.
-        module._compiled_call_impl = CompiledCall(module)
+        set_compiled_call(module, CompiledCall(module))
 
 
 def uncompile_calls(*modules: nn.Module) -> None:
     """Let modules be called as they are."""
     for module in modules:
-        module._compiled_call_impl = None
+        set_compiled_call(module, None)

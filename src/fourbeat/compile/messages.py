@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from lightning.pytorch.utilities import rank_zero_only
-from torch._inductor.exc import InvalidCxxCompiler
 
 from fourbeat.base.console import log
 from fourbeat.base.errors import FourbeatError
 from fourbeat.compile.objective import ImpureForwardError
+from fourbeat.lightning.torch_compile import cause_of, is_missing_compiler
 
 
 @rank_zero_only
@@ -23,9 +23,9 @@ class CompileFailure(FourbeatError):  # noqa: N818
 def reason_of(error: BaseException) -> str:
     """Return the end of a sentence that says what went wrong at the bottom of it."""
     causes: list[BaseException] = [error]
-    while cause := getattr(causes[-1], "inner_exception", causes[-1].__cause__):
+    while cause := cause_of(causes[-1]):
         causes.append(cause)
-    if isinstance(causes[-1], InvalidCxxCompiler):
+    if is_missing_compiler(causes[-1]):
         return "there is no C++ compiler on this machine: install g++, or set CXX to a compiler"
     if isinstance(causes[-1], ImpureForwardError):
         return str(causes[-1])

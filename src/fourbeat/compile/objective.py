@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import functional_call
 
-_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-_TENSORS_AND_CHILDREN = ("_parameters", "_buffers", "_modules")
+from fourbeat.lightning.torch_compile import FakeTensorMode
+from fourbeat.lightning.torch_modules import attributes_of, has_gradient_hooks, has_hooks
 
 
 class ImpureForwardError(Exception):
@@ -24,11 +23,11 @@ class ImpureForwardError(Exception):
 def hook_obstacle(module: nn.Module) -> str | None:
     """Say which layer or parameter has hooks: a compiled step would not call them."""
     for name, child in module.named_modules():
-        if any(getattr(child, hooks, None) for hooks in _HOOKS):
+        if has_hooks(child):
             layer = f"layer {name}" if name else type(child).__name__
             return f"{layer} has hooks, which a compiled step would not call"
     for name, parameter in module.named_parameters():
-        if parameter._backward_hooks or parameter._post_accumulate_grad_hooks:
+        if has_gradient_hooks(parameter):
             return f"parameter {name} has hooks, which a compiled step would not call"
     return None
 
@@ -97,14 +96,22 @@ class Objective(nn.Module):
         return [name for name, grad in grads.items() if grad is not None]
 
     def behaviour(self) -> tuple[object, ...]:
-        """Fingerprint what `forward` may read besides tensors: modes, attributes, frozen weights.
+        """Fingerprint what `forward` may read besides values: modes, attributes, frozen weights.
+
+        Objects are in it by their `id`, which another gets once they are gone: keep what
+        `referents` returns as long as the fingerprint.
 
         Returns:
             A hashable; equal as long as the graph that was traced is still the right one.
         """
-        frozen = tuple(parameter.requires_grad for parameter in self.parameters())
+        weights = tuple((id(p), p.requires_grad) for p in self.parameters())
         layers = tuple((name, _attributes(module)) for name, module in self.named_modules())
-        return (frozen, layers)
+        return (weights, layers)
+
+    def referents(self) -> list[object]:
+        """Return the objects that `behaviour` has the identity of, to be kept alive."""
+        attributes = (value for m in self.modules() for _, value in attributes_of(m))
+        return [*self.parameters(), *attributes]
 
     @contextmanager
     def unchanged(self) -> Iterator[None]:
@@ -138,8 +145,7 @@ class Objective(nn.Module):
 
 
 def _attributes(module: nn.Module) -> tuple[tuple[str, object], ...]:
-    attributes = vars(module).items()
-    return tuple((k, _identity(v)) for k, v in attributes if k not in _TENSORS_AND_CHILDREN)
+    return tuple((name, _identity(value)) for name, value in attributes_of(module))
 
 
 def _identity(value: object) -> object:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torch.fx.experimental.proxy_tensor import make_fx
 from torch.optim import Optimizer
 
 from fourbeat.compile.messages import CompileFailure, reason_of
 from fourbeat.compile.objective import Objective, hook_obstacle
 from fourbeat.compile.update import StepHyperparameters, Updates, optimizer_obstacle
 from fourbeat.data import Execution
+from fourbeat.lightning.torch_compile import BERNOULLI, compile_traced
 
 Graph: TypeAlias = Callable[..., Any]
 
@@ -29,7 +26,7 @@ def _draw(mask: Tensor, p: float = 0.5, generator: torch.Generator | None = None
 
 # Dropout's mask, in a form that inductor compiles. It would call torch's own function, with a
 # memory layout of its choice: attention's dropout then gave other losses, and NaN in one trial.
-_DECOMPOSITIONS: dict[Any, Any] = {torch.ops.aten.bernoulli_.float: _draw}
+_DECOMPOSITIONS: dict[Any, Any] = {BERNOULLI: _draw}
 
 
 def whole_step_obstacle(net: nn.Module, loss: nn.Module, optimizer: Optimizer) -> str | None:
@@ -165,7 +162,8 @@ class CompiledSteps:
             # In the optimizer's order, in which eager steps create its state.
             groups = self._optimizer.param_groups
             trained = [p for group in groups for p in group["params"] if p in reached]
-            self._plans[signature] = _Plan([reached[p] for p in trained], trained, {})
+            kept = self._objective.referents()
+            self._plans[signature] = _Plan([reached[p] for p in trained], trained, {}, kept)
         return self._plans[signature]
 
     def _graph(
@@ -184,9 +182,10 @@ class CompiledSteps:
             pairs = zip(weights, updates.slot_names, strict=True)
             slots = [torch.empty_like(weight) for weight, names in pairs for _ in names]
             with _failing_as_compile_failure():
-                plan.graphs[key] = _compiled(
+                plan.graphs[key] = compile_traced(
                     self._steps(plan.names, updates, list(values), measure),
                     [*values.values(), *slots, *batches(steps)],
+                    _DECOMPOSITIONS,
                 )
         return plan.graphs[key]
 
@@ -224,11 +223,15 @@ class CompiledSteps:
 
 @dataclass(frozen=True)
 class _Plan:
-    """The parameters that train, and the graphs that train them."""
+    """The parameters that train, the graphs that train them, and what their key is made of.
+
+    As long as `referents` are alive, no other object has the identity that the key knows them by.
+    """
 
     names: list[str]
     parameters: list[nn.Parameter]
     graphs: dict[Any, Graph]
+    referents: list[object]
 
 
 def _chunks(num_steps: int, steps_per_call: int) -> list[range]:
@@ -255,24 +258,6 @@ def _clipping(value: float, algorithm: str) -> Callable[[Sequence[Tensor]], Sequ
 
 def _norms(grads: Sequence[Tensor]) -> Tensor:
     return torch.stack([torch.linalg.vector_norm(grad) for grad in grads])
-
-
-def _compiled(steps: Graph, examples: list[Tensor]) -> Graph:
-    """Trace and compile a function for tensors like the examples, which it does not change."""
-    torch_inductor = inductor()
-    graph = make_fx(steps, _DECOMPOSITIONS, tracing_mode="fake")(*examples)
-    # On the CPU, calling the kernels from C++ saves 20 us a step, and is cached on the disk.
-    on_cpu = examples[0].device.type == "cpu"
-    compiled: Graph = torch_inductor.compile(graph, [*examples], options={"cpp_wrapper": on_cpu})
-    return compiled
-
-
-def inductor() -> ModuleType:
-    """Import torch's compiler: late, for it takes a second; silently, for torch warns of itself."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        importlib.import_module("torch._inductor.compile_fx")
-        return importlib.import_module("torch._inductor")
 
 
 @contextmanager

@@ -10,6 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
+from fourbeat.lightning.torch_optim import has_step_hooks, mark_as_stepped
+from fourbeat.lightning.torch_tensors import add_to_all
+
 StepHyperparameters: TypeAlias = Sequence[Mapping[str, Any]]
 """For each of the optimizer's ``param_groups``, in order: what may change from step to step.
 
@@ -145,7 +148,7 @@ def optimizer_obstacle(optimizer: Optimizer) -> str | None:
     for option in _UNSUPPORTED_OPTIONS:
         if any(group.get(option) for group in optimizer.param_groups):
             return f"the optimizer's {option} is on, and the compiled update knows no {option}"
-    if optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks:
+    if has_step_hooks(optimizer):
         return "the optimizer has step hooks, which a compiled update would not call"
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     dtypes = {p.dtype for p in parameters} - {torch.float32, torch.float64}
@@ -240,9 +243,8 @@ class Updates:
         """Advance the optimizer's own count of its steps, where it keeps one."""
         states = [self.optimizer.state[parameter] for parameter in self.parameters]
         if counts := [state["step"] for state in states if "step" in state]:
-            torch._foreach_add_(counts, num_steps)
-        # What a scheduler looks for: it warns when it moves before the optimizer has stepped.
-        self.optimizer._opt_called = True  # type: ignore[attr-defined]
+            add_to_all(counts, num_steps)
+        mark_as_stepped(self.optimizer)
 
     def _steps_done(self) -> list[float]:
         states = [self.optimizer.state.get(parameter, {}) for parameter in self.parameters]

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
-from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from fourbeat.base.errors import ConfigError, Fault, FourbeatError, raise_faults
@@ -23,6 +22,7 @@ from fourbeat.config.overrides import (
 )
 from fourbeat.config.suggest import nearest_key
 from fourbeat.config.typed import format_value
+from fourbeat.lightning.hydra import Override
 
 
 def compose_config(

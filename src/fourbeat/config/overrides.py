@@ -6,11 +6,6 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from hydra import compose
-from hydra.core.config_loader import ConfigLoader
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.object_type import ObjectType
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -19,6 +14,14 @@ from fourbeat.base.errors import Fault
 from fourbeat.base.extras import install_hint, is_installed
 from fourbeat.config.suggest import did_you_mean, nearest_key
 from fourbeat.config.typed import first_leaf, format_value
+from fourbeat.lightning.hydra import (
+    ConfigLoader,
+    Override,
+    group_options,
+    is_group,
+    loader_in_use,
+    parse_override,
+)
 
 # A ValueError is how Hydra refuses group=null.
 COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, ValueError)
@@ -37,11 +40,10 @@ def parse_overrides(
     Returns:
         Those that can be parsed, and a fault for each of the others.
     """
-    parser = OverridesParser.create()
     found, faults = [], []
     for text in overrides:
         try:
-            override = parser.parse_override(text)
+            override = parse_override(text)
         except HydraException:
             hint = "Write key=value; quote a value with spaces, commas or =, e.g. 'key=\"a, b\"'."
             faults.append(Fault("bad-syntax", text, "", "is not an override", hint))
@@ -72,14 +74,14 @@ def split_overrides(overrides: Sequence[str], config_name: str) -> tuple[list[st
         The overrides that can be composed, and a fault for each of the others. Keys of a group
         whose choice is bad are in neither: there is nothing to compare them with.
     """
-    loader = GlobalHydra.instance().config_loader()
+    loader = loader_in_use()
     found, faults = parse_overrides(overrides)
     # Hydra's own keys do not belong to the config that the others are compared with.
     good = [text_of(o) for o in found if o.is_hydra_override()]
     if fault := _hydra_fault(good, config_name):
         return [], [*faults, fault]
     found = [o for o in found if not o.is_hydra_override()]
-    groups = [o for o in found if _is_group(o, loader)]
+    groups = [o for o in found if is_group(loader, o.key_or_group)]
     bad_groups = {o.key_or_group: f for o in groups if (f := _group_fault(o, loader))}
     good += [text_of(o) for o in groups if o.key_or_group not in bad_groups]
     values = [o for o in found if o not in groups and not _is_below(o, bad_groups)]
@@ -102,13 +104,6 @@ def to_plain(cfg: DictConfig) -> dict[str, Any]:
     return {str(name): node for name, node in container.items()}
 
 
-def _is_group(override: Override, loader: ConfigLoader) -> bool:
-    group = override.key_or_group
-    return group in loader.list_groups("") or bool(
-        loader.get_group_options(group, results_filter=ObjectType.CONFIG)
-    )
-
-
 def _hydra_fault(overrides: Sequence[str], config_name: str) -> Fault | None:
     try:
         compose(config_name, overrides=list(overrides))
@@ -127,7 +122,7 @@ def _is_below(override: Override, groups: Collection[str]) -> bool:
 def _group_fault(override: Override, loader: ConfigLoader) -> Fault | None:
     """Find a group choice that no file in the group's folder answers to."""
     group, chosen = override.key_or_group, override.value()
-    options = loader.get_group_options(group)
+    options = group_options(loader, group)
     choices = chosen if isinstance(chosen, list) else [chosen]
     wrong = [c for c in choices if c not in options]
     if override.is_delete() or not wrong:

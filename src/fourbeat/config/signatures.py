@@ -16,6 +16,7 @@ from fourbeat.config.allowed import describe_annotation
 from fourbeat.config.leaves import Leaf, is_deferred
 from fourbeat.config.suggest import did_you_mean
 from fourbeat.config.typed import format_value
+from fourbeat.lightning.hydra import silent_instantiate
 
 # Hydra's own keys in a leaf; no target sees them.
 HYDRA_KEYS = frozenset({"_target_", "_args_", "_partial_", "_recursive_", "_convert_"})
@@ -60,15 +61,12 @@ def _target(key: str, leaf: Leaf) -> tuple[Callable[..., Any] | None, Fault | No
     path = str(leaf["_target_"])
     if is_deferred(path):
         return None, None
-    utils.log.disabled = True  # it would print the failure that we are about to explain
     try:
-        utils.instantiate({"_target_": path, "_partial_": True})  # Hydra blocks what runs code
-        target = utils.get_object(path)
+        with silent_instantiate():
+            utils.instantiate({"_target_": path, "_partial_": True})  # Hydra blocks what runs code
+            return utils.get_object(path), None
     except Exception as error:  # any error of the user's own module while it is imported
         return None, _unusable(f"{key}._target_", path, error)
-    finally:
-        utils.log.disabled = False
-    return target, None
 
 
 def _unusable(key: str, path: str, error: Exception) -> Fault:

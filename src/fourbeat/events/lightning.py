@@ -12,6 +12,9 @@ from torch.optim import Optimizer
 
 from fourbeat.events.hooks import Hooks
 from fourbeat.events.observer import Beats, Observer
+from fourbeat.lightning.torch_amp import scale_on_device
+from fourbeat.lightning.torch_optim import skipped_its_step, unscales_by_itself
+from fourbeat.lightning.trainer import callbacks_of, loss_scaler
 
 
 @runtime_checkable
@@ -42,13 +45,13 @@ class Observation:
             self._beats = LightningBeats(observers)
             # Lightning, which is going through its list of callbacks, may call it too.
             self._beats.on_train_start(trainer, module)
-            trainer.callbacks.append(self._beats)  # type: ignore[attr-defined]
+            callbacks_of(trainer).append(self._beats)
 
     def end(self) -> None:
         """Remove all hooks from the module and the Trainer."""
         if self._beats is not None:
             self._beats.teardown(self._trainer, self._module, "fit")
-            self._trainer.callbacks.remove(self._beats)  # type: ignore[attr-defined]
+            callbacks_of(self._trainer).remove(self._beats)
         elif isinstance(self._module, NotifiesObservers):
             gone = self._observers
             self._module.observers = [o for o in self._module.observers if o not in gone]
@@ -127,10 +130,11 @@ class LightningBeats(Callback):
         self, trainer: Trainer, pl_module: LightningModule, loss: Tensor
     ) -> None:
         """Notify of the loss, without the scale that a scaler has multiplied it by."""
-        scaler = getattr(trainer.precision_plugin, "scaler", None)
-        if scaler is not None:
+        if (scaler := loss_scaler(trainer)) is not None:
             self._notify_of_skipped_step()
-            loss = loss.detach() / scaler._scale
+            scale = scale_on_device(scaler)
+            assert scale is not None  # the loss has been multiplied by it
+            loss = loss.detach() / scale
         if self._unstepped is None:
             # A copy: others add up losses in place.
             self.beats.loss(loss.detach().clone())
@@ -144,8 +148,7 @@ class LightningBeats(Callback):
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
     ) -> None:
         """Notify of all gradients of the step; a scaler has unscaled them by now."""
-        scaler = getattr(trainer.precision_plugin, "scaler", None)
-        if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
+        if loss_scaler(trainer) is not None and unscales_by_itself(optimizer):
             return  # A fused one will, and has their scale when it begins.
         if self._unstepped is not optimizer:
             self._notify_of_skipped_step()
@@ -183,8 +186,7 @@ class LightningBeats(Callback):
     def _after_step(self, optimizer: Optimizer, arguments: Any, options: Any) -> None:
         # An optimizer whose step() calls that of its base class announces each step twice.
         if self._is_stepping:
-            found_inf = getattr(optimizer, "found_inf", None)  # a fused one skips on its own
-            self._notify_of_step(optimizer, applied=found_inf is None or not found_inf.item())
+            self._notify_of_step(optimizer, applied=not skipped_its_step(optimizer))
 
     def _notify_of_step(self, optimizer: Optimizer, *, applied: bool) -> None:
         self._unstepped, self._is_stepping = None, False

@@ -12,6 +12,7 @@ from fourbeat.base.errors import ConfigError, Fault, raise_faults
 from fourbeat.config.overrides import parse_overrides
 from fourbeat.config.schema import TrainConfig
 from fourbeat.config.typed import format_value
+from fourbeat.lightning.torch_optim import RATE_LISTS, rates_of
 from fourbeat.optim import apply_changes, scale_rates
 from fourbeat.training.components import Components
 
@@ -136,8 +137,8 @@ def _split(components: Components, own: set[nn.Parameter]) -> set[int]:
             group["params"] = [p for p in group["params"] if p not in own]
             optimizer.param_groups.append({**group, "params": moved})
             module.built_with = [*module.built_with, dict(module.built_with[index])]
-            for name in ("base_lrs", "_last_lr", "min_lrs"):
-                if (rates := getattr(module.plan.scheduler, name, None)) is not None:
+            for name in RATE_LISTS:
+                if (rates := rates_of(module.plan.scheduler, name)) is not None:
                     rates.append(rates[index])
             index = len(optimizer.param_groups) - 1
         if moved:

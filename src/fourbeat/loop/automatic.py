@@ -6,6 +6,7 @@ from typing import Any
 
 from lightning.pytorch.utilities.types import STEP_OUTPUT, LRSchedulerTypeUnion
 
+from fourbeat.lightning.trainer import scheduler_interval
 from fourbeat.loop.backend import Batch
 from fourbeat.loop.supervised import SupervisedModule
 
@@ -40,7 +41,6 @@ class AutomaticModule(SupervisedModule):
 
     def lr_scheduler_step(self, scheduler: LRSchedulerTypeUnion, metric: Any | None) -> None:
         """Step a scheduler, except one that counts steps when the scaler skipped the step."""
-        configs = self.trainer.lr_scheduler_configs
-        interval = next(c.interval for c in configs if c.scheduler is scheduler)
-        if not (interval == "step" and self.step_was_skipped):
+        by_step = scheduler_interval(self.trainer, scheduler) == "step"
+        if not (by_step and self.step_was_skipped):
             super().lr_scheduler_step(scheduler, metric)

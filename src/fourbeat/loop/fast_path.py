@@ -12,14 +12,21 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.plugins.precision import Precision
 from lightning.pytorch.profilers import PassThroughProfiler
 from lightning.pytorch.strategies import SingleDeviceStrategy
 from torch.optim import Optimizer
-from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
+from fourbeat.lightning.torch_optim import (
+    has_global_step_hooks,
+    has_step_hooks,
+    is_profiling,
+    mark_as_stepped,
+    plain_step,
+    step_is_replaced,
+)
+from fourbeat.lightning.trainer import callbacks_of, precision_of, profiler_of
 from fourbeat.loop.precision import MixedPrecision
 
 CALLBACK_HOOKS = ("on_before_backward", "on_after_backward", "on_before_optimizer_step")
@@ -37,17 +44,16 @@ def find_hook_user(trainer: Trainer, module: LightningModule) -> str | None:
     Returns:
         The first one, by its name; None when backward and step may bypass the hooks.
     """
-    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     if type(trainer.strategy) is not SingleDeviceStrategy:
         return type(trainer.strategy).__name__
-    if not isinstance(profiler := trainer.profiler, PassThroughProfiler):  # type: ignore[attr-defined]
+    if not isinstance(profiler := profiler_of(trainer), PassThroughProfiler):
         return type(profiler).__name__
-    if not _is_plain(trainer.precision_plugin):
+    if not _is_plain(precision_of(trainer)):
         return f"trainer.precision={trainer.precision}"
     if overrides_any(module, LightningModule, MODULE_HOOKS):
         return type(module).__name__
-    users = (type(c).__name__ for c in callbacks if overrides_any(c, Callback, CALLBACK_HOOKS))
-    return next(users, None)
+    users = (c for c in callbacks_of(trainer) if overrides_any(c, Callback, CALLBACK_HOOKS))
+    return next((type(user).__name__ for user in users), None)
 
 
 def fast_optimizer_calls(optimizer: Optimizer) -> tuple[Callable[[], Any], Callable[[], Any]]:
@@ -59,27 +65,18 @@ def fast_optimizer_calls(optimizer: Optimizer) -> tuple[Callable[[], Any], Calla
     """
     if _has_hooks_of_torch(optimizer):
         return optimizer.zero_grad, optimizer.step
-    optimizer._opt_called = True  # type: ignore[attr-defined]  # what a scheduler asks for
-    return partial(_drop_gradients, optimizer), partial(_plain_step(optimizer), optimizer)
+    mark_as_stepped(optimizer)
+    return partial(_drop_gradients, optimizer), partial(plain_step(type(optimizer)), optimizer)
 
 
 def _has_hooks_of_torch(optimizer: Optimizer) -> bool:
-    own_step = vars(optimizer).get("step")
-    return bool(
-        torch.autograd._profiler_enabled()  # type: ignore[attr-defined]
-        or _global_optimizer_pre_hooks
-        or _global_optimizer_post_hooks
-        or optimizer._optimizer_step_pre_hooks
-        or optimizer._optimizer_step_post_hooks
-        # A scheduler replaces it, only to note that it was called; others may do more.
-        or (own_step is not None and not hasattr(own_step, "_wrapped_by_lr_sched"))
+    return (
+        is_profiling()
+        or has_global_step_hooks()
+        or has_step_hooks(optimizer)
+        or step_is_replaced(optimizer)
         or overrides_any(optimizer, Optimizer, ["zero_grad"])
     )
-
-
-def _plain_step(optimizer: Optimizer) -> Callable[[Optimizer], Any]:
-    step = type(optimizer).step
-    return getattr(step, "__wrapped__", step) if getattr(step, "hooked", False) else step
 
 
 def _drop_gradients(optimizer: Optimizer) -> None:

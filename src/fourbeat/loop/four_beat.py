@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from fourbeat.events import Beats
+from fourbeat.lightning.trainer import precision_of, set_logged_step
 from fourbeat.loop.accumulation import AccumulationGroup
 from fourbeat.loop.backend import LoaderItem
 from fourbeat.loop.fast_path import fast_optimizer_calls, find_hook_user
@@ -102,7 +103,7 @@ class FourBeatModule(SupervisedModule):
         (self.optimizer,) = trainer.optimizers
         self.notify = Beats(self.observers)
         self.bypasses_hooks = find_hook_user(trainer, self) is None
-        plugin, strategy = trainer.precision_plugin, trainer.strategy
+        plugin, strategy = precision_of(trainer), trainer.strategy
         self._mixed = plugin if isinstance(plugin, MixedPrecision) else None
         self._parallel = strategy if isinstance(strategy, ParallelStrategy) else None
         super().on_train_start()
@@ -130,8 +131,7 @@ class FourBeatModule(SupervisedModule):
 
     def count_step(self) -> None:
         """Count an optimizer step that bypassed Lightning's own counter."""
-        self._progress.increment_ready()
-        self._progress.increment_completed()
+        self._counter.increment()
 
     def zero_gradients(self) -> None:
         """Drop the gradients of earlier steps, as ``optimizer.zero_grad()`` does."""
@@ -185,12 +185,9 @@ class FourBeatModule(SupervisedModule):
             self.plan.scheduler.step()
 
     def on_train_batch_end(self, outputs: STEP_OUTPUT, batch: Any, batch_idx: int) -> None:
-        """Make the loggers' x-axis count optimizer steps: Lightning would count loader items.
-
-        It adds 1 to this counter right after this hook.
-        """
+        """Make the loggers' x-axis count optimizer steps: Lightning would count loader items."""
         super().on_train_batch_end(outputs, batch, batch_idx)
-        self.trainer.fit_loop.epoch_loop._batches_that_stepped = self.num_steps - 1
+        set_logged_step(self.trainer, self.num_steps - 1)
 
     def on_train_epoch_end(self) -> None:
         """Step a plateau's scheduler with the metric that it monitors, once for each validation."""

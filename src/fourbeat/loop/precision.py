@@ -10,8 +10,10 @@ import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.plugins.precision import MixedPrecision as LightningMixedPrecision
 from lightning.pytorch.utilities import GradClipAlgorithmType
-from torch.amp.grad_scaler import OptState
 from torch.optim import Optimizer
+
+from fourbeat.lightning.torch_amp import found_infs, is_unscaled
+from fourbeat.lightning.trainer import finish_closure
 
 
 class MixedPrecision(LightningMixedPrecision):
@@ -61,7 +63,7 @@ class MixedPrecision(LightningMixedPrecision):
         Args:
             optimizer: The raw optimizer, not Lightning's wrapper of it.
         """
-        if self.scaler is None or self._state(optimizer)["stage"] is OptState.UNSCALED:
+        if self.scaler is None or is_unscaled(self.scaler, optimizer):
             return
         self.scaler.unscale_(optimizer)
 
@@ -79,9 +81,9 @@ class MixedPrecision(LightningMixedPrecision):
         if closure_result is None and model.automatic_optimization:
             return None  # training_step returned None: there are no gradients to step with
         self.unscale(optimizer)
-        self._after_closure(model, optimizer)
+        finish_closure(self, model, optimizer)
         # The scaler forgets this when it updates.
-        self._found_inf = list(self._state(optimizer)["found_inf_per_device"].values())
+        self._found_inf = found_infs(self.scaler, optimizer)
         result = self.scaler.step(optimizer, **kwargs)
         self.scaler.update()
         return result
@@ -96,7 +98,3 @@ class MixedPrecision(LightningMixedPrecision):
         super(LightningMixedPrecision, self).clip_gradients(
             optimizer, clip_val, gradient_clip_algorithm
         )
-
-    def _state(self, optimizer: Optimizer) -> dict[str, Any]:
-        assert self.scaler is not None
-        return self.scaler._per_optimizer_states[id(optimizer)]

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from lightning.pytorch.loops.progress import _Progress
 from lightning.pytorch.utilities.types import STEP_OUTPUT, OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -22,6 +21,7 @@ from fourbeat.data import (
     limit_batches,
 )
 from fourbeat.events import Observer
+from fourbeat.lightning.trainer import StepCounter, log_interval, precision_of
 from fourbeat.lightning.validation import decide_validations
 from fourbeat.loop.accumulation import AccumulationGroup
 from fourbeat.loop.backend import Backend
@@ -138,13 +138,13 @@ class SupervisedModule(EvaluatedModule):
     @property
     def step_was_skipped(self) -> bool:
         """Whether the scaler of 16-mixed skipped the latest optimizer step."""
-        plugin = self.trainer.precision_plugin
+        plugin = precision_of(self.trainer)
         return isinstance(plugin, MixedPrecision) and plugin.step_was_skipped
 
     @property
     def num_steps(self) -> int:
         """Optimizer steps made: ``trainer.global_step``, which takes 3 us to ask."""
-        return self._progress.total.completed
+        return self._counter.completed
 
     def register_state(self, registry: StateRegistry) -> None:
         """Register what a resumed run needs besides the weights, and what is held back of logs."""
@@ -163,14 +163,8 @@ class SupervisedModule(EvaluatedModule):
 
     def on_train_start(self) -> None:
         """Find where Lightning counts the optimizer steps, and whether each loss is checked."""
-        loop = self.trainer.fit_loop.epoch_loop
-        automatic, manual = loop.automatic_optimization, loop.manual_optimization
-        self._progress: _Progress = (
-            automatic.optim_progress.optimizer.step
-            if self.automatic_optimization
-            else manual.optim_step_progress
-        )
-        plugin = self.trainer.precision_plugin
+        self._counter = StepCounter(self.trainer, automatic=self.automatic_optimization)
+        plugin = precision_of(self.trainer)
         is_scaled = isinstance(plugin, MixedPrecision) and plugin.scaler is not None
         on_cpu = self.device.type == "cpu"
         self._checks_losses = self.terminate_on_nan and on_cpu and not is_scaled
@@ -193,8 +187,7 @@ class SupervisedModule(EvaluatedModule):
 
     def log_is_due(self, step: int) -> bool:
         """Return whether values are logged after this optimizer step, the first being 1."""
-        interval: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-        return step % interval == 0
+        return step % log_interval(self.trainer) == 0
 
     def learning_rates(self, optimizer: Optimizer) -> dict[str, float]:
         """Return the learning rate of each parameter group, if they are to be logged."""

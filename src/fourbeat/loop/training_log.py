@@ -13,6 +13,8 @@ from lightning.pytorch.loggers.logger import Logger
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
 
+from fourbeat.lightning.event_writers import event_writer
+
 SECONDS_BETWEEN_WRITES = 1.0
 
 
@@ -75,7 +77,7 @@ def _log(logger: Logger, values: dict[str, float], step: int) -> None:
     if isinstance(logger, TensorBoardLogger):
         # One event for all values, where the logger would write one for each.
         summary = [Summary.Value(tag=name, simple_value=value) for name, value in values.items()]
-        writer = logger.experiment._get_file_writer()
+        writer = event_writer(logger)
         if writer is not None:  # in processes other than the first
             writer.add_summary(Summary(value=summary), step)
     else:

@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from fourbeat.lightning.torch_optim import MOVING_RATES, inner_schedulers, rates_of
+
 Hyperparameters: TypeAlias = Sequence[dict[str, Any]]
 """Of each parameter group, before the first step."""
 
@@ -69,10 +71,10 @@ def _scale_of(old: dict[str, Any], new: dict[str, Any]) -> float | None:
 
 
 def _scale(scheduler: LRScheduler, scales: Sequence[float | None]) -> None:
-    for name in ("base_lrs", "_last_lr"):
-        if (rates := getattr(scheduler, name, None)) is not None:
+    for name in MOVING_RATES:
+        if (rates := rates_of(scheduler, name)) is not None:
             setattr(scheduler, name, [_scaled(r, s) for r, s in zip(rates, scales, strict=True)])
-    for inner in getattr(scheduler, "_schedulers", ()):
+    for inner in inner_schedulers(scheduler):
         _scale(inner, scales)
 
 

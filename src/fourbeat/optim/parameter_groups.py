@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Literal, get_args
 
 from torch import nn
-from torch.nn.modules.batchnorm import _NormBase
+
+from fourbeat.lightning.torch_modules import BATCH_NORM_BASE
 
 Excludable = Literal["bias", "norm"]
 """What may be excluded from weight decay: biases, or all parameters of normalisation layers."""
 
-# _NormBase is the base of every BatchNorm and InstanceNorm, SyncBatchNorm included.
 # LocalResponseNorm has no parameters.
-_NORM_LAYERS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+_NORM_LAYERS = (BATCH_NORM_BASE, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 
 def parameter_groups(

@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from fourbeat.callbacks import ProgressBar
 from fourbeat.config.schema import TrainConfig
 from fourbeat.data import DataModule, ExecutionPlan
+from fourbeat.lightning.trainer import step_interval
 from fourbeat.loop import SupervisedModule
 from fourbeat.loop.fast_path import overrides_any
 from fourbeat.preflight.validations import plan_validations
@@ -72,7 +73,7 @@ def _needs_each_batch(callback: Callback) -> bool:
 
 
 def _stops(callbacks: Sequence[Callback]) -> tuple[int, ...]:
-    theirs = {c._every_n_train_steps for c in callbacks if isinstance(c, ModelCheckpoint)}
+    theirs = {step_interval(c) for c in callbacks if isinstance(c, ModelCheckpoint)}
     ours = {c.every_n_train_steps or 0 for c in callbacks if isinstance(c, StateCheckpoint)}
     return tuple(sorted((theirs | ours) - {0}))
 

@@ -13,6 +13,8 @@ from torch import nn
 
 from fourbeat.base.registry import StateRegistry
 from fourbeat.events.lightning import Observation
+from fourbeat.lightning.event_writers import event_writer
+from fourbeat.lightning.trainer import loss_scaler
 from fourbeat.recorder.block import Block
 from fourbeat.recorder.ranges import SpikeDetector
 from fourbeat.recorder.recorder import Recorder, Write
@@ -106,7 +108,7 @@ class RecorderCallback(Callback):
 
     def _recorder(self, trainer: Trainer, module: LightningModule) -> Recorder:
         network = getattr(module, "net", None)
-        scaler = getattr(trainer.precision_plugin, "scaler", None)
+        scaler = loss_scaler(trainer)
         return Recorder(
             network if isinstance(network, nn.Module) else module,
             self._write,
@@ -127,7 +129,7 @@ class RecorderCallback(Callback):
     def _writer(self) -> Writer:
         for logger in self._trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
-                writer = logger.experiment._get_file_writer()
+                writer = event_writer(logger)
                 assert writer is not None  # only the first process is asked
                 return cast(Writer, writer)
         if self._own_writer is None:

@@ -13,6 +13,8 @@ from torch.nn.modules.module import register_module_forward_hook
 
 from fourbeat.base.shapes import Float64
 from fourbeat.events.hooks import Hooks, find_leaves
+from fourbeat.lightning.torch_modules import is_compiled
+from fourbeat.lightning.torch_tensors import is_functorch_wrapped, subtract_all
 from fourbeat.recorder.block import Block
 from fourbeat.recorder.columns import split_columns
 from fourbeat.recorder.layers import Layers
@@ -90,7 +92,7 @@ class LayerProbes:
         weights = [p.detach() for p in self._layers.parameters]
         before, self._before = self._before, []
         if before:
-            torch._foreach_sub_(before, weights)
+            subtract_all(before, weights)
         row = LayerRow(step, measure_norms(weights), measure_norms(before), self._outputs)
         self._outputs = {}
         return row
@@ -144,13 +146,10 @@ def _is_measurable(outputs: Any) -> bool:
         and outputs.is_floating_point()
         and outputs.layout is torch.strided
         and outputs.numel() > 0
-        and not torch._C._functorch.is_functorch_wrapped_tensor(outputs)
+        and not is_functorch_wrapped(outputs)
     )
 
 
 def _uncompiled_leaves(network: nn.Module) -> dict[str, nn.Module]:
     # A hook would make torch compile everything once more.
-    marks = ("_orig_mod", "_compiled_call_impl", "_compiler_ctx")
-    if any(getattr(m, mark, None) is not None for m in network.modules() for mark in marks):
-        return {}
-    return find_leaves(network)
+    return {} if is_compiled(network) else find_leaves(network)

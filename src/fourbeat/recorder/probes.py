@@ -13,6 +13,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from fourbeat.base.shapes import Float64
+from fourbeat.lightning.torch_tensors import norms_of_all
 
 Scalar: TypeAlias = Tensor | float
 """What was measured: on the CPU a number, elsewhere still on the device."""
@@ -37,7 +38,7 @@ def compute_norms(tensors: Sequence[Tensor]) -> list[Tensor]:
     dtypes = {t.dtype for t in tensors}
     low = not dtypes.isdisjoint(_LOW_PRECISION)
     dtype = functools.reduce(torch.promote_types, dtypes, torch.float32) if low else None
-    return list(torch._foreach_norm(list(tensors), 2, dtype=dtype))
+    return norms_of_all(tensors, dtype)
 
 
 def measure_norms(tensors: Sequence[Tensor]) -> list[Scalar]:

@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from fourbeat.base.errors import NonFiniteError
 from fourbeat.base.shapes import Float64
 from fourbeat.events import GradientNorms, Observer
+from fourbeat.lightning.torch_optim import scale_within_step
 from fourbeat.recorder.block import LAYERS_TAG, STEPS_TAG, Block
 from fourbeat.recorder.columns import split_columns
 from fourbeat.recorder.layer_probes import LayerProbes, LayerRow
@@ -181,7 +182,7 @@ class Recorder(Observer):
     def _gradient_norms(self, optimizer: Optimizer) -> Sequence[Scalar]:
         measured = measure_norms(self._layers.gradients())
         # A fused optimizer unscales by itself, within its step, if nobody has before.
-        scale = getattr(optimizer, "grad_scale", None)
+        scale = scale_within_step(optimizer)
         return measured if scale is None else [norm / scale for norm in measured]
 
     def _arm(self) -> None:

@@ -13,10 +13,13 @@ from typing import Any, TypeAlias
 import torch
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from torch import Tensor, nn
-from torch.amp.grad_scaler import GradScaler
+from torch.amp import GradScaler
 from torch.optim import Optimizer
 
 from fourbeat.base.errors import Fault, raise_faults
+from fourbeat.lightning.torch_amp import scale_on_device
+from fourbeat.lightning.torch_optim import skipped_its_step
+from fourbeat.lightning.torch_tensors import version_of
 from fourbeat.recorder.recorder import Recorder
 from fourbeat.recorder.store import read_records, write_block
 
@@ -176,8 +179,7 @@ class _PlainLoop:
         if self._is_stepping:
             if not self._is_measured:
                 self._measure()  # it had a closure, and never called it
-            found_inf = getattr(optimizer, "found_inf", None)
-            self._record(applied=found_inf is None or not found_inf.item())
+            self._record(applied=not skipped_its_step(optimizer))
 
     def _measured(self, closure: Callable[[], Any]) -> Callable[[], Any]:
         @functools.wraps(closure)
@@ -212,7 +214,7 @@ class _PlainLoop:
     def _unscaled(self, loss: Tensor) -> Tensor:
         # A copy: the loop may sum up in place afterwards.
         copy = loss.detach().to(torch.float32, copy=True).reshape(())
-        scale = None if self._scaler is None else self._scaler._scale
+        scale = None if self._scaler is None else scale_on_device(self._scaler)
         return copy if scale is None else copy / scale
 
 
@@ -263,7 +265,7 @@ def _wrapped(method: Callable[..., Any], hooks: Sequence[CallHook]) -> Callable[
 
 
 def _version(tensor: Tensor | None) -> int:
-    return -1 if tensor is None else tensor._version
+    return -1 if tensor is None else version_of(tensor)
 
 
 _BACKWARD = _HookedMethod(Tensor, "backward")

@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.dropout import _DropoutNd
 from torch.optim import Optimizer
 
 from fourbeat.events import Hooks, Observer, find_leaves
+from fourbeat.lightning.torch_modules import DROPOUT_BASE
 from fourbeat.recorder.layers import ROOT, Layers
 
 DIGEST_BYTES = 16
@@ -129,7 +129,7 @@ class Fingerprints(Observer):
     def _after_leaf(self, name: str, leaf: nn.Module, inputs: Any, outputs: Any) -> None:
         if not leaf.training:
             return
-        if isinstance(leaf, _DropoutNd):
+        if isinstance(leaf, DROPOUT_BASE):
             self.dropouts.add(name)
         self._note("forward", name, "output", outputs)
         for tensor in _tensors(outputs):

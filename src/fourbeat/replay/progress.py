@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
-
 from fourbeat.events import Observer
+from fourbeat.lightning.trainer import Tqdm
 
 SECONDS_UNTIL_SHOWN = 2.0
 

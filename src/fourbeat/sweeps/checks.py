@@ -6,12 +6,12 @@ import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from hydra.core.override_parser.types import IntervalSweep, Override
 from omegaconf import DictConfig, OmegaConf
 
 from fourbeat.base.errors import Fault, raise_faults
 from fourbeat.config.compose import compose_good
 from fourbeat.config.overrides import parse_overrides, text_of
+from fourbeat.lightning.hydra import IntervalSweep, Override
 
 # Values of one key that are checked before a sweep starts: each costs a composition, 50 ms.
 MOST_TRIED = 20

@@ -9,6 +9,7 @@ from typing import TypeAlias
 from lightning.pytorch import Callback, Trainer
 
 from fourbeat.data import DataModule, LoaderDataModule
+from fourbeat.lightning.trainer import callbacks_of
 from fourbeat.loop import SupervisedModule
 from fourbeat.state import StateCheckpoint
 
@@ -35,8 +36,7 @@ class Components:
     @property
     def callbacks(self) -> list[Callback]:
         """The Trainer's list of callbacks, to be read or added to."""
-        callbacks: list[Callback] = self.trainer.callbacks  # type: ignore[attr-defined]
-        return callbacks
+        return callbacks_of(self.trainer)
 
     @property
     def checkpoint(self) -> StateCheckpoint:

@@ -44,7 +44,7 @@ def evaluate(
     components.module.load_state_dict(read_state(path)["state_dict"])
     trainer = components.trainer
     measure = trainer.test if split == "test" else trainer.validate
-    with expected_warnings():
+    with expected_warnings(trainer.loggers):
         (metrics,) = measure(components.module, datamodule=components.datamodule, verbose=False)
     log.info("%s of %s", path.name, stored.run.dir)
     log.info("  ".join(f"{name} {value:.4f}" for name, value in metrics.items()))

@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
 
-from lightning.fabric.utilities.rank_zero import _get_rank
 from lightning.pytorch import seed_everything
 from omegaconf import OmegaConf
 
@@ -18,6 +17,7 @@ from fourbeat.base.errors import NonFiniteError
 from fourbeat.base.process import existing_objects_frozen
 from fourbeat.config.project import Project
 from fourbeat.config.schema import TrainConfig
+from fourbeat.lightning.trainer import epochs_completed, process_rank, steps_made
 from fourbeat.run import Outcome, Run, finish_run, lock_folder, start_run
 from fourbeat.run.slurm import note_job
 from fourbeat.state import read_state
@@ -141,7 +141,7 @@ def run_fit(cfg: TrainConfig, components: Components, ckpt_path: Path | str | No
     seed_everything(cfg.seed, workers=True, verbose=False)
     trainer, module, data = components.trainer, components.module, components.datamodule
     try:
-        with expected_warnings(), existing_objects_frozen():
+        with expected_warnings(trainer.loggers), existing_objects_frozen():
             trainer.fit(module, datamodule=data, ckpt_path=ckpt_path, weights_only=True)
     except BaseException:
         # Lightning has closed the loggers, which open again for what the module still holds.
@@ -164,7 +164,7 @@ def measure_best_weights(cfg: TrainConfig, components: Components) -> dict[str, 
     if checkpoint.best_path and cfg.trainer.strategy != "fsdp":
         components.module.load_state_dict(read_state(checkpoint.best_path)["state_dict"])
     if cfg.test and components.datamodule.split_sizes.test and cfg.trainer.limit_test_batches:
-        with expected_warnings():
+        with expected_warnings(trainer.loggers):
             (tested,) = trainer.test(
                 components.module, datamodule=components.datamodule, verbose=False
             )
@@ -174,7 +174,7 @@ def measure_best_weights(cfg: TrainConfig, components: Components) -> dict[str, 
 
 def is_first_process() -> bool:
     """Return whether this process, of those of a distributed training, prints and writes."""
-    return (_get_rank() or 0) == 0
+    return process_rank() == 0
 
 
 def hold_folder(folder: Path) -> AbstractContextManager[None]:
@@ -186,14 +186,14 @@ def finish_manifest(
     run: Run, components: Components, outcome: Outcome, metrics: Mapping[str, float]
 ) -> None:
     """Write the outcome into the manifest."""
-    checkpoint, fit_loop = components.checkpoint, components.trainer.fit_loop
+    checkpoint, trainer = components.checkpoint, components.trainer
     last = checkpoint.files.last if checkpoint.files else None
     paths = {"best": checkpoint.best_path, "last": last if last and last.exists() else None}
     finish_run(
         run,
         outcome,
-        num_epochs=fit_loop.epoch_progress.current.completed,
-        num_steps=fit_loop.epoch_loop.global_step,
+        num_epochs=epochs_completed(trainer),
+        num_steps=steps_made(trainer),
         metrics=metrics,
         checkpoints={name: path for name, path in paths.items() if path},
     )

@@ -1,35 +1,92 @@
-"""Warnings of libraries that do not ask the user to act."""
+"""Warnings of libraries that do not ask the user to act.
+
+Each is silenced by what it says, its kind, and the library's module that says it: the same words
+from a user's own code are shown.
+"""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from typing import Any, NamedTuple
 
-from torch.jit._trace import TracerWarning
+from lightning.fabric.utilities.warnings import PossibleUserWarning
+from lightning.pytorch.loggers import Logger
+
+from fourbeat.lightning.torch_jit import TracerWarning
+
+
+class Remark(NamedTuple):
+    """A warning, by what it says (a regular expression), its kind, and the module that says it."""
+
+    text: str
+    kind: type[Warning]
+    module: str
+
+
+_LOOPS = r"lightning\.pytorch\.loops"
+_MODEL_CHECKPOINT = r"lightning\.pytorch\.callbacks\.model_checkpoint$"
+_OF_A_TRAINING = (
+    # Data in memory is gathered faster than a worker could pass it on.
+    Remark(
+        "The '.*' does not have many workers",
+        PossibleUserWarning,
+        r"lightning\.pytorch\.trainer\.connectors\.data_connector$",
+    ),
+    # A resume may drop a callback, e.g. callbacks.early_stopping=null.
+    Remark("Be aware that when using `ckpt_path`", UserWarning, r"lightning\.pytorch\.trainer\."),
+    # Lightning 2.6 asks torch >= 2.10 in a deprecated way; nothing that a user could mend.
+    Remark(".*LeafSpec.* is deprecated", FutureWarning, r"lightning\.pytorch\.utilities\._pytree$"),
+    # Short epochs: the interval runs on across them, it is counted in steps of the whole run.
+    Remark(".*is smaller than the logging interval", PossibleUserWarning, rf"{_LOOPS}\.fit_loop$"),
+    # What is asked for: the weights after so many steps.
+    Remark("Using ModelCheckpoint with manual optimization", UserWarning, _MODEL_CHECKPOINT),
+    # A resumed run writes into the folder of its checkpoints.
+    Remark("Checkpoint directory .* exists and is not empty", UserWarning, _MODEL_CHECKPOINT),
+    # Its order knows where in the epoch it continues, though Lightning cannot see that.
+    Remark(
+        "You're resuming from a checkpoint that ended before",
+        PossibleUserWarning,
+        rf"{_LOOPS}\.training_epoch_loop$",
+    ),
+)
+# A logger draws the graph by tracing the network: once, and nothing else comes of it.
+_OF_A_DRAWING = (
+    Remark(r"`torch\.jit\.trace.* is deprecated", DeprecationWarning, r"torch\.jit\._trace$"),
+    # Said of a line of the user's forward, and of what the tracing might do elsewhere.
+    Remark("", TracerWarning, ""),
+    # The tracing reads all attributes of a module, and its metrics are among them.
+    Remark("This property will be removed in 2.0.0", DeprecationWarning, r"torchmetrics\."),
+)
 
 
 @contextmanager
-def expected_warnings() -> Iterator[None]:
-    """Silence, by their text, the remarks that do not ask the user to act."""
+def expected_warnings(loggers: Sequence[Logger] = ()) -> Iterator[None]:
+    """Silence the remarks of libraries that do not ask the user to act.
+
+    Args:
+        loggers: Those of the Trainer. What torch says of tracing is silenced while one of them
+            draws the graph, and at no other time.
+    """
+    for logger in loggers:
+        setattr(logger, "log_graph", partial(_draw, logger.log_graph))  # noqa: B010
+    try:
+        with warnings.catch_warnings():
+            _silence(_OF_A_TRAINING)
+            yield
+    finally:
+        for logger in loggers:
+            vars(logger).pop("log_graph", None)
+
+
+def _draw(log_graph: Any, *args: Any, **kwargs: Any) -> None:
     with warnings.catch_warnings():
-        # Data in memory is gathered faster than a worker could pass it on.
-        warnings.filterwarnings("ignore", ".*does not have many workers.*")
-        # TensorBoardLogger draws the graph by tracing.
-        warnings.filterwarnings("ignore", ".*torch.jit.trace.* is deprecated")
-        warnings.filterwarnings("ignore", category=TracerWarning)
-        # So does torchmetrics, when the tracing reads all of a module's attributes.
-        warnings.filterwarnings("ignore", "This property will be removed in 2.0.0")
-        # A resume may drop a callback, e.g. callbacks.early_stopping=null.
-        warnings.filterwarnings("ignore", ".*callbacks used to create the checkpoint need to be")
-        # Lightning 2.6 asks torch >= 2.10 in a deprecated way; nothing that a user could mend.
-        warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")
-        # Short epochs: the interval runs on across them, it is counted in steps of the whole run.
-        warnings.filterwarnings("ignore", ".*is smaller than the logging interval")
-        # What is asked for: the weights after so many steps.
-        warnings.filterwarnings("ignore", "Using ModelCheckpoint with manual optimization")
-        # Its order knows where in the epoch it continues, though Lightning cannot see that.
-        warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before")
-        # A resumed run writes into the folder of its checkpoints.
-        warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
-        yield
+        _silence(_OF_A_DRAWING)
+        log_graph(*args, **kwargs)
+
+
+def _silence(remarks: Sequence[Remark]) -> None:
+    for remark in remarks:
+        warnings.filterwarnings("ignore", remark.text, remark.kind, remark.module)
