@@ -58,7 +58,7 @@ class StateCheckpoint(Checkpoint):
         snapshots: Keeps some of the saved states for replays; None: none are kept.
 
     Attributes:
-        registry: What is captured besides Lightning's checkpoint; built anew for each training.
+        registry: What is captured besides Lightning's checkpoint; built for each training.
         pauser: Pauses before a step, with the state saved; None: nothing pauses.
         stop: The signals that were received.
         ranking: The best states so far.

@@ -13,7 +13,7 @@ GIB = 2**30
 
 @dataclass(frozen=True)
 class NumKept:
-    """How many states of each kind are kept.
+    """How many states of each kind are to be on the disk.
 
     Attributes:
         last: Of the last states.
@@ -33,7 +33,7 @@ class NumKept:
     def within(self, state_bytes: int, max_bytes: float) -> NumKept:
         """Return how many of them fit: of snapshots first fewer, then of last, then of best states.
 
-        One last and one best state are kept in any case, if they were wanted.
+        One last and one best state stay in any case, if they were wanted.
 
         Args:
             state_bytes: Bytes of a state.
@@ -57,7 +57,7 @@ class NumKept:
 
 
 def describe_limit(wanted: NumKept, kept: NumKept, state_bytes: int, max_bytes: float) -> str:
-    """Return the line that says that fewer states are kept than were asked for.
+    """Return the line that says that there will be fewer states than were asked for.
 
     Args:
         wanted: What was asked for.

@@ -174,16 +174,16 @@ class TrainingState:
 
     def checkpoint(self) -> Checkpoint:
         """Return the state as it lies in a file, for any Lightning program to read."""
-        return {
-            **self.others,
-            **{key: getattr(self, name) for key, name in LIGHTNING.items()},
-            KEY: {
-                "format_version": STATE_FORMAT,
-                "position": asdict(self.position),
-                "processes": self.processes,
-                "log_position": asdict(self.log_position or LogPosition()),
-            },
+        lightning = self.others | {key: getattr(self, name) for key, name in LIGHTNING.items()}
+        if not self.processes:
+            return lightning  # as it was read: nobody knows more of it
+        own = {
+            "format_version": STATE_FORMAT,
+            "position": asdict(self.position),
+            "processes": self.processes,
+            "log_position": asdict(self.log_position or LogPosition()),
         }
+        return lightning | {KEY: own}
 
     def without_weights(self) -> TrainingState:
         """Return it without the large tensors, which are somebody else's to hold."""

@@ -81,7 +81,7 @@ def resume_stored(
         debugger.attach(cfg, components)
         with log_file(stored.run.dir):
             run = _rewind(cfg, components, stored.run, point, overrides)
-            path = _hand_over(components, point)
+            path = _hold_state(components, point)
             del point  # a state that stays in memory with the training would double it
             return run_training(cfg, components, run, path, debugger)
 
@@ -98,7 +98,7 @@ def _build(
     return components, point
 
 
-def _hand_over(components: Components, point: RestartPoint | None) -> Path | None:
+def _hold_state(components: Components, point: RestartPoint | None) -> Path | None:
     """Let Lightning have the state that was read, where it would read the file a second time."""
     if point is None:
         return None

@@ -1,0 +1,27 @@
+"""What this project relies on in Lightning's loggers; each sentence names what fails."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+
+from fourbeat.lightning.loggers import flush_logger
+
+
+@pytest.mark.parametrize("kind", [CSVLogger, TensorBoardLogger])
+def test_flushing_makes_no_file_where_nothing_was_logged(tmp_path: Path, kind: type) -> None:
+    flush_logger(kind(tmp_path))
+    assert not list(tmp_path.iterdir()), f"{kind.__name__}._experiment is no longer None at first."
+
+
+@pytest.mark.parametrize("kind", [CSVLogger, TensorBoardLogger])
+def test_what_was_logged_is_in_the_file_after_a_flush(tmp_path: Path, kind: type) -> None:
+    logger = kind(tmp_path)
+    logger.log_metrics({"loss": 1.5}, step=3)
+    before = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
+    flush_logger(logger)
+    after = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
+    logger.finalize("success")
+    assert after > before, f"{kind.__name__}._experiment no longer writes what it holds back."

@@ -1,0 +1,155 @@
+"""What this project relies on in Lightning's loops; each sentence names what no longer holds."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.demos.boring_classes import BoringModel, RandomDataset
+from torch.utils.data import DataLoader
+
+from fourbeat.lightning.checkpoints import dump_checkpoint
+from fourbeat.lightning.loops import (
+    WRAPPED,
+    begin_next_epoch,
+    continue_epoch,
+    count_epochs_done,
+    forget_sigterm,
+    place_between_epochs,
+    place_within_epoch,
+    unwatch_loops,
+    watch_loops,
+)
+
+NUM_BATCHES = 3
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*(many workers|LeafSpec).*")
+
+
+class Model(BoringModel):
+    def train_dataloader(self) -> DataLoader[Any]:
+        return DataLoader(RandomDataset(32, NUM_BATCHES))
+
+    val_dataloader = train_dataloader
+
+
+@pytest.fixture
+def trainer(tmp_path: Path) -> Trainer:
+    return Trainer(
+        accelerator="cpu",
+        max_epochs=2,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=tmp_path,
+    )
+
+
+class Noting(Callback):
+    """Notes the hooks that a moment must come after."""
+
+    def __init__(self, noted: list[str]) -> None:
+        self.noted = noted
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        self.noted.append("batch")
+
+    def on_validation_end(self, trainer: Trainer, *_: Any) -> None:
+        if not trainer.sanity_checking:
+            self.noted.append("validation")
+
+    def on_train_epoch_end(self, *_: Any) -> None:
+        self.noted.append("epoch")
+
+
+def test_the_moments_come_after_all_hooks_of_a_batch_and_an_epoch(trainer: Trainer) -> None:
+    noted: list[str] = []
+    trainer.callbacks.append(Noting(noted))  # type: ignore[attr-defined]
+    watch_loops(
+        trainer,
+        lambda: noted.append("BEFORE EPOCH"),
+        lambda: noted.append("AFTER BATCH"),
+        lambda: noted.append("AFTER EPOCH"),
+    )
+    trainer.fit(Model())
+    one = ["BEFORE EPOCH", *["batch", "AFTER BATCH"] * (NUM_BATCHES - 1), "batch"]
+    one += ["validation", "epoch", "AFTER EPOCH"]
+    assert noted == one * 2, (
+        "Lightning's loops no longer end a batch and an epoch in on_advance_end, or begin an epoch "
+        "in on_advance_start: states would be captured in the middle of something."
+    )
+
+
+def test_what_watched_the_loops_leaves_no_trace(trainer: Trainer) -> None:
+    watch_loops(trainer, *[lambda: None] * 3)
+    loops = trainer.fit_loop, trainer.fit_loop.epoch_loop
+    assert any(name in vars(loop) for loop in loops for name in WRAPPED)
+    unwatch_loops(trainer)
+    assert not any(name in vars(loop) for loop in loops for name in WRAPPED)
+
+
+def resumed(trainer: Trainer, checkpoint: dict[str, Any], restore: Any) -> list[int]:
+    """The steps at the end of each batch after the loops of a checkpoint were restored."""
+    steps: list[int] = []
+    watch_loops(
+        trainer,
+        lambda: restore(trainer) if not steps else None,
+        lambda: steps.append(trainer.global_step),
+        lambda: steps.append(trainer.global_step),
+    )
+    trainer.strategy.checkpoint_io.load_checkpoint = lambda *_, **__: checkpoint  # type: ignore
+    trainer.fit(Model(), ckpt_path="held")
+    return steps
+
+
+def checkpoint_of(trainer: Trainer, step: int) -> dict[str, Any]:
+    found: list[dict[str, Any]] = []
+
+    def capture() -> None:
+        if trainer.global_step == step:
+            found.append(copy.deepcopy(dump_checkpoint(trainer)))
+
+    watch_loops(trainer, lambda: None, capture, capture)
+    trainer.fit(Model())
+    return found[0]
+
+
+def test_loops_placed_between_epochs_begin_the_next_one(trainer: Trainer, tmp_path: Path) -> None:
+    checkpoint = checkpoint_of(trainer, NUM_BATCHES)
+    assert count_epochs_done(checkpoint["loops"]) == 1, (
+        "The loops of a checkpoint no longer count the epochs done as epoch_progress.processed."
+    )
+    place_between_epochs(checkpoint["loops"])
+    assert resumed(trainer, checkpoint, begin_next_epoch) == [4, 5, 6], (
+        "Loops whose counters are those between two epochs no longer begin the next epoch."
+    )
+
+
+def test_loops_placed_within_an_epoch_continue_with_its_next_batch(trainer: Trainer) -> None:
+    checkpoint = checkpoint_of(trainer, 2)
+    place_within_epoch(checkpoint["loops"], 2)
+    seen: list[bool] = []
+
+    def restore(trainer: Trainer) -> None:
+        continue_epoch(trainer)
+        seen.append(trainer.fit_loop.restarting)
+
+    with pytest.warns(UserWarning, match="ended before the epoch ended"):
+        steps = resumed(trainer, checkpoint, restore)
+    assert steps == [3, 4, 5, 6], (
+        "Loops whose counters are those within an epoch no longer continue it with the next batch."
+    )
+    assert seen[0] is False, "FitLoop._restarting is no longer what fit_loop.restarting returns."
+
+
+def test_the_flag_of_lightnings_signal_handler_is_where_it_was(trainer: Trainer) -> None:
+    trainer._signal_connector.received_sigterm = True
+    assert trainer.received_sigterm
+    forget_sigterm(trainer)
+    assert not trainer.received_sigterm, (
+        "trainer.received_sigterm is no longer the signal connector's flag."
+    )

@@ -1,0 +1,133 @@
+"""How much of the disk the saved states of a run may take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.interruptions import SMALL
+from support.project import compose, resume, train
+
+from fourbeat.run import Run
+from fourbeat.state import checkpoint_files, find_snapshots
+from fourbeat.state.disk_budget import GIB, NumKept, describe_limit
+
+WANTED = NumKept(last=2, best=3, snapshots=8)
+
+
+@pytest.mark.parametrize(
+    ("num_fitting", "kept"),
+    [
+        pytest.param(14, NumKept(2, 3, 8), id="more than enough"),
+        pytest.param(13, NumKept(2, 3, 8), id="just enough"),
+        pytest.param(12, NumKept(2, 3, 7), id="one too many"),
+        pytest.param(5, NumKept(2, 3, 0), id="no snapshots"),
+        pytest.param(4, NumKept(1, 3, 0), id="fewer last ones"),
+        pytest.param(3, NumKept(1, 2, 0), id="fewer best ones"),
+        pytest.param(2, NumKept(1, 1, 0), id="the least"),
+        pytest.param(0, NumKept(1, 1, 0), id="the least, whatever it takes"),
+    ],
+)
+def test_fewer_are_kept_in_their_order(num_fitting: int, kept: NumKept) -> None:
+    assert WANTED.within(100, num_fitting * 100) == kept
+    assert WANTED.within(100, num_fitting * 100 + 99) == kept
+
+
+def test_what_was_not_wanted_is_not_kept_either() -> None:
+    assert NumKept(0, 1, 0).within(100, 1) == NumKept(0, 1, 0)
+
+
+def test_the_line_has_the_sizes() -> None:
+    kept = WANTED.within(GIB, 4 * GIB)
+    assert describe_limit(WANTED, kept, GIB, 4 * GIB) == (
+        "callbacks.model_checkpoint.max_disk_gib=4: a state takes about 1 GiB, all that are to be "
+        "kept (2 last, 3 best, 8 snapshots) 13 GiB; kept are 1 last, 3 best, 0 snapshots"
+    )
+    line = describe_limit(WANTED, WANTED.within(GIB, GIB), GIB, GIB)
+    assert line.endswith("kept are 1 last, 1 best, 0 snapshots, the least, which take 2 GiB")
+
+
+EVERY_STEP = ["callbacks.model_checkpoint.every_n_train_steps=1", "loop.steps_per_execution=1"]
+
+
+def trained(tmp_path: Path, *overrides: str) -> Run:
+    return train(compose(*SMALL, *EVERY_STEP, "trainer.max_epochs=2", *overrides), tmp_path)
+
+
+def budget(num_files: float, state_bytes: int) -> str:
+    return f"callbacks.model_checkpoint.max_disk_gib={num_files * state_bytes / GIB:.12f}"
+
+
+def bytes_on_disk(run: Run) -> int:
+    files = {path.stat().st_ino: path.stat().st_size for path in run.dir.rglob("*.ckpt")}
+    return sum(files.values())
+
+
+def counts(run: Run) -> tuple[int, int, int]:
+    checkpoints = run.dir / "checkpoints"
+    return (
+        len(list(checkpoints.glob("last*.ckpt"))),
+        len(list(checkpoints.glob("best*.ckpt"))),
+        len(find_snapshots(run.dir / "snapshots")),
+    )
+
+
+@pytest.fixture(scope="module")
+def state_bytes(tmp_path_factory: pytest.TempPathFactory) -> int:
+    """The largest state of this training."""
+    run = trained(tmp_path_factory.mktemp("run"))
+    assert counts(run) == (2, 1, 8)
+    return max(path.stat().st_size for path in run.dir.rglob("*.ckpt"))
+
+
+@pytest.mark.parametrize(
+    ("num_files", "kept"),
+    [(11.01, (2, 1, 8)), (10.9, (2, 1, 7)), (4.01, (2, 1, 1)), (2.9, (1, 1, 0)), (0.5, (1, 1, 0))],
+    ids=str,
+)
+def test_a_run_takes_no_more_than_it_may(
+    tmp_path: Path, state_bytes: int, num_files: float, kept: tuple[int, int, int]
+) -> None:
+    run = trained(tmp_path / "run", budget(num_files, state_bytes))
+    assert counts(run) == kept
+    assert bytes_on_disk(run) <= max(2, num_files) * state_bytes
+
+
+def test_a_smaller_budget_on_resume_removes_what_is_too_much(
+    tmp_path: Path, state_bytes: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = trained(tmp_path / "run")
+    capsys.readouterr()
+    resume(run.dir, ["trainer.max_epochs=3", budget(2.5, state_bytes)])
+    assert counts(run) == (1, 1, 0)
+
+
+def test_a_training_says_at_its_start_that_fewer_are_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    large = ["model=mlp", "model.hidden_features=[512,512]"]  # 264,000 weights, 3 MiB with Adam's
+    trained(tmp_path / "run", *large, "callbacks.model_checkpoint.max_disk_gib=0.0125")
+    said = capsys.readouterr().out
+    line = "max_disk_gib=0.0125: a state takes about 0.00296 GiB"
+    assert said.count(line) == 1
+    assert "kept are 2 last, 1 best, 1 snapshots" in said
+
+
+def test_a_large_best_state_is_written_at_once_and_a_small_one_is_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[int] = []
+    hold = checkpoint_files.StateWriter.hold_best
+    monkeypatch.setattr(
+        checkpoint_files.StateWriter,
+        "hold_best",
+        lambda self, state: (held.append(1), hold(self, state)),
+    )
+    rarely = ["callbacks.model_checkpoint.max_time_share=1e-9", "callbacks.early_stopping=null"]
+    trained(tmp_path / "small", *rarely)
+    assert held
+    held.clear()
+    monkeypatch.setattr(checkpoint_files, "MOST_HELD_BYTES", 100)
+    run = trained(tmp_path / "large", *rarely)
+    assert held == []
+    assert run.checkpoint("best").exists()
