@@ -16,7 +16,7 @@ from fourbeat.base.errors import NonFiniteError
 from fourbeat.base.shapes import Float, Shaped
 from fourbeat.data import count_loaded_batches, limit_batches
 from fourbeat.events import Observer
-from fourbeat.lightning.trainer import StepCounter, log_interval, precision_of
+from fourbeat.lightning.trainer import StepCounter, datamodule_of, log_interval, precision_of
 from fourbeat.loop.accumulation import AccumulationGroup
 from fourbeat.loop.backend import Backend, Batch, LoaderItem, mini_batches
 from fourbeat.loop.precision import MixedPrecision
@@ -119,7 +119,7 @@ class SupervisedModule(LightningModule):
         restored position (its issue 20550), and in manual optimization it ignores accumulation.
         """
         trainer = self.trainer
-        loader = trainer.datamodule.train_dataloader()  # type: ignore[attr-defined]
+        loader = datamodule_of(trainer).train_dataloader()
         batches = limit_batches(count_loaded_batches(loader), trainer.limit_train_batches)
         self.num_train_batches = batches
         return Horizon.of(
