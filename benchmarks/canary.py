@@ -194,7 +194,7 @@ def _version_there(name: str) -> str:
 
 
 def _pip(*arguments: str) -> None:
-    command = [str(_python()), "-m", "pip", "--disable-pip-version-check", *arguments, "--quiet"]
+    command = [str(_python()), "-m", "pip", "--disable-pip-version-check", *arguments, "-qq"]
     subprocess.run(command, check=True)
 
 

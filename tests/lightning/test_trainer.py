@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.plugins.precision import MixedPrecision, Precision
@@ -95,6 +95,22 @@ def test_a_callback_that_is_added_to_the_list_is_called() -> None:
 
     fit(Net(), Adds())
     assert len(watch.counted) == 3
+
+
+@contract("lightning", "trainer.datamodule is what fit was given", look_at="_DataConnector")
+def test_the_data_module_of_a_training_is_found_before_the_optimizers_are_built() -> None:
+    class Data(LightningDataModule):
+        def train_dataloader(self) -> Any:
+            return DataLoader(torch.ones(6, 2), batch_size=2)
+
+    class Asks(Net):
+        def configure_optimizers(self) -> Any:
+            self.found = trainer_seam.datamodule_of(self.trainer)
+            return super().configure_optimizers()
+
+    module, data = Asks(), Data()
+    Trainer(**QUIET, logger=False, max_epochs=1).fit(module, datamodule=data)
+    assert module.found is data
 
 
 @contract("lightning", "trainer.profiler and log_every_n_steps are set", look_at="Trainer.__init__")

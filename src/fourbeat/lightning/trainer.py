@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lightning.fabric.utilities.rank_zero import _get_rank
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm as Tqdm
 from lightning.pytorch.loops.progress import _Progress
@@ -18,6 +18,12 @@ def callbacks_of(trainer: Trainer) -> list[Callback]:
     """Return the Trainer's list of callbacks itself, to be read or added to."""
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     return callbacks
+
+
+def datamodule_of(trainer: Trainer) -> LightningDataModule:
+    """Return the data module that a training, which is under way, was given."""
+    datamodule: LightningDataModule = trainer.datamodule  # type: ignore[attr-defined]
+    return datamodule
 
 
 def profiler_of(trainer: Trainer) -> Profiler:
@@ -64,7 +70,7 @@ class StepCounter:
         automatic: Whether Lightning makes the steps, or the module.
     """
 
-    __slots__ = ("_progress", "_total")
+    __slots__ = ("_progress",)
 
     def __init__(self, trainer: Trainer, *, automatic: bool) -> None:
         loop = trainer.fit_loop.epoch_loop
@@ -73,7 +79,6 @@ class StepCounter:
             if automatic
             else loop.manual_optimization.optim_step_progress
         )
-        self._total = self._progress.total
 
     @property
     def completed(self) -> int:

@@ -21,7 +21,7 @@ from fourbeat.data import (
     limit_batches,
 )
 from fourbeat.events import Observer
-from fourbeat.lightning.trainer import StepCounter, log_interval, precision_of
+from fourbeat.lightning.trainer import StepCounter, datamodule_of, log_interval, precision_of
 from fourbeat.lightning.validation import decide_validations
 from fourbeat.loop.accumulation import AccumulationGroup
 from fourbeat.loop.backend import Backend
@@ -117,7 +117,7 @@ class SupervisedModule(EvaluatedModule):
         restored position (its issue 20550), and in manual optimization it ignores accumulation.
         """
         trainer = self.trainer
-        loader = trainer.datamodule.train_dataloader()  # type: ignore[attr-defined]
+        loader = datamodule_of(trainer).train_dataloader()
         batches = limit_batches(count_loaded_batches(loader), trainer.limit_train_batches)
         self.num_train_batches = batches
         return Horizon.of(

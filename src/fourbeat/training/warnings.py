@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -70,15 +70,24 @@ def expected_warnings(loggers: Sequence[Logger] = ()) -> Iterator[None]:
         loggers: Those of the Trainer. What torch says of tracing is silenced while one of them
             draws the graph, and at no other time.
     """
-    for logger in loggers:
-        setattr(logger, "log_graph", partial(_draw, logger.log_graph))  # noqa: B010
-    try:
-        with warnings.catch_warnings():
-            _silence(_OF_A_TRAINING)
-            yield
-    finally:
+    with ExitStack() as stack:
         for logger in loggers:
-            vars(logger).pop("log_graph", None)
+            stack.enter_context(_quiet_graph(logger))
+        stack.enter_context(warnings.catch_warnings())
+        _silence(_OF_A_TRAINING)
+        yield
+
+
+@contextmanager
+def _quiet_graph(logger: Logger) -> Iterator[None]:
+    own = vars(logger).get("log_graph")
+    setattr(logger, "log_graph", partial(_draw, logger.log_graph))  # noqa: B010
+    try:
+        yield
+    finally:
+        del vars(logger)["log_graph"]
+        if own is not None:
+            setattr(logger, "log_graph", own)  # noqa: B010
 
 
 def _draw(log_graph: Any, *args: Any, **kwargs: Any) -> None:
