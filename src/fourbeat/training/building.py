@@ -24,6 +24,7 @@ from fourbeat.config.leaves import instantiate
 from fourbeat.config.project import Project
 from fourbeat.config.schema import ModelCheckpointConfig, TrainConfig
 from fourbeat.data import BatchLimits, DataModule
+from fourbeat.lightning.input_conversion import convert_later
 from fourbeat.loop import Backend, MixedPrecision
 from fourbeat.preflight.devices import accelerator
 from fourbeat.preflight.executions import plan_executions
@@ -69,6 +70,7 @@ def plan_batches(cfg: TrainConfig, components: Components) -> None:
     plan = plan_executions(cfg, components.module, datamodule, components.callbacks, device)
     datamodule.execution_plan = plan
     if plan is not None:
+        convert_later(trainer.precision_plugin)
         batches = trainer.num_sanity_val_steps
         trainer.num_sanity_val_steps = math.ceil(batches / plan.steps_per_execution)
 
