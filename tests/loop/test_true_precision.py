@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import torch
-
-from fourbeat.training.components import Components
 from support.interruptions import SMALL, Train
 from support.project import compose, train
+
+from fourbeat.training.components import Components
 
 DTYPES = {"64-true": torch.float64, "bf16-true": torch.bfloat16}
 

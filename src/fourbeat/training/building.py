@@ -12,6 +12,7 @@ from typing import Any
 from lightning.pytorch import Callback, seed_everything
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.plugins.precision import DoublePrecision
 from lightning.pytorch.profilers import (
     AdvancedProfiler,
     Profiler,
@@ -55,6 +56,10 @@ def build_components(
     seed_everything(cfg.seed, workers=True, verbose=False)
     components: Components = build(cfg, folder)
     plan_batches(cfg, components)
+    plugin = components.trainer.precision_plugin
+    if isinstance(plugin, DoublePrecision):
+        # Lightning does it after it has loaded a checkpoint: half of each number would be lost.
+        plugin.convert_module(components.module)
     return components
 
 
