@@ -109,7 +109,10 @@ class SupervisedModule(LightningModule):
         # In manual optimization the module steps the scheduler, and Lightning takes no monitor.
         if plan.monitor and self.automatic_optimization:
             # A plateau is judged when there is a new value, not at every epoch.
-            config |= {"monitor": plan.monitor, "frequency": self.trainer.check_val_every_n_epoch}
+            config |= {
+                "monitor": plan.monitor,
+                "frequency": self.trainer.check_val_every_n_epoch or 1,
+            }
         return {"optimizer": optimizer, "lr_scheduler": config}  # type: ignore[return-value]
 
     def horizon(self) -> Horizon:

@@ -19,6 +19,8 @@ from fourbeat.state import Position
 HARMLESS = (
     *("callbacks", "debug", "logger", "paths", "resume", "sweep", "test"),
     *("trainer.max_epochs", "trainer.max_steps", "trainer.limit_test_batches"),
+    *("trainer.min_epochs", "trainer.min_steps", "trainer.max_time"),
+    *("trainer.limit_predict_batches", "trainer.inference_mode"),
     *("trainer.accelerator", "trainer.profiler", "trainer.detect_anomaly"),
     *("trainer.log_every_n_steps", "trainer.num_sanity_val_steps"),
     *("loop.steps_per_execution", "loop.compile", "loop.terminate_on_nan"),
@@ -51,6 +53,12 @@ def refuse_to_stand_still(run: Run, cfg: TrainConfig, position: Position | None)
             f"resume={run.dir}: this run has {status.replace('_', ' ')} ({run.outcome.reason}); "
             f"it did {num_epochs} epochs, {num_steps} steps. "
             f"To extend it, add e.g. trainer.max_epochs={num_epochs * 2}."
+        )
+    time_is_over = run.outcome.reason.startswith("trainer.max_time=")
+    if time_is_over and run.config["trainer"].get("max_time") == cfg.plain()["trainer"]["max_time"]:
+        raise RunError(
+            f"resume={run.dir}: this run has finished ({run.outcome.reason}). To continue, add "
+            "trainer.max_time=null, or a longer time: it is counted over all resumes."
         )
     if status == "stopped_early" and run.config["callbacks"] == cfg.plain()["callbacks"]:
         raise RunError(
