@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-REFUSED = "refused"
+OWN_REASON = "refused"
 """The type of those errors of pydantic whose own text says what is allowed."""
 
 _UNITS = ("weeks", "days", "hours", "minutes", "seconds")
@@ -30,14 +30,14 @@ def _checked_time(value: Any) -> Any:
         good = isinstance(value, str) and len(digits) == 4 and all(d.isdecimal() for d in digits)
         good = good and all(len(d) == 2 for d in digits[1:]) and any(map(int, digits))
     if not good:
-        raise PydanticCustomError(REFUSED, _TIMES)  # type: ignore[arg-type]
+        raise PydanticCustomError(OWN_REASON, _TIMES)  # type: ignore[arg-type]
     return value
 
 
 def _checked_interval(value: Any) -> Any:
     if isinstance(value, (str, Mapping)):
         raise PydanticCustomError(
-            REFUSED,
+            OWN_REASON,
             "must be a number of batches, or a fraction of an epoch: a time is not taken, for a "
             "clock cannot be resumed exactly",
         )
@@ -60,7 +60,7 @@ def _checked_strategy(value: Any) -> Any:
     target = value.get("_target_") if isinstance(value, Mapping) else value
     if not (isinstance(target, str) and target):
         raise PydanticCustomError(
-            REFUSED, "must be the name of a strategy, or a mapping with a _target_"
+            OWN_REASON, "must be the name of a strategy, or a mapping with a _target_"
         )
     return value
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from fourbeat.base.errors import Fault, FaultCode
 from fourbeat.config.allowed import describe_schema
-from fourbeat.config.flag_values import REFUSED
+from fourbeat.config.flag_values import OWN_REASON
 from fourbeat.config.forbidden_flags import forbidden_fault
 from fourbeat.config.suggest import nearest_key
 from fourbeat.config.typed import first_leaf, format_value
@@ -45,7 +45,7 @@ def faults_of(
     for detail in error.errors(include_url=False):
         key = _key(schema, detail["loc"])
         kinds.setdefault(key, []).append(detail["type"])
-        if detail["type"] == REFUSED:
+        if detail["type"] == OWN_REASON:
             reasons[key] = detail["msg"]
     return [_fault(schema, values, key, kinds[key], reasons.get(key)) for key in kinds]
 

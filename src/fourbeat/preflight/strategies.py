@@ -14,7 +14,7 @@ from fourbeat.config.signatures import signature_faults
 from fourbeat.config.suggest import did_you_mean
 from fourbeat.config.typed import format_value
 
-KEY = "trainer.strategy"
+_KEY = "trainer.strategy"
 # Their processes are forked or spawned in the middle of the program, and what the callbacks of
 # these know of the run (the best state, why it ended) is lost with them.
 SPAWNING = ("spawn", "fork", "notebook", "popen")
@@ -36,7 +36,7 @@ def strategy_faults(cfg: TrainConfig) -> list[Fault]:
             "back"
         )
         hint = "Use trainer.strategy=ddp."
-        return [Fault("not-supported", KEY, format_value(strategy), why, hint)]
+        return [Fault("not-supported", _KEY, format_value(strategy), why, hint)]
     return [*_package_faults(words, strategy), *_capture_faults(cfg, words)]
 
 
@@ -44,20 +44,20 @@ def _name_faults(name: str) -> list[Fault]:
     names = ["auto", *StrategyRegistry.available_strategies()]
     if name in names:
         return []
-    hint = did_you_mean(name, names, f"{KEY}=", lists_all=False) or (
-        f"Use e.g. {KEY}=ddp, or a leaf: '{KEY}={{_target_: CLASS}}'."
+    hint = did_you_mean(name, names, f"{_KEY}=", lists_all=False) or (
+        f"Use e.g. {_KEY}=ddp, or a leaf: '{_KEY}={{_target_: CLASS}}'."
     )
-    return [Fault("not-a-choice", KEY, name, "is no strategy that Lightning knows", hint)]
+    return [Fault("not-a-choice", _KEY, name, "is no strategy that Lightning knows", hint)]
 
 
 def _leaf_faults(leaf: dict[str, Any]) -> list[Fault]:
-    if faults := signature_faults(KEY, leaf):
+    if faults := signature_faults(_KEY, leaf):
         return faults
     target = pkgutil.resolve_name(leaf["_target_"])
     if isinstance(target, type) and not issubclass(target, Strategy):
         why = "must build a lightning.pytorch.strategies.Strategy"
         hint = "Use e.g. lightning.pytorch.strategies.DDPStrategy."
-        return [Fault("wrong-type", f"{KEY}._target_", leaf["_target_"], why, hint)]
+        return [Fault("wrong-type", f"{_KEY}._target_", leaf["_target_"], why, hint)]
     return []
 
 
@@ -70,13 +70,13 @@ def _package_faults(words: str, strategy: str | dict[str, Any]) -> list[Fault]:
     why = "needs the package {}, which is not installed"
     hint = "Install it with `pip install {}`, or use trainer.strategy=ddp."
     shown = format_value(strategy)
-    return [Fault("not-installed", KEY, shown, why.format(p), hint.format(p)) for p in missing]
+    return [Fault("not-installed", _KEY, shown, why.format(p), hint.format(p)) for p in missing]
 
 
 def _capture_faults(cfg: TrainConfig, words: str) -> list[Fault]:
     if cfg.callbacks.model_checkpoint is None or not any(name in words for name in UNCAPTURED):
         return []
-    why = f"cannot save an exact state of what {KEY}={cfg.trainer.strategy_name} has sharded"
+    why = f"cannot save an exact state of what {_KEY}={cfg.trainer.strategy_name} has sharded"
     hint = (
         "Use callbacks.model_checkpoint=null, and Lightning's own: "
         "+callbacks.sharded._target_=lightning.pytorch.callbacks.ModelCheckpoint."

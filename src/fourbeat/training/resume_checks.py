@@ -11,8 +11,9 @@ from torch import Tensor
 from fourbeat.base.errors import ConfigError, Fault, RunError, raise_faults
 from fourbeat.config.schema import TrainConfig
 from fourbeat.config.typed import format_value
+from fourbeat.lightning.own_checkpoints import ends_an_epoch
 from fourbeat.run import Run
-from fourbeat.state import Position
+from fourbeat.state import Position, log_position_of
 
 # What may change without changing the computation: how long the run lasts, where and how fast it
 # runs, what is monitored, logged and saved.
@@ -148,6 +149,20 @@ def refuse_another_network(
         raise RunError(
             "\n".join([f"{path}: does not fit the network of the config.", *lines[:20]])
             + "\nUse the config, and the code, that the run was started with."
+        )
+
+
+def refuse_the_middle_of_an_epoch(path: Path, state: Mapping[str, Any]) -> None:
+    """Refuse a checkpoint that Lightning has written within an epoch: it lacks its position.
+
+    Raises:
+        RunError: What to resume from instead.
+    """
+    if log_position_of(dict(state)) is None and not ends_an_epoch(state):
+        raise RunError(
+            f"{path}: was saved within an epoch by Lightning's own ModelCheckpoint, which saves "
+            "neither the position in the data nor the random generators: no run can be resumed "
+            "from it exactly. Use resume=RUN_FOLDER, which has states of its own."
         )
 
 

@@ -29,6 +29,7 @@ from fourbeat.training.resume_checks import (
     refuse_another_network,
     refuse_another_run,
     refuse_new_horizon,
+    refuse_the_middle_of_an_epoch,
     refuse_to_stand_still,
 )
 from fourbeat.training.running import hold_folder, is_first_process, run_training, write_config
@@ -159,4 +160,5 @@ def _read(path: Path) -> RestartPoint:
         raise RunError(
             f"{path}: holds no training state to resume from, only {', '.join(state) or '-'}."
         )
+    refuse_the_middle_of_an_epoch(path, state)
     return RestartPoint(path, state)
