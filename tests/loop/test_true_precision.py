@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from support.interruptions import SMALL, Train
-from support.project import compose, train
+from support.project import compose, evaluate, train
 
 from fourbeat.training.components import Components
 
@@ -59,3 +59,8 @@ def test_a_whole_run_with_records_and_test_can_be_interrupted(
     for name, weight in final[0]["state_dict"].items():
         assert torch.equal(weight, final[1]["state_dict"][name])
     assert whole.metrics == resumed.metrics
+
+
+def test_an_evaluation_in_double_precision_gives_the_runs_own_result(tmp_path: Path) -> None:
+    run = train(compose(*SMALL, "trainer.precision=64-true", "trainer.max_epochs=1"), tmp_path)
+    assert evaluate(run.dir) == {k: v for k, v in run.metrics.items() if k.startswith("test/")}
