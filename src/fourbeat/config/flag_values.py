@@ -30,7 +30,7 @@ def _checked_time(value: Any) -> Any:
         good = isinstance(value, str) and len(digits) == 4 and all(d.isdecimal() for d in digits)
         good = good and all(len(d) == 2 for d in digits[1:]) and any(map(int, digits))
     if not good:
-        raise PydanticCustomError(OWN_REASON, _TIMES)  # type: ignore[arg-type]
+        raise PydanticCustomError(OWN_REASON, _TIMES)
     return value
 
 

@@ -213,7 +213,7 @@ class CallbacksConfig(Section):
     """The standard callbacks, each off where it is absent; other keys are leaves of the user's."""
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
-    __pydantic_extra__: dict[str, LeafSection | None]
+    __pydantic_extra__: dict[str, LeafSection | None] = Field(init=False)
 
     model_checkpoint: ModelCheckpointConfig | None = None
     early_stopping: EarlyStoppingConfig | None = None

@@ -220,7 +220,7 @@ def build_callback(name: str, section: LeafSection, folder: Path) -> Callback:
         section: Its leaf.
         folder: The run folder.
     """
-    leaf, own = section.leaf(), {}
+    leaf, own = section.leaf(), dict[str, Any]()
     if saves_checkpoints(section):
         own["dirpath"] = str(folder / CHECKPOINT_DIR / name)
         if not leaf.get("filename"):  # the default has the step in it: no two states share a name
