@@ -13,7 +13,7 @@ from support.project import compose_config as compose_unchecked
 
 from fourbeat.base.errors import ConfigError
 from fourbeat.config.schema import (
-    CallbacksConfig,
+    STANDARD_CALLBACKS,
     LoopConfig,
     SweepConfig,
     TrainConfig,
@@ -84,12 +84,18 @@ def test_an_option_whose_hardware_or_package_is_absent_is_refused(choice: str) -
     [
         pytest.param("trainer/default.yaml", TrainerConfig(), id="trainer"),
         pytest.param("loop/four_beat.yaml", LoopConfig(), id="loop"),
-        pytest.param("callbacks/default.yaml", CallbacksConfig(), id="callbacks"),
         pytest.param("sweep/default.yaml", SweepConfig(), id="sweep"),
     ],
 )
 def test_the_yaml_spells_the_defaults_of_the_schema(file: str, schema) -> None:
     assert yaml.safe_load((PROJECT.conf_dir / file).read_text()) == schema.model_dump()
+
+
+def test_the_callbacks_spell_the_defaults_of_the_schema_a_file_each() -> None:
+    for name, values in STANDARD_CALLBACKS.model_dump().items():
+        path = PROJECT.conf_dir / "callbacks" / f"{name}.yaml"
+        assert yaml.safe_load(path.read_text()) == {name: values}
+    assert compose("callbacks=default").callbacks == STANDARD_CALLBACKS
 
 
 def test_the_primary_config_spells_the_defaults_of_the_schema() -> None:

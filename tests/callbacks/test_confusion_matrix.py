@@ -104,7 +104,7 @@ def test_each_validation_and_the_test_are_drawn_beside_their_scalars(tmp_path: P
 
 def test_numbers_have_no_confusion_matrix_to_draw(tmp_path: Path) -> None:
     extra = "{_target_: fourbeat.callbacks.ConfusionMatrixPicture, class_names: [a, b]}"
-    log = run(tmp_path, "data=diabetes", f"+callbacks.extra.picture={extra}")
+    log = run(tmp_path, "data=diabetes", f"+callbacks.picture={extra}")
     assert log.Scalars("val/loss")
     assert log.Tags()["images"] == []
 

@@ -137,7 +137,7 @@ def test_a_callback_that_cannot_be_built_shows_its_traceback(
     (place / "my_code.py").write_text(MY_CODE)
     monkeypatch.syspath_prepend(place)
     with pytest.raises(InstantiationException, match="the callback cannot be built") as raised:
-        script("train.py", "+callbacks.extra.mine._target_=my_code.Callback")
+        script("train.py", "+callbacks.mine._target_=my_code.Callback")
     assert isinstance(raised.value.__cause__, ZeroDivisionError)
     assert outcomes(place) == []
 

@@ -38,7 +38,7 @@ def faults_in(key: str, value: Any) -> list[str]:
             "callbacks.early_stopping.patiance=3: is not a key. "
             "Did you mean callbacks.early_stopping.patience=3?",
         ),
-        ("callbacks.extra.mine.a", 1, "callbacks.extra.mine._target_: is missing: nothing says"),
+        ("callbacks.mine.a", 1, "callbacks.mine._target_: is missing: nothing says"),
         ("logger.mine._target_", 3, "logger.mine._target_=3: must be text that is not empty."),
         ("logger.tensorboard", None, "logger.tensorboard=null: must be a group of keys."),
         ("optim.betas", ["a", 2], "optim.betas=[a,2]: must be a list of 2 entries, each a number"),

@@ -12,13 +12,12 @@ from support.touches import find_touches, inherited_touches, known_names
 ROOT = Path(__file__).parents[2]
 ENGINE = ROOT / "src" / "fourbeat"
 SEAM = ENGINE / "lightning"
-NOT_YET = ("state/", "base/generators.py")
+
 OUTSIDE = [
     path
     for folder in ("src", "scripts")
     for path in sorted((ROOT / folder).rglob("*.py"))
     if SEAM not in path.parents
-    and not str(path.relative_to(ROOT)).startswith(tuple(f"src/fourbeat/{n}" for n in NOT_YET))
 ]
 # Each needs an optional package, and is imported late by those who have asked for it.
 LATE = {"callbacks/matrix_picture.py", "inspector/prompt.py"}

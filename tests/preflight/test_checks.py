@@ -99,9 +99,9 @@ def test_an_optimizer_that_is_refused_does_not_speak_for_the_scheduler() -> None
     [
         (["logger=csv", "+logger.csv.foo=1"], "unknown-argument", "logger.csv.foo"),
         (
-            ["+callbacks.extra.swa._target_=lightning.pytorch.callbacks.Nope"],
+            ["+callbacks.swa._target_=lightning.pytorch.callbacks.Nope"],
             "not-importable",
-            "callbacks.extra.swa._target_",
+            "callbacks.swa._target_",
         ),
         (["scheduler=cosine", "+scheduler.T_mux=3"], "unknown-argument", "scheduler.T_mux"),
         (["data._target_=torch.nn.ReLU"], "unknown-argument", "data.image_size"),

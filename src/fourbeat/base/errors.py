@@ -17,6 +17,7 @@ FaultCode = Literal[
     "without-effect",  # a key that another one overrules
     # Of keys and their values:
     "unknown-key",  # no such key
+    "not-a-setting",  # a flag of Lightning's that has another home here, or breaks a promise
     "unknown-option",  # no such file in the group's folder
     "already-there",  # a + before a key that exists
     "not-a-section",  # a key below one that holds a value

@@ -132,8 +132,7 @@ class CompiledSteps:
         if num_steps == 0 or sizes[:num_steps] != sizes[:1] * num_steps:
             raise ValueError(f"mini-batches of {sizes} are not {num_steps} of one size")
         values = self._objective.values()
-        rows = slice(sizes[0])  # of whatever is there: their shapes are asked for
-        plan = self._plan(values, execution.inputs[rows], execution.targets[rows])
+        plan = self._plan(values, *execution.gathered(end=1))
         updates = Updates(self._optimizer, plan.parameters, hyperparameters)
         table = updates.coefficients()
 

@@ -15,7 +15,8 @@ from fourbeat.config.combinations import combination_faults
 from fourbeat.config.deferred import deferring
 from fourbeat.config.messages import faults_of
 from fourbeat.config.resolve import resolve_config
-from fourbeat.config.schema import TrainConfig
+from fourbeat.config.schema import LoopConfig, TrainConfig
+from fourbeat.config.second_names import with_homes
 
 Config = TypeVar("Config", bound=BaseModel)
 
@@ -51,9 +52,22 @@ def check_own_keys(cfg: DictConfig) -> tuple[TrainConfig | None, list[Fault]]:
         The config, if it can be read, and every fault found.
     """
     with deferring():
-        values, unresolved = resolve_config(cfg)
+        values, unresolved = resolve_train(cfg)
     config, refused = _validated(TrainConfig, values, unresolved)
     return config, [*unresolved, *refused, *_package_faults(values), *_folder_faults(values)]
+
+
+def resolve_train(cfg: DictConfig) -> tuple[dict[str, Any], list[Fault]]:
+    """Resolve a composed training config, with each value at its key's home.
+
+    Returns:
+        As :func:`fourbeat.config.resolve.resolve_config`, and a fault for each key that was given
+        by two names.
+    """
+    own = {key: field.default for key, field in LoopConfig.model_fields.items()}
+    moved, twice = with_homes(cfg, {f"loop.{key}": default for key, default in own.items()})
+    values, unresolved = resolve_config(moved)
+    return values, [*twice, *unresolved]
 
 
 def check_keys(

@@ -18,13 +18,23 @@ def combination_faults(cfg: TrainConfig) -> list[Fault]:
 
 def _horizon_faults(cfg: TrainConfig) -> list[Fault]:
     faults = []
-    if cfg.trainer.max_epochs == -1 and cfg.trainer.max_steps == -1:
+    trainer = cfg.trainer
+    if trainer.max_epochs == -1 and trainer.max_steps == -1:
         both, hint = "with trainer.max_steps=-1 a training never ends", "Set one of them above 0."
+        if trainer.max_time is not None:
+            both = "with trainer.max_steps=-1 leaves the schedule without a length"
+            hint = "Set one of them to more than trainer.max_time allows."
         faults.append(Fault("impossible-together", "trainer.max_epochs", "-1", both, hint))
     if cfg.trainer.limit_train_batches == 0:
         hint = "Use scripts/eval.py to evaluate without training."
         nothing = "leaves nothing to train on"
         faults.append(Fault("no-batches", "trainer.limit_train_batches", "0", nothing, hint))
+    for unit in ("epochs", "steps"):
+        least, most = getattr(trainer, f"min_{unit}"), getattr(trainer, f"max_{unit}")
+        if least is not None and -1 < most < least:
+            key, hint = f"trainer.min_{unit}", f"Use at most trainer.min_{unit}={most}."
+            over = f"is more than trainer.max_{unit}={most}, which ends the run"
+            faults.append(Fault("impossible-together", key, str(least), over, hint))
     return faults
 
 
@@ -49,7 +59,7 @@ def _unmeasured_faults(cfg: TrainConfig) -> list[Fault]:
     off = "data.val_fraction=0" if cfg.data.val_fraction == 0 else "trainer.limit_val_batches=0"
     stopping, checkpoint = cfg.callbacks.early_stopping, cfg.callbacks.model_checkpoint
     monitors = {
-        "callbacks.early_stopping": (stopping, "callbacks=no_early_stopping"),
+        "callbacks.early_stopping": (stopping, "callbacks.early_stopping=null"),
         "callbacks.model_checkpoint": (
             checkpoint,
             "callbacks.model_checkpoint.monitor=train/loss_epoch",
@@ -67,13 +77,14 @@ def _unmeasured_faults(cfg: TrainConfig) -> list[Fault]:
 def _strategy_faults(cfg: TrainConfig) -> list[Fault]:
     trainer, loop = cfg.trainer, cfg.loop
     faults = []
-    if trainer.strategy == "fsdp" and trainer.precision == "16-mixed":
-        never = "cannot go with trainer.strategy=fsdp: its gradients cannot be unscaled here"
+    name = trainer.strategy_name
+    if trainer.is_sharded and trainer.precision == "16-mixed":
+        never = f"cannot go with trainer.strategy={name}: its gradients cannot be unscaled here"
         hint = "Use trainer.precision=bf16-mixed."
         faults.append(Fault("impossible-together", "trainer.precision", "16-mixed", never, hint))
     clips_norm = loop.gradient_clip_val and loop.gradient_clip_algorithm == "norm"
-    if trainer.strategy == "fsdp" and clips_norm:
-        sharded = "cannot clip the norm of gradients that trainer.strategy=fsdp has sharded"
+    if trainer.is_sharded and clips_norm:
+        sharded = f"cannot clip the norm of gradients that trainer.strategy={name} has sharded"
         hint = "Use loop.gradient_clip_algorithm=value, or trainer=ddp."
         key = "loop.gradient_clip_algorithm"
         faults.append(Fault("impossible-together", key, "norm", sharded, hint))

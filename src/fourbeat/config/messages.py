@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, get_origin
+from typing import Any, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ValidationError
 
 from fourbeat.base.errors import Fault, FaultCode
 from fourbeat.config.allowed import describe_schema
+from fourbeat.config.flag_values import OWN_REASON
+from fourbeat.config.forbidden_flags import forbidden_fault
 from fourbeat.config.suggest import nearest_key
 from fourbeat.config.typed import first_leaf, format_value
 
@@ -39,9 +41,13 @@ def faults_of(
         values: The config that it refused.
     """
     kinds: dict[str, list[str]] = {}
+    reasons: dict[str, str] = {}
     for detail in error.errors(include_url=False):
-        kinds.setdefault(_key(schema, detail["loc"]), []).append(detail["type"])
-    return [_fault(schema, values, key, kinds[key]) for key in kinds]
+        key = _key(schema, detail["loc"])
+        kinds.setdefault(key, []).append(detail["type"])
+        if detail["type"] == OWN_REASON:
+            reasons[key] = detail["msg"]
+    return [_fault(schema, values, key, kinds[key], reasons.get(key)) for key in kinds]
 
 
 def _key(schema: type[BaseModel], loc: Sequence[int | str]) -> str:
@@ -60,9 +66,16 @@ def _home(schema: type[BaseModel], names: Sequence[str]) -> type[BaseModel] | No
             is_mapping = False
             continue
         field = model.model_fields.get(name) if model else None
-        model = _model_in(field.annotation) if field else None
+        others = _others_in(model) if model else None
+        model = _model_in(field.annotation) if field else others
         is_mapping = field is not None and get_origin(field.annotation) is dict
     return model
+
+
+def _others_in(model: type[BaseModel]) -> type[BaseModel] | None:
+    """The section that each key must be which is not one of a model's own."""
+    extra = get_type_hints(model).get("__pydantic_extra__")
+    return _model_in(get_args(extra)[1]) if get_origin(extra) is dict else None
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
@@ -74,7 +87,11 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 
 def _fault(
-    schema: type[BaseModel], values: Mapping[str, Any], key: str, kinds: Sequence[str]
+    schema: type[BaseModel],
+    values: Mapping[str, Any],
+    key: str,
+    kinds: Sequence[str],
+    reason: str | None,
 ) -> Fault:
     if kinds[0] == "extra_forbidden":
         return _unknown(values, key)
@@ -88,9 +105,8 @@ def _fault(
         if finite
         else describe_schema(field).replace("a number", "a finite number")
     )
-    return Fault(
-        refusal_code(kinds), key, format_value(value), f"must be {wanted}", _hint(key, field)
-    )
+    allowed = reason or f"must be {wanted}"
+    return Fault(refusal_code(kinds), key, format_value(value), allowed, _hint(key, field))
 
 
 def refusal_code(kinds: Collection[str]) -> FaultCode:
@@ -106,6 +122,8 @@ def refusal_code(kinds: Collection[str]) -> FaultCode:
 
 def _unknown(values: Mapping[str, Any], key: str) -> Fault:
     whole, value = first_leaf(key, _at(values, key))
+    if fault := forbidden_fault(whole, value):
+        return fault
     suffix = format_value(value) if whole == key else ""
     hint = nearest_key(key, suffix, values)
     return Fault("unknown-key", whole, format_value(value), "is not a key", hint)

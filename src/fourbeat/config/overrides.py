@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from fourbeat.base.errors import Fault
 from fourbeat.base.extras import install_hint, is_installed
+from fourbeat.config.forbidden_flags import forbidden_fault
 from fourbeat.config.suggest import did_you_mean, nearest_key
 from fourbeat.config.typed import first_leaf, format_value
 from fourbeat.lightning.hydra import (
@@ -160,5 +161,7 @@ def _explained(override: Override, cfg: DictConfig, error: Exception) -> Fault:
     if has_key(cfg, override.key_or_group):
         reason = str(error.__cause__ or error).splitlines()[0]
         return Fault("cannot-compose", key, value, reason, f"Give {override.key_or_group}=VALUE.")
+    if fault := forbidden_fault(key, value):
+        return fault
     hint = nearest_key(override.key_or_group, value, to_plain(cfg))
     return Fault("unknown-key", key, value, "is not a key", hint)

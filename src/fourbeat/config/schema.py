@@ -3,7 +3,7 @@
 The YAML files in ``conf/`` spell the same defaults where users look for them (a test keeps the two
 equal); the defaults here let a config written by an older version load.
 
-Leaves (``data``, ``model``, ``loss``, ``optim``, ``scheduler``, loggers, extra callbacks) are
+Leaves (``data``, ``model``, ``loss``, ``optim``, ``scheduler``, loggers, more callbacks) are
 mappings with a ``_target_``. The models of leaves below name the keys that can be checked before
 torch is imported; all others are checked against the target's signature (``config.signatures``).
 """
@@ -19,7 +19,12 @@ from pydantic import (
     Field,
     PositiveInt,
     model_serializer,
+    model_validator,
 )
+from typing_extensions import Self
+
+from fourbeat.config.flag_values import CheckInterval, MaxTime, StrategyChoice
+from fourbeat.config.rehearsals import spelled_out
 
 UnlimitedOr = Literal[-1] | PositiveInt
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -29,6 +34,8 @@ NonNegativeInt = Annotated[int, Field(ge=0)]
 BatchLimit = NonNegativeInt | Annotated[float, Field(ge=0, le=1)]
 Betas = Annotated[list[Fraction], Field(min_length=2, max_length=2)]
 Mode = Literal["min", "max"]
+MixedOrTrue = Literal["32-true", "16-mixed", "bf16-mixed", "64-true", "16-true", "bf16-true"]
+Precision = MixedOrTrue | Literal["transformer-engine", "transformer-engine-float16"]
 
 
 def _optional(example: Any) -> Any:
@@ -127,27 +134,46 @@ class LoopConfig(Section):
 
 
 class TrainerConfig(Section):
-    """Lightning's Trainer flags that a run may change; their meaning is Lightning's."""
+    """Lightning's Trainer flags; their meaning is Lightning's. The others: ``forbidden_flags``."""
 
-    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto"
-    devices: PositiveInt | Literal["auto"] | list[NonNegativeInt] = 1
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"] = "auto"
+    devices: (
+        PositiveInt | Literal["auto"] | Annotated[list[NonNegativeInt], Field(min_length=1)]
+    ) = 1
     num_nodes: PositiveInt = 1
-    strategy: Literal["auto", "ddp", "ddp_find_unused_parameters_true", "fsdp"] = "auto"
-    precision: Literal["32-true", "16-mixed", "bf16-mixed", "64-true", "16-true", "bf16-true"] = (
-        "32-true"
-    )
+    strategy: StrategyChoice = "auto"
+    precision: Precision = "32-true"
     max_epochs: UnlimitedOr = 20
     max_steps: UnlimitedOr = -1
+    min_epochs: PositiveInt | None = None
+    min_steps: PositiveInt | None = None
+    max_time: MaxTime = None
     limit_train_batches: BatchLimit = 1.0
     limit_val_batches: BatchLimit = 1.0
     limit_test_batches: BatchLimit = 1.0
-    val_check_interval: PositiveInt | Annotated[float, Field(gt=0, le=1)] = 1.0
+    limit_predict_batches: BatchLimit = 1.0
+    fast_dev_run: bool | NonNegativeInt = False
+    overfit_batches: BatchLimit = 0.0
+    val_check_interval: CheckInterval = 1.0
     check_val_every_n_epoch: PositiveInt | None = 1
     log_every_n_steps: PositiveInt = 10
     num_sanity_val_steps: NonNegativeInt = 2
     deterministic: bool | Literal["warn"] = False
+    benchmark: bool | None = None
+    inference_mode: bool = True
+    sync_batchnorm: bool = False
     detect_anomaly: bool = False
     profiler: Literal["simple", "advanced", "pytorch"] | None = None
+
+    @property
+    def strategy_name(self) -> str:
+        """The name of the strategy, or the dotted path of its class."""
+        return self.strategy if isinstance(self.strategy, str) else str(self.strategy["_target_"])
+
+    @property
+    def is_sharded(self) -> bool:
+        """Whether no process has the whole of a gradient."""
+        return self.strategy_name.rpartition(".")[2].lower().startswith("fsdp")
 
 
 def _number_of_last(value: Any) -> Any:
@@ -185,14 +211,31 @@ class RecorderConfig(Section):
 
 
 class CallbacksConfig(Section):
-    """The standard callbacks, and any others as leaves under ``extra``."""
+    """The standard callbacks, each off where it is absent; other keys are leaves of the user's."""
 
-    model_checkpoint: ModelCheckpointConfig | None = ModelCheckpointConfig()
-    early_stopping: EarlyStoppingConfig | None = EarlyStoppingConfig()
-    recorder: RecorderConfig | None = RecorderConfig()
-    learning_rate_monitor: bool = True
-    progress: Literal["auto", "bar", "lines", "none"] = "auto"
-    extra: dict[str, LeafSection] = {}
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+    __pydantic_extra__: dict[str, LeafSection | None] = Field(init=False)
+
+    model_checkpoint: ModelCheckpointConfig | None = None
+    early_stopping: EarlyStoppingConfig | None = None
+    recorder: RecorderConfig | None = None
+    learning_rate_monitor: bool = False
+    progress: Literal["auto", "bar", "lines", "none"] = "none"
+
+    @property
+    def others(self) -> dict[str, LeafSection]:
+        """The user's own callbacks that are not switched off, by name."""
+        return {name: leaf for name, leaf in (self.model_extra or {}).items() if leaf is not None}
+
+
+STANDARD_CALLBACKS = CallbacksConfig(
+    model_checkpoint=ModelCheckpointConfig(),
+    early_stopping=EarlyStoppingConfig(),
+    recorder=RecorderConfig(),
+    learning_rate_monitor=True,
+    progress="auto",
+)
+"""What ``callbacks=default`` stands for."""
 
 
 class PathsConfig(Section):
@@ -225,7 +268,7 @@ class TrainConfig(Section):
     paths: PathsConfig = PathsConfig()
     loop: LoopConfig = LoopConfig()
     trainer: TrainerConfig = TrainerConfig()
-    callbacks: CallbacksConfig = CallbacksConfig()
+    callbacks: CallbacksConfig = STANDARD_CALLBACKS
     sweep: SweepConfig = SweepConfig()
     debug: DebugConfig = DebugConfig()
     data: DataConfig
@@ -234,6 +277,13 @@ class TrainConfig(Section):
     optim: OptimConfig
     scheduler: SchedulerConfig
     logger: dict[str, LeafSection] = {}
+
+    @model_validator(mode="after")
+    def _spell_out(self) -> Self:
+        """Set the keys that ``fast_dev_run`` and ``overfit_batches`` stand for."""
+        for section, value in spelled_out(self).items():
+            vars(self)[section] = value  # frozen for everybody else
+        return self
 
     def plain(self) -> dict[str, Any]:
         """Return plain dicts and lists: every key of ours, and of leaves what was given."""

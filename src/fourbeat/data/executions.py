@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -22,6 +22,9 @@ from fourbeat.data.validations import AT_EPOCH_ENDS, Validations
 # The allocator gives a block above 32 MiB back to the system each time; its pages then cost more
 # than the copying: at 64 MiB a step of 512 or 1,024 images of 28x28 took a fifth longer than at 16.
 MOST_BYTES_TOGETHER = 16 * 2**20
+
+Convert: TypeAlias = Callable[[tuple[Tensor, Tensor]], tuple[Tensor, Tensor]]
+"""Maps inputs and targets to those of another dtype."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class Execution:
         batch_idx: Index of the first mini-batch in its epoch, from 0.
         indices: Which samples of the split the mini-batches are made of. They are gathered when
             their turn comes. None: they have been.
+        convert: What the inputs and targets go through once they are gathered, e.g. to the dtype
+            of ``trainer.precision``; None: they stay as they are.
 
     Raises:
         ValueError: The samples are not as many as the sizes say.
@@ -46,6 +51,7 @@ class Execution:
     sizes: tuple[int, ...]
     batch_idx: int
     indices: Int64[Tensor, " chosen"] | None = None
+    convert: Convert | None = None
 
     def __post_init__(self) -> None:
         chosen = self.inputs if self.indices is None else self.indices
@@ -76,8 +82,20 @@ class Execution:
         """
         rows = slice(sum(self.sizes[:start]), sum(self.sizes[:end]))
         if self.indices is None:
-            return self.inputs[rows], self.targets[rows]
-        return gather(self.inputs, self.targets, self.indices[rows])
+            chosen = self.inputs[rows], self.targets[rows]
+        else:
+            chosen = gather(self.inputs, self.targets, self.indices[rows])
+        return self.convert(chosen) if self.convert else chosen
+
+    def converted(self, convert: Convert) -> Execution:
+        """Return the same mini-batches, each converted when it is gathered.
+
+        Not all at once: with ``indices`` the inputs are those of the whole split.
+
+        Args:
+            convert: Maps inputs and targets to those of another dtype.
+        """
+        return replace(self, convert=convert)
 
     def to(self, device: torch.device) -> Execution:
         """Copy to a device; from page-locked memory without waiting for the copy to end."""

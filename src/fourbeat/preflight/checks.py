@@ -15,12 +15,11 @@ from omegaconf import DictConfig
 
 from fourbeat.base.errors import Fault, raise_faults
 from fourbeat.base.process import set_up_process
-from fourbeat.config.check import check_train
+from fourbeat.config.check import check_train, resolve_train
 from fourbeat.config.compose import compose_config
 from fourbeat.config.deferred import given_data
 from fourbeat.config.leaves import instantiate
 from fourbeat.config.project import Project
-from fourbeat.config.resolve import resolve_config
 from fourbeat.config.schema import LeafSection, TrainConfig
 from fourbeat.config.signatures import signature_faults
 from fourbeat.config.trial import find_faults, try_leaf
@@ -78,7 +77,7 @@ def check_components(composed: DictConfig, deferred: TrainConfig) -> TrainConfig
     if datamodule is None:  # nobody can say what the references to it stand for
         raise_faults([*faults, *_faults(deferred, None)])
     with given_data(datamodule):
-        values, unresolved = resolve_config(composed)
+        values, unresolved = resolve_train(composed)
     raise_faults(unresolved)
     cfg = TrainConfig.model_validate(values)
     raise_faults([*faults, *_faults(cfg, datamodule)])
@@ -131,7 +130,7 @@ def leaf_faults(key: str, section: LeafSection, supplied: Iterable[str] = ()) ->
 def _others(cfg: TrainConfig) -> list[Fault]:
     """The leaves that are compared with their signature alone: building them may write files."""
     leaves = {f"logger.{name}": leaf for name, leaf in cfg.logger.items()}
-    leaves |= {f"callbacks.extra.{name}": leaf for name, leaf in cfg.callbacks.extra.items()}
+    leaves |= {f"callbacks.{name}": leaf for name, leaf in cfg.callbacks.others.items()}
     return [fault for key, leaf in leaves.items() for fault in leaf_faults(key, leaf)]
 
 

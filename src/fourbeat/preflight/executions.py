@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pkgutil
 from collections.abc import Sequence
 
 import torch
@@ -11,7 +12,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint, Timer
 from torch.utils.flop_counter import FlopCounterMode
 
 from fourbeat.callbacks import ProgressBar
-from fourbeat.config.schema import TrainConfig
+from fourbeat.config.schema import LeafSection, TrainConfig
 from fourbeat.data import DataModule, ExecutionPlan
 from fourbeat.lightning.trainer import step_interval
 from fourbeat.loop import SupervisedModule
@@ -66,6 +67,12 @@ def plan_executions(
         max_steps=cfg.trainer.max_steps,
         validations=plan_validations(cfg),
     )
+
+
+def saves_checkpoints(leaf: LeafSection) -> bool:
+    """Return whether a callback's leaf builds Lightning's ModelCheckpoint, or one derived of it."""
+    target = pkgutil.resolve_name(leaf.target)
+    return isinstance(target, type) and issubclass(target, ModelCheckpoint)
 
 
 def _needs_each_batch(callback: Callback) -> bool:

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fourbeat.config.schema import CallbacksConfig
+from fourbeat.config.stored_form import in_current_form
 from fourbeat.run import Environment, Run
 from fourbeat.training.resume_checks import ABSENT, HARMLESS, is_one_of, leaves
 
-# What a resume allows, though it may change what is computed: different arithmetic, different data,
-# a callback of the user's own.
-NOT_HARMLESS = ("trainer.accelerator", "callbacks.extra", "paths.data_dir", "data.data_dir")
+# What a resume allows, though it may change what is computed: different arithmetic, different data.
+# So may a callback of the user's own.
+NOT_HARMLESS = ("trainer.accelerator", "paths.data_dir", "data.data_dir")
 # Both loops end with bitwise identical weights.
 EQUAL = ("loop.name",)
 # They end a training sooner or later; a scheduler with a horizon stretches over them.
@@ -71,6 +73,7 @@ def compare_origins(one: Run, other: Run) -> Origins:
 
 
 def _of_config(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[OriginChange]:
+    one, other = in_current_form(one), in_current_form(other)
     has_horizon = any((c.get("scheduler") or {}).get("horizon") for c in (one, other))
     changes = [
         OriginChange(c.key, c.one, c.other, is_harmless(c.key, has_horizon=has_horizon))
@@ -86,6 +89,9 @@ def is_harmless(key: str, *, has_horizon: bool = False) -> bool:
         key: E.g. ``data.num_workers``.
         has_horizon: Whether a scheduler spans the whole training.
     """
+    section, _, name = key.partition(".")
+    if section == "callbacks" and name.partition(".")[0] not in CallbacksConfig.model_fields:
+        return False
     if is_one_of(NOT_HARMLESS, key) or (has_horizon and key in HORIZON):
         return False
     return is_one_of((*HARMLESS, *EQUAL), key)

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, seed_everything
-from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.plugins.precision import DoublePrecision
 from lightning.pytorch.profilers import (
     AdvancedProfiler,
     Profiler,
@@ -19,20 +19,29 @@ from lightning.pytorch.profilers import (
     SimpleProfiler,
 )
 
-from fourbeat.callbacks import ConfusionMatrixPicture, ProgressBar, progress_callback
+from fourbeat.callbacks import (
+    ConfusionMatrixPicture,
+    ProgressBar,
+    StopWithoutImprovement,
+    TimeLimit,
+    progress_callback,
+)
 from fourbeat.config.leaves import instantiate
 from fourbeat.config.project import Project
-from fourbeat.config.schema import ModelCheckpointConfig, TrainConfig
+from fourbeat.config.schema import LeafSection, ModelCheckpointConfig, TrainConfig
 from fourbeat.data import BatchLimits, DataModule
+from fourbeat.lightning.input_conversion import convert_later
 from fourbeat.loop import Backend, MixedPrecision
 from fourbeat.preflight.devices import accelerator
-from fourbeat.preflight.executions import plan_executions
+from fourbeat.preflight.executions import plan_executions, saves_checkpoints
 from fourbeat.preflight.validations import plan_validations
 from fourbeat.recorder import RecorderCallback
 from fourbeat.state import SNAPSHOT_DIR, CheckpointFiles, CheckpointIO, Snapshots, StateCheckpoint
 from fourbeat.training.components import Components, Data
 
 CHECKPOINT_DIR = "checkpoints"
+# Strategies that bring the plugin of their precision.
+OWN_PRECISION = ("fsdp", "deepspeed", "xla", "tpu", "modelparallel")
 
 
 def build_components(
@@ -55,6 +64,10 @@ def build_components(
     seed_everything(cfg.seed, workers=True, verbose=False)
     components: Components = build(cfg, folder)
     plan_batches(cfg, components)
+    plugin = components.trainer.precision_plugin
+    if isinstance(plugin, DoublePrecision):
+        # Lightning does it after it has loaded a checkpoint: half of each number would be lost.
+        plugin.convert_module(components.module)
     return components
 
 
@@ -70,6 +83,7 @@ def plan_batches(cfg: TrainConfig, components: Components) -> None:
     plan = plan_executions(cfg, components.module, datamodule, components.callbacks, device)
     datamodule.execution_plan = plan
     if plan is not None:
+        convert_later(trainer.precision_plugin)
         batches = trainer.num_sanity_val_steps
         trainer.num_sanity_val_steps = math.ceil(batches / plan.steps_per_execution)
 
@@ -110,16 +124,25 @@ def trainer_flags(
         "accelerator": trainer.accelerator,
         "devices": trainer.devices,
         "num_nodes": trainer.num_nodes,
-        "strategy": trainer.strategy,
+        "strategy": trainer.strategy
+        if isinstance(trainer.strategy, str)
+        else instantiate(trainer.strategy),
         "max_epochs": trainer.max_epochs,
         "max_steps": trainer.max_steps,
+        "min_epochs": trainer.min_epochs,
+        "min_steps": trainer.min_steps,
         # Other limits are the data set's: Lightning would count executions.
         "limit_val_batches": None if trainer.limit_val_batches and data.split_sizes.val else 0,
+        # Predictions are never grouped into executions.
+        "limit_predict_batches": trainer.limit_predict_batches,
         "val_check_interval": _asked_interval(cfg),
         "check_val_every_n_epoch": trainer.check_val_every_n_epoch,
         "log_every_n_steps": trainer.log_every_n_steps,
         "num_sanity_val_steps": trainer.num_sanity_val_steps,
         "deterministic": trainer.deterministic,
+        "benchmark": trainer.benchmark,
+        "inference_mode": trainer.inference_mode,
+        "sync_batchnorm": trainer.sync_batchnorm,
         "detect_anomaly": trainer.detect_anomaly,
         "profiler": build_profiler(cfg, folder),
         "default_root_dir": folder,
@@ -148,7 +171,8 @@ def _asked_interval(cfg: TrainConfig) -> int | float:
 
 def _precision_plugins(cfg: TrainConfig) -> list[MixedPrecision]:
     precision = cfg.trainer.precision
-    if precision not in ("16-mixed", "bf16-mixed") or cfg.trainer.strategy == "fsdp":
+    strategy = cfg.trainer.strategy_name.lower()
+    if precision not in ("16-mixed", "bf16-mixed") or any(o in strategy for o in OWN_PRECISION):
         return []
     device = accelerator(cfg.trainer.accelerator)
     return [MixedPrecision(precision, device, manual=cfg.loop.name == "four_beat")]
@@ -176,23 +200,46 @@ def build_loggers(cfg: TrainConfig, folder: Path) -> list[Logger]:
 
 
 def standard_callbacks(cfg: TrainConfig, folder: Path, data: Data) -> list[Callback]:
-    """Build the callbacks that ``conf/callbacks`` switches on, those under ``extra`` included.
+    """Build the callbacks that ``conf/callbacks`` switches on, the user's own included.
 
     Append your own to the list: Lightning itself calls the one that saves the training state last.
     """
-    callbacks: list[Callback | None] = [progress_callback(cfg.callbacks.progress)]
-    if stopping := cfg.callbacks.early_stopping:
+    settings = cfg.callbacks
+    callbacks: list[Callback | None] = [progress_callback(settings.progress)]
+    if stopping := settings.early_stopping:
         # Not strict: a run may end before its first validation, and names were checked before.
-        callbacks.append(EarlyStopping(**stopping.model_dump(), strict=False))
+        callbacks.append(StopWithoutImprovement(**stopping.model_dump(), strict=False))
+    if cfg.trainer.max_time is not None:
+        callbacks.append(TimeLimit(cfg.trainer.max_time))
     if data.num_classes and "tensorboard" in cfg.logger:
         callbacks.append(ConfusionMatrixPicture(data.class_names))
-    if (recorder := cfg.callbacks.recorder) and cfg.trainer.strategy != "fsdp":
-        # fsdp: no process has the whole of a gradient.
+    if (recorder := settings.recorder) and not cfg.trainer.is_sharded:
+        # No process has the whole of a gradient.
         stops = cfg.loop.terminate_on_nan
         callbacks.append(RecorderCallback(**recorder.model_dump(), stop_on_nan=stops))
-    callbacks += [instantiate(leaf.leaf()) for leaf in cfg.callbacks.extra.values()]
-    callbacks.append(_checkpoint(cfg.callbacks.model_checkpoint, folder))
+    callbacks += [build_callback(name, leaf, folder) for name, leaf in settings.others.items()]
+    callbacks.append(_checkpoint(settings.model_checkpoint, folder))
     return [callback for callback in callbacks if callback is not None]
+
+
+def build_callback(name: str, section: LeafSection, folder: Path) -> Callback:
+    """Build a callback of the user's.
+
+    Lightning's own ModelCheckpoint writes into a folder of its name beside our checkpoints, and
+    replaces there what a run has written that was killed, and resumed from before.
+
+    Args:
+        name: Its name in the config.
+        section: Its leaf.
+        folder: The run folder.
+    """
+    leaf, own = section.leaf(), dict[str, Any]()
+    if saves_checkpoints(section):
+        own["dirpath"] = str(folder / CHECKPOINT_DIR / name)
+        if not leaf.get("filename"):  # the default has the step in it: no two states share a name
+            own["enable_version_counter"] = False
+    callback: Callback = instantiate(own | leaf)
+    return callback
 
 
 def _checkpoint(settings: ModelCheckpointConfig | None, folder: Path) -> StateCheckpoint:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from fourbeat.base.console import log, show_lines
 from fourbeat.base.process import set_up_process
 from fourbeat.config.project import Project
-from fourbeat.config.schema import TrainConfig
+from fourbeat.config.schema import CallbacksConfig, TrainConfig
+from fourbeat.preflight.executions import saves_checkpoints
 from fourbeat.state import read_state
 from fourbeat.training.reporting import as_floats
 from fourbeat.training.stored import StoredRun
@@ -52,9 +53,10 @@ def evaluate(
 
 
 def without_outputs(cfg: TrainConfig) -> TrainConfig:
-    """Return the config without loggers, checkpoints and progress: nothing that writes."""
-    callbacks = cfg.callbacks.model_copy(
-        update={"model_checkpoint": None, "early_stopping": None, "progress": "none"}
-    )
-    trainer = cfg.trainer.model_copy(update={"profiler": None})
+    """Return the config without what writes, or ends a training: loggers, checkpoints, clocks."""
+    off: dict[str, Any] = {"model_checkpoint": None, "early_stopping": None, "progress": "none"}
+    callbacks = cfg.callbacks.model_copy(update=off)
+    others = {n: leaf for n, leaf in callbacks.others.items() if not saves_checkpoints(leaf)}
+    callbacks = CallbacksConfig.model_validate({**vars(callbacks), **others})
+    trainer = cfg.trainer.model_copy(update={"profiler": None, "max_time": None})
     return cfg.model_copy(update={"logger": {}, "callbacks": callbacks, "trainer": trainer})

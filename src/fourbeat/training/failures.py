@@ -8,25 +8,42 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 
 from fourbeat.base.errors import NonFiniteError, RunError, Stopped
+from fourbeat.callbacks import TimeLimit
+from fourbeat.config.typed import format_value
 from fourbeat.run import Outcome
+
+MAX_TIME = "trainer.max_time"
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 # What gloo and NCCL say when a process at the other end is gone.
 LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "remote process")
 
 
-def outcome_of_fit(trainer: Trainer) -> Outcome:
-    """Return how a run has ended whose fit has returned."""
+def outcome_of_fit(trainer: Trainer, max_time: object = None) -> Outcome:
+    """Return how a run has ended whose fit has returned.
+
+    Args:
+        trainer: That has fitted.
+        max_time: The limit of its clock, as the config has it.
+    """
     stopping = trainer.early_stopping_callback
     if isinstance(stopping, EarlyStopping) and stopping.stopping_reason_message:
         return Outcome("stopped_early", " ".join(stopping.stopping_reason_message.split()))
     if trainer.max_steps != -1 and trainer.global_step >= trainer.max_steps:
         return Outcome("finished", f"trainer.max_steps={trainer.max_steps} reached")
-    return Outcome("finished", f"trainer.max_epochs={trainer.max_epochs} reached")
+    max_epochs = trainer.max_epochs or -1
+    if -1 < max_epochs <= trainer.current_epoch:
+        return Outcome("finished", f"trainer.max_epochs={max_epochs} reached")
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    if any(isinstance(c, TimeLimit) and c.has_stopped for c in callbacks):
+        return Outcome("finished", f"{MAX_TIME}={format_value(max_time)} reached")
+    if trainer.should_stop:
+        return Outcome("stopped_early", "a callback has set trainer.should_stop")
+    return Outcome("stopped_early", "the training batches have ended before the horizon")
 
 
 def outcome_of_error(error: BaseException) -> Outcome:

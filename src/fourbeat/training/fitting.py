@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from fourbeat.base.console import show_lines
 from fourbeat.base.errors import ConfigError, Fault, raise_faults
 from fourbeat.base.process import set_up_process
-from fourbeat.config.schema import TrainConfig
+from fourbeat.config.schema import STANDARD_CALLBACKS, TrainConfig
 from fourbeat.data import LoaderDataModule
 from fourbeat.loop import FourBeatModule
 from fourbeat.optim import build_optimizer, build_scheduler
@@ -151,6 +151,7 @@ def _callbacks(progress: str, patience: int | None, *, validates: bool) -> dict[
     monitor = "val/loss" if validates else "train/loss_epoch"
     stopping = None if patience is None else {"monitor": monitor, "patience": patience}
     return {
+        **STANDARD_CALLBACKS.model_dump(),
         "progress": progress,
         "early_stopping": stopping,
         "model_checkpoint": {"monitor": monitor},

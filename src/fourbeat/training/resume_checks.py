@@ -11,14 +11,17 @@ from torch import Tensor
 from fourbeat.base.errors import ConfigError, Fault, RunError, raise_faults
 from fourbeat.config.schema import TrainConfig
 from fourbeat.config.typed import format_value
+from fourbeat.lightning.own_checkpoints import ends_an_epoch
 from fourbeat.run import Run
-from fourbeat.state import Position
+from fourbeat.state import Position, TrainingState
 
 # What may change without changing the computation: how long the run lasts, where and how fast it
 # runs, what is monitored, logged and saved.
 HARMLESS = (
     *("callbacks", "debug", "logger", "paths", "resume", "sweep", "test"),
     *("trainer.max_epochs", "trainer.max_steps", "trainer.limit_test_batches"),
+    *("trainer.min_epochs", "trainer.min_steps", "trainer.max_time"),
+    *("trainer.limit_predict_batches", "trainer.inference_mode"),
     *("trainer.accelerator", "trainer.profiler", "trainer.detect_anomaly"),
     *("trainer.log_every_n_steps", "trainer.num_sanity_val_steps"),
     *("loop.steps_per_execution", "loop.compile", "loop.terminate_on_nan"),
@@ -51,6 +54,12 @@ def refuse_to_stand_still(run: Run, cfg: TrainConfig, position: Position | None)
             f"resume={run.dir}: this run has {status.replace('_', ' ')} ({run.outcome.reason}); "
             f"it did {num_epochs} epochs, {num_steps} steps. "
             f"To extend it, add e.g. trainer.max_epochs={num_epochs * 2}."
+        )
+    time_is_over = run.outcome.reason.startswith("trainer.max_time=")
+    if time_is_over and run.config["trainer"].get("max_time") == cfg.plain()["trainer"]["max_time"]:
+        raise RunError(
+            f"resume={run.dir}: this run has finished ({run.outcome.reason}). To continue, add "
+            "trainer.max_time=null, or a longer time: it is counted over all resumes."
         )
     if status == "stopped_early" and run.config["callbacks"] == cfg.plain()["callbacks"]:
         raise RunError(
@@ -140,6 +149,20 @@ def refuse_another_network(
         raise RunError(
             "\n".join([f"{path}: does not fit the network of the config.", *lines[:20]])
             + "\nUse the config, and the code, that the run was started with."
+        )
+
+
+def refuse_the_middle_of_an_epoch(path: Path, state: TrainingState) -> None:
+    """Refuse a checkpoint that Lightning has written within an epoch: it lacks its position.
+
+    Raises:
+        RunError: What to resume from instead.
+    """
+    if state.log_position is None and not ends_an_epoch(state.loops):
+        raise RunError(
+            f"{path}: was saved within an epoch by Lightning's own ModelCheckpoint, which saves "
+            "neither the position in the data nor the random generators: no run can be resumed "
+            "from it exactly. Use resume=RUN_FOLDER, which has states of its own."
         )
 
 

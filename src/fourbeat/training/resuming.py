@@ -32,6 +32,7 @@ from fourbeat.training.resume_checks import (
     refuse_another_network,
     refuse_another_run,
     refuse_new_horizon,
+    refuse_the_middle_of_an_epoch,
     refuse_to_stand_still,
 )
 from fourbeat.training.running import hold_folder, is_first_process, run_training, write_config
@@ -175,4 +176,6 @@ def restart_point(run: Run, checkpoint: str) -> RestartPoint | None:
 
 
 def _read(path: Path) -> RestartPoint:
-    return RestartPoint(path, TrainingState.of(read_state(path), path))
+    state = TrainingState.of(read_state(path), path)
+    refuse_the_middle_of_an_epoch(path, state)
+    return RestartPoint(path, state)

@@ -122,7 +122,7 @@ def finishing(
     try:
         with stop.handling(), quiet_on_a_full_disk():
             yield
-        outcome = outcome_of_fit(components.trainer)
+        outcome = outcome_of_fit(components.trainer, cfg.trainer.max_time)
     except BaseException as error:
         failed = user_error_for(error, stop.signum, components.trainer.world_size)
         outcome = outcome_of_error(failed)
@@ -161,7 +161,7 @@ def measure_best_weights(cfg: TrainConfig, components: Components) -> dict[str, 
     checkpoint.stop.obey()
     best = checkpoint.ranking.best
     metrics = as_floats(best.metrics if best else trainer.callback_metrics)
-    if checkpoint.best_path and cfg.trainer.strategy != "fsdp":
+    if checkpoint.best_path and not cfg.trainer.is_sharded:
         components.module.load_state_dict(read_state(checkpoint.best_path)["state_dict"])
     if cfg.test and components.datamodule.split_sizes.test and cfg.trainer.limit_test_batches:
         with expected_warnings(trainer.loggers):

@@ -16,6 +16,7 @@ from fourbeat.base.errors import RunError
 from fourbeat.config.compose import apply_overrides
 from fourbeat.config.project import Project
 from fourbeat.config.schema import TrainConfig
+from fourbeat.config.stored_form import in_current_form
 from fourbeat.preflight.checks import check_composed
 from fourbeat.run import Run
 from fourbeat.training.building import build_components
@@ -46,7 +47,7 @@ class StoredRun:
             RunError: It is no run folder, or not readable by this version.
         """
         run = Run.load(run_dir)
-        config = _with_defaults(project.with_current_targets(run.config))
+        config = _with_defaults(project.with_current_targets(in_current_form(run.config)))
         manifest = dataclasses.replace(run.manifest, config=config)
         return cls(project, dataclasses.replace(run, manifest=manifest))
 

@@ -24,6 +24,7 @@ from fourbeat.cli.launch import compose_once, hydra_main, launching
 from fourbeat.cli.resuming import resume_requeued, resume_spec
 from fourbeat.config.deferred import register
 from fourbeat.config.project import Project
+from fourbeat.config.second_names import allow_second_names
 from fourbeat.sweeps.callback import ERROR_FILE
 from fourbeat.sweeps.checks import check_sweep, process_faults
 
@@ -43,6 +44,7 @@ def run(project: Project) -> None:
     """
     with exit_codes():
         register()
+        sys.argv[1:] = allow_second_names(sys.argv[1:])
         arguments = Arguments.of(sys.argv[1:])
         name, conf_dir = arguments.config_name or JOB, project.conf_dir
         if arguments.is_informative:
