@@ -32,7 +32,8 @@ def signature_faults(
         key: Where the leaf stands in the config, e.g. ``optim``.
         leaf: The leaf.
         own: Keys that fourbeat takes out before it builds the leaf.
-        supplied: Names of arguments that fourbeat adds when it builds the leaf.
+        supplied: Names of arguments that fourbeat adds when it builds the leaf, also where the leaf
+            says null.
 
     Returns:
         A fault for a target that cannot be imported, for each key that the target does not take,
@@ -45,7 +46,8 @@ def signature_faults(
         parameters = inspect.signature(target).parameters
     except (TypeError, ValueError):  # some builtins have no signature to compare with
         return []
-    given = {name: v for name, v in leaf.items() if name not in HYDRA_KEYS and name not in own}
+    left = {*HYDRA_KEYS, *own, *(name for name in supplied if leaf.get(name) is None)}
+    given = {name: value for name, value in leaf.items() if name not in left}
     present = {*given, *supplied}
     return [
         *_unknown_faults(key, leaf, given, parameters, supplied),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -12,18 +13,38 @@ Hyperparameters: TypeAlias = Sequence[dict[str, Any]]
 """Of each parameter group, before the first step."""
 
 _RATES = ("lr", "initial_lr", "max_lr", "min_lr")
+# Where schedulers keep a rate for each parameter group.
+_RATES_OF_GROUPS = ("base_lrs", "max_lrs", "_last_lr")
+# And whatever else it keeps for each.
+_OF_GROUPS = (*_RATES_OF_GROUPS, "min_lrs", "base_momentums", "max_momentums")
 
 
-def hyperparameters(optimizer: Optimizer) -> Hyperparameters:
+def hyperparameters(optimizer: Optimizer, scheduler: LRScheduler) -> Hyperparameters:
     """Return what an optimizer was built with.
 
     Args:
         optimizer: With its scheduler, neither of which has made a step.
+        scheduler: Of it. The peak of some is known to it alone.
     """
-    return [
+    groups = [
         {name: value for name, value in group.items() if name != "params"}
         for group in optimizer.param_groups
     ]
+    peaks = getattr(scheduler, "max_lrs", None) or [None] * len(groups)
+    return [
+        group if peak is None else {**group, "max_lr": peak}
+        for group, peak in zip(groups, peaks, strict=True)
+    ]
+
+
+def with_scaled_rates(groups: Hyperparameters, scale: float) -> Hyperparameters:
+    """Return what an optimizer would have been built with at other learning rates.
+
+    Args:
+        groups: What it was built with.
+        scale: What each rate is multiplied by.
+    """
+    return [{n: v * scale if n in _RATES else v for n, v in group.items()} for group in groups]
 
 
 def apply_changes(
@@ -62,14 +83,38 @@ def scale_rates(
     _scale(scheduler, scales)
 
 
+def add_group_like(
+    optimizer: Optimizer, scheduler: LRScheduler, index: int, parameters: Sequence[Tensor]
+) -> None:
+    """Append a parameter group that is stepped and scheduled as another one is.
+
+    Args:
+        optimizer: Is given the group.
+        scheduler: Of it; continues with the group.
+        index: Of the other group, from 0.
+        parameters: The new group's.
+    """
+    optimizer.param_groups.append({**optimizer.param_groups[index], "params": parameters})
+    _repeat(scheduler, index)
+
+
+def _repeat(scheduler: LRScheduler, index: int) -> None:
+    for name in _OF_GROUPS:
+        if (values := getattr(scheduler, name, None)) is not None:
+            setattr(scheduler, name, [*values, values[index]])
+    for inner in getattr(scheduler, "_schedulers", ()):
+        _repeat(inner, index)
+
+
 def _scale_of(old: dict[str, Any], new: dict[str, Any]) -> float | None:
-    # The rate itself may begin at 0, in a warm-up.
-    was, now = old.get("initial_lr", old["lr"]), new.get("initial_lr", new["lr"])
-    return None if was == now else float(now / was)
+    # The rate itself may begin at 0, in a warm-up, and where a cycle begins is no part of its peak.
+    names = ("initial_lr", "max_lr") if "initial_lr" in old else ("lr",)
+    pairs = [(old[name], new[name]) for name in names if name in old and name in new]
+    return next((float(now / was) for was, now in pairs if was != now), None)
 
 
 def _scale(scheduler: LRScheduler, scales: Sequence[float | None]) -> None:
-    for name in ("base_lrs", "_last_lr"):
+    for name in _RATES_OF_GROUPS:
         if (rates := getattr(scheduler, name, None)) is not None:
             setattr(scheduler, name, [_scaled(r, s) for r, s in zip(rates, scales, strict=True)])
     for inner in getattr(scheduler, "_schedulers", ()):

@@ -35,7 +35,7 @@ from fourbeat.tasks.losses import mismatch_faults, try_loss
 
 # What the program adds when it builds a leaf, and which keys it takes out.
 SUPPLIED = {"optim": {"params"}, "scheduler": {"optimizer"}, "logger": {"save_dir"}}
-OWN = {"optim": {"exclude_from_weight_decay"}, "scheduler": {"interval", "horizon", "monitor"}}
+OWN = {"optim": {"exclude_from_weight_decay"}, "scheduler": {"interval", "horizon", "peak", "monitor"}}
 
 
 def compose(project: Project, *overrides: str) -> TrainConfig:
@@ -148,7 +148,7 @@ def _data(cfg: TrainConfig) -> tuple[DataModule | None, list[Fault]]:
 
 
 def _scheduler(cfg: TrainConfig, datamodule: DataModule | None) -> list[Fault]:
-    filled = [cfg.scheduler.horizon] if cfg.scheduler.horizon else []
+    filled = filter(None, (cfg.scheduler.horizon, cfg.scheduler.peak))
     leaf, optim = cfg.scheduler.leaf(), cfg.optim.leaf()
     horizon = plan_horizon(cfg, datamodule) if datamodule else None
     faults = leaf_faults("scheduler", cfg.scheduler, filled)
