@@ -140,7 +140,15 @@ def test_every_experiment_can_be_debugged(experiment: str, debug: str) -> None:
 # Written by us alone; the keys of other groups are explained where they are defined.
 OUR_FILES = sorted(
     path
-    for pattern in ("*_base", "trainer/*", "loop/*", "callbacks/*", "sweep/*", "logger/*", "data/*/*")
+    for pattern in (
+        "*_base",
+        "trainer/*",
+        "loop/*",
+        "callbacks/*",
+        "sweep/*",
+        "logger/*",
+        "data/*/*",
+    )
     for path in PROJECT.conf_dir.glob(f"{pattern}.yaml")
 )
 

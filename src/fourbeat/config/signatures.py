@@ -20,6 +20,13 @@ from fourbeat.config.typed import format_value
 # Hydra's own keys in a leaf; no target sees them.
 HYDRA_KEYS = frozenset({"_target_", "_args_", "_partial_", "_recursive_", "_convert_"})
 
+# Which arguments the program adds when it builds a leaf of a group, and which keys it takes out.
+SUPPLIED = {"optim": {"params"}, "scheduler": {"optimizer"}, "logger": {"save_dir"}}
+OWN = {
+    "optim": {"exclude_from_weight_decay"},
+    "scheduler": {"interval", "horizon", "peak", "monitor"},
+}
+
 Parameters = Mapping[str, inspect.Parameter]
 
 
@@ -124,13 +131,7 @@ def _missing_fault(key: str, leaf: Leaf, name: str) -> Fault:
 def _type_faults(
     key: str, given: Leaf, target: Callable[..., Any], parameters: Parameters
 ) -> list[Fault]:
-    try:
-        hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
-    except Exception:  # annotations that name what exists only for a type checker
-        hints = {}
-    # A signature that was spelled out, as DataModule's, holds more than its __init__ names.
-    spelled = {n: p.annotation for n, p in parameters.items() if p.annotation is not p.empty}
-    hints = {n: h for n, h in {**spelled, **hints}.items() if not isinstance(h, str)}
+    hints = argument_hints(target, parameters)
     return [
         Fault(
             "not-a-choice" if typing.get_origin(hints[name]) is typing.Literal else "wrong-type",
@@ -143,6 +144,22 @@ def _type_faults(
         if name in hints and name in parameters and not fits(value, hints[name])
         if (allowed := describe_annotation(hints[name]))
     ]
+
+
+def argument_hints(target: Callable[..., Any], parameters: Parameters) -> dict[str, Any]:
+    """Return the types of a target's arguments, those that are known.
+
+    Args:
+        target: A class or function.
+        parameters: Of its signature.
+    """
+    try:
+        hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
+    except Exception:  # annotations that name what exists only for a type checker
+        hints = {}
+    # A signature that was spelled out, as DataModule's, holds more than its __init__ names.
+    spelled = {n: p.annotation for n, p in parameters.items() if p.annotation is not p.empty}
+    return {n: h for n, h in {**spelled, **hints}.items() if not isinstance(h, str)}
 
 
 def _default(key: str, parameter: inspect.Parameter) -> str:

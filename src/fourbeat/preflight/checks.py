@@ -22,7 +22,7 @@ from fourbeat.config.leaves import instantiate
 from fourbeat.config.project import Project
 from fourbeat.config.resolve import resolve_config
 from fourbeat.config.schema import LeafSection, TrainConfig
-from fourbeat.config.signatures import signature_faults
+from fourbeat.config.signatures import OWN, SUPPLIED, signature_faults
 from fourbeat.config.trial import find_faults, try_leaf
 from fourbeat.data import DataModule
 from fourbeat.optim import optimizer_faults, scheduler_faults
@@ -32,10 +32,6 @@ from fourbeat.preflight.horizons import limit_faults, plan_horizon, sharing_faul
 from fourbeat.preflight.monitors import monitor_faults
 from fourbeat.tasks import LossTask
 from fourbeat.tasks.losses import mismatch_faults, try_loss
-
-# What the program adds when it builds a leaf, and which keys it takes out.
-SUPPLIED = {"optim": {"params"}, "scheduler": {"optimizer"}, "logger": {"save_dir"}}
-OWN = {"optim": {"exclude_from_weight_decay"}, "scheduler": {"interval", "horizon", "peak", "monitor"}}
 
 
 def compose(project: Project, *overrides: str) -> TrainConfig:
