@@ -24,7 +24,7 @@ from pydantic.errors import PydanticUserError
 
 from fourbeat.config.meanings import read_comments, read_docstrings
 from fourbeat.config.schema import LeafSection, TrainConfig
-from fourbeat.config.signatures import HYDRA_KEYS, OWN, SUPPLIED, argument_hints
+from fourbeat.config.signatures import HYDRA_KEYS, NAMING, OWN, SUPPLIED, argument_hints
 
 Schema = dict[str, Any]
 
@@ -144,7 +144,7 @@ def _leaf(
 ) -> Schema:
     """A leaf: closed where its target is known, or left to the file that this one builds on."""
     leaves = list(_leaves(files, is_named=is_named))
-    filled = {leaf.get(key) for leaf, _ in leaves for key in ("horizon", "peak")}
+    filled = {leaf.get(key) for leaf, _ in leaves for key in NAMING.get(group, ())}
     own = _own_keys(model, {name for name in filled if isinstance(name, str)})
     own |= {name: {} for name in sorted(HYDRA_KEYS - {"_target_"})}
     common = {n: text for _, comments in reversed(leaves) for n, text in comments.items()}

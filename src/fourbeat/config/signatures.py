@@ -26,12 +26,19 @@ OWN = {
     "optim": {"exclude_from_weight_decay"},
     "scheduler": {"interval", "horizon", "peak", "monitor"},
 }
+# Which keys of a leaf name an argument that the program adds.
+NAMING = {"scheduler": ("horizon", "peak")}
 
 Parameters = Mapping[str, inspect.Parameter]
 
 
 def signature_faults(
-    key: str, leaf: Leaf, *, own: Collection[str] = (), supplied: Collection[str] = ()
+    key: str,
+    leaf: Leaf,
+    *,
+    own: Collection[str] = (),
+    supplied: Collection[str] = (),
+    naming: Collection[str] = (),
 ) -> list[Fault]:
     """Compare a leaf with its target's signature, building nothing.
 
@@ -39,8 +46,9 @@ def signature_faults(
         key: Where the leaf stands in the config, e.g. ``optim``.
         leaf: The leaf.
         own: Keys that fourbeat takes out before it builds the leaf.
-        supplied: Names of arguments that fourbeat adds when it builds the leaf, also where the leaf
-            says null.
+        supplied: Names of arguments that fourbeat adds when it builds the leaf.
+        naming: Keys of the leaf whose value is such a name, or null. The argument that it names may
+            be null in the leaf.
 
     Returns:
         A fault for a target that cannot be imported, for each key that the target does not take,
@@ -53,10 +61,15 @@ def signature_faults(
         parameters = inspect.signature(target).parameters
     except (TypeError, ValueError):  # some builtins have no signature to compare with
         return []
-    left = {*HYDRA_KEYS, *own, *(name for name in supplied if leaf.get(name) is None)}
+    named = {name: str(leaf[name]) for name in naming if leaf.get(name) is not None}
+    misnamed = _naming_faults(key, leaf, named, parameters)
+    # Of a name that is wrong nobody knows for which argument it stands: none of them is missing.
+    filled = {*named.values(), *(parameters if misnamed else ())}
+    left = {*HYDRA_KEYS, *own, *(name for name in filled if leaf.get(name) is None)}
     given = {name: value for name, value in leaf.items() if name not in left}
-    present = {*given, *supplied}
+    present = {*given, *supplied, *filled}
     return [
+        *misnamed,
         *_unknown_faults(key, leaf, given, parameters, supplied),
         *(_missing_fault(key, leaf, name) for name in _needed(parameters) if name not in present),
         *_type_faults(key, given, target, parameters),
@@ -95,6 +108,25 @@ def _unusable(key: str, path: str, error: Exception) -> Fault:
         return Fault("not-importable", key, path, f"there is no {name} in {module}", near or hint)
     refusal = " ".join(str(error).split()).split(". ")[0]
     return Fault("not-importable", key, path, refusal, hint)
+
+
+def _naming_faults(
+    key: str, leaf: Leaf, named: Mapping[str, str], parameters: Parameters
+) -> list[Fault]:
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return []
+    problem = f"names no argument of {leaf['_target_']}"
+    return [
+        Fault(
+            "unknown-argument",
+            f"{key}.{name}",
+            argument,
+            problem,
+            did_you_mean(argument, parameters, f"{key}.{name}="),
+        )
+        for name, argument in named.items()
+        if argument not in parameters
+    ]
 
 
 def _unknown_faults(

@@ -7,6 +7,7 @@ from fourbeat.optim.changed import (
     scale_rates,
     with_scaled_rates,
 )
+from fourbeat.optim.forecast import describe_rates
 from fourbeat.optim.linear_warmup_cosine import LinearWarmupCosineLR
 from fourbeat.optim.optimizer import build_optimizer, optimizer_faults
 from fourbeat.optim.parameter_groups import Excludable, parameter_groups
@@ -21,6 +22,7 @@ __all__ = [
     "apply_changes",
     "build_optimizer",
     "build_scheduler",
+    "describe_rates",
     "hyperparameters",
     "optimizer_faults",
     "parameter_groups",
