@@ -130,7 +130,7 @@ def _loosened(
 
 
 def _or_reference(schema: Schema, description: str | None = None) -> Schema:
-    told = {n: schema[n] for n in ("description", "default", "examples") if n in schema}
+    told: Schema = {n: schema[n] for n in ("description", "default", "examples") if n in schema}
     bare = {n: v for n, v in schema.items() if n not in told}
     told |= {"description": description} if description else {}
     if bare.get("type") == "object":  # a section, whose keys an editor completes
