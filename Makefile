@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 RIVALS := benchmarks/.venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help train test test-slow check fix bench torture canary clean
+.PHONY: help train test test-slow check fix schema bench torture canary clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -33,6 +33,9 @@ check: $(READY)  ## what CI checks besides the tests: lint, format, types
 fix: $(READY)  ## repair lint and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+schema: $(READY)  ## the schemas of conf/ for editors, into docs/schemas; after a change of conf/ or of what it names
+	$(BIN)/python -m fourbeat.config.editor_schemas conf docs/schemas
 
 # fourbeat, too: a rival trains in turns with it, in one process.
 $(RIVALS): benchmarks/requirements.txt benchmarks/constraints.txt pyproject.toml constraints.txt

@@ -2,12 +2,15 @@
 
 import importlib.util
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from omegaconf import OmegaConf
 from support.project import build, compose
 from support.project import compose_config as compose_unchecked
 
@@ -21,9 +24,10 @@ from fourbeat.config.schema import (
 )
 from project import PROJECT
 
+Command = Callable[..., Any]
 CHOICES = sorted(
-    (path.parent.name, path.stem)
-    for path in PROJECT.conf_dir.glob("*/*.yaml")
+    (path.parent.relative_to(PROJECT.conf_dir).as_posix(), path.stem)
+    for path in PROJECT.conf_dir.glob("*/**/*.yaml")
     if path.parent.name != "local"
 )
 # An option that needs another one beside it.
@@ -83,7 +87,6 @@ def test_an_option_whose_hardware_or_package_is_absent_is_refused(choice: str) -
     ("file", "schema"),
     [
         pytest.param("trainer/default.yaml", TrainerConfig(), id="trainer"),
-        pytest.param("loop/four_beat.yaml", LoopConfig(), id="loop"),
         pytest.param("sweep/default.yaml", SweepConfig(), id="sweep"),
     ],
 )
@@ -96,6 +99,31 @@ def test_the_callbacks_spell_the_defaults_of_the_schema_a_file_each() -> None:
         path = PROJECT.conf_dir / "callbacks" / f"{name}.yaml"
         assert yaml.safe_load(path.read_text()) == {name: values}
     assert compose("callbacks=default").callbacks == STANDARD_CALLBACKS
+
+
+@pytest.mark.parametrize("loop", ["four_beat", "automatic"])
+def test_both_loops_have_the_defaults_of_the_schema(loop: str) -> None:
+    composed = OmegaConf.to_container(compose_unchecked([f"loop={loop}"]).loop)
+    assert composed == {**LoopConfig().model_dump(), "name": loop}
+
+
+@pytest.mark.parametrize("group", ["data", "loop"])
+def test_what_options_have_in_common_is_no_option(
+    group: str, script: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither listed, nor completed, nor suggested."""
+    options = [option for g, option in CHOICES if g == group]
+    listed = script("train.py", "--help").out
+    assert f"\n{group}: {', '.join(options)}\n" in listed
+    assert f"{group}_base" not in listed
+    with pytest.raises(ConfigError) as raised:
+        compose(f"{group}={group}_base")
+    assert f"{group}_base" not in raised.value.faults[0].hint
+    line = f"train.py {group}="
+    monkeypatch.setenv("COMP_LINE", line)
+    monkeypatch.setenv("COMP_POINT", str(len(line)))
+    completed = script("train.py", "-sc", "query=bash").out.split()
+    assert completed == [f"{group}={option}" for option in options]
 
 
 def test_the_primary_config_spells_the_defaults_of_the_schema() -> None:
@@ -118,8 +146,16 @@ def test_every_experiment_can_be_debugged(experiment: str, debug: str) -> None:
 # Written by us alone; the keys of other groups are explained where they are defined.
 OUR_FILES = sorted(
     path
-    for group in ("trainer", "loop", "callbacks", "sweep", "logger")
-    for path in (PROJECT.conf_dir / group).glob("*.yaml")
+    for pattern in (
+        "*_base",
+        "trainer/*",
+        "loop/*",
+        "callbacks/*",
+        "sweep/*",
+        "logger/*",
+        "data/*/*",
+    )
+    for path in PROJECT.conf_dir.glob(f"{pattern}.yaml")
 )
 
 

@@ -12,6 +12,7 @@ from torch.optim import SGD, Adam, Optimizer
 from torch.optim.lr_scheduler import (
     ChainedScheduler,
     ConstantLR,
+    CyclicLR,
     LambdaLR,
     ReduceLROnPlateau,
     SequentialLR,
@@ -151,14 +152,15 @@ def test_an_optimizer_that_is_not_fused_leaves_unscaling_to_the_scaler() -> None
 
 @contract(
     "torch",
-    "a scheduler's rates are lists of floats, one for each group, in base_lrs, _last_lr, min_lrs",
+    "a scheduler keeps rates, one for each group, in base_lrs, max_lrs, _last_lr, min_lrs",
     look_at=SCHEDULER,
 )
 def test_the_lists_of_rates_are_found_and_what_is_changed_in_them_holds() -> None:
     optimizer = SGD([{"params": [weight()]}, {"params": [weight()], "lr": 0.2}], lr=0.1)
     optimizer.step()
     scheduler = LambdaLR(optimizer, lambda _: 1.0)
-    assert [optim.rates_of(scheduler, n) for n in optim.MOVING_RATES] == [[0.1, 0.2]] * 2
+    found = {name: optim.rates_of(scheduler, name) for name in optim.MOVING_RATES}
+    assert found == {"base_lrs": [0.1, 0.2], "max_lrs": None, "_last_lr": [0.1, 0.2]}
     assert optim.rates_of(scheduler, "min_lrs") is None
     optim.rates_of(scheduler, "base_lrs")[1] = 0.4
     optimizer.step()
@@ -166,7 +168,11 @@ def test_the_lists_of_rates_are_found_and_what_is_changed_in_them_holds() -> Non
     assert scheduler.get_last_lr() == [0.1, 0.4]
     plateau = ReduceLROnPlateau(optimizer, min_lr=0.01)
     assert optim.rates_of(plateau, "min_lrs") == [0.01, 0.01]
-    assert optim.RATE_LISTS == ("base_lrs", "_last_lr", "min_lrs")
+    cycle = CyclicLR(SGD([weight()], lr=0.1, momentum=0.9), base_lr=0.1, max_lr=[0.3])
+    of_groups = {name: optim.rates_of(cycle, name) for name in optim.GROUP_LISTS}
+    momentums = {"base_momentums": [0.8], "max_momentums": [0.9]}
+    rates = {"base_lrs": [0.1], "max_lrs": [0.3], "_last_lr": [0.1], "min_lrs": None}
+    assert of_groups == rates | momentums
 
 
 @contract(

@@ -186,6 +186,91 @@ def test_onecycle_gives_no_momentum_to_plain_sgd() -> None:
     assert optimizer.param_groups[0]["momentum"] == 0
 
 
+CYCLE = {"base_lr": 0.01, "step_size_up": 4, "interval": "step", "peak": "max_lr"}
+ONE_CYCLE = {"horizon": "total_steps", "interval": "step", "peak": "max_lr"}
+PEAKED = {
+    "cyclic": {"_target_": TORCH + "CyclicLR", **CYCLE},
+    "onecycle": {"_target_": TORCH + "OneCycleLR", **ONE_CYCLE},
+}
+
+
+def two_groups(kind: type[Optimizer] = torch.optim.SGD, **settings: Any) -> Optimizer:
+    groups = [{"params": [nn.Parameter(torch.zeros(1))], "lr": lr} for lr in (0.1, 0.4)]
+    return kind(groups, **settings)  # type: ignore[call-arg]
+
+
+def played(leaf: dict[str, Any], optimizer: Optimizer) -> list[list[dict[str, Any]]]:
+    """The settings of each group in each of the 40 steps."""
+    plan = build_scheduler(leaf, optimizer, HORIZON)
+    seen = []
+    for _ in range(HORIZON.num_steps):
+        seen.append([dict(group) for group in optimizer.param_groups])
+        optimizer.step()
+        plan.scheduler.step()
+    return seen
+
+
+@pytest.mark.parametrize("leaf", PEAKED.values(), ids=PEAKED.keys())
+@pytest.mark.parametrize(
+    ("given", "peaks"),
+    [
+        ({}, [0.1, 0.4]),
+        ({"max_lr": None}, [0.1, 0.4]),
+        ({"max_lr": 0.2}, [0.2, 0.2]),
+        ({"max_lr": [0.3, 0.2]}, [0.3, 0.2]),
+    ],
+    ids=["not_given", "null", "for_all", "for_each"],
+)
+def test_a_peak_is_the_rate_of_each_group_unless_another_is_given(
+    leaf: dict[str, Any], given: dict[str, Any], peaks: list[float]
+) -> None:
+    steps = played({**leaf, **given}, two_groups())
+    highest = [max(groups[i]["lr"] for groups in steps) for i in range(2)]
+    assert highest == pytest.approx(peaks, rel=1e-9)
+
+
+def test_a_peak_from_the_group_and_the_same_one_given_are_bitwise_one_schedule() -> None:
+    leaf = leaves_of("onecycle")[0]
+    (derived, given) = (
+        played(each, torch.optim.Adam([nn.Parameter(torch.zeros(1))], lr=PEAK))
+        for each in (leaf, {**leaf, "max_lr": PEAK})
+    )
+    assert [g[0]["lr"] for g in derived] == [g[0]["lr"] for g in given]
+
+
+WITHOUT_MOMENTUM = {
+    "sgd": (torch.optim.SGD, {}),
+    "adam": (torch.optim.Adam, {"betas": (0.0, 0.99)}),
+    "rmsprop": (torch.optim.RMSprop, {}),
+    "adagrad": (torch.optim.Adagrad, {}),
+}
+
+
+def momentum_in(group: dict[str, Any]) -> float:
+    return group["betas"][0] if "betas" in group else group.get("momentum", 0.0)
+
+
+@pytest.mark.parametrize("leaf", PEAKED.values(), ids=PEAKED.keys())
+@pytest.mark.parametrize(("kind", "settings"), WITHOUT_MOMENTUM.values(), ids=WITHOUT_MOMENTUM)
+@pytest.mark.parametrize("given", [{}, {"cycle_momentum": True}], ids=["by_default", "asked_for"])
+def test_an_optimizer_without_momentum_is_given_none(
+    leaf: dict[str, Any], kind: type[Optimizer], settings: dict[str, Any], given: dict[str, Any]
+) -> None:
+    steps = played({**leaf, **given}, two_groups(kind, **settings))
+    assert {momentum_in(group) for groups in steps for group in groups} == {0.0}
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "high"), [("cyclic", 0.8, 0.9), ("onecycle", 0.85, 0.95)], ids=str
+)
+def test_the_momentum_that_an_optimizer_has_is_cycled_by_default(
+    name: str, low: float, high: float
+) -> None:
+    steps = played(PEAKED[name], two_groups(momentum=0.5))
+    found = [momentum_in(groups[0]) for groups in steps]
+    assert (min(found), max(found)) == pytest.approx((low, high))
+
+
 def test_plateau_drops_the_rate_after_more_than_patience_epochs_without_improvement() -> None:
     plan, optimizer = plan_of("plateau", factor=0.1, patience=2)
     assert isinstance(plan.scheduler, ReduceLROnPlateau)

@@ -247,7 +247,22 @@ def test_asked_to_train_regardless_a_run_keeps_its_last_good_state(
     assert read_state(run.checkpoint("last"))["global_step"] == 14
 
 
-SCHEDULES = ["constant", "step", "cosine", "onecycle", "linear_warmup_cosine", "plateau"]
+# Peaks that a config gives, as all configs did before schedules took them from the groups.
+GIVEN_PEAK = ["scheduler=onecycle", "scheduler.max_lr=0.001", "~scheduler.peak"]
+CYCLE = [
+    *("scheduler=onecycle", "scheduler._target_=torch.optim.lr_scheduler.CyclicLR"),
+    *(f"~scheduler.{name}" for name in ("pct_start", "anneal_strategy", "three_phase")),
+    *("~scheduler.div_factor", "~scheduler.final_div_factor", "scheduler.horizon=null"),
+    *("+scheduler.base_lr=1e-4", "+scheduler.step_size_up=5"),
+]
+SCHEDULES = {
+    **{
+        name: [f"scheduler={name}"]
+        for name in ("constant", "step", "cosine", "onecycle", "linear_warmup_cosine", "plateau")
+    },
+    "cycle": CYCLE,
+    "given_peak": GIVEN_PEAK,
+}
 
 
 def rates(run: Path) -> dict[int, float]:
@@ -260,13 +275,13 @@ def rates(run: Path) -> dict[int, float]:
 def test_a_changed_learning_rate_scales_the_rest_of_the_schedule(
     tmp_path: Path, scheduler: str
 ) -> None:
-    overrides = [f"scheduler={scheduler}", "trainer.log_every_n_steps=1"]
+    overrides = [*SCHEDULES[scheduler], "trainer.log_every_n_steps=1"]
     overrides += ["callbacks.model_checkpoint.save_last=3"]
     whole, run = (train(tmp_path / name, *overrides) for name in ("whole", "run"))
     state = run.dir / "checkpoints" / "last-2.ckpt"
     step = read_state(state)["global_step"]
     assert step < run.manifest.num_steps
-    changes = ["optim.lr=2e-4"] + ["scheduler.max_lr=2e-4"] * (scheduler == "onecycle")
+    changes = ["optim.lr=2e-4"] + ["scheduler.max_lr=2e-4"] * (scheduler == "given_peak")
     again = fourbeat.resume(PROJECT, as_if_killed(run), changes, checkpoint=str(state), force=True)
     before, after = (rates(run.dir) for run in (whole, again))
     assert before.keys() == after.keys()
@@ -287,8 +302,11 @@ def test_other_hyperparameters_are_changed_too(tmp_path: Path) -> None:
     assert groups[0]["weight_decay"] == 0.5
 
 
-def test_a_changed_rate_that_the_schedule_does_not_go_by_is_refused(tmp_path: Path) -> None:
-    run = train(tmp_path / "run", "scheduler=onecycle")
+@pytest.mark.parametrize("given", [GIVEN_PEAK, GIVEN_PEAK[:2]], ids=["formerly", "now"])
+def test_a_changed_rate_that_the_schedule_does_not_go_by_is_refused(
+    tmp_path: Path, given: list[str]
+) -> None:
+    run = train(tmp_path / "run", *given)
     with pytest.raises(ConfigError, match=r"OneCycleLR goes by scheduler.max_lr alone") as raised:
         fourbeat.resume(PROJECT, as_if_killed(run), ["optim.lr=0.1"], force=True)
     assert "Add scheduler.max_lr=0.1." in str(raised.value)

@@ -30,6 +30,7 @@ UnlimitedOr = Literal[-1] | PositiveInt
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
 NonNegativeInt = Annotated[int, Field(ge=0)]
 BatchLimit = NonNegativeInt | Annotated[float, Field(ge=0, le=1)]
 Betas = Annotated[list[Fraction], Field(min_length=2, max_length=2)]
@@ -104,21 +105,44 @@ class OptimConfig(LeafSection):
     lr: Positive | None = _optional(0.001)
     weight_decay: NonNegative | None = _optional(0.01)
     momentum: Fraction | None = _optional(0.9)
+    dampening: Share | None = _optional(0.0)
     betas: Betas | None = _optional([0.9, 0.999])
     fused: bool | None = _optional(True)
     exclude_from_weight_decay: list[Literal["bias", "norm"]] = []
 
 
 class SchedulerConfig(LeafSection):
-    """A learning-rate scheduler, when it steps, and which argument receives its horizon."""
+    """A learning-rate scheduler, when it steps, which arguments receive its horizon and peak."""
 
     interval: Literal["step", "epoch"] = Field(default="epoch", examples=["step"])
     horizon: str | None = None
+    peak: str | None = None
     monitor: str | None = None
     warmup_fraction: Fraction | None = _optional(0.05)
     gamma: Positive | None = _optional(0.1)
     step_size: PositiveInt | None = _optional(10)
     patience: NonNegativeInt | None = _optional(2)
+    # Torch takes values below 0 for all of these, and trains on.
+    max_lr: Positive | list[Positive] | None = _optional(0.01)
+    base_lr: NonNegative | list[NonNegative] | None = _optional(0.001)
+    eta_min: NonNegative | None = _optional(0.0)
+    min_lr: NonNegative | list[NonNegative] | None = _optional(0.0)
+    factor: Share | None = _optional(0.5)
+    threshold: NonNegative | None = _optional(1e-4)
+    cooldown: NonNegativeInt | None = _optional(0)
+    eps: NonNegative | None = _optional(1e-8)
+    total_iters: NonNegativeInt | None = _optional(5)
+    div_factor: Positive | None = _optional(25.0)
+    final_div_factor: Positive | None = _optional(1e4)
+    base_momentum: Fraction | list[Fraction] | None = _optional(0.85)
+    max_momentum: Fraction | list[Fraction] | None = _optional(0.95)
+    power: NonNegative | None = _optional(1.0)
+
+
+class LossConfig(LeafSection):
+    """A loss."""
+
+    label_smoothing: Share | None = _optional(0.1)
 
 
 class LoopConfig(Section):
@@ -273,7 +297,7 @@ class TrainConfig(Section):
     debug: DebugConfig = DebugConfig()
     data: DataConfig
     model: LeafSection
-    loss: LeafSection
+    loss: LossConfig
     optim: OptimConfig
     scheduler: SchedulerConfig
     logger: dict[str, LeafSection] = {}

@@ -21,11 +21,25 @@ from fourbeat.lightning.hydra import silent_instantiate
 # Hydra's own keys in a leaf; no target sees them.
 HYDRA_KEYS = frozenset({"_target_", "_args_", "_partial_", "_recursive_", "_convert_"})
 
+# Which arguments the program adds when it builds a leaf of a group, and which keys it takes out.
+SUPPLIED = {"optim": {"params"}, "scheduler": {"optimizer"}, "logger": {"save_dir"}}
+OWN = {
+    "optim": {"exclude_from_weight_decay"},
+    "scheduler": {"interval", "horizon", "peak", "monitor"},
+}
+# Which keys of a leaf name an argument that the program adds.
+NAMING = {"scheduler": ("horizon", "peak")}
+
 Parameters = Mapping[str, inspect.Parameter]
 
 
 def signature_faults(
-    key: str, leaf: Leaf, *, own: Collection[str] = (), supplied: Collection[str] = ()
+    key: str,
+    leaf: Leaf,
+    *,
+    own: Collection[str] = (),
+    supplied: Collection[str] = (),
+    naming: Collection[str] = (),
 ) -> list[Fault]:
     """Compare a leaf with its target's signature, building nothing.
 
@@ -34,6 +48,8 @@ def signature_faults(
         leaf: The leaf.
         own: Keys that fourbeat takes out before it builds the leaf.
         supplied: Names of arguments that fourbeat adds when it builds the leaf.
+        naming: Keys of the leaf whose value is such a name, or null. The argument that it names may
+            be null in the leaf.
 
     Returns:
         A fault for a target that cannot be imported, for each key that the target does not take,
@@ -46,9 +62,15 @@ def signature_faults(
         parameters = inspect.signature(target).parameters
     except (TypeError, ValueError):  # some builtins have no signature to compare with
         return []
-    given = {name: v for name, v in leaf.items() if name not in HYDRA_KEYS and name not in own}
-    present = {*given, *supplied}
+    named = {name: str(leaf[name]) for name in naming if leaf.get(name) is not None}
+    misnamed = _naming_faults(key, leaf, named, parameters)
+    # Of a name that is wrong nobody knows for which argument it stands: none of them is missing.
+    filled = {*named.values(), *(parameters if misnamed else ())}
+    left = {*HYDRA_KEYS, *own, *(name for name in filled if leaf.get(name) is None)}
+    given = {name: value for name, value in leaf.items() if name not in left}
+    present = {*given, *supplied, *filled}
     return [
+        *misnamed,
         *_unknown_faults(key, leaf, given, parameters, supplied),
         *(_missing_fault(key, leaf, name) for name in _needed(parameters) if name not in present),
         *_type_faults(key, given, target, parameters),
@@ -86,6 +108,25 @@ def _unusable(key: str, path: str, error: Exception) -> Fault:
     return Fault("not-importable", key, path, refusal, hint)
 
 
+def _naming_faults(
+    key: str, leaf: Leaf, named: Mapping[str, str], parameters: Parameters
+) -> list[Fault]:
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return []
+    problem = f"names no argument of {leaf['_target_']}"
+    return [
+        Fault(
+            "unknown-argument",
+            f"{key}.{name}",
+            argument,
+            problem,
+            did_you_mean(argument, parameters, f"{key}.{name}="),
+        )
+        for name, argument in named.items()
+        if argument not in parameters
+    ]
+
+
 def _unknown_faults(
     key: str, leaf: Leaf, given: Leaf, parameters: Parameters, supplied: Collection[str]
 ) -> list[Fault]:
@@ -120,13 +161,7 @@ def _missing_fault(key: str, leaf: Leaf, name: str) -> Fault:
 def _type_faults(
     key: str, given: Leaf, target: Callable[..., Any], parameters: Parameters
 ) -> list[Fault]:
-    try:
-        hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
-    except Exception:  # annotations that name what exists only for a type checker
-        hints = {}
-    # A signature that was spelled out, as DataModule's, holds more than its __init__ names.
-    spelled = {n: p.annotation for n, p in parameters.items() if p.annotation is not p.empty}
-    hints = {n: h for n, h in {**spelled, **hints}.items() if not isinstance(h, str)}
+    hints = argument_hints(target, parameters)
     return [
         Fault(
             "not-a-choice" if typing.get_origin(hints[name]) is typing.Literal else "wrong-type",
@@ -139,6 +174,22 @@ def _type_faults(
         if name in hints and name in parameters and not fits(value, hints[name])
         if (allowed := describe_annotation(hints[name]))
     ]
+
+
+def argument_hints(target: Callable[..., Any], parameters: Parameters) -> dict[str, Any]:
+    """Return the types of a target's arguments, those that are known.
+
+    Args:
+        target: A class or function.
+        parameters: Of its signature.
+    """
+    try:
+        hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
+    except Exception:  # annotations that name what exists only for a type checker
+        hints = {}
+    # A signature that was spelled out, as DataModule's, holds more than its __init__ names.
+    spelled = {n: p.annotation for n, p in parameters.items() if p.annotation is not p.empty}
+    return {n: h for n, h in {**spelled, **hints}.items() if not isinstance(h, str)}
 
 
 def _default(key: str, parameter: inspect.Parameter) -> str:

@@ -88,18 +88,19 @@ def _culprit(leaf: Leaf, reason: str, attempt: Attempt) -> str | None:
 def _fault(group: str, leaf: Leaf, key: str, reason: str) -> Fault:
     problem = f"{leaf['_target_']} cannot be built with it: {reason}"
     allowed = f"cannot be built: {reason}" if key == "_target_" else problem
-    argument, hint = _argument(leaf["_target_"], key), ""
+    argument, hint = find_argument(leaf["_target_"], key), ""
     if argument is not None and argument.default is not argument.empty:
         hint = f"Try {group}.{key}={_typed(argument.default)}."
     return Fault("cannot-build", f"{group}.{key}", _typed(leaf[key]), allowed, hint)
 
 
 def _is_required(target: str, key: str) -> bool:
-    argument = _argument(target, key)
+    argument = find_argument(target, key)
     return argument is not None and argument.default is argument.empty
 
 
-def _argument(target: str, key: str) -> inspect.Parameter | None:
+def find_argument(target: str, key: str) -> inspect.Parameter | None:
+    """Look an argument up in a target's signature; None where there is none, or no signature."""
     try:
         return inspect.signature(pkgutil.resolve_name(target)).parameters.get(key)
     # A target that cannot be found, or that has no signature.

@@ -21,7 +21,7 @@ from fourbeat.replay.session import nearest_start, replay_config, replay_steps
 from fourbeat.run import MANIFEST_FILE, Outcome, Run, finish_run, start_run
 from fourbeat.training.building import CHECKPOINT_DIR
 from fourbeat.training.components import Components
-from fourbeat.training.resume_checks import PEAK
+from fourbeat.training.resume_checks import peak_key
 from fourbeat.training.running import write_config
 from fourbeat.training.stored import StoredRun
 
@@ -87,11 +87,20 @@ def changes_as_overrides(run: Run, changes: Sequence[Change]) -> list[str]:
             hint = "Type reset first."
             raise ConfigError([Fault("unknown-key", change.key, str(change.value), why, hint)])
         values[change.key] = change.value
-        if change.key == "optim.lr" and "max_lr" in run.config["scheduler"]:
-            values[PEAK] = change.value
+        if change.key == "optim.lr":
+            values |= _scaled_peak(run.config, change.value)
     present = {f"optim.{name}" for name in run.config["optim"]}
     added = {key for key in values if key.startswith("optim.") and key not in present}
     return [f"{'+' * (key in added)}{key}={format_value(v)}" for key, v in values.items()]
+
+
+def _scaled_peak(config: Mapping[str, Any], rate: Any) -> dict[str, Any]:
+    """The peak that a schedule was given in place of ``optim.lr``, scaled as that is."""
+    key = peak_key(config["scheduler"])
+    peak, was = config["scheduler"].get(key.partition(".")[2]), config["optim"]["lr"]
+    if peak is None:
+        return {}
+    return {key: [p / was * rate for p in peak] if isinstance(peak, list) else peak / was * rate}
 
 
 class _StopAfter(Observer):

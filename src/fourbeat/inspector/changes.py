@@ -12,8 +12,7 @@ from fourbeat.base.errors import ConfigError, Fault, raise_faults
 from fourbeat.config.overrides import parse_overrides
 from fourbeat.config.schema import TrainConfig
 from fourbeat.config.typed import format_value
-from fourbeat.lightning.torch_optim import RATE_LISTS, rates_of
-from fourbeat.optim import apply_changes, scale_rates
+from fourbeat.optim import add_group_like, apply_changes, scale_rates, with_scaled_rates
 from fourbeat.training.components import Components
 
 CLIPPING = ("loop.gradient_clip_val", "loop.gradient_clip_algorithm")
@@ -103,8 +102,7 @@ def _hyperparameter(change: Change, components: Components, cfg: TrainConfig) ->
     if type(value) is not type(old) and not (_is_number(value) and _is_number(old)):
         raise _refused(change, f"must be like {format_value(old)}")
     if name == "lr":
-        scale = _scale(change, cfg)
-        now = [{**g, **{n: g[n] * scale for n in ("lr", "initial_lr") if n in g}} for g in was]
+        now = with_scaled_rates(was, _scale(change, cfg))
     else:
         now = [{**group, name: value} for group in was]
     apply_changes(_optimizer(components), module.plan.scheduler, was, now)
@@ -135,11 +133,8 @@ def _split(components: Components, own: set[nn.Parameter]) -> set[int]:
         moved = [p for p in group["params"] if p in own]
         if moved and len(moved) < len(group["params"]):
             group["params"] = [p for p in group["params"] if p not in own]
-            optimizer.param_groups.append({**group, "params": moved})
+            add_group_like(optimizer, module.plan.scheduler, index, moved)
             module.built_with = [*module.built_with, dict(module.built_with[index])]
-            for name in RATE_LISTS:
-                if (rates := rates_of(module.plan.scheduler, name)) is not None:
-                    rates.append(rates[index])
             index = len(optimizer.param_groups) - 1
         if moved:
             found.add(index)

@@ -11,11 +11,11 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
-MOVING_RATES = ("base_lrs", "_last_lr")
+MOVING_RATES = ("base_lrs", "max_lrs", "_last_lr")
 """Attributes of a scheduler that hold the rates that it goes by, one for each parameter group."""
 
-RATE_LISTS = (*MOVING_RATES, "min_lrs")
-"""Those, and the rates below which it does not go, where it has any."""
+GROUP_LISTS = (*MOVING_RATES, "min_lrs", "base_momentums", "max_momentums")
+"""Those, and whatever else some schedulers keep for each group."""
 
 
 def has_step_hooks(optimizer: Optimizer) -> bool:
@@ -82,7 +82,7 @@ def skipped_its_step(optimizer: Optimizer) -> bool:
 
 
 def rates_of(scheduler: LRScheduler, name: str) -> list[Any] | None:
-    """Return one of a scheduler's :data:`RATE_LISTS`, to be read or changed; None: it has none."""
+    """Return one of a scheduler's :data:`GROUP_LISTS`, to be read or changed; None: it has none."""
     rates: list[Any] | None = getattr(scheduler, name, None)
     return rates
 

@@ -101,7 +101,7 @@ class SupervisedModule(EvaluatedModule):
         """Build optimizer and scheduler; the scheduler's horizon comes from the Trainer."""
         optimizer = self.build_optimizer(self.net)
         self.plan = plan = self.build_scheduler(optimizer, self.horizon())
-        self.built_with = hyperparameters(optimizer)
+        self.built_with = hyperparameters(optimizer, plan.scheduler)
         config: dict[str, Any] = {"scheduler": plan.scheduler, "interval": plan.interval}
         # In manual optimization the module steps the scheduler, and Lightning takes no monitor.
         if plan.monitor and self.automatic_optimization:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from fourbeat.lightning.torch_optim import MOVING_RATES, inner_schedulers, rates_of
+from fourbeat.lightning.torch_optim import GROUP_LISTS, MOVING_RATES, inner_schedulers, rates_of
 
 Hyperparameters: TypeAlias = Sequence[dict[str, Any]]
 """Of each parameter group, before the first step."""
@@ -16,16 +17,32 @@ Hyperparameters: TypeAlias = Sequence[dict[str, Any]]
 _RATES = ("lr", "initial_lr", "max_lr", "min_lr")
 
 
-def hyperparameters(optimizer: Optimizer) -> Hyperparameters:
+def hyperparameters(optimizer: Optimizer, scheduler: LRScheduler) -> Hyperparameters:
     """Return what an optimizer was built with.
 
     Args:
         optimizer: With its scheduler, neither of which has made a step.
+        scheduler: Of it. The peak of some is known to it alone.
     """
-    return [
+    groups = [
         {name: value for name, value in group.items() if name != "params"}
         for group in optimizer.param_groups
     ]
+    peaks = rates_of(scheduler, "max_lrs") or [None] * len(groups)
+    return [
+        group if peak is None else {**group, "max_lr": peak}
+        for group, peak in zip(groups, peaks, strict=True)
+    ]
+
+
+def with_scaled_rates(groups: Hyperparameters, scale: float) -> Hyperparameters:
+    """Return what an optimizer would have been built with at other learning rates.
+
+    Args:
+        groups: What it was built with.
+        scale: What each rate is multiplied by.
+    """
+    return [{n: v * scale if n in _RATES else v for n, v in group.items()} for group in groups]
 
 
 def apply_changes(
@@ -64,10 +81,34 @@ def scale_rates(
     _scale(scheduler, scales)
 
 
+def add_group_like(
+    optimizer: Optimizer, scheduler: LRScheduler, index: int, parameters: Sequence[Tensor]
+) -> None:
+    """Append a parameter group that is stepped and scheduled as another one is.
+
+    Args:
+        optimizer: Is given the group.
+        scheduler: Of it; continues with the group.
+        index: Of the other group, from 0.
+        parameters: The new group's.
+    """
+    optimizer.param_groups.append({**optimizer.param_groups[index], "params": parameters})
+    _repeat(scheduler, index)
+
+
+def _repeat(scheduler: LRScheduler, index: int) -> None:
+    for name in GROUP_LISTS:
+        if (values := rates_of(scheduler, name)) is not None:
+            setattr(scheduler, name, [*values, values[index]])
+    for inner in inner_schedulers(scheduler):
+        _repeat(inner, index)
+
+
 def _scale_of(old: dict[str, Any], new: dict[str, Any]) -> float | None:
-    # The rate itself may begin at 0, in a warm-up.
-    was, now = old.get("initial_lr", old["lr"]), new.get("initial_lr", new["lr"])
-    return None if was == now else float(now / was)
+    # The rate itself may begin at 0, in a warm-up, and where a cycle begins is no part of its peak.
+    names = ("initial_lr", "max_lr") if "initial_lr" in old else ("lr",)
+    pairs = [(old[name], new[name]) for name in names if name in old and name in new]
+    return next((float(now / was) for was, now in pairs if was != now), None)
 
 
 def _scale(scheduler: LRScheduler, scales: Sequence[float | None]) -> None:

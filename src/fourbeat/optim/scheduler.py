@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from fourbeat.base.errors import Fault
 from fourbeat.config.leaves import Leaf, instantiate
-from fourbeat.config.trial import find_faults
+from fourbeat.config.trial import find_argument, find_faults
 from fourbeat.optim.optimizer import build_optimizer, one_parameter, optimizer_faults
 
 Interval = Literal["step", "epoch"]
@@ -93,11 +93,14 @@ def build_scheduler(leaf: Leaf, optimizer: Optimizer, horizon: Horizon) -> Sched
     longer run needs a new scheduler, stepped from its start to where the run is.
 
     Args:
-        leaf: The scheduler and its arguments, and three keys of ours. ``interval``: step or epoch.
+        leaf: The scheduler and its arguments, and four keys of ours. ``interval``: step or epoch.
             ``horizon``: the name of the argument that receives the number of intervals to come, or
-            None. ``monitor``: the metric, for `ReduceLROnPlateau` alone (default ``val/loss``).
-            ``cycle_momentum: true`` is a wish: on an optimizer that runs without momentum it is
-            dropped, for torch would give it one.
+            None. ``peak``: the name of the argument that receives the learning rates of the
+            parameter groups, one each, or None where the scheduler reads them from the optimizer; a
+            value that is given for that argument overrules them. ``monitor``: the metric, for
+            `ReduceLROnPlateau` alone (default ``val/loss``). ``cycle_momentum``, given or torch's
+            default, is a wish: on an optimizer that runs without momentum it is dropped, for torch
+            would give it one.
         optimizer: What it schedules; its learning rates are set for the first step.
         horizon: How long the training will last.
 
@@ -111,7 +114,8 @@ def build_scheduler(leaf: Leaf, optimizer: Optimizer, horizon: Horizon) -> Sched
     interval = _interval_of(arguments.pop("interval", "epoch"))
     monitor = arguments.pop("monitor", None)
     arguments |= _span(arguments, arguments.pop("horizon", None), interval, horizon)
-    if arguments.get("cycle_momentum") and not _has_momentum(optimizer):
+    arguments |= _peaks(arguments, arguments.pop("peak", None), optimizer)
+    if _cycles_momentum(arguments) and not _has_momentum(optimizer):
         arguments["cycle_momentum"] = False
     scheduler: LRScheduler = instantiate(arguments, optimizer)
     return SchedulerPlan(scheduler, interval, _monitor_of(scheduler, interval, monitor))
@@ -188,15 +192,29 @@ def _span(
 ) -> dict[str, int]:
     if name is None:
         return {}
-    if name in arguments:
+    if arguments.get(name) is not None:
         raise ValueError(
             f"horizon fills in {name}, which is also given as {arguments[name]!r}: leave one out"
         )
     return {name: horizon.num_steps if interval == "step" else horizon.num_epochs}
 
 
+def _peaks(
+    arguments: dict[str, Any], name: str | None, optimizer: Optimizer
+) -> dict[str, list[float]]:
+    if name is None or arguments.get(name) is not None:
+        return {}
+    return {name: [group["lr"] for group in optimizer.param_groups]}
+
+
+def _cycles_momentum(arguments: dict[str, Any]) -> bool:
+    argument = find_argument(str(arguments["_target_"]), "cycle_momentum")
+    return argument is not None and bool(arguments.get(argument.name, argument.default))
+
+
 def _has_momentum(optimizer: Optimizer) -> bool:
-    return any("betas" in group or group.get("momentum", 0.0) for group in optimizer.param_groups)
+    # Adam's momentum is the first of its betas.
+    return any(group.get("betas", [group.get("momentum")])[0] for group in optimizer.param_groups)
 
 
 def _monitor_of(scheduler: LRScheduler, interval: Interval, monitor: str | None) -> str | None:

@@ -7,7 +7,6 @@ refused is not used in the checks of others. The data module is built once for a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -21,7 +20,7 @@ from fourbeat.config.deferred import given_data
 from fourbeat.config.leaves import instantiate
 from fourbeat.config.project import Project
 from fourbeat.config.schema import LeafSection, TrainConfig
-from fourbeat.config.signatures import signature_faults
+from fourbeat.config.signatures import NAMING, OWN, SUPPLIED, signature_faults
 from fourbeat.config.trial import find_faults, try_leaf
 from fourbeat.data import DataModule
 from fourbeat.optim import optimizer_faults, scheduler_faults
@@ -32,10 +31,6 @@ from fourbeat.preflight.monitors import monitor_faults
 from fourbeat.preflight.validations import validation_faults
 from fourbeat.tasks import LossTask
 from fourbeat.tasks.losses import mismatch_faults, try_loss
-
-# What the program adds when it builds a leaf, and which keys it takes out.
-SUPPLIED = {"optim": {"params"}, "scheduler": {"optimizer"}, "logger": {"save_dir"}}
-OWN = {"optim": {"exclude_from_weight_decay"}, "scheduler": {"interval", "horizon", "monitor"}}
 
 
 def compose(project: Project, *overrides: str) -> TrainConfig:
@@ -114,17 +109,17 @@ def _faults(cfg: TrainConfig, datamodule: DataModule | None) -> list[Fault]:
     return faults
 
 
-def leaf_faults(key: str, section: LeafSection, supplied: Iterable[str] = ()) -> list[Fault]:
+def leaf_faults(key: str, section: LeafSection) -> list[Fault]:
     """Compare a leaf with its target's signature.
 
     Args:
         key: Where it stands, e.g. ``optim`` or ``logger.csv``.
         section: The leaf.
-        supplied: Names of arguments that fourbeat adds besides those of the leaf's group.
     """
     group = key.split(".")[0]
-    given = {*SUPPLIED.get(group, ()), *supplied}
-    return signature_faults(key, section.leaf(), own=OWN.get(group, ()), supplied=given)
+    given = SUPPLIED.get(group, ())
+    own, naming = OWN.get(group, ()), NAMING.get(group, ())
+    return signature_faults(key, section.leaf(), own=own, supplied=given, naming=naming)
 
 
 def _others(cfg: TrainConfig) -> list[Fault]:
@@ -149,10 +144,9 @@ def _data(cfg: TrainConfig) -> tuple[DataModule | None, list[Fault]]:
 
 
 def _scheduler(cfg: TrainConfig, datamodule: DataModule | None) -> list[Fault]:
-    filled = [cfg.scheduler.horizon] if cfg.scheduler.horizon else []
     leaf, optim = cfg.scheduler.leaf(), cfg.optim.leaf()
     horizon = plan_horizon(cfg, datamodule) if datamodule else None
-    faults = leaf_faults("scheduler", cfg.scheduler, filled)
+    faults = leaf_faults("scheduler", cfg.scheduler)
     return faults or scheduler_faults(leaf, optim, horizon)
 
 

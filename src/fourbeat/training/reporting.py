@@ -11,6 +11,9 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from fourbeat.base.console import log, short_path
 from fourbeat.config.schema import TrainConfig
+from fourbeat.data import DataModule
+from fourbeat.optim import describe_rates
+from fourbeat.preflight.horizons import plan_horizon
 from fourbeat.run import Run
 from fourbeat.training.components import Components
 
@@ -35,6 +38,17 @@ def print_start(cfg: TrainConfig, components: Components) -> None:
             f"{module.num_parameters:,} parameters",
             *(cfg.loop.name, device, processes, cfg.trainer.precision),
         )
+        _print_schedule(cfg, components)
+
+
+def _print_schedule(cfg: TrainConfig, components: Components) -> None:
+    data = components.datamodule
+    horizon = plan_horizon(cfg, data) if isinstance(data, DataModule) else None
+    if horizon is not None:
+        optim, scheduler = cfg.optim, cfg.scheduler
+        names = [leaf.target.rpartition(".")[2] for leaf in (optim, scheduler)]
+        rates = describe_rates(scheduler.leaf(), optim.leaf(), horizon)
+        log.info("%s with %s: learning rate %s", *names, rates)
 
 
 def print_end(run: Run) -> None:

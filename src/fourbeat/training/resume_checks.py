@@ -33,7 +33,6 @@ FIXED = (
     *("optim._target_", "optim.exclude_from_weight_decay", "optim.amsgrad", "optim.centered"),
     "scheduler",
 )
-PEAK = "scheduler.max_lr"  # which may change: the rates are scaled
 ABSENT = "absent"
 
 
@@ -109,8 +108,10 @@ def refuse_another_run(run: Run, cfg: TrainConfig, *, force: bool) -> None:
     keys = was.keys() | now.keys()
     changed = sorted(key for key in keys if was.get(key, ABSENT) != now.get(key, ABSENT))
     if force:
-        _refuse_without_effect(changed, now)
-        changed = [key for key in changed if is_one_of(FIXED, key) and key != PEAK]
+        peak = peak_key(cfg.scheduler.leaf())
+        _refuse_without_effect(changed, now, peak)
+        # A peak may change: the rates are scaled.
+        changed = [key for key in changed if is_one_of(FIXED, key) and key != peak]
         allowed = "which the saved state cannot take"
         hint = "Leave it as it was, or start a new run."
     else:
@@ -166,12 +167,21 @@ def refuse_the_middle_of_an_epoch(path: Path, state: TrainingState) -> None:
         )
 
 
-def _refuse_without_effect(changed: Sequence[str], now: Mapping[str, Any]) -> None:
-    if "optim.lr" in changed and PEAK in now and PEAK not in changed:
+def peak_key(scheduler: Mapping[str, Any]) -> str:
+    """Return the key of the peak that a schedule may have been given in place of ``optim.lr``.
+
+    Args:
+        scheduler: The leaf. The first ones did not say which argument it is.
+    """
+    return f"scheduler.{scheduler.get('peak') or 'max_lr'}"
+
+
+def _refuse_without_effect(changed: Sequence[str], now: Mapping[str, Any], peak: str) -> None:
+    if "optim.lr" in changed and now.get(peak) is not None and peak not in changed:
         rate = str(now["optim.lr"])
         name = str(now["scheduler._target_"]).rpartition(".")[2]
-        hint = f"Add {PEAK}={rate}."
-        why = f"{name} goes by {PEAK} alone"
+        hint = f"Add {peak}={rate}."
+        why = f"{name} goes by {peak} alone"
         raise ConfigError([Fault("without-effect", "optim.lr", rate, why, hint)])
 
 

@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from omegaconf import OmegaConf
+from support.project import compose_config
 
 import project.data
 
 CONF = Path(__file__).parents[3] / "conf" / "data"
+BASE = CONF.parent / "data_base.yaml"
 TARGETS = {path: OmegaConf.load(path)["_target_"] for path in sorted(CONF.glob("*.yaml"))}
 # Those that the template brings; whoever adds one explains as much of it as they like.
 FILES = [
@@ -25,7 +27,7 @@ def test_there_is_a_file_for_each_data_set() -> None:
 
 @pytest.mark.parametrize("path", FILES)
 def test_every_argument_has_its_key(path: Path) -> None:
-    leaf = OmegaConf.load(path)
+    leaf = compose_config([f"data={path.stem}"]).data
     data_set = getattr(project.data, leaf._target_.removeprefix("project.data."))
     arguments = set(inspect.signature(data_set).parameters)
     # Both bring their test split.
@@ -38,9 +40,8 @@ def test_every_argument_has_its_key(path: Path) -> None:
 def test_the_settings_are_sound(path: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "inputs.npy", np.zeros((100, 3)))
     np.save(tmp_path / "targets.npy", np.arange(100) % 10)
-    paths = {"data_dir": str(tmp_path)}
-    leaf = OmegaConf.merge({"seed": 0, "paths": paths}, {"data": OmegaConf.load(path)})
-    kwargs = OmegaConf.to_container(leaf.data, resolve=True)
+    cfg = compose_config([f"data={path.stem}", f"paths.data_dir={tmp_path}"])
+    kwargs = OmegaConf.to_container(cfg.data, resolve=True)
     assert isinstance(kwargs, dict)
     data_set = getattr(project.data, kwargs.pop("_target_").removeprefix("project.data."))
 
@@ -48,7 +49,24 @@ def test_the_settings_are_sound(path: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", FILES)
+def test_a_file_says_only_what_is_its_own(path: Path) -> None:
+    common, own = (OmegaConf.to_container(OmegaConf.load(file)) for file in (BASE, path))
+
+    assert own.pop("defaults") == ["/data_base@_here_"]
+    assert {key: value for key, value in own.items() if value == common.get(key, "")} == {}
+
+
+def test_what_is_common_is_the_default_of_every_data_set() -> None:
+    arguments = inspect.signature(project.data.Digits).parameters
+    common = OmegaConf.to_container(OmegaConf.load(BASE))
+
+    assert (common.pop("_target_"), common.pop("seed")) == ("???", "${seed}")
+    assert common == {key: arguments[key].default for key in common}
+
+
+@pytest.mark.parametrize("path", [*FILES, pytest.param(BASE, id="base")])
 def test_every_key_is_explained(path: Path) -> None:
-    keys = [line for line in path.read_text().splitlines() if ":" in line and line[0] != "#"]
+    lines = [line for line in path.read_text().splitlines() if line != "defaults:"]
+    keys = [line for line in lines if ":" in line and line[0] != "#"]
 
     assert [line for line in keys if " # " not in line and "_target_" not in line] == []

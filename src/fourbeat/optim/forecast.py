@@ -1,0 +1,47 @@
+"""What a schedule is going to do, known before the training."""
+
+from __future__ import annotations
+
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from fourbeat.config.leaves import Leaf
+from fourbeat.optim.optimizer import build_optimizer, one_parameter
+from fourbeat.optim.scheduler import Horizon, build_scheduler
+
+# A schedule is played through in some 10 us an interval.
+_MOST_INTERVALS = 10_000
+
+
+def describe_rates(leaf: Leaf, optim_leaf: Leaf, horizon: Horizon) -> str:
+    """Describe the learning rates of a training, e.g. ``0.001 throughout``.
+
+    So nobody compares a schedule with a constant rate that it is the same as: many do nothing in a
+    training that is shorter than they were made for, or wait for what never happens.
+
+    Args:
+        leaf: The scheduler, as for `build_scheduler`.
+        optim_leaf: The optimizer.
+        horizon: How long the training will last.
+
+    Returns:
+        The first rate and what becomes of it. Of a very long schedule only the first.
+    """
+    optimizer = build_optimizer(optim_leaf, one_parameter())
+    plan = build_scheduler(leaf, optimizer, horizon)
+    (group,) = optimizer.param_groups
+    first = float(group["lr"])
+    if isinstance(plan.scheduler, ReduceLROnPlateau):
+        wait = plan.scheduler.patience + 1
+        return f"{first:g} until {plan.monitor} has not improved for {wait} epochs"
+    length = horizon.num_steps if plan.interval == "step" else horizon.num_epochs
+    if length > _MOST_INTERVALS:
+        return f"{first:g} at first"
+    rates = [first]
+    for _ in range(length - 1):
+        optimizer.step()
+        plan.scheduler.step()
+        rates.append(float(group["lr"]))
+    if len(set(rates)) == 1:
+        return f"{first:g} throughout"
+    highest = f" by way of {max(rates):g}" if max(rates) > max(first, rates[-1]) else ""
+    return f"{first:g} to {rates[-1]:g}{highest}"
