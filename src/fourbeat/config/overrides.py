@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -59,6 +60,14 @@ def text_of(override: Override) -> str:
     return override.input_line or override.key_or_group
 
 
+def quote_value(text: str) -> str:
+    """Return text as the value of an override; with quotes where it needs them."""
+    if re.fullmatch(r"[\w./-]+", text):
+        return text
+    escaped = re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), text)
+    return f"'{escaped}'"
+
+
 def split_overrides(overrides: Sequence[str], config_name: str) -> tuple[list[str], list[Fault]]:
     """Try each override, with those group choices that are good.
 
@@ -79,13 +88,21 @@ def split_overrides(overrides: Sequence[str], config_name: str) -> tuple[list[st
     if fault := _hydra_fault(good, config_name):
         return [], [*faults, fault]
     found = [o for o in found if not o.is_hydra_override()]
-    groups = [o for o in found if _is_group(o, loader)]
+    groups = [o for o in found if is_group(o, loader)]
     bad_groups = {o.key_or_group: f for o in groups if (f := _group_fault(o, loader))}
     good += [text_of(o) for o in groups if o.key_or_group not in bad_groups]
     values = [o for o in found if o not in groups and not _is_below(o, bad_groups)]
     bad = {text_of(o): f for o in values if (f := _value_fault(o, good, config_name))}
     good += [text_of(o) for o in values if text_of(o) not in bad]
     return good, [*faults, *bad_groups.values(), *bad.values()]
+
+
+def is_group(override: Override, loader: ConfigLoader) -> bool:
+    """Return whether an override chooses an option of a group."""
+    group = override.key_or_group
+    return group in loader.list_groups("") or bool(
+        loader.get_group_options(group, results_filter=ObjectType.CONFIG)
+    )
 
 
 def has_key(cfg: DictConfig, key: str) -> bool:
@@ -100,13 +117,6 @@ def to_plain(cfg: DictConfig) -> dict[str, Any]:
     container = OmegaConf.to_container(cfg, resolve=False)
     assert isinstance(container, dict)
     return {str(name): node for name, node in container.items()}
-
-
-def _is_group(override: Override, loader: ConfigLoader) -> bool:
-    group = override.key_or_group
-    return group in loader.list_groups("") or bool(
-        loader.get_group_options(group, results_filter=ObjectType.CONFIG)
-    )
 
 
 def _hydra_fault(overrides: Sequence[str], config_name: str) -> Fault | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from fourbeat.base.errors import ConfigError, Fault, RunError, raise_faults
+from fourbeat.config.references import leaves
 from fourbeat.config.schema import TrainConfig
 from fourbeat.config.typed import format_value
 from fourbeat.run import Run
@@ -17,7 +18,7 @@ from fourbeat.state import Position
 # What may change without changing the computation: how long the run lasts, where and how fast it
 # runs, what is monitored, logged and saved.
 HARMLESS = (
-    *("callbacks", "debug", "logger", "paths", "resume", "sweep", "test"),
+    *("callbacks", "debug", "from", "logger", "paths", "resume", "sweep", "test"),
     *("trainer.max_epochs", "trainer.max_steps", "trainer.limit_test_batches"),
     *("trainer.accelerator", "trainer.profiler", "trainer.detect_anomaly"),
     *("trainer.log_every_n_steps", "trainer.num_sanity_val_steps"),
@@ -155,12 +156,3 @@ def _refuse_without_effect(changed: Sequence[str], now: Mapping[str, Any]) -> No
 def is_one_of(names: Sequence[str], key: str) -> bool:
     """Return whether a key is one of those named, or lies in a section of that name."""
     return any(key == name or key.startswith(f"{name}.") for name in names)
-
-
-def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield each key of a config as a user types it, e.g. ``optim.lr``, and its value."""
-    for name, value in config.items():
-        if isinstance(value, Mapping):
-            yield from leaves(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value

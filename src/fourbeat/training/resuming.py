@@ -82,7 +82,7 @@ def resume_stored(
         debugger = debugger or Debugger()
         debugger.attach(cfg, components)
         with log_file(stored.run.dir):
-            run = _rewind(cfg, components, stored.run, point, overrides)
+            run = _rewind(cfg, components, stored, point, overrides)
             path = point.path if point else None
             return run_training(cfg, components, run, path, debugger)
 
@@ -96,20 +96,27 @@ def _refuse(run: Run, cfg: TrainConfig, point: RestartPoint | None, *, force: bo
 def _rewind(
     cfg: TrainConfig,
     components: Components,
-    run: Run,
+    stored: StoredRun,
     point: RestartPoint | None,
     overrides: Sequence[str],
 ) -> Run | None:
     """Forget what the run did after the restart point, and note that it continues."""
     if not is_first_process():
         return None
+    run = stored.run
     position = point.position if point else Position("between epochs", 0, 0, 0)
     logged = log_position_of(point.state) if point else {}
     if logged is not None:
         cut_logs(run.dir, logged)
     remove_later_snapshots(run.dir / SNAPSHOT_DIR, position.step)
     _make_last(components, point)
-    resumed = resume_run(run, config=cfg.plain(), overrides=overrides, from_step=position.step)
+    resumed = resume_run(
+        run,
+        config=cfg.plain(),
+        overrides=overrides,
+        from_step=position.step,
+        composition=stored.composition(cfg),
+    )
     write_config(cfg, run.dir)
     if point is None:
         log.info("no state was saved yet: starts from scratch")

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
@@ -21,7 +21,14 @@ from fourbeat.cli.arguments import Arguments
 from fourbeat.cli.exits import exit_codes
 from fourbeat.cli.information import inform
 from fourbeat.cli.launch import compose_once, hydra_main, launching
-from fourbeat.cli.resuming import resume_requeued, resume_spec
+from fourbeat.cli.primary import JOB, Primary
+from fourbeat.cli.resuming import (
+    read_request,
+    reading_base,
+    resume_requested,
+    resume_requeued,
+    show_resumed,
+)
 from fourbeat.config.deferred import register
 from fourbeat.config.project import Project
 from fourbeat.sweeps.callback import ERROR_FILE
@@ -29,10 +36,6 @@ from fourbeat.sweeps.checks import check_sweep, process_faults
 
 if TYPE_CHECKING:
     from fourbeat.config.schema import TrainConfig
-
-
-JOB = "train"
-"""The primary config, and what Hydra calls the job: ``${hydra.job.name}``."""
 
 
 def run(project: Project) -> None:
@@ -44,24 +47,38 @@ def run(project: Project) -> None:
     with exit_codes():
         register()
         arguments = Arguments.of(sys.argv[1:])
-        name, conf_dir = arguments.config_name or JOB, project.conf_dir
-        if arguments.is_informative:
-            inform(conf_dir, arguments, name, JOB)
-        elif arguments.resume is not None:
-            resume_spec(project, arguments)
-        elif resume_requeued(project, arguments):
+        if arguments.is_informative and not arguments.shows_config:
+            inform(project.conf_dir, arguments, arguments.config_name or JOB, JOB)
+        elif arguments.names_resume and (request := read_request(arguments)).run is not None:
+            show = show_resumed if arguments.is_informative else resume_requested
+            show(project, arguments, request)
+        elif arguments.is_informative or not resume_requeued(project, arguments):
+            with reading_base(project, arguments) as (primary, arguments):
+                start(project, arguments, primary)
+
+
+def start(project: Project, arguments: Arguments, primary: Primary) -> None:
+    """Train a new run, or those of a sweep; or print the config that they would have.
+
+    Args:
+        project: Whose run it is.
+        arguments: The command line.
+        primary: The primary config.
+    """
+    name, conf_dir = primary.name, project.conf_dir
+    if arguments.is_informative:
+        inform(conf_dir, arguments, name, JOB)
+    elif arguments.is_multirun:
+        sweep(project, arguments, primary)
+    else:
+        composed = compose_once(conf_dir, name, arguments.overrides, check, job_name=JOB)
+        if composed.is_multirun:
+            sweep(project, arguments, primary)
             return
-        elif arguments.is_multirun:
-            sweep(project, arguments, name)
-        else:
-            composed = compose_once(conf_dir, name, arguments.overrides, check, job_name=JOB)
-            if composed.is_multirun:
-                sweep(project, arguments, name)
-                return
-            checked = check(composed.own)
-            with launching(composed) as launch:
-                launch.returned = launch.run(partial(train_job, project, checked))
-            launch.raise_error()
+        checked = check(composed.own, primary.faults(composed.own))
+        with launching(composed) as launch:
+            launch.returned = launch.run(partial(train_job, project, primary, checked))
+        launch.raise_error()
 
 
 def check(composed: DictConfig, faults: Sequence[Fault] = ()) -> TrainConfig:
@@ -88,13 +105,16 @@ def check(composed: DictConfig, faults: Sequence[Fault] = ()) -> TrainConfig:
     return checked
 
 
-def train_job(project: Project, cfg: TrainConfig, composed: Any = None) -> float | None:
+def train_job(
+    project: Project, primary: Primary, cfg: TrainConfig, composed: DictConfig
+) -> float | None:
     """Train in the folder that Hydra has made.
 
     Args:
         project: Whose run it is.
+        primary: The primary config.
         cfg: The checked config.
-        composed: What Hydra passes to a job; not read.
+        composed: What Hydra composed, which the manifest stores beside the checked config.
 
     Returns:
         The value of ``sweep.metric``, for Hydra's sweepers; None when it was not measured.
@@ -106,6 +126,7 @@ def train_job(project: Project, cfg: TrainConfig, composed: Any = None) -> float
 
     hydra, debugger = HydraConfig.get(), ReplayingDebugger(project)
     show_lines()
+    cfg = primary.trace(cfg, composed, hydra.runtime.choices)
     components = build_components(project, cfg, Path(hydra.runtime.output_dir))
     debugger.attach(cfg, components)
     with new_run(cfg, components, project, list(hydra.overrides.task)) as started:
@@ -113,30 +134,31 @@ def train_job(project: Project, cfg: TrainConfig, composed: Any = None) -> float
     return finished.metrics.get(cfg.sweep.metric)
 
 
-def sweep(project: Project, arguments: Arguments, name: str) -> None:
+def sweep(project: Project, arguments: Arguments, primary: Primary) -> None:
     """Check the values of a sweep, and let Hydra run its jobs.
 
     Args:
         project: Whose runs they are.
         arguments: The command line.
-        name: The primary config.
+        primary: The primary config.
 
     Raises:
         ConfigError: With all faults of the values.
     """
-    check_sweep(project.conf_dir, arguments.overrides, name)
+    check_sweep(project.conf_dir, arguments.overrides, primary.name, primary.faults)
 
     def train(composed: DictConfig) -> float | None:
-        return sweep_job(project, composed)
+        return sweep_job(project, primary, composed)
 
-    hydra_main(project.conf_dir, name, train)
+    hydra_main(project.conf_dir, primary.name, train)
 
 
-def sweep_job(project: Project, composed: DictConfig) -> float | None:
+def sweep_job(project: Project, primary: Primary, composed: DictConfig) -> float | None:
     """Train, or write down why not: one job that fails does not end the sweep.
 
     Args:
         project: Whose run it is.
+        primary: The primary config.
         composed: What Hydra composed for the job.
 
     Returns:
@@ -145,7 +167,7 @@ def sweep_job(project: Project, composed: DictConfig) -> float | None:
     hydra = HydraConfig.get()
     try:
         raise_faults(process_faults(composed))
-        return train_job(project, check(composed))
+        return train_job(project, primary, check(composed), composed)
     # SystemExit is how Lightning ends a run that got Ctrl-C: that one must end the sweep.
     except Exception as error:
         path = Path(hydra.runtime.output_dir) / ERROR_FILE
