@@ -94,7 +94,8 @@ def test_the_yaml_spells_the_defaults_of_the_schema(file: str, schema) -> None:
 
 def test_the_primary_config_spells_the_defaults_of_the_schema() -> None:
     written = yaml.safe_load((PROJECT.conf_dir / "train.yaml").read_text())
-    fields = {n: f for n, f in TrainConfig.model_fields.items() if n in written}
+    named = {field.alias or name: field for name, field in TrainConfig.model_fields.items()}
+    fields = {n: f for n, f in named.items() if n in written}
     assert written.keys() - {"defaults"} == fields.keys()
     defaults = {n: f.default for n, f in fields.items()}
     for section in ("debug", "paths"):

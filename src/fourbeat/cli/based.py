@@ -52,7 +52,7 @@ def _preset_faults(base: Base, override: Override) -> Iterator[Fault]:
     option = base.composition.choices.get(group)
     if option is None or (override.value() is None and not override.is_delete()):
         return
-    was = f"that run was composed with {group}={option}, whose settings cannot be told from others"
+    was = f"that run was composed with {group}={option}, whose settings are now the run's own"
     hint = "Change the keys that it set, or start without from=."
     yield Fault("not-from-a-run", text_of(override), "", was, hint)
 

@@ -19,9 +19,10 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from fourbeat.base.errors import Fault, RunError, raise_faults
-from fourbeat.cli.folders import find_folder
+from fourbeat.cli.folders import find_folder, output_root
 from fourbeat.config.composition import Composition
 from fourbeat.config.deferred import register
+from fourbeat.config.overrides import quote_value
 from fourbeat.config.project import Project
 from fourbeat.lightning.hydra_defaults import Groups, configs_stored, read_groups
 
@@ -93,6 +94,40 @@ class Primary:
         before = self.base.composition
         new = {k: v for k, v in choices.items() if v not in (STORED, None)}
         return compose_from(cfg, before.primary or JOB, before.choices | new, composed)
+
+
+@contextmanager
+def reading_base(
+    project: Project, overrides: Sequence[str], spec: str | None, name: str = ""
+) -> Iterator[tuple[Primary, list[str]]]:
+    """Make a stored run the base of what is composed within this block.
+
+    Args:
+        project: Whose run it is.
+        overrides: What was typed.
+        spec: ``last``, or a run folder; None: there is no base.
+        name: The primary config that was asked for, if any.
+
+    Yields:
+        The primary config; the overrides, with the run's folder for what names it: ``last`` is
+        another run as soon as the new one has started.
+
+    Raises:
+        ConfigError: An override would not mean what it says on top of that run.
+        RunError: There is no such run, or no other can be made from it.
+    """
+    if spec is None:
+        yield Primary(name or JOB), list(overrides)
+        return
+    if name:
+        why = "cannot be used with from=: the primary config is that of the run"
+        fault = Fault("impossible-together", "--config-name", name, why, "Leave out one of them.")
+        raise_faults([fault])
+    base = find_base(project, spec, output_root(project.conf_dir, overrides))
+    others = [override for override in overrides if not override.startswith("from=")]
+    typed = [f"from={quote_value(str(base.folder))}", *others]
+    with base_stored(project, base, typed) as primary:
+        yield primary, typed
 
 
 def find_base(project: Project, spec: str, root: Path, key: str = "from") -> Base:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +10,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from fourbeat.base.errors import Fault, raise_faults
 from fourbeat.cli.arguments import Arguments
-from fourbeat.cli.folders import find_folder
+from fourbeat.cli.folders import find_folder, output_root
 from fourbeat.cli.information import inform
-from fourbeat.cli.primary import JOB, Primary, base_stored, find_base
-from fourbeat.config.compose import apply_overrides, compose_config
-from fourbeat.config.overrides import parse_overrides, quote_value
+from fourbeat.cli.primary import JOB, base_stored, find_base
+from fourbeat.config.compose import apply_overrides
+from fourbeat.config.overrides import parse_overrides
 from fourbeat.config.project import Project
 
 if TYPE_CHECKING:
@@ -88,7 +86,9 @@ def resume_requested(project: Project, arguments: Arguments, request: ResumeConf
         ConfigError: An override does not fit.
         RunError: There is no such run, or nothing to resume from.
     """
-    folder = find_folder("resume", str(request.run), output_root(project, arguments))
+    folder = find_folder(
+        "resume", str(request.run), output_root(project.conf_dir, arguments.overrides)
+    )
 
     from fourbeat.cli.api import resume  # torch and Lightning take seconds to import
 
@@ -105,7 +105,7 @@ def show_resumed(project: Project, arguments: Arguments, request: ResumeConfig) 
         ConfigError: An override does not fit.
         RunError: There is no such run, or it cannot be resumed.
     """
-    root = output_root(project, arguments)
+    root = output_root(project.conf_dir, arguments.overrides)
     base = find_base(project, str(request.run), root, "resume")
     stored = OmegaConf.create({**base.config, "resume": request.model_dump()})
     assert isinstance(stored, DictConfig)
@@ -113,41 +113,6 @@ def show_resumed(project: Project, arguments: Arguments, request: ResumeConfig) 
     sys.argv[1:] = [word for word in sys.argv[1:] if word not in arguments.overrides]
     with base_stored(project, base.holding(config), []) as primary:
         inform(project.conf_dir, Arguments.of(sys.argv[1:]), primary.name, JOB)
-
-
-@contextmanager
-def reading_base(project: Project, arguments: Arguments) -> Iterator[tuple[Primary, Arguments]]:
-    """Make the run that ``from=`` names the base of what is composed within this block.
-
-    What was typed is replaced by the run's folder, for all who read it again: ``last`` is another
-    run as soon as the new one has started, which a distributed training's other processes would
-    find.
-
-    Args:
-        project: Whose run it is.
-        arguments: The command line.
-
-    Yields:
-        The primary config; the arguments.
-
-    Raises:
-        ConfigError: An override would not mean what it says on top of that run.
-        RunError: There is no such run, or no other can be made from it.
-    """
-    spec = arguments.base
-    if spec is None:
-        yield Primary(arguments.config_name or JOB), arguments
-        return
-    if arguments.config_name:
-        why = "cannot be used with from=: the primary config is that of the run"
-        fault = Fault("impossible-together", "--config-name", arguments.config_name, why)
-        raise_faults([fault])
-    base = find_base(project, spec, output_root(project, arguments))
-    typed = f"from={quote_value(str(base.folder))}"
-    sys.argv[1:] = [typed if word.startswith("from=") else word for word in sys.argv[1:]]
-    arguments = Arguments.of(sys.argv[1:])
-    with base_stored(project, base, arguments.overrides) as primary:
-        yield primary, arguments
 
 
 def _changes(arguments: Arguments) -> list[str]:
@@ -170,15 +135,9 @@ def resume_requeued(project: Project, arguments: Arguments) -> bool:
 
     if arguments.is_multirun or not was_requeued():
         return False
-    folder = requeued_run(output_root(project, arguments))
+    folder = requeued_run(output_root(project.conf_dir, arguments.overrides))
     if folder is not None:
         from fourbeat.cli.api import resume
 
         resume(project, folder)
     return folder is not None
-
-
-def output_root(project: Project, arguments: Arguments) -> Path:
-    """Return the folder under which runs lie."""
-    places = [o for o in arguments.overrides if o.startswith("paths.")]
-    return Path(compose_config(project.conf_dir, places).paths.output_dir)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fourbeat.base.errors import Fault
-from fourbeat.config.schema import TrainConfig
+from fourbeat.config.schema import ResumeConfig, TrainConfig
 from fourbeat.config.typed import format_value
 
 
@@ -84,7 +84,9 @@ def _resume_faults(cfg: TrainConfig) -> list[Fault]:
         why = "can be given on the command line only: in a file it would resume with each command"
         hint = f"Type resume={resume.run}; in Python, call fourbeat.resume()."
         return [Fault("command-line-only", "resume.run", resume.run, why, hint)]
-    given = {"checkpoint": resume.checkpoint != "last", "force": resume.force}
-    values = {key: format_value(getattr(resume, key)) for key, is_given in given.items() if is_given}
+    changed = {key: value for key, value in resume if value != getattr(ResumeConfig(), key)}
     why, hint = "says how a run is resumed, and none is named", "Add resume=last."
-    return [Fault("without-effect", f"resume.{k}", v, why, hint) for k, v in values.items()]
+    return [
+        Fault("without-effect", f"resume.{key}", format_value(value), why, hint)
+        for key, value in changed.items()
+    ]

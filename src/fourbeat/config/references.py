@@ -27,9 +27,11 @@ def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 def fill_config(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
     """Return a config, and from another one the keys that it does not have."""
-    both = {k: v for k, v in config.items() if isinstance(v, Mapping) and k in defaults}
-    inner = {k: fill_config(v, defaults[k]) for k, v in both.items() if isinstance(defaults[k], Mapping)}
-    return {**defaults, **config, **inner}
+    filled = {**defaults, **config}
+    for key, value in config.items():
+        if isinstance(value, Mapping) and isinstance(inner := defaults.get(key), Mapping):
+            filled[key] = fill_config(value, inner)
+    return filled
 
 
 def compose_from(

@@ -232,8 +232,10 @@ class ResumeRequest(Section):
 
 
 def _section(value: Any) -> Any:
-    """Read the null of older files as a section without a run."""
-    return {} if value is None else value
+    """Read what older files have, null or a run, as the section that it is now."""
+    if value is None:
+        return {}
+    return {"run": value} if isinstance(value, str) and value else value
 
 
 class TrainConfig(Section):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,19 +50,17 @@ def read_groups(primary: str, choices: Mapping[str, Any], searched: Sequence[str
     known = dict(listed.overrides.known_choices)
     own = {k: v for k, v in choices.items() if isinstance(v, str) and not _is_hydra(k)}
     chosen = [f"{'' if k in known else '+'}{k}={v}" for k, v in own.items() if "/" not in k]
-    try:
+    with suppress(HydraException):  # an option of that time is no longer there
         listed = loader.compute_defaults_list(primary, [*searched, *chosen], RunMode.RUN)
-    except HydraException:  # an option of that time is no longer there
-        pass
     known |= listed.overrides.known_choices
     sections = _sections(listed.defaults)
     _, repository = loader._parse_overrides_and_create_caching_repo(primary, list(searched))
-    node = OmegaConf.to_container(repository.load_config(primary).config).get("hydra")
+    whole: Any = OmegaConf.to_container(repository.load_config(primary).config)
     return Groups(
         sections=sections,
         presets=[k for k in reversed(known) if _is_preset(k, sections)],
         hydra={k: v for k, v in known.items() if _is_hydra(k)},
-        node=dict(node or {}),
+        node=whole.get("hydra") or {},
     )
 
 

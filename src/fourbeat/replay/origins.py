@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fourbeat.run import Environment, Run
 from fourbeat.config.references import leaves
+from fourbeat.run import Environment, Run
 from fourbeat.training.resume_checks import ABSENT, HARMLESS, is_one_of
 
 # What a resume allows, though it may change what is computed: different arithmetic, different data,

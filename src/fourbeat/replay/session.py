@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from fourbeat.base.errors import RunError
-from fourbeat.base.process import set_up_process
 from fourbeat.config.schema import DebugConfig, TrainConfig
+from fourbeat.config.typed import format_value
 from fourbeat.events import Observer
 from fourbeat.events.lightning import ObserverCallback
+from fourbeat.preflight.devices import count_processes
 from fourbeat.recorder import RecorderCallback
 from fourbeat.recorder.recorder import Write
 from fourbeat.run import Run
@@ -117,14 +118,15 @@ def replay_config(stored: StoredRun, overrides: Sequence[str] = ()) -> TrainConf
         RunError: It cannot be replayed in one process.
         ConfigError: An override does not fit.
     """
-    run = stored.run
-    devices = run.config["trainer"].get("devices", 1)
-    if devices != 1 or run.config["trainer"].get("num_nodes", 1) != 1:
+    cfg = stored.config(overrides)
+    if (num_processes := count_processes(cfg.trainer)) != 1:
+        devices, num_nodes = format_value(cfg.trainer.devices), cfg.trainer.num_nodes
         raise RunError(
-            f"{run.dir}: was trained with trainer.devices={devices}. A replay runs in one process, "
-            "whose gradients are not those of all. Train with trainer.devices=1 to replay steps."
+            f"{stored.run.dir}: has trainer.devices={devices} trainer.num_nodes={num_nodes}, on "
+            f"this machine {num_processes} processes. A replay runs in one, whose gradients are "
+            "not those of all. Train with trainer.devices=1 to replay steps."
         )
-    quiet = without_outputs(stored.config(overrides))
+    quiet = without_outputs(cfg)
     callbacks = quiet.callbacks.model_copy(update={"recorder": None})
     loop = quiet.loop.model_copy(
         update={"steps_per_execution": 1, "compile": False, "terminate_on_nan": False}
@@ -158,7 +160,6 @@ def replay_steps(
     Returns:
         The components as the last step left them.
     """
-    set_up_process()
     with contextlib.ExitStack() as stack:
         temporary = stack.enter_context(tempfile.TemporaryDirectory())
         stack.enter_context(warnings.catch_warnings())

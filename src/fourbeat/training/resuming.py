@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 from fourbeat.base.console import log, log_file, show_lines
 from fourbeat.base.errors import RunError
-from fourbeat.base.process import set_up_process
 from fourbeat.config.project import Project
 from fourbeat.config.schema import TrainConfig
 from fourbeat.run import Run, resume_run
@@ -68,7 +67,6 @@ def resume_stored(
         force: Allow changes that make it another run.
         debugger: Pauses the training, and explains a NaN or Inf.
     """
-    set_up_process()
     show_lines()
     stored = StoredRun.load(project, run_dir)
     with hold_folder(stored.run.dir):

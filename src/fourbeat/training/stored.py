@@ -11,6 +11,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from fourbeat.base.process import set_up_process
 from fourbeat.config.compose import apply_overrides
 from fourbeat.config.composition import Composition
 from fourbeat.config.project import Project
@@ -51,6 +52,8 @@ class StoredRun:
     def config(self, overrides: Sequence[str] = ()) -> TrainConfig:
         """Return the config that the run stored, checked again on this machine.
 
+        Sets up the process: torch starts its threads when the components are tried.
+
         Args:
             overrides: Keys to change.
 
@@ -60,6 +63,7 @@ class StoredRun:
         """
         run = self.run
         refuse_given_loaders(run.dir, run.config)
+        set_up_process()
         composed = OmegaConf.create(run.config)
         assert isinstance(composed, DictConfig)
         return check_composed(apply_overrides(composed, overrides))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,10 +22,9 @@ from fourbeat.cli.arguments import Arguments
 from fourbeat.cli.exits import exit_codes
 from fourbeat.cli.information import inform
 from fourbeat.cli.launch import compose_once, hydra_main, launching
-from fourbeat.cli.primary import JOB, Primary
+from fourbeat.cli.primary import JOB, Primary, reading_base
 from fourbeat.cli.resuming import (
     read_request,
-    reading_base,
     resume_requested,
     resume_requeued,
     show_resumed,
@@ -47,38 +47,60 @@ def run(project: Project) -> None:
     with exit_codes():
         register()
         arguments = Arguments.of(sys.argv[1:])
-        if arguments.is_informative and not arguments.shows_config:
-            inform(project.conf_dir, arguments, arguments.config_name or JOB, JOB)
-        elif arguments.names_resume and (request := read_request(arguments)).run is not None:
-            show = show_resumed if arguments.is_informative else resume_requested
-            show(project, arguments, request)
-        elif arguments.is_informative or not resume_requeued(project, arguments):
-            with reading_base(project, arguments) as (primary, arguments):
-                start(project, arguments, primary)
+        if needs_no_composition(project, arguments):
+            return
+        spec, name = arguments.base, arguments.config_name
+        with reading_base(project, arguments.overrides, spec, name) as (primary, overrides):
+            arguments = retype(arguments, overrides)
+            if arguments.is_informative:
+                inform(project.conf_dir, arguments, primary.name, JOB)
+                return
+            if arguments.is_multirun:
+                sweep(project, arguments, primary)
+                return
+            conf_dir = project.conf_dir
+            composed = compose_once(conf_dir, primary.name, overrides, check, job_name=JOB)
+            if composed.is_multirun:
+                sweep(project, arguments, primary)
+                return
+            checked = check(composed.own, primary.faults(composed.own))
+            with launching(composed) as launch:
+                launch.returned = launch.run(partial(train_job, project, primary, checked))
+            launch.raise_error()
 
 
-def start(project: Project, arguments: Arguments, primary: Primary) -> None:
-    """Train a new run, or those of a sweep; or print the config that they would have.
+def needs_no_composition(project: Project, arguments: Arguments) -> bool:
+    """Do what needs no config of a new run: print help, resume a run.
 
     Args:
         project: Whose run it is.
         arguments: The command line.
-        primary: The primary config.
+
+    Returns:
+        Whether that was all that was asked for.
     """
-    name, conf_dir = primary.name, project.conf_dir
-    if arguments.is_informative:
-        inform(conf_dir, arguments, name, JOB)
-    elif arguments.is_multirun:
-        sweep(project, arguments, primary)
+    if arguments.is_informative and not arguments.shows_config:
+        inform(project.conf_dir, arguments, arguments.config_name or JOB, JOB)
+    elif arguments.names_resume and (request := read_request(arguments)).run is not None:
+        show = show_resumed if arguments.is_informative else resume_requested
+        show(project, arguments, request)
     else:
-        composed = compose_once(conf_dir, name, arguments.overrides, check, job_name=JOB)
-        if composed.is_multirun:
-            sweep(project, arguments, primary)
-            return
-        checked = check(composed.own, primary.faults(composed.own))
-        with launching(composed) as launch:
-            launch.returned = launch.run(partial(train_job, project, primary, checked))
-        launch.raise_error()
+        return not arguments.is_informative and resume_requeued(project, arguments)
+    return True
+
+
+def retype(arguments: Arguments, overrides: Sequence[str]) -> Arguments:
+    """Put the folder in place of what ``from=`` named.
+
+    Hydra reads the command line again, and so do the other processes of a distributed training.
+
+    Args:
+        arguments: The command line.
+        overrides: Its overrides, with the folder.
+    """
+    base = [override for override in overrides if override.startswith("from=")]
+    sys.argv[1:] = [word for word in sys.argv[1:] if not word.startswith("from=")] + base
+    return replace(arguments, overrides=tuple(overrides))
 
 
 def check(composed: DictConfig, faults: Sequence[Fault] = ()) -> TrainConfig:
@@ -95,8 +117,10 @@ def check(composed: DictConfig, faults: Sequence[Fault] = ()) -> TrainConfig:
 
     deferred = check_train(composed, faults)
 
-    from fourbeat.preflight.checks import check_components  # torch: not before our keys are good
+    from fourbeat.base.process import set_up_process  # torch: not before our keys are good
+    from fourbeat.preflight.checks import check_components
 
+    set_up_process()  # torch starts its threads when the components are tried
     checked = check_components(composed, deferred)
 
     from fourbeat.inspector.pauser import pause_faults
