@@ -98,7 +98,7 @@ def test_the_primary_config_spells_the_defaults_of_the_schema() -> None:
     fields = {n: f for n, f in named.items() if n in written}
     assert written.keys() - {"defaults"} == fields.keys()
     defaults = {n: f.default for n, f in fields.items()}
-    for section in ("debug", "paths"):
+    for section in ("debug", "paths", "resume"):
         defaults[section] = defaults[section].model_dump()
     assert defaults == {n: v for n, v in written.items() if n != "defaults"}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override
@@ -20,30 +20,40 @@ from fourbeat.lightning.hydra_defaults import Groups
 from fourbeat.sweeps.checks import sample_jobs
 
 
-def base_faults(
-    project: Project, base: Base, groups: Groups, overrides: Sequence[str]
-) -> list[Fault]:
-    """Find overrides that would not mean what they say. With Hydra initialized.
+class Typed(NamedTuple):
+    """Overrides: those that choose an option of a group, and those of single keys."""
 
-    Those that Hydra itself refuses are not among them.
+    choices: list[Override]
+    values: list[Override]
+
+    @classmethod
+    def of(cls, overrides: Sequence[str]) -> Typed:
+        """Parse overrides, of which one may have several values. With Hydra initialized.
+
+        Those that cannot be parsed are left to Hydra, as are those of its own keys.
+        """
+        loader = GlobalHydra.instance().config_loader()
+        found, _ = parse_overrides(overrides, sweeps=True)
+        found = [o for o in found if not o.is_hydra_override() and o.key_or_group != "from"]
+        choices = [override for override in found if is_group(override, loader)]
+        return cls(choices, [override for override in found if override not in choices])
+
+
+def base_faults(project: Project, base: Base, groups: Groups, typed: Typed) -> list[Fault]:
+    """Find overrides that would not mean what they say; those that Hydra refuses not among them.
 
     Args:
         project: Whose run it is.
         base: The run.
         groups: The groups of its primary config.
-        overrides: What was typed; one may have several values.
+        typed: What is typed on top of it.
     """
-    loader = GlobalHydra.instance().config_loader()
-    found, _ = parse_overrides(overrides, sweeps=True)
-    found = [o for o in found if not o.is_hydra_override() and o.key_or_group != "from"]
-    chosen = [override for override in found if is_group(override, loader)]
     if base.composition.config:
-        again = [o for o in chosen if o.key_or_group in groups.presets]
+        again = [o for o in typed.choices if o.key_or_group in groups.presets]
         return [fault for override in again for fault in _preset_faults(base, override)]
-    values = [override for override in found if override not in chosen]
     return [
-        *(_group_fault(base, override) for override in chosen),
-        *_dependents_faults(project, base, values),
+        *(_group_fault(base, override) for override in typed.choices),
+        *_dependents_faults(project, base, typed.values),
     ]
 
 

@@ -171,15 +171,15 @@ def base_stored(project: Project, base: Base, overrides: Sequence[str]) -> Itera
     Raises:
         ConfigError: With a fault for each override that means nothing on top of this run.
     """
-    from fourbeat.cli.based import base_faults
+    from fourbeat.cli.based import Typed, base_faults
     from fourbeat.config.references import fill_config
 
     register()
     composition = base.composition
     with configs_stored():
         with initialize_config_dir(str(project.conf_dir), version_base="1.3"):
-            groups = _groups(composition, overrides)
-            raise_faults(base_faults(project, base, groups, overrides))
+            groups, typed = _groups(composition, overrides), Typed.of(overrides)
+        raise_faults(base_faults(project, base, groups, typed))
         config = fill_config(composition.config, base.config)
         chosen = groups.sections if composition.config else []
         _store(config, groups, [name for name in chosen if isinstance(config.get(name), dict)])

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from fourbeat.config.composition import Composition
 from fourbeat.config.deferred import deferring
-from fourbeat.config.leaves import is_deferred
 from fourbeat.config.overrides import to_plain
 from fourbeat.config.resolve import resolve_config
 from fourbeat.config.schema import DataConfig, TrainConfig
@@ -82,18 +82,19 @@ def moved_keys(
         after: The same after the change.
         typed: The keys that were changed themselves.
     """
-    old, new = _resolved(before), _resolved(after)
-    moved = [k for k, value in new.items() if k in old and old[k] != value and k not in typed]
     sections = [key.partition(".") for key in typed]
-    if any(top == "data" and name not in DataConfig.model_fields for top, _, name in sections):
-        # What only the data set knows stands as text: it may have changed with it.
-        moved += [k for k, value in new.items() if is_deferred(value) and k not in typed]
-    return moved
+    # What only the data set knows, it must be built for; its loader's own keys do not change it.
+    builds_data = any(
+        top == "data" and name not in DataConfig.model_fields for top, _, name in sections
+    )
+    old, new = _resolved(before, builds_data), _resolved(after, builds_data)
+    own = tuple(f"{key}." for key in typed)
+    return [k for k, was in old.items() if new.get(k) != was and not f"{k}.".startswith(own)]
 
 
-def _resolved(config: Mapping[str, Any]) -> dict[str, Any]:
+def _resolved(config: Mapping[str, Any], builds_data: bool) -> dict[str, Any]:
     created = OmegaConf.create(dict(config))
-    with deferring():
+    with nullcontext() if builds_data else deferring():
         values, _ = resolve_config(created)
     return dict(leaves(values))
 
