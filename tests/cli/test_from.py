@@ -309,3 +309,14 @@ def test_a_resume_that_changes_the_config_changes_what_later_runs_start_from(
     assert compose(run.dir).plain() == {**again.config, "from": str(run.dir)}
     assert changes(run.dir, "seed=3") == {"seed", "data.seed"}
     assert changes(run.dir, "optim.lr=0.1") == {"optim.lr"}
+
+
+def test_a_manifest_of_the_first_version_that_stored_compositions_is_a_base_for_ever() -> None:
+    run = GOLDEN / "run_composed"
+    cfg = compose(run, "optim.lr=0.01")
+    assert (cfg.seed, cfg.plain()["data"]["seed"], cfg.data.leaf()["num_samples"]) == (7, 7, 130)
+    assert (cfg.optim.target, cfg.loop.gradient_clip_val) == ("torch.optim.AdamW", 1.0)
+    assert cfg.scheduler.leaf()["max_lr"] == 0.01
+    again = compose(run, "data=digits", "model=mlp", "seed=3")
+    assert (again.model.leaf()["in_features"], again.data.leaf()["seed"]) == (784, 3)
+    assert faults(run, "experiment=circles") == [("not-from-a-run", "experiment=circles")]

@@ -32,10 +32,11 @@ def read_request(arguments: Arguments) -> ResumeConfig:
             resumed with something that only a new one can have.
     """
     from fourbeat.config.check import check_keys
-    from fourbeat.config.schema import ResumeRequest
+    from fourbeat.config.schema import ResumeConfig, ResumeRequest
 
     changes, faults = parse_overrides([o for o in arguments.overrides if _key(o)[:7] == "resume."])
-    cfg = OmegaConf.create({"resume": _places(arguments.resume)})
+    values = {**ResumeConfig().model_dump(), **_places(arguments.resume)}
+    cfg = OmegaConf.create({"resume": values})
     for change in changes:
         OmegaConf.update(cfg, change.key_or_group, change.value(), force_add=True)
     request: ResumeConfig = check_keys(ResumeRequest, cfg, faults).resume

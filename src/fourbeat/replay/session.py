@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from fourbeat.base.errors import RunError
-from fourbeat.config.schema import DebugConfig, TrainConfig
+from fourbeat.config.schema import DebugConfig, TrainConfig, TrainerConfig
 from fourbeat.config.typed import format_value
 from fourbeat.events import Observer
 from fourbeat.events.lightning import ObserverCallback
@@ -118,21 +120,30 @@ def replay_config(stored: StoredRun, overrides: Sequence[str] = ()) -> TrainConf
         RunError: It cannot be replayed in one process.
         ConfigError: An override does not fit.
     """
-    cfg = stored.config(overrides)
-    if (num_processes := count_processes(cfg.trainer)) != 1:
-        devices, num_nodes = format_value(cfg.trainer.devices), cfg.trainer.num_nodes
-        raise RunError(
-            f"{stored.run.dir}: has trainer.devices={devices} trainer.num_nodes={num_nodes}, on "
-            f"this machine {num_processes} processes. A replay runs in one, whose gradients are "
-            "not those of all. Train with trainer.devices=1 to replay steps."
-        )
-    quiet = without_outputs(cfg)
+    _refuse_several_processes(stored.run)
+    # Of one process alone, whichever device it was: another machine may not have that one.
+    quiet = without_outputs(stored.config(["trainer.devices=1", *overrides]))
     callbacks = quiet.callbacks.model_copy(update={"recorder": None})
     loop = quiet.loop.model_copy(
         update={"steps_per_execution": 1, "compile": False, "terminate_on_nan": False}
     )
     changes = {"callbacks": callbacks, "loop": loop, "debug": DebugConfig(), "test": False}
     return quiet.model_copy(update=changes)
+
+
+def _refuse_several_processes(run: Run) -> None:
+    try:
+        trainer = TrainerConfig.model_validate(run.config.get("trainer", {}))
+    except ValidationError:  # which the check of the whole config explains
+        return
+    num_processes = count_processes(trainer)
+    if num_processes != 1:
+        devices = format_value(trainer.devices)
+        raise RunError(
+            f"{run.dir}: has trainer.devices={devices} trainer.num_nodes={trainer.num_nodes}: "
+            f"{num_processes} processes on this machine. A replay runs in one process, whose "
+            "gradients are not those of all. Train with trainer.devices=1 to replay steps."
+        )
 
 
 def replay_steps(

@@ -50,8 +50,9 @@ def refuse_to_stand_still(run: Run, cfg: TrainConfig, position: Position | None)
     if -1 < trainer.max_epochs <= num_epochs or -1 < trainer.max_steps <= num_steps:
         raise RunError(
             f"resume={run.dir}: this run has {status.replace('_', ' ')} ({run.outcome.reason}); "
-            f"it did {num_epochs} epochs, {num_steps} steps. "
-            f"To extend it, add e.g. trainer.max_epochs={num_epochs * 2}."
+            f"the state to resume from is that of its end: {num_epochs} epochs, {num_steps} steps. "
+            f"To extend it, add e.g. trainer.max_epochs={num_epochs * 2}. To train a new run with "
+            f"its config and another key, give e.g. from={run.dir} optim.lr=1e-4."
         )
     if status == "stopped_early" and run.config["callbacks"] == cfg.plain()["callbacks"]:
         raise RunError(
