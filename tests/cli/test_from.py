@@ -232,12 +232,17 @@ class TestCommands:
         self, script: Command, place: Path
     ) -> None:
         before = (place / "runs/one/manifest.json").read_bytes()
-        done = script("train.py", "from=last", "optim.lr=0.01", "hydra.run.dir=runs/two")
+        words = ["from=last", "optim.lr=0.01", "hydra.run.dir=runs/two"]
+        done = script("train.py", *words, "sweep=default")
         assert done.code == 0, done.err
+        assert done.out.startswith(
+            "new run on top of runs/one; chosen again, whatever it had set there: sweep=default\n"
+        )
         run = Run.load(place / "runs" / "two")
         assert run.config["from"] == str(place / "runs" / "one")
         assert run.config["scheduler"]["max_lr"] == 0.01
-        assert run.manifest.overrides == [f"from={place / 'runs' / 'one'}", "optim.lr=0.01"]
+        base = f"from={place / 'runs' / 'one'}"
+        assert run.manifest.overrides == [base, "optim.lr=0.01", "sweep=default"]
         # What Hydra and a distributed training's other processes read again cannot be another run.
         assert "from=last" not in run.manifest.command
         assert find_run("last", place / "runs") == run.dir
@@ -245,7 +250,7 @@ class TestCommands:
 
     def test_a_sweep_has_the_run_as_its_base(self, script: Command, place: Path) -> None:
         words = ["from=runs/one", "optim.lr=0.01,0.02", "data=circles,digits", "model=mlp"]
-        done = script("train.py", "-m", *words, "hydra.sweep.dir=sweep")
+        done = script("train.py", *words, "hydra.sweep.dir=sweep", "-m")
         assert done.code == 0, done.err
         runs = [Run.load(place / "sweep" / str(job)) for job in range(4)]
         assert {run.config["from"] for run in runs} == {str(place / "runs" / "one")}

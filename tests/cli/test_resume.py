@@ -125,6 +125,7 @@ def test_a_file_that_sets_resume_is_refused_and_not_ignored(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        ("resume=", "resume='': must name a run. Give resume=last"),
         ("resume=last resume.foo=1", "resume.foo=1: is not a key"),
         ("resume=last resume.forse=true", "Did you mean resume.force=true?"),
         ("resume=last resume.force=3", "resume.force=3: must be true or false"),

@@ -18,6 +18,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
+from fourbeat.base.console import short_path
 from fourbeat.base.errors import Fault, RunError, raise_faults
 from fourbeat.cli.folders import find_folder, output_root
 from fourbeat.config.composition import Composition
@@ -76,6 +77,19 @@ class Primary:
             return []
         why = "can be given on the command line only: what a file names is not read before the file"
         return [Fault("command-line-only", "from", str(spec), why, f"Type from={spec}.")]
+
+    def describe(self, choices: Mapping[str, Any]) -> str:
+        """Say which run is the base, and what of it is gone; empty without one.
+
+        Args:
+            choices: Group to option, as Hydra has them.
+        """
+        if self.base is None:
+            return ""
+        was = self.base.composition.choices
+        again = [f"{k}={choices[k]}" for k in was if choices.get(k) not in (STORED, None)]
+        gone = f"; chosen again, whatever it had set there: {' '.join(again)}" if again else ""
+        return f"new run on top of {short_path(self.base.folder)}{gone}"
 
     def trace(
         self, cfg: TrainConfig, composed: DictConfig, choices: Mapping[str, Any]

@@ -34,6 +34,9 @@ def read_request(arguments: Arguments) -> ResumeConfig:
     from fourbeat.config.check import check_keys
     from fourbeat.config.schema import ResumeConfig, ResumeRequest
 
+    if arguments.overrides.count("resume="):
+        hint = "Give resume=last, or a run folder; resume=null resumes none."
+        raise_faults([Fault("out-of-range", "resume", "''", "must name a run", hint)])
     changes, faults = parse_overrides([o for o in arguments.overrides if _key(o)[:7] == "resume."])
     values = {**ResumeConfig().model_dump(), **_places(arguments.resume)}
     cfg = OmegaConf.create({"resume": values})

@@ -98,8 +98,8 @@ def retype(arguments: Arguments, overrides: Sequence[str]) -> Arguments:
         arguments: The command line.
         overrides: Its overrides, with the folder.
     """
-    base = [override for override in overrides if override.startswith("from=")]
-    sys.argv[1:] = [word for word in sys.argv[1:] if not word.startswith("from=")] + base
+    for base in (override for override in overrides if override.startswith("from=")):
+        sys.argv[1:] = [base if word.startswith("from=") else word for word in sys.argv[1:]]
     return replace(arguments, overrides=tuple(overrides))
 
 
@@ -143,13 +143,15 @@ def train_job(
     Returns:
         The value of ``sweep.metric``, for Hydra's sweepers; None when it was not measured.
     """
-    from fourbeat.base.console import show_lines
+    from fourbeat.base.console import log, show_lines
     from fourbeat.cli.debugger import ReplayingDebugger
     from fourbeat.training.building import build_components
     from fourbeat.training.running import new_run, run_training
 
     hydra, debugger = HydraConfig.get(), ReplayingDebugger(project)
     show_lines()
+    if note := primary.describe(hydra.runtime.choices):
+        log.info("%s", note)
     cfg = primary.trace(cfg, composed, hydra.runtime.choices)
     components = build_components(project, cfg, Path(hydra.runtime.output_dir))
     debugger.attach(cfg, components)
