@@ -128,10 +128,11 @@ def test_what_options_have_in_common_is_no_option(
 
 def test_the_primary_config_spells_the_defaults_of_the_schema() -> None:
     written = yaml.safe_load((PROJECT.conf_dir / "train.yaml").read_text())
-    fields = {n: f for n, f in TrainConfig.model_fields.items() if n in written}
+    named = {field.alias or name: field for name, field in TrainConfig.model_fields.items()}
+    fields = {n: f for n, f in named.items() if n in written}
     assert written.keys() - {"defaults"} == fields.keys()
     defaults = {n: f.default for n, f in fields.items()}
-    for section in ("debug", "paths"):
+    for section in ("debug", "paths", "resume"):
         defaults[section] = defaults[section].model_dump()
     assert defaults == {n: v for n, v in written.items() if n != "defaults"}
 

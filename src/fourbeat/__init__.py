@@ -9,9 +9,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fourbeat.cli.api import resume, train
+    from fourbeat.cli.api import compose, resume, train
     from fourbeat.config.project import Project
-    from fourbeat.preflight.checks import compose
     from fourbeat.recorder import read_records, watch
     from fourbeat.run import Run
     from fourbeat.training.evaluation import evaluate
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Project": "fourbeat.config.project",
     "Run": "fourbeat.run",
-    "compose": "fourbeat.preflight.checks",
+    "compose": "fourbeat.cli.api",
     "evaluate": "fourbeat.training.evaluation",
     "fit": "fourbeat.training.fitting",
     "read_records": "fourbeat.recorder",

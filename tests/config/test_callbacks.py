@@ -11,7 +11,7 @@ from lightning.pytorch import Callback
 from support.project import build, compose, resume, train
 
 from fourbeat.config.schema import STANDARD_CALLBACKS
-from fourbeat.config.stored_form import in_current_form
+from fourbeat.config.stored import in_current_form
 
 SMALL = ("data=circles", "model=circles", "trainer=cpu", "trainer.max_epochs=1", "logger=none")
 ALL = set(STANDARD_CALLBACKS.model_dump())

@@ -14,7 +14,8 @@ LEAVES = {"data", "model", "loss", "optim", "scheduler", "logger"}
 def test_the_yaml_files_spell_the_schemas_defaults() -> None:
     written = OmegaConf.to_container(compose_config())
     assert isinstance(written, dict)
-    fields = {n: f for n, f in TrainConfig.model_fields.items() if n not in LEAVES}
+    named = {field.alias or name: field for name, field in TrainConfig.model_fields.items()}
+    fields = {n: f for n, f in named.items() if n not in LEAVES}
     defaults = {n: f.get_default(call_default_factory=True) for n, f in fields.items()}
     plain = {n: d.model_dump() if hasattr(d, "model_dump") else d for n, d in defaults.items()}
     assert {name: written[name] for name in plain} == plain

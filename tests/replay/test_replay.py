@@ -460,11 +460,19 @@ def test_other_code_than_the_runs_is_noticed_where_it_takes_effect(
     assert (first.step, first.column) == (10, "loss")
 
 
-@pytest.mark.parametrize("values", [{"devices": 2}, {"devices": "auto"}, {"num_nodes": 2}], ids=str)
+@pytest.mark.parametrize("values", [{"devices": 2}, {"devices": [0, 1]}, {"num_nodes": 2}], ids=str)
 def test_a_run_of_several_processes_is_refused(copy: Path, values: dict[str, Any]) -> None:
     set_config(copy, "trainer", **values)
     with pytest.raises(RunError, match=r"trainer\.devices=.*\. A replay runs in one process"):
         replay(PROJECT, copy, 3)
+
+
+@pytest.mark.parametrize("devices", ["auto", [0], 1], ids=str)
+def test_a_run_of_one_process_is_replayed_however_its_device_was_named(
+    copy: Path, devices: Any
+) -> None:
+    set_config(copy, "trainer", devices=devices)
+    assert replay(PROJECT, copy, 3).step == 3
 
 
 def test_a_run_on_given_loaders_is_refused(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ FaultCode = Literal[
     "cannot-compose",  # Hydra refuses the overrides; its own reason follows
     "not-in-a-sweep",  # cannot be used with -m
     "not-on-resume",  # cannot be changed when a run is resumed
+    "not-from-a-run",  # cannot be changed on top of a stored run's config
+    "command-line-only",  # cannot be set by a file
     "without-effect",  # a key that another one overrules
     # Of keys and their values:
     "unknown-key",  # no such key

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fourbeat.base.errors import Fault, raise_faults
+from fourbeat.config.overrides import parse_overrides
 from fourbeat.lightning.hydra import parse_command_line
 
 # Hydra's flags that cannot mean anything here: name, why, and what to do instead.
@@ -33,6 +34,7 @@ class Arguments:
     Attributes:
         overrides: What is to be composed, with those that flags stand for.
         is_informative: Whether Hydra is to print something and to run nothing.
+        shows_config: Whether that is, or explains, the config that would be used.
         is_multirun: Whether a sweep is asked for.
         config_name: The primary config, where one is named; empty otherwise.
     """
@@ -41,6 +43,7 @@ class Arguments:
     is_informative: bool
     is_multirun: bool
     config_name: str = ""
+    shows_config: bool = False
 
     @classmethod
     def of(cls, words: Sequence[str]) -> Arguments:
@@ -59,6 +62,7 @@ class Arguments:
             is_informative=any(informative),
             is_multirun=flags.multirun or "hydra.mode=MULTIRUN" in flags.overrides,
             config_name=flags.config_name or "",
+            shows_config=bool(flags.cfg or flags.info),
         )
 
     @property
@@ -68,20 +72,26 @@ class Arguments:
         return values[-1] if values and values[-1] not in ("", "null", "''", '""') else None
 
     @property
-    def force(self) -> bool:
-        """Whether ``resume.force=true`` is given.
+    def names_resume(self) -> bool:
+        """Whether ``resume``, or a key below it, is given at all."""
+        keys = (o.partition("=")[0].lstrip("+") for o in self.overrides)
+        return any(key == "resume" or key.startswith("resume.") for key in keys)
+
+    @property
+    def base(self) -> str | None:
+        """The run that ``from=`` names; None when it is not given, or null.
 
         Raises:
-            ConfigError: It is neither true nor false.
+            ConfigError: It is no override, or names several runs.
         """
-        values = [o.partition("=")[2] for o in self.overrides if o.startswith("resume.force=")]
-        faults = [
-            Fault("wrong-type", "resume.force", value, "must be true or false")
-            for value in values
-            if value not in ("true", "false")
-        ]
+        given = [o for o in self.overrides if o.startswith("from=")]
+        found, faults = parse_overrides(given[-1:], sweeps=True)
         raise_faults(faults)
-        return values[-1:] == ["true"]
+        value = found[0].value() if found else None
+        if found and found[0].is_sweep_override():
+            why, hint = "must name one run", "Give one command for each."
+            raise_faults([Fault("several-values", given[-1], "", why, hint)])
+        return None if value is None else str(value)
 
 
 def _unknown(word: str) -> Fault:

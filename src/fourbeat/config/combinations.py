@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from fourbeat.base.errors import Fault
-from fourbeat.config.schema import TrainConfig
+from fourbeat.config.schema import ResumeConfig, TrainConfig
+from fourbeat.config.typed import format_value
 
 
 def combination_faults(cfg: TrainConfig) -> list[Fault]:
@@ -13,6 +14,7 @@ def combination_faults(cfg: TrainConfig) -> list[Fault]:
         *_validation_faults(cfg),
         *_strategy_faults(cfg),
         *_loop_faults(cfg),
+        *_resume_faults(cfg),
     ]
 
 
@@ -98,3 +100,18 @@ def _loop_faults(cfg: TrainConfig) -> list[Fault]:
     alone = "must be 1 with loop=automatic: Lightning runs one batch at a time"
     key, hint = "loop.steps_per_execution", "Use loop=four_beat."
     return [Fault("impossible-together", key, str(steps), alone, hint)]
+
+
+def _resume_faults(cfg: TrainConfig) -> list[Fault]:
+    """What is given on the command line is obeyed before the config is composed."""
+    resume = cfg.resume
+    if resume.run is not None:
+        why = "can be given on the command line only: in a file it would resume with each command"
+        hint = f"Type resume={resume.run}; in Python, call fourbeat.resume()."
+        return [Fault("command-line-only", "resume.run", resume.run, why, hint)]
+    changed = {key: value for key, value in resume if value != getattr(ResumeConfig(), key)}
+    why, hint = "says how a run is resumed, and none is named", "Add resume=last."
+    return [
+        Fault("without-effect", f"resume.{key}", format_value(value), why, hint)
+        for key, value in changed.items()
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -60,6 +61,14 @@ def parse_overrides(
 def text_of(override: Override) -> str:
     """Return an override as it was typed."""
     return override.input_line or override.key_or_group
+
+
+def quote_value(text: str) -> str:
+    """Return text as the value of an override; with quotes where it needs them."""
+    if re.fullmatch(r"[\w./-]+", text):
+        return text
+    escaped = re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), text)
+    return f"'{escaped}'"
 
 
 def split_overrides(overrides: Sequence[str], config_name: str) -> tuple[list[str], list[Fault]]:

@@ -43,13 +43,8 @@ class Project:
         Raises:
             RunError: It is not of this project, or the project has no such function.
         """
+        self.refuse_foreign(entry)
         module, _, name = (entry or self.entry).partition(":")
-        package = self.entry.partition(":")[0].partition(".")[0]
-        if module.partition(".")[0] != package:
-            raise RunError(
-                f"entry={entry}: builds the runs of another project; this one is {package}. Type "
-                "the command in the project that trained the run."
-            )
         try:
             function = getattr(importlib.import_module(module), name)
         except (ModuleNotFoundError, AttributeError) as error:
@@ -63,6 +58,22 @@ class Project:
                 "the run was trained with."
             )
         return cast("Callable[..., Any]", function)
+
+    def refuse_foreign(self, entry: str) -> None:
+        """Refuse what another project has trained.
+
+        Args:
+            entry: The entry point that a run's manifest names; empty in old ones.
+
+        Raises:
+            RunError: It is not of this project.
+        """
+        package = self.entry.partition(":")[0].partition(".")[0]
+        if entry and entry.partition(":")[0].partition(".")[0] != package:
+            raise RunError(
+                f"entry={entry}: builds the runs of another project; this one is {package}. Type "
+                "the command in the project that trained the run."
+            )
 
     def with_current_targets(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Return a stored config with the present dotted paths of targets that have moved.

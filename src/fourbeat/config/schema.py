@@ -18,11 +18,13 @@ from pydantic import (
     ConfigDict,
     Field,
     PositiveInt,
+    PrivateAttr,
     model_serializer,
     model_validator,
 )
 from typing_extensions import Self
 
+from fourbeat.config.composition import Composition
 from fourbeat.config.flag_values import CheckInterval, MaxTime, StrategyChoice
 from fourbeat.config.rehearsals import spelled_out
 
@@ -283,11 +285,33 @@ class SweepConfig(Section):
     mode: Mode = "min"
 
 
+class ResumeConfig(Section):
+    """Which run is resumed, from which of its states."""
+
+    run: Annotated[str, Field(min_length=1)] | None = None
+    checkpoint: str = Field(default="last", min_length=1)
+    force: bool = False
+
+
+class ResumeRequest(Section):
+    """What a command line says of ``resume``."""
+
+    resume: ResumeConfig = ResumeConfig()
+
+
+def _section(value: Any) -> Any:
+    """Read what older files have, null or a run, as the section that it is now."""
+    if value is None:
+        return {}
+    return {"run": value} if isinstance(value, str) and value else value
+
+
 class TrainConfig(Section):
     """A whole run: what ``conf/train.yaml`` composes to, checked."""
 
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
-    resume: Annotated[str, Field(min_length=1)] | None = None
+    from_: Annotated[str, Field(min_length=1)] | None = Field(default=None, alias="from")
+    resume: Annotated[ResumeConfig, BeforeValidator(_section)] = ResumeConfig()
     test: bool = True
     paths: PathsConfig = PathsConfig()
     loop: LoopConfig = LoopConfig()
@@ -301,6 +325,19 @@ class TrainConfig(Section):
     optim: OptimConfig
     scheduler: SchedulerConfig
     logger: dict[str, LeafSection] = {}
+    # Not a key: what the config was composed from, for the manifest.
+    _composition: Composition = PrivateAttr(default_factory=Composition)
+
+    @property
+    def composition(self) -> Composition:
+        """What the config was composed from; empty for one that was made in Python."""
+        return self._composition
+
+    def composed_from(self, composition: Composition) -> TrainConfig:
+        """Return the config with what it was composed from."""
+        copy = self.model_copy()
+        copy._composition = composition
+        return copy
 
     @model_validator(mode="after")
     def _spell_out(self) -> Self:
@@ -311,4 +348,4 @@ class TrainConfig(Section):
 
     def plain(self) -> dict[str, Any]:
         """Return plain dicts and lists: every key of ours, and of leaves what was given."""
-        return self.model_dump()
+        return self.model_dump(by_alias=True)

@@ -59,6 +59,7 @@ def save_branch(stored: StoredRun, changes: Sequence[Change], step: int, folder:
         num_parameters=components.module.num_parameters,
         code_dir=stored.project.code_dir,
         entry=run.manifest.entry,
+        composition=stored.composition(cfg),
     )
     write_config(cfg, folder)
     last = folder / CHECKPOINT_DIR / "last.ckpt"

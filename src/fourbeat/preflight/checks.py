@@ -13,12 +13,10 @@ import torch
 from omegaconf import DictConfig
 
 from fourbeat.base.errors import Fault, raise_faults
-from fourbeat.base.process import set_up_process
 from fourbeat.config.check import check_train, resolve_train
-from fourbeat.config.compose import compose_config
+from fourbeat.config.combinations import combination_faults
 from fourbeat.config.deferred import given_data
 from fourbeat.config.leaves import instantiate
-from fourbeat.config.project import Project
 from fourbeat.config.schema import LeafSection, TrainConfig
 from fourbeat.config.signatures import NAMING, OWN, SUPPLIED, signature_faults
 from fourbeat.config.trial import find_faults, try_leaf
@@ -31,21 +29,6 @@ from fourbeat.preflight.monitors import monitor_faults
 from fourbeat.preflight.validations import validation_faults
 from fourbeat.tasks import LossTask
 from fourbeat.tasks.losses import mismatch_faults, try_loss
-
-
-def compose(project: Project, *overrides: str) -> TrainConfig:
-    """Compose and check a config as ``scripts/train.py`` does.
-
-    For example ``compose(PROJECT, "optim=adamw")``.
-
-    Args:
-        project: Whose ``conf`` is composed.
-        *overrides: What would be typed after the script's name.
-
-    Raises:
-        ConfigError: With every fault that a stage found.
-    """
-    return check_composed(compose_config(project.conf_dir, overrides))
 
 
 def check_composed(composed: DictConfig) -> TrainConfig:
@@ -67,7 +50,6 @@ def check_components(composed: DictConfig, deferred: TrainConfig) -> TrainConfig
     Raises:
         ConfigError: With every fault found.
     """
-    set_up_process()  # torch starts its threads when the components are tried
     datamodule, faults = _data(deferred)
     if datamodule is None:  # nobody can say what the references to it stand for
         raise_faults([*faults, *_faults(deferred, None)])
@@ -86,7 +68,7 @@ def check_config(cfg: TrainConfig) -> None:
         ConfigError: With every fault found.
     """
     datamodule, faults = _data(cfg)
-    raise_faults([*faults, *_faults(cfg, datamodule)])
+    raise_faults([*combination_faults(cfg), *faults, *_faults(cfg, datamodule)])
 
 
 def _faults(cfg: TrainConfig, datamodule: DataModule | None) -> list[Fault]:

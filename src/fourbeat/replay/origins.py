@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fourbeat.config.references import leaves
 from fourbeat.config.schema import CallbacksConfig
-from fourbeat.config.stored_form import in_current_form
+from fourbeat.config.stored import in_current_form
 from fourbeat.run import Environment, Run
-from fourbeat.training.resume_checks import ABSENT, HARMLESS, is_one_of, leaves
+from fourbeat.training.resume_checks import ABSENT, HARMLESS, is_one_of
 
 # What a resume allows, though it may change what is computed: different arithmetic, different data.
 # So may a callback of the user's own.

@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from fourbeat.base.errors import RunError
-from fourbeat.base.process import set_up_process
-from fourbeat.config.schema import DebugConfig, TrainConfig
+from fourbeat.config.schema import DebugConfig, TrainConfig, TrainerConfig
+from fourbeat.config.typed import format_value
 from fourbeat.events import Observer
 from fourbeat.events.lightning import ObserverCallback
+from fourbeat.preflight.devices import count_processes
 from fourbeat.recorder import RecorderCallback
 from fourbeat.recorder.recorder import Write
 from fourbeat.run import Run
@@ -117,20 +120,30 @@ def replay_config(stored: StoredRun, overrides: Sequence[str] = ()) -> TrainConf
         RunError: It cannot be replayed in one process.
         ConfigError: An override does not fit.
     """
-    run = stored.run
-    devices = run.config["trainer"].get("devices", 1)
-    if devices != 1 or run.config["trainer"].get("num_nodes", 1) != 1:
-        raise RunError(
-            f"{run.dir}: was trained with trainer.devices={devices}. A replay runs in one process, "
-            "whose gradients are not those of all. Train with trainer.devices=1 to replay steps."
-        )
-    quiet = without_outputs(stored.config(overrides))
+    _refuse_several_processes(stored.run)
+    # Of one process alone, whichever device it was: another machine may not have that one.
+    quiet = without_outputs(stored.config(["trainer.devices=1", *overrides]))
     callbacks = quiet.callbacks.model_copy(update={"recorder": None})
     loop = quiet.loop.model_copy(
         update={"steps_per_execution": 1, "compile": False, "terminate_on_nan": False}
     )
     changes = {"callbacks": callbacks, "loop": loop, "debug": DebugConfig(), "test": False}
     return quiet.model_copy(update=changes)
+
+
+def _refuse_several_processes(run: Run) -> None:
+    try:
+        trainer = TrainerConfig.model_validate(run.config.get("trainer", {}))
+    except ValidationError:  # which the check of the whole config explains
+        return
+    num_processes = count_processes(trainer)
+    if num_processes != 1:
+        devices = format_value(trainer.devices)
+        raise RunError(
+            f"{run.dir}: has trainer.devices={devices} trainer.num_nodes={trainer.num_nodes}: "
+            f"{num_processes} processes on this machine. A replay runs in one process, whose "
+            "gradients are not those of all. Train with trainer.devices=1 to replay steps."
+        )
 
 
 def replay_steps(
@@ -158,7 +171,6 @@ def replay_steps(
     Returns:
         The components as the last step left them.
     """
-    set_up_process()
     with contextlib.ExitStack() as stack:
         temporary = stack.enter_context(tempfile.TemporaryDirectory())
         stack.enter_context(warnings.catch_warnings())

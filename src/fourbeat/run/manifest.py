@@ -97,6 +97,9 @@ class Manifest:
         resumed: One entry per resume: ``when``, ``overrides``, ``from_step``.
         entry: The entry point that rebuilds the run's components, e.g. ``project.build:build``;
             empty in runs that were trained before it was recorded.
+        composition: What ``config`` was composed from: ``primary`` (the primary config),
+            ``choices`` (the option of each group), ``config`` (with its references, ``${...}``).
+            None where nothing was composed, and in runs from before it was recorded.
     """
 
     format_version: int
@@ -116,6 +119,7 @@ class Manifest:
     checkpoints: dict[str, str]
     resumed: list[dict[str, Any]]
     entry: str = ""
+    composition: dict[str, Any] | None = None
 
     def write(self, folder: Path) -> None:
         """Write the manifest into ``folder``, replacing the one there all at once.

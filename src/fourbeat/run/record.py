@@ -86,6 +86,7 @@ def start_run(
     num_parameters: int,
     code_dir: Path | None = None,
     entry: str = "",
+    composition: dict[str, Any] | None = None,
 ) -> Run:
     """Make the run folder, with the manifest of a run that is running and the uncommitted patch.
 
@@ -101,6 +102,7 @@ def start_run(
         code_dir: A folder in the repository whose code is run; None: the working folder.
         entry: The entry point that rebuilds the components, e.g. ``project.build:build``; a
             resume, a replay and an evaluation take it from the current project only.
+        composition: What the config was composed from, see :class:`Manifest`.
 
     Raises:
         RunError: The folder holds a run already, or cannot be written.
@@ -124,12 +126,18 @@ def start_run(
         checkpoints={},
         resumed=[],
         entry=entry,
+        composition=composition,
     )
     return _saved(Run(folder, manifest))
 
 
 def resume_run(
-    run: Run, *, config: Mapping[str, Any], overrides: Sequence[str], from_step: int
+    run: Run,
+    *,
+    config: Mapping[str, Any],
+    overrides: Sequence[str],
+    from_step: int,
+    composition: dict[str, Any] | None = None,
 ) -> Run:
     """Record in the manifest that a run is resumed, and return it as running.
 
@@ -138,13 +146,14 @@ def resume_run(
         config: What it is resumed with, now and by default the next time.
         overrides: The overrides given with the resume, in order.
         from_step: Optimizer steps done in the checkpoint from which it is resumed.
+        composition: What the config was composed from, see :class:`Manifest`.
 
     Raises:
         RunError: The manifest cannot be written.
     """
     this_resume = {"when": utc_now(), "overrides": list(overrides), "from_step": from_step}
     resumed = [*run.manifest.resumed, this_resume]
-    changes = {"config": dict(config), "resumed": resumed}
+    changes = {"config": dict(config), "composition": composition, "resumed": resumed}
     return _saved(run, outcome=Outcome("running"), ended=None, **changes)
 
 

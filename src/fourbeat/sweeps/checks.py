@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
@@ -16,8 +16,12 @@ from fourbeat.lightning.hydra import IntervalSweep, Override
 # Values of one key that are checked before a sweep starts: each costs a composition, 50 ms.
 MOST_TRIED = 20
 
+FindFaults = Callable[[DictConfig], list[Fault]]
 
-def check_sweep(conf_dir: Path, overrides: Sequence[str], config_name: str) -> None:
+
+def check_sweep(
+    conf_dir: Path, overrides: Sequence[str], config_name: str, find_more: FindFaults | None = None
+) -> None:
     """Check each value of a sweep: does its option or its key exist, is it of the right kind?
 
     Composes the first job, and each job that differs from it in one value. Whether a combination
@@ -27,6 +31,7 @@ def check_sweep(conf_dir: Path, overrides: Sequence[str], config_name: str) -> N
         conf_dir: The project's config folder.
         overrides: What a user typed after ``-m``.
         config_name: The primary config.
+        find_more: Finds other faults of a composed job.
 
     Raises:
         ConfigError: With all faults of all these jobs.
@@ -34,11 +39,22 @@ def check_sweep(conf_dir: Path, overrides: Sequence[str], config_name: str) -> N
     from fourbeat.config.check import check_own_keys
 
     found, faults = parse_overrides(overrides, sweeps=True)
-    for job in _sample(found):
+    for job in sample_jobs(found):
         composed, bad = compose_good(conf_dir, job, config_name)
         _, wrong = check_own_keys(composed)
         faults += [*bad, *wrong, *process_faults(composed)]
+        faults += find_more(composed) if find_more else []
     raise_faults(faults)
+
+
+def sample_jobs(overrides: Sequence[Override]) -> Iterator[list[str]]:
+    """Yield the overrides of the first job, then of each that differs from it in one value."""
+    values = [_each(override) for override in overrides]
+    first = [choices[0] for choices in values]
+    yield first
+    for place, choices in enumerate(values):
+        for choice in choices[1:]:
+            yield [*first[:place], choice, *first[place + 1 :]]
 
 
 def process_faults(composed: DictConfig) -> list[Fault]:
@@ -49,16 +65,6 @@ def process_faults(composed: DictConfig) -> list[Fault]:
     hint = "Leave out -m and give one command for each, or use trainer.strategy=auto."
     why = "starts processes that would each run the whole sweep again"
     return [Fault("not-in-a-sweep", "trainer.strategy", str(strategy), why, hint)]
-
-
-def _sample(overrides: Sequence[Override]) -> Iterator[list[str]]:
-    """The overrides of the first job, then of each that differs from it in one value."""
-    values = [_each(override) for override in overrides]
-    first = [choices[0] for choices in values]
-    yield first
-    for place, choices in enumerate(values):
-        for choice in choices[1:]:
-            yield [*first[:place], choice, *first[place + 1 :]]
 
 
 def _each(override: Override) -> list[str]:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fourbeat.base.console import log, show_lines
-from fourbeat.base.process import set_up_process
 from fourbeat.config.project import Project
 from fourbeat.config.schema import CallbacksConfig, TrainConfig
 from fourbeat.preflight.executions import saves_checkpoints
@@ -37,7 +36,6 @@ def evaluate(
         RunError: There is no such run or checkpoint, or it is another project's.
         ConfigError: The run's config does not fit this machine.
     """
-    set_up_process()
     show_lines()
     stored = StoredRun.load(project, run_dir)
     components = stored.build(without_outputs(stored.config()))

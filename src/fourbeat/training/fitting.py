@@ -15,6 +15,7 @@ from fourbeat.base.console import show_lines
 from fourbeat.base.errors import ConfigError, Fault, raise_faults
 from fourbeat.base.process import set_up_process
 from fourbeat.config.schema import STANDARD_CALLBACKS, TrainConfig
+from fourbeat.config.stored import GIVEN_LOADERS
 from fourbeat.data import LoaderDataModule
 from fourbeat.loop import FourBeatModule
 from fourbeat.optim import build_optimizer, build_scheduler
@@ -26,7 +27,6 @@ from fourbeat.tasks.losses import BINARY_LOSSES
 from fourbeat.training.building import build_loggers, standard_callbacks, trainer_flags
 from fourbeat.training.components import Components
 from fourbeat.training.running import new_run, new_run_dir, run_training
-from fourbeat.training.stored import GIVEN_LOADERS
 
 
 def fit(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from fourbeat.base.errors import ConfigError, Fault, RunError, raise_faults
+from fourbeat.config.references import leaves
 from fourbeat.config.schema import TrainConfig
 from fourbeat.config.typed import format_value
 from fourbeat.lightning.own_checkpoints import ends_an_epoch
@@ -18,7 +19,7 @@ from fourbeat.state import Position, TrainingState
 # What may change without changing the computation: how long the run lasts, where and how fast it
 # runs, what is monitored, logged and saved.
 HARMLESS = (
-    *("callbacks", "debug", "logger", "paths", "resume", "sweep", "test"),
+    *("callbacks", "debug", "from", "logger", "paths", "resume", "sweep", "test"),
     *("trainer.max_epochs", "trainer.max_steps", "trainer.limit_test_batches"),
     *("trainer.min_epochs", "trainer.min_steps", "trainer.max_time"),
     *("trainer.limit_predict_batches", "trainer.inference_mode"),
@@ -51,8 +52,9 @@ def refuse_to_stand_still(run: Run, cfg: TrainConfig, position: Position | None)
     if -1 < trainer.max_epochs <= num_epochs or -1 < trainer.max_steps <= num_steps:
         raise RunError(
             f"resume={run.dir}: this run has {status.replace('_', ' ')} ({run.outcome.reason}); "
-            f"it did {num_epochs} epochs, {num_steps} steps. "
-            f"To extend it, add e.g. trainer.max_epochs={num_epochs * 2}."
+            f"the state to resume from is that of its end: {num_epochs} epochs, {num_steps} steps. "
+            f"To extend it, add e.g. trainer.max_epochs={num_epochs * 2}. To train a new run with "
+            f"its config and another key, give e.g. from={run.dir} optim.lr=1e-4."
         )
     time_is_over = run.outcome.reason.startswith("trainer.max_time=")
     if time_is_over and run.config["trainer"].get("max_time") == cfg.plain()["trainer"]["max_time"]:
@@ -188,12 +190,3 @@ def _refuse_without_effect(changed: Sequence[str], now: Mapping[str, Any], peak:
 def is_one_of(names: Sequence[str], key: str) -> bool:
     """Return whether a key is one of those named, or lies in a section of that name."""
     return any(key == name or key.startswith(f"{name}.") for name in names)
-
-
-def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield each key of a config as a user types it, e.g. ``optim.lr``, and its value."""
-    for name, value in config.items():
-        if isinstance(value, Mapping):
-            yield from leaves(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value

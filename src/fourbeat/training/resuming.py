@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from fourbeat.base.console import log, log_file, show_lines
 from fourbeat.base.errors import RunError
-from fourbeat.base.process import set_up_process
 from fourbeat.config.project import Project
 from fourbeat.config.schema import TrainConfig
 from fourbeat.lightning.checkpoints import reads_through_plugin
@@ -72,7 +71,6 @@ def resume_stored(
         force: Allow changes that make it another run.
         debugger: Pauses the training, and explains a NaN or Inf.
     """
-    set_up_process()
     show_lines()
     stored = StoredRun.load(project, run_dir)
     with hold_folder(stored.run.dir):
@@ -81,7 +79,7 @@ def resume_stored(
         debugger = debugger or Debugger()
         debugger.attach(cfg, components)
         with log_file(stored.run.dir):
-            run = _rewind(cfg, components, stored.run, point, overrides)
+            run = _rewind(cfg, components, stored, point, overrides)
             path = _hold_state(components, point)
             del point  # a state that stays in memory with the training would double it
             return run_training(cfg, components, run, path, debugger)
@@ -118,20 +116,27 @@ def _refuse(run: Run, cfg: TrainConfig, point: RestartPoint | None, *, force: bo
 def _rewind(
     cfg: TrainConfig,
     components: Components,
-    run: Run,
+    stored: StoredRun,
     point: RestartPoint | None,
     overrides: Sequence[str],
 ) -> Run | None:
     """Forget what the run did after the restart point, and note that it continues."""
     if not is_first_process():
         return None
+    run = stored.run
     position = point.position if point else Position("between epochs", 0, 0, 0)
     logged = point.state.log_position if point else LogPosition()
     if logged is not None:
         cut_logs(run.dir, logged)
     remove_later_snapshots(run.dir / SNAPSHOT_DIR, position.step)
     _make_last(components, point)
-    resumed = resume_run(run, config=cfg.plain(), overrides=overrides, from_step=position.step)
+    resumed = resume_run(
+        run,
+        config=cfg.plain(),
+        overrides=overrides,
+        from_step=position.step,
+        composition=stored.composition(cfg),
+    )
     write_config(cfg, run.dir)
     if point is None:
         log.info("no state was saved yet: starts from scratch")

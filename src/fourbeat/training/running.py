@@ -15,7 +15,9 @@ from omegaconf import OmegaConf
 from fourbeat.base.console import log_file
 from fourbeat.base.errors import NonFiniteError
 from fourbeat.base.process import existing_objects_frozen
+from fourbeat.config.composition import Composition
 from fourbeat.config.project import Project
+from fourbeat.config.references import change_composition
 from fourbeat.config.schema import TrainConfig
 from fourbeat.lightning.trainer import epochs_completed, process_rank, steps_made
 from fourbeat.run import Outcome, Run, finish_run, lock_folder, start_run
@@ -65,6 +67,7 @@ def new_run(
             num_parameters=components.module.num_parameters,
             code_dir=project.code_dir if project else None,
             entry=project.entry if project else "",
+            composition=composition_of(cfg).stored(),
         )
         write_config(cfg, components.folder)
         note_job(components.folder)
@@ -197,6 +200,12 @@ def finish_manifest(
         metrics=metrics,
         checkpoints={name: path for name, path in paths.items() if path},
     )
+
+
+def composition_of(cfg: TrainConfig) -> Composition:
+    """Return what a config was composed from, with what was changed in Python since."""
+    composed = cfg.composition
+    return change_composition(composed, composed.resolved, cfg.plain())
 
 
 def write_config(cfg: TrainConfig, folder: Path) -> None:

@@ -10,20 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from pydantic import ValidationError
 
-from fourbeat.base.errors import RunError
+from fourbeat.base.process import set_up_process
 from fourbeat.config.compose import apply_overrides
+from fourbeat.config.composition import Composition
 from fourbeat.config.project import Project
+from fourbeat.config.references import change_composition
 from fourbeat.config.schema import TrainConfig
-from fourbeat.config.stored_form import in_current_form
+from fourbeat.config.stored import read_config, refuse_given_loaders
 from fourbeat.preflight.checks import check_composed
 from fourbeat.run import Run
 from fourbeat.training.building import build_components
 from fourbeat.training.components import Components
-
-GIVEN_LOADERS = "fourbeat.data.LoaderDataModule"
-"""The data set of runs that :func:`fourbeat.fit` was given loaders for."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +45,14 @@ class StoredRun:
             RunError: It is no run folder, or not readable by this version.
         """
         run = Run.load(run_dir)
-        config = _with_defaults(project.with_current_targets(in_current_form(run.config)))
+        config = read_config(project, run.config)
         manifest = dataclasses.replace(run.manifest, config=config)
         return cls(project, dataclasses.replace(run, manifest=manifest))
 
     def config(self, overrides: Sequence[str] = ()) -> TrainConfig:
         """Return the config that the run stored, checked again on this machine.
+
+        Sets up the process: torch starts its threads when the components are tried.
 
         Args:
             overrides: Keys to change.
@@ -62,15 +62,20 @@ class StoredRun:
             ConfigError: With every fault found.
         """
         run = self.run
-        if run.config["data"]["_target_"] == GIVEN_LOADERS:
-            raise RunError(
-                f"{run.dir}: was trained by fourbeat.fit() on loaders that no folder can hold. "
-                "Call fit() again, or load its weights from "
-                "torch.load(run.checkpoint(), weights_only=True)['state_dict']."
-            )
+        refuse_given_loaders(run.dir, run.config)
+        set_up_process()
         composed = OmegaConf.create(run.config)
         assert isinstance(composed, DictConfig)
         return check_composed(apply_overrides(composed, overrides))
+
+    def composition(self, cfg: TrainConfig) -> dict[str, Any] | None:
+        """Return what the run's config was composed from, for a manifest.
+
+        Args:
+            cfg: The run's config, perhaps with changes.
+        """
+        stored = Composition.of(self.run.manifest.composition)
+        return change_composition(stored, self.run.config, cfg.plain()).stored()
 
     def build(self, cfg: TrainConfig, folder: Path | None = None) -> Components:
         """Build the run's components with the entry point that its manifest names.
@@ -84,10 +89,3 @@ class StoredRun:
         """
         entry = self.run.manifest.entry
         return build_components(self.project, cfg, folder or self.run.dir, entry)
-
-
-def _with_defaults(config: dict[str, Any]) -> dict[str, Any]:
-    try:
-        return TrainConfig.model_validate(config).plain()
-    except ValidationError:  # which names the faults once the config is asked for
-        return config

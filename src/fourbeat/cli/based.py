@@ -1,0 +1,118 @@
+"""What cannot be changed on top of a stored run's config, and why."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from omegaconf import OmegaConf
+
+from fourbeat.base.errors import ConfigError, Fault
+from fourbeat.cli.primary import Base
+from fourbeat.config.compose import apply_overrides, compose_good
+from fourbeat.config.overrides import parse_overrides, text_of, to_plain
+from fourbeat.config.project import Project
+from fourbeat.config.references import moved_keys
+from fourbeat.lightning.hydra import Override, is_group, loader_in_use
+from fourbeat.lightning.hydra_defaults import Groups
+from fourbeat.sweeps.checks import sample_jobs
+
+
+class Typed(NamedTuple):
+    """Overrides: those that choose an option of a group, and those of single keys."""
+
+    choices: list[Override]
+    values: list[Override]
+
+    @classmethod
+    def of(cls, overrides: Sequence[str]) -> Typed:
+        """Parse overrides, of which one may have several values. With Hydra initialized.
+
+        Those that cannot be parsed are left to Hydra, as are those of its own keys.
+        """
+        loader = loader_in_use()
+        found, _ = parse_overrides(overrides, sweeps=True)
+        found = [o for o in found if not o.is_hydra_override() and o.key_or_group != "from"]
+        choices = [override for override in found if is_group(loader, override.key_or_group)]
+        return cls(choices, [override for override in found if override not in choices])
+
+
+def base_faults(project: Project, base: Base, groups: Groups, typed: Typed) -> list[Fault]:
+    """Find overrides that would not mean what they say; those that Hydra refuses not among them.
+
+    Args:
+        project: Whose run it is.
+        base: The run.
+        groups: The groups of its primary config.
+        typed: What is typed on top of it.
+    """
+    if base.composition.config:
+        again = [o for o in typed.choices if o.key_or_group in groups.presets]
+        return [fault for override in again for fault in _preset_faults(base, override)]
+    return [
+        *(_group_fault(base, override) for override in typed.choices),
+        *_dependents_faults(project, base, typed.values),
+    ]
+
+
+def _preset_faults(base: Base, override: Override) -> Iterator[Fault]:
+    group = override.key_or_group
+    option = base.composition.choices.get(group)
+    if option is None or (override.value() is None and not override.is_delete()):
+        return
+    was = f"that run was composed with {group}={option}, whose settings are now the run's own"
+    hint = "Change the keys that it set, or start without from=."
+    yield Fault("not-from-a-run", text_of(override), "", was, hint)
+
+
+def _group_fault(base: Base, override: Override) -> Fault:
+    why = "that run has stored values alone, so nothing says what has to follow the choice"
+    command = shlex.join(["python", "scripts/train.py", *base.overrides, text_of(override)])
+    hint = f"Change single keys, {override.key_or_group}.NAME=VALUE, or start from scratch: "
+    return Fault("not-from-a-run", text_of(override), "", why, f"{hint}{command}")
+
+
+def _dependents_faults(
+    project: Project, base: Base, overrides: Sequence[Override]
+) -> Iterator[Fault]:
+    """A run that stored values alone says nothing of references; today's ``conf`` does."""
+    if not overrides:
+        return
+    today = _composed_today(project, base)
+    typed = {override.key_or_group for override in overrides}
+    for text in dict.fromkeys(text for job in sample_jobs(overrides) for text in job):
+        key, _, value = text.lstrip("+").partition("=")
+        moved = [k for k in _moved(today, text) if k not in typed]
+        if moved:
+            why = f"{', '.join(moved)} depended on it, and that run has stored values alone"
+            each = " ".join(f"{name}=VALUE" for name in moved)
+            yield Fault("not-from-a-run", key, value, why, f"Give {each} too.")
+
+
+def _moved(today: dict[str, Any], text: str) -> list[str]:
+    key = text.lstrip("+").partition("=")[0]
+    try:
+        changed = apply_overrides(OmegaConf.create(today), [text])
+    except ConfigError:  # which Hydra refuses as well, or which is new: nothing depends on it
+        return []
+    return moved_keys(today, to_plain(changed), {key})
+
+
+def _composed_today(project: Project, base: Base) -> dict[str, Any]:
+    overrides = [o for o in base.overrides if not o.startswith(("from=", "resume", "hydra"))]
+    try:
+        composed, _ = compose_good(project.conf_dir, overrides)
+    except ConfigError:
+        composed, _ = compose_good(project.conf_dir)
+    return _with_references(base.config, to_plain(composed))
+
+
+def _with_references(values: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _referring(value, config.get(key)) for key, value in values.items()}
+
+
+def _referring(value: Any, written: Any) -> Any:
+    if isinstance(value, Mapping):
+        return _with_references(value, written if isinstance(written, Mapping) else {})
+    return written if isinstance(written, str) and "${" in written else value
