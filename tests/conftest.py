@@ -1,5 +1,6 @@
 """Shapes and types are checked at run time here and nowhere else: users pay nothing for them."""
 
+import importlib
 import os
 import subprocess
 from collections import Counter
@@ -12,6 +13,12 @@ from jaxtyping import install_import_hook
 # Before torch starts its threads. Where tests run side by side, a second one is in another's way.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Before the import hook below: what a module under the hook imports first is compiled from source
+# in each process, because the hook looks for its byte code under another name. It is half of what
+# a start of pytest costs.
+for library in ("lightning.pytorch", "sklearn.datasets", "tensorboard.summary", "hydra", "pydantic"):
+    importlib.import_module(library)
 
 pytest_plugins = [
     f"support.{name}"
