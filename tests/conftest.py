@@ -3,12 +3,12 @@
 import importlib
 import os
 import subprocess
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from jaxtyping import install_import_hook
+from support.quick import quick_cases
 
 # Before torch starts its threads. Where tests run side by side, a second one is in another's way.
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -37,15 +37,16 @@ install_import_hook([*(f"fourbeat.{room}" for room in ROOMS), "project"], "typec
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as slow all cases of a test but one in so many, as it asks for."""
-    seen: Counter[str] = Counter()
+    """Mark as slow all cases of a test but about one in so many, as it asks for."""
+    tests: dict[str, list[pytest.Item]] = {}
     for item in items:
-        marker = item.get_closest_marker("one_in")
-        if marker is not None:
-            test = item.nodeid.partition("[")[0]
-            if seen[test] % marker.args[0]:
-                item.add_marker(pytest.mark.slow)
-            seen[test] += 1
+        if item.get_closest_marker("one_in") is not None:
+            tests.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    for cases in tests.values():
+        quick = quick_cases([case.name for case in cases], *cases[0].get_closest_marker("one_in").args)
+        for case in cases:
+            if case.name not in quick:
+                case.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture
