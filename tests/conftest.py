@@ -17,12 +17,25 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 # Before the import hook below: what a module under the hook imports first is compiled from source
 # in each process, because the hook looks for its byte code under another name. It is half of what
 # a start of pytest costs.
-for library in ("lightning.pytorch", "sklearn.datasets", "tensorboard.summary", "hydra", "pydantic"):
+for library in (
+    "lightning.pytorch",
+    "sklearn.datasets",
+    "tensorboard.summary",
+    "hydra",
+    "pydantic",
+):
     importlib.import_module(library)
 
 pytest_plugins = [
     f"support.{name}"
-    for name in ("commands", "interruptions", "run_folders", "small_fits", "web_server")
+    for name in (
+        "commands",
+        "finished_runs",
+        "interruptions",
+        "run_folders",
+        "small_fits",
+        "web_server",
+    )
 ]
 
 SRC = Path(__file__).parents[1] / "src" / "fourbeat"
@@ -46,7 +59,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.get_closest_marker("one_in") is not None:
             tests.setdefault(item.nodeid.partition("[")[0], []).append(item)
     for cases in tests.values():
-        quick = quick_cases([case.name for case in cases], *cases[0].get_closest_marker("one_in").args)
+        quick = quick_cases(
+            [case.name for case in cases], *cases[0].get_closest_marker("one_in").args
+        )
         for case in cases:
             if case.name not in quick:
                 case.add_marker(pytest.mark.slow)

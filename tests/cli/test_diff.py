@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from support import project
-from support.interruptions import SMALL
+from support.settings import SMALL
 
 pytestmark = pytest.mark.slow
 

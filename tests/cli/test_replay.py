@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import pytest
 from support import project
-from support.interruptions import SMALL
+from support.settings import SMALL
 
 pytestmark = pytest.mark.slow
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.interruptions import SMALL
+from support.finished_runs import FinishedRuns
 
 from fourbeat.run import Run
 
@@ -15,9 +15,8 @@ Command = Callable[..., Any]
 
 
 @pytest.fixture
-def trained(script: Command, place: Path) -> Path:
-    assert script("train.py", *SMALL, "logger=none", "hydra.run.dir=runs/one").code == 0
-    return place / "runs" / "one"
+def trained(finished: FinishedRuns, place: Path) -> Path:
+    return finished.copy(place / "runs" / "one").dir
 
 
 @pytest.mark.parametrize("spec", ["last", "runs/one", "one"])

@@ -11,7 +11,7 @@ import pytest
 import torch
 from recorder.test_in_training import assert_same
 from support import project
-from support.interruptions import SMALL
+from support.settings import SMALL
 
 from fourbeat.base.errors import RunError
 from fourbeat.inspector.inspector import inspect_run

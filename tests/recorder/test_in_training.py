@@ -10,7 +10,7 @@ import pytest
 import torch
 from benchmarks.torture.comparison import logged
 from support import project
-from support.interruptions import SMALL
+from support.settings import SMALL
 from tensorboard.compat.proto.summary_pb2 import Summary
 
 from fourbeat.base.errors import NonFiniteError
