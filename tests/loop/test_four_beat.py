@@ -1,5 +1,6 @@
 """The order of the beats, and what must happen between backward and step."""
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 
@@ -167,8 +168,14 @@ def test_max_steps_counts_optimizer_steps(
     assert components.trainer.global_step == 4
 
 
-def test_the_textbook_method_fits_on_a_screen() -> None:
-    import inspect
+BEATS = [
+    *("self.net(", "self.loss(", "self.zero_gradients(", "self.differentiate("),
+    *("self.unscale_gradients(", "self.clip_gradients(", "self.update_weights("),
+]
 
-    source = inspect.getsource(FourBeatModule.training_step)
+
+def test_all_beats_stand_in_their_order_in_one_method_that_fits_on_a_screen() -> None:
+    source = inspect.getsource(FourBeatModule.beats)
     assert len(source.splitlines()) <= 40
+    places = [source.index(beat) for beat in BEATS]
+    assert places == sorted(places)
