@@ -53,7 +53,7 @@ install_import_hook([*(f"fourbeat.{room}" for room in ROOMS), "project"], CHECK)
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as slow all cases of a test but about one in so many, as it asks for."""
+    """Mark as slow all cases of a test but one in so many, as it asks for."""
     tests: dict[str, list[pytest.Item]] = {}
     for item in items:
         if item.get_closest_marker("one_in") is not None:
