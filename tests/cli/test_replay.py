@@ -11,8 +11,6 @@ import pytest
 from support import project
 from support.settings import SMALL
 
-pytestmark = pytest.mark.slow
-
 Command = Callable[..., Any]
 
 

@@ -21,8 +21,6 @@ from fourbeat.run import Run
 from fourbeat.state import read_state
 from project import PROJECT
 
-pytestmark = pytest.mark.slow
-
 EACH = "callbacks.recorder.layers_every_n_steps=1"
 
 

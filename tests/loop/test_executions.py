@@ -12,16 +12,12 @@ import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers.logger import Logger
 from support.project import build, compose
+from support.settings import CIRCLES, QUIET
 
 from fourbeat.training.components import Components
 from fourbeat.training.running import run_fit
 
-# 92 samples for training: 12 batches of 8, the last one with 4.
-CIRCLES = ["data=circles", "model=circles", "data.num_samples=130", "data.batch_size=8"]
-COMMON = [
-    *("logger=none", "callbacks.progress=none", "callbacks.model_checkpoint=null"),
-    *("trainer=cpu", "trainer.max_epochs=3", "trainer.log_every_n_steps=5"),
-]
+COMMON = [*QUIET, "trainer=cpu", "trainer.max_epochs=3", "trainer.log_every_n_steps=5"]
 
 
 class Notebook(Logger):
@@ -49,7 +45,7 @@ def trained(
     callback: Callback | None = None,
     notebook: Notebook | None = None,
 ) -> Result:
-    data = [] if "data=diabetes" in overrides else CIRCLES
+    data = () if "data=diabetes" in overrides else CIRCLES
     cfg = compose(*COMMON, *data, *overrides)
     components = build(cfg, tmp_path)
     components.trainer.callbacks += [callback] if callback else []

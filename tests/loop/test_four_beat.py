@@ -8,17 +8,13 @@ import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from support.project import build, compose
+from support.settings import BARE, CIRCLES, QUIET
 
 from fourbeat.loop import FourBeatModule, MixedPrecision
 from fourbeat.training.components import Components
 from fourbeat.training.running import run_fit
 
-COMMON = [
-    *("logger=none", "callbacks.progress=none", "callbacks.model_checkpoint=null"),
-    *("data=circles", "model=circles", "data.num_samples=130", "data.batch_size=8"),
-    *("trainer=cpu", "trainer.max_epochs=1", "callbacks.early_stopping=null"),
-    "trainer.num_sanity_val_steps=0",
-]
+COMMON = [*QUIET, *CIRCLES, *BARE, "trainer.max_epochs=1"]
 
 
 class Beats(Callback):

@@ -29,10 +29,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import fourbeat
 from fourbeat.recorder import RecorderCallback, Records, read_records
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore:.*does not have many workers"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers")
 
 VOCABULARY = 40
 NUM_BATCHES = 7
@@ -400,6 +397,7 @@ def test_what_vmap_passes_to_a_layer_is_not_measured(tmp_path: Path) -> None:
     assert np.isnan(records.layers.by_owner("activation_std")["0"]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Using `torch.compile.module.` when there are global hooks")
 @pytest.mark.parametrize("inner", [False, True], ids=["wrapper", "inner"])
 def test_a_compiled_model_is_compiled_as_without_the_recorder(tmp_path: Path, inner: bool) -> None:
