@@ -188,6 +188,7 @@ def pair(
     )
 
 
+@pytest.mark.slow
 def test_on_or_off_weights_and_random_numbers_are_the_same(
     pair: tuple[Trained, Trained, int],
 ) -> None:
@@ -198,6 +199,7 @@ def test_on_or_off_weights_and_random_numbers_are_the_same(
     assert not len(off.records.steps)
 
 
+@pytest.mark.slow
 def test_each_optimizer_step_is_recorded_once(pair: tuple[Trained, Trained, int]) -> None:
     on, off, num_accumulated = pair
     num_steps = 2 * math.ceil(NUM_BATCHES / num_accumulated)
@@ -211,6 +213,7 @@ def test_each_optimizer_step_is_recorded_once(pair: tuple[Trained, Trained, int]
     assert (on.records.grad_norm > 0).all()
 
 
+@pytest.mark.slow
 def test_the_losses_are_those_of_the_module(pair: tuple[Trained, Trained, int]) -> None:
     on, _, num_accumulated = pair
     scaled = torch.stack(on.module.losses) / num_accumulated
@@ -220,6 +223,7 @@ def test_the_losses_are_those_of_the_module(pair: tuple[Trained, Trained, int]) 
     assert np.array_equal(on.records.steps.columns["loss"], expected.numpy())
 
 
+@pytest.mark.slow
 def test_no_hook_stays_behind(pair: tuple[Trained, Trained, int]) -> None:
     on, off, _ = pair
     assert not any(module._forward_hooks for module in on.module.modules())
