@@ -70,7 +70,7 @@ def test_every_script_has_its_settings_of_hydra(option: str) -> None:
     compose_unchecked([f"hydra={option}"], "train" if option == "default" else option)
 
 
-@pytest.mark.one_in(4)
+@pytest.mark.one_in(8)
 @pytest.mark.parametrize("choice", RUNNABLE)
 def test_every_option_builds(choice: str, tmp_path: Path) -> None:
     np.save(tmp_path / "inputs.npy", np.zeros((100, 3)))

@@ -84,6 +84,7 @@ def test_hydra_full_error_shows_the_traceback(process: Command, place: Path) -> 
     assert not list(place.iterdir())
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     "words",
     [["optim.lr=-1"], ["optim=foo", "+x.y=1"], ["-m", "optim=sgd,foo"], ["--help"], ["--cfg=job"]],
@@ -93,6 +94,7 @@ def test_torch_is_not_imported_before_our_own_keys_are_good(words: list[str], pl
     assert_not_imported(TORCH, words, place)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("words", [["--help"], ["--cfg=job"]], ids=" ".join)
 def test_what_only_prints_does_without_the_schema(words: list[str], place: Path) -> None:
     assert_not_imported((*TORCH, "pydantic"), words, place)

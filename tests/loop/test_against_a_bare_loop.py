@@ -36,7 +36,7 @@ def bare_loop(clip: float | None, accumulate: int, momentum: float) -> dict[str,
     return net.state_dict()
 
 
-@pytest.mark.one_in(3)
+@pytest.mark.one_in(8)
 @pytest.mark.parametrize("loop", ["four_beat", "automatic"])
 @pytest.mark.parametrize("clip", [None, 0.05], ids=["unclipped", "clipped"])
 @pytest.mark.parametrize("accumulate", [1, 4], ids=["single", "accumulated"])

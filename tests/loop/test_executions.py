@@ -82,7 +82,7 @@ CASES = {
 }
 
 
-@pytest.mark.one_in(8)
+@pytest.mark.one_in(16)
 @pytest.mark.parametrize("steps_per_execution", [3, 8, 32])
 @pytest.mark.parametrize("overrides", CASES.values(), ids=CASES.keys())
 def test_weights_steps_logs_and_metrics_do_not_depend_on_it(
@@ -93,6 +93,7 @@ def test_weights_steps_logs_and_metrics_do_not_depend_on_it(
     assert_same(alone, trained(tmp_path / "together", *overrides, executions))
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("overrides", [[], ["scheduler=onecycle"]], ids=["constant", "onecycle"])
 def test_the_automatic_loop_logs_the_same(tmp_path: Path, overrides: list[str]) -> None:
     automatic = trained(tmp_path / "automatic", "loop=automatic", *overrides)
@@ -166,6 +167,7 @@ class Watcher(Callback):
 WATCH = "+callbacks.extra.watcher._target_=tests.loop.test_executions.Watcher"
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     ("overrides", "hooks"),
     [

@@ -73,6 +73,7 @@ class GradientNorms(Callback):
         trainer.optimizers[0].register_step_pre_hook(note)
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("loop", ["four_beat", "automatic"])
 @pytest.mark.parametrize("optim", ["adam", "momentum"])
 @pytest.mark.parametrize("fused", ["true", "false"], ids=["fused", "unfused"])
@@ -107,6 +108,7 @@ def with_an_overflow(tmp_path: Path, loop: str, at_batch: int, *overrides: str) 
     return components
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("loop", ["four_beat", "automatic"])
 @pytest.mark.parametrize("fused", ["true", "false"], ids=["fused", "unfused"])
 def test_a_skipped_step_moves_neither_weights_nor_scheduler(

@@ -29,6 +29,7 @@ def logged(tmp_path: Path, *overrides: str) -> tuple[Components, list[dict[str, 
     return components, rows
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("loop", ["four_beat", "automatic"])
 @pytest.mark.parametrize("accumulate", [1, 5])
 def test_the_training_loss_is_logged_at_optimizer_steps(
