@@ -1,21 +1,41 @@
 """Shapes and types are checked at run time here and nowhere else: users pay nothing for them."""
 
+import importlib
 import os
 import subprocess
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from jaxtyping import install_import_hook
+from support.quick import quick_cases
 
 # Before torch starts its threads. Where tests run side by side, a second one is in another's way.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Before the import hook below: what a module under the hook imports first is compiled from source
+# in each process, because the hook looks for its byte code under another name. It is half of what
+# a start of pytest costs.
+for library in (
+    "lightning.pytorch",
+    "sklearn.datasets",
+    "tensorboard.summary",
+    "hydra",
+    "pydantic",
+):
+    importlib.import_module(library)
+
 pytest_plugins = [
     f"support.{name}"
-    for name in ("commands", "interruptions", "run_folders", "small_fits", "web_server")
+    for name in (
+        "commands",
+        "finished_runs",
+        "interruptions",
+        "run_folders",
+        "small_fits",
+        "web_server",
+    )
 ]
 
 SRC = Path(__file__).parents[1] / "src" / "fourbeat"
@@ -25,20 +45,26 @@ ROOMS = {
 }
 ROOMS |= {"compile", "optim", "state", "tasks"}
 
-install_import_hook([*(f"fourbeat.{room}" for room in ROOMS), "project"], "typechecker.check")
+# The hook finds its byte code by this text: with the same one for other rooms, a room would be left
+# unchecked whose byte code was written while it was not among them.
+CHECK = f"typechecker.check_of({sorted(ROOMS)})"
+install_import_hook([*(f"fourbeat.{room}" for room in ROOMS), "project"], CHECK)
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark as slow all cases of a test but one in so many, as it asks for."""
-    seen: Counter[str] = Counter()
+    tests: dict[str, list[pytest.Item]] = {}
     for item in items:
-        marker = item.get_closest_marker("one_in")
-        if marker is not None:
-            test = item.nodeid.partition("[")[0]
-            if seen[test] % marker.args[0]:
-                item.add_marker(pytest.mark.slow)
-            seen[test] += 1
+        if item.get_closest_marker("one_in") is not None:
+            tests.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    for cases in tests.values():
+        quick = quick_cases(
+            [case.name for case in cases], *cases[0].get_closest_marker("one_in").args
+        )
+        for case in cases:
+            if case.name not in quick:
+                case.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture

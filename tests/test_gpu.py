@@ -1,4 +1,7 @@
-"""The same promises on a GPU; skipped where there is none."""
+"""The promises on a GPU, where a kernel may add in another order each time: up to rounding.
+
+Skipped where there is no GPU. What is promised bitwise is promised of the CPU.
+"""
 
 from pathlib import Path
 

@@ -119,6 +119,7 @@ for name in {modules}:
 """
 
 
+@pytest.mark.slow
 def test_the_engine_can_be_imported_without_any_extra() -> None:
     packages = ["PIL", "beartype", "hydra_plugins", "jaxtyping", "prompt_toolkit", "sklearn"]
     paths = [path.relative_to(SOURCE) for path in sorted((SOURCE / "fourbeat").rglob("*.py"))]

@@ -28,12 +28,13 @@ def test_it_has_at_most_200_lines() -> None:
 
 @pytest.mark.parametrize("arguments", [c for c in COMMANDS if "moons" not in c and "-1" not in c])
 def test_each_command_can_be_run(arguments: str) -> None:
-    assert compose(*arguments.split())
+    compose(*arguments.split())  # with all checks: what cannot be run is a ConfigError
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("recipe", [r for r in RECIPES if r != "trainer=ddp"])
 def test_each_recipe_can_be_run(recipe: str) -> None:
-    assert compose(*recipe.split())
+    compose(*recipe.split())
 
 
 def test_its_files_exist() -> None:

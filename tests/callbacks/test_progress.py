@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 from support.project import build, compose, train
+from support.settings import CIRCLES
 
 from fourbeat.base.console import show_lines
 from fourbeat.callbacks import EpochLines, ProgressBar, progress_callback
 from fourbeat.training.running import run_fit
 
 SMALL = [
-    *("data=circles", "model=circles", "data.num_samples=130", "data.batch_size=16"),
+    *(*CIRCLES, "data.batch_size=16"),
     *("trainer=cpu", "trainer.max_epochs=2", "logger=none", "callbacks.model_checkpoint=null"),
 ]
 

@@ -10,9 +10,7 @@ from typing import Any
 
 import pytest
 from support import project
-from support.interruptions import SMALL
-
-pytestmark = pytest.mark.slow
+from support.settings import SMALL
 
 Command = Callable[..., Any]
 

@@ -59,6 +59,7 @@ def test_a_wrong_override_ends_with_code_2_and_one_message(process: Command, pla
     assert not list(place.iterdir())
 
 
+@pytest.mark.slow
 def test_a_leaf_is_refused_without_the_shape_checks_of_the_tests_too(
     process: Command, place: Path
 ) -> None:
@@ -83,6 +84,7 @@ def test_hydra_full_error_shows_the_traceback(process: Command, place: Path) -> 
     assert not list(place.iterdir())
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     "words",
     [["optim.lr=-1"], ["optim=foo", "+x.y=1"], ["-m", "optim=sgd,foo"], ["--help"], ["--cfg=job"]],
@@ -92,6 +94,7 @@ def test_torch_is_not_imported_before_our_own_keys_are_good(words: list[str], pl
     assert_not_imported(TORCH, words, place)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("words", [["--help"], ["--cfg=job"]], ids=" ".join)
 def test_what_only_prints_does_without_the_schema(words: list[str], place: Path) -> None:
     assert_not_imported((*TORCH, "pydantic"), words, place)
@@ -118,12 +121,27 @@ TORCH = ("torch", "lightning", "sklearn")
 OTHER_KEYS = ["in_features", "out_features", "hidden_features", "activation", "dropout", "norm"]
 
 
+RAISING = ["logger=none", "model._target_=my_code.Net", *(f"~model.{key}" for key in OTHER_KEYS)]
+
+
+def test_what_a_model_raises_on_real_data_is_left_to_python(
+    script: Command, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (place / "my_code.py").write_text(MY_CODE)
+    monkeypatch.syspath_prepend(place)
+    monkeypatch.delitem(sys.modules, "my_code", raising=False)
+    with pytest.raises(ZeroDivisionError, match="the net has met real data") as raised:
+        script("train.py", *RAISING)
+    assert raised.traceback[-1].path == place / "my_code.py"
+    assert outcomes(place) == ["failed"]
+
+
+@pytest.mark.slow
 def test_a_model_that_raises_on_real_data_shows_its_traceback(
     process: Command, place: Path
 ) -> None:
     (place / "my_code.py").write_text(MY_CODE)
-    words = ["model._target_=my_code.Net", *(f"~model.{key}" for key in OTHER_KEYS)]
-    done = process("train.py", "logger=none", *words, PYTHONPATH=str(place))
+    done = process("train.py", *RAISING, PYTHONPATH=str(place))
     assert done.code == 1
     assert "Traceback (most recent call last)" in done.err
     assert "my_code.py" in done.err
@@ -136,6 +154,7 @@ def test_a_callback_that_cannot_be_built_shows_its_traceback(
 ) -> None:
     (place / "my_code.py").write_text(MY_CODE)
     monkeypatch.syspath_prepend(place)
+    monkeypatch.delitem(sys.modules, "my_code", raising=False)
     with pytest.raises(InstantiationException, match="the callback cannot be built") as raised:
         script("train.py", "+callbacks.mine._target_=my_code.Callback")
     assert isinstance(raised.value.__cause__, ZeroDivisionError)
@@ -155,7 +174,7 @@ def test_data_that_cannot_be_had_is_one_message_and_a_failed_run(
     assert outcomes(place) == ["failed"]
 
 
-@pytest.mark.one_in(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("ignores", [False, True], ids=["terminal", "background"])
 def test_ctrl_c_saves_the_state_and_ends_with_code_130(place: Path, ignores: bool) -> None:
     """Not where a shell started it in the background, ignoring Ctrl-C."""

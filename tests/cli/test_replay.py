@@ -9,9 +9,7 @@ from typing import Any, NoReturn
 
 import pytest
 from support import project
-from support.interruptions import SMALL
-
-pytestmark = pytest.mark.slow
+from support.settings import SMALL
 
 Command = Callable[..., Any]
 

@@ -183,7 +183,7 @@ def assert_500_steps_agree(build: Build, clip: str) -> None:
     assert_same_training(net, optimizer, twin, twin_optimizer)
 
 
-@pytest.mark.one_in(4)
+@pytest.mark.one_in(6)
 @pytest.mark.parametrize(
     ("optimizer", "clip"),
     [(name, "unclipped") for name in OPTIMIZERS]
@@ -205,6 +205,7 @@ def test_500_compiled_steps_end_where_the_eager_loop_ends(
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("build", OPTIMIZERS.values(), ids=OPTIMIZERS)
 @pytest.mark.usefixtures("traced_only")
 def test_eager_and_compiled_steps_and_loaded_states_can_follow_each_other(build: Build) -> None:
@@ -252,6 +253,7 @@ def assert_norms_agree(clip: str) -> None:
     assert all(p is q for p, q in zip(played.parameters, reached, strict=True))
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("clip", CLIPS)
 @pytest.mark.usefixtures("traced_only")
 def test_gradients_can_be_measured_within_the_graph(clip: str) -> None:

@@ -15,6 +15,7 @@ import pytest
 import torch
 from lightning.pytorch import Callback
 from support.project import build, compose, resume, train
+from support.settings import BARE, QUIET
 from torch import nn
 
 from fourbeat.base.errors import NonFiniteError
@@ -24,8 +25,8 @@ from fourbeat.training.running import run_fit
 
 ROOT = Path(__file__).parents[2]
 COMMON = [
-    *("logger=none", "callbacks.progress=none", "callbacks.model_checkpoint=null"),
-    *("trainer=cpu", "callbacks.early_stopping=null", "trainer.num_sanity_val_steps=0"),
+    *QUIET,
+    *BARE,
     *("~model", "+model._target_=tests.compile.test_training.Net"),
     "data.image_size=8",
 ]

@@ -20,6 +20,7 @@ def faults_in(key: str, value: Any) -> list[str]:
     return [str(fault) for fault in faults_of(refused.value, TrainConfig, values)]
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [

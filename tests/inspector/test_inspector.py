@@ -11,7 +11,7 @@ import pytest
 import torch
 from recorder.test_in_training import assert_same
 from support import project
-from support.interruptions import SMALL
+from support.settings import SMALL
 
 from fourbeat.base.errors import RunError
 from fourbeat.inspector.inspector import inspect_run
@@ -20,8 +20,6 @@ from fourbeat.recorder import read_records
 from fourbeat.run import Run
 from fourbeat.state import read_state
 from project import PROJECT
-
-pytestmark = pytest.mark.slow
 
 EACH = "callbacks.recorder.layers_every_n_steps=1"
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from inspector.terminal import typed
 from support import project
-from support.interruptions import SMALL
+from support.settings import SMALL
 
 from fourbeat.recorder import read_records
 from fourbeat.run import Run

@@ -12,16 +12,12 @@ import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers.logger import Logger
 from support.project import build, compose
+from support.settings import CIRCLES, QUIET
 
 from fourbeat.training.components import Components
 from fourbeat.training.running import run_fit
 
-# 92 samples for training: 12 batches of 8, the last one with 4.
-CIRCLES = ["data=circles", "model=circles", "data.num_samples=130", "data.batch_size=8"]
-COMMON = [
-    *("logger=none", "callbacks.progress=none", "callbacks.model_checkpoint=null"),
-    *("trainer=cpu", "trainer.max_epochs=3", "trainer.log_every_n_steps=5"),
-]
+COMMON = [*QUIET, "trainer=cpu", "trainer.max_epochs=3", "trainer.log_every_n_steps=5"]
 
 
 class Notebook(Logger):
@@ -49,7 +45,7 @@ def trained(
     callback: Callback | None = None,
     notebook: Notebook | None = None,
 ) -> Result:
-    data = [] if "data=diabetes" in overrides else CIRCLES
+    data = () if "data=diabetes" in overrides else CIRCLES
     cfg = compose(*COMMON, *data, *overrides)
     components = build(cfg, tmp_path)
     components.trainer.callbacks += [callback] if callback else []
@@ -86,7 +82,7 @@ CASES = {
 }
 
 
-@pytest.mark.one_in(8)
+@pytest.mark.one_in(16)
 @pytest.mark.parametrize("steps_per_execution", [3, 8, 32])
 @pytest.mark.parametrize("overrides", CASES.values(), ids=CASES.keys())
 def test_weights_steps_logs_and_metrics_do_not_depend_on_it(
@@ -97,6 +93,7 @@ def test_weights_steps_logs_and_metrics_do_not_depend_on_it(
     assert_same(alone, trained(tmp_path / "together", *overrides, executions))
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("overrides", [[], ["scheduler=onecycle"]], ids=["constant", "onecycle"])
 def test_the_automatic_loop_logs_the_same(tmp_path: Path, overrides: list[str]) -> None:
     automatic = trained(tmp_path / "automatic", "loop=automatic", *overrides)
@@ -170,6 +167,7 @@ class Watcher(Callback):
 WATCH = "+callbacks.extra.watcher._target_=tests.loop.test_executions.Watcher"
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     ("overrides", "hooks"),
     [

@@ -8,19 +8,13 @@ import pytest
 import torch
 from lightning.pytorch.loggers import CSVLogger
 from support.project import build, compose
+from support.settings import BARE, CIRCLES, QUIET
 from torch import nn
 
 from fourbeat.training.components import Components
 from fourbeat.training.running import run_fit
 
-COMMON = [
-    *("logger=csv", "callbacks.progress=none", "callbacks.model_checkpoint=null"),
-    "data.batch_size=8",
-    *("trainer=cpu", "trainer.max_epochs=2", "callbacks.early_stopping=null"),
-]
-
-
-CIRCLES = ["data=circles", "model=circles", "data.num_samples=130"]
+COMMON = [*QUIET, *BARE, "logger=csv", "data.batch_size=8", "trainer.max_epochs=2"]
 
 
 def logged(tmp_path: Path, *overrides: str) -> tuple[Components, list[dict[str, float]]]:
@@ -35,6 +29,7 @@ def logged(tmp_path: Path, *overrides: str) -> tuple[Components, list[dict[str, 
     return components, rows
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("loop", ["four_beat", "automatic"])
 @pytest.mark.parametrize("accumulate", [1, 5])
 def test_the_training_loss_is_logged_at_optimizer_steps(

@@ -38,6 +38,7 @@ def test_the_shipped_schedulers_have_no_faults(name: str, optim: str) -> None:
     assert torch.equal(torch.get_rng_state(), state)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     ("leaf", "expected"),
     [

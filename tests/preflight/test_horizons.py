@@ -11,6 +11,7 @@ from fourbeat.optim import Horizon
 from fourbeat.preflight.horizons import plan_horizon
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     ("overrides", "horizon"),
     [

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from support import project
-from support.interruptions import SMALL
+from support.settings import SMALL
 from torch import nn
 
 import fourbeat

@@ -10,7 +10,7 @@ import pytest
 import torch
 from benchmarks.torture.comparison import logged
 from support import project
-from support.interruptions import SMALL
+from support.settings import SMALL
 from tensorboard.compat.proto.summary_pb2 import Summary
 
 from fourbeat.base.errors import NonFiniteError
@@ -54,7 +54,7 @@ def assert_same(one: Table, other: Table) -> None:
         assert np.array_equal(column, other.columns[name], equal_nan=True), name
 
 
-@pytest.mark.one_in(4)
+@pytest.mark.one_in(8)
 @pytest.mark.parametrize("overrides", SETTINGS.values(), ids=SETTINGS)
 def test_on_or_off_the_weights_are_bitwise_identical(tmp_path: Path, overrides: list[str]) -> None:
     on = train(tmp_path / "on", *overrides, EACH)

@@ -29,10 +29,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import fourbeat
 from fourbeat.recorder import RecorderCallback, Records, read_records
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore:.*does not have many workers"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers")
 
 VOCABULARY = 40
 NUM_BATCHES = 7
@@ -191,6 +188,7 @@ def pair(
     )
 
 
+@pytest.mark.slow
 def test_on_or_off_weights_and_random_numbers_are_the_same(
     pair: tuple[Trained, Trained, int],
 ) -> None:
@@ -201,6 +199,7 @@ def test_on_or_off_weights_and_random_numbers_are_the_same(
     assert not len(off.records.steps)
 
 
+@pytest.mark.slow
 def test_each_optimizer_step_is_recorded_once(pair: tuple[Trained, Trained, int]) -> None:
     on, off, num_accumulated = pair
     num_steps = 2 * math.ceil(NUM_BATCHES / num_accumulated)
@@ -214,6 +213,7 @@ def test_each_optimizer_step_is_recorded_once(pair: tuple[Trained, Trained, int]
     assert (on.records.grad_norm > 0).all()
 
 
+@pytest.mark.slow
 def test_the_losses_are_those_of_the_module(pair: tuple[Trained, Trained, int]) -> None:
     on, _, num_accumulated = pair
     scaled = torch.stack(on.module.losses) / num_accumulated
@@ -223,6 +223,7 @@ def test_the_losses_are_those_of_the_module(pair: tuple[Trained, Trained, int]) 
     assert np.array_equal(on.records.steps.columns["loss"], expected.numpy())
 
 
+@pytest.mark.slow
 def test_no_hook_stays_behind(pair: tuple[Trained, Trained, int]) -> None:
     on, off, _ = pair
     assert not any(module._forward_hooks for module in on.module.modules())
@@ -400,6 +401,7 @@ def test_what_vmap_passes_to_a_layer_is_not_measured(tmp_path: Path) -> None:
     assert np.isnan(records.layers.by_owner("activation_std")["0"]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Using `torch.compile.module.` when there are global hooks")
 @pytest.mark.parametrize("inner", [False, True], ids=["wrapper", "inner"])
 def test_a_compiled_model_is_compiled_as_without_the_recorder(tmp_path: Path, inner: bool) -> None:

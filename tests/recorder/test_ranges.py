@@ -220,6 +220,7 @@ SERIES: dict[str, Callable[[np.random.Generator], ndarray]] = {
 }
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("draw", SERIES.values(), ids=SERIES)
 def test_of_two_hundred_healthy_series_none_is_said_to_have_left(
     draw: Callable[[np.random.Generator], ndarray],
@@ -235,6 +236,7 @@ HEAVY_TAILED: dict[str, Callable[[np.random.Generator], ndarray]] = {
 }
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("draw", HEAVY_TAILED.values(), ids=HEAVY_TAILED)
 def test_of_two_hundred_that_swing_more_than_healthy_ones_do_hardly_any_is(
     draw: Callable[[np.random.Generator], ndarray],
@@ -244,6 +246,7 @@ def test_of_two_hundred_that_swing_more_than_healthy_ones_do_hardly_any_is(
     assert sum(found(draw(random)) is not None for _ in range(200)) <= 5
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("sigma", [0.1, 0.5], ids=str)
 def test_of_two_hundred_series_that_are_a_hundred_times_as_large_in_the_end_all_are_found(
     sigma: float,

@@ -22,8 +22,6 @@ from fourbeat.base.errors import ConfigError, NonFiniteError
 from fourbeat.recorder import Recorder, Records, read_records
 from fourbeat.recorder.ranges import CLOSE_STEPS
 
-pytestmark = pytest.mark.slow
-
 OWN_BACKWARD = Tensor.backward
 OWN_SCALER_STEP = torch.amp.GradScaler.step
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from support import interruptions, project
-from support.interruptions import SMALL
+from support.settings import SMALL
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from numpy import ndarray
 from support import project
-from support.interruptions import SMALL
+from support.settings import SMALL
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 

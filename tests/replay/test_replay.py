@@ -15,7 +15,7 @@ import pytest
 import torch
 from state.test_exactness import Noisy
 from support import interruptions, project
-from support.interruptions import SMALL
+from support.settings import SMALL
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support import project
-from support.interruptions import SMALL
+from support.settings import SMALL
 
 from fourbeat.base.errors import NonFiniteError
 from fourbeat.recorder import Records, read_records

@@ -28,12 +28,19 @@ def test_a_wrong_value_is_found_at_any_position() -> None:
         check_sweep(PROJECT.conf_dir, ["seed=1,2,3", "optim.lr=0.1,abc,0.2,-1"], "train")
 
 
-@pytest.mark.parametrize("num_good", [1, MOST_TRIED - 1], ids=["short", "as_long_as_allowed"])
+@pytest.mark.parametrize(
+    "num_good",
+    [
+        pytest.param(1, id="short"),
+        pytest.param(MOST_TRIED - 1, id="as_long_as_allowed", marks=pytest.mark.slow),
+    ],
+)
 def test_the_last_value_of_a_sweep_is_checked(num_good: int) -> None:
     with pytest.raises(ConfigError, match="seed=abc: must be a whole number"):
         check_sweep(PROJECT.conf_dir, [f"seed={','.join(map(str, range(num_good)))},abc"], "train")
 
 
+@pytest.mark.slow
 def test_a_sweep_longer_than_that_is_left_to_its_jobs() -> None:
     check_sweep(PROJECT.conf_dir, [f"seed={','.join(map(str, range(MOST_TRIED)))},abc"], "train")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from benchmarks.torture.comparison import differences
-from support.interruptions import SMALL
+from support.settings import SMALL
 
 from fourbeat.run import Run
 

@@ -69,6 +69,7 @@ def test_two_classes_can_have_one_logit(tmp_path: Path) -> None:
     assert "val/accuracy" in run.metrics
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "16-mixed"])
 def test_the_same_seed_gives_the_same_bits(tmp_path: Path, precision: str) -> None:
     runs = [

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import torch
 from benchmarks.torture.comparison import differences, logged
-from support.interruptions import SMALL
+from support.finished_runs import FinishedRuns
+from support.settings import SMALL
 from tensorboard.compat.proto.summary_pb2 import Summary
 
 import fourbeat
@@ -46,10 +47,10 @@ def flip_a_bit(path: Path) -> None:
 
 
 def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_taken(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, finished: FinishedRuns, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    whole = train(tmp_path / "whole")
-    run = as_if_killed(train(tmp_path / "run"))
+    whole = finished()
+    run = as_if_killed(finished.copy(tmp_path / "run"))
     flip_a_bit(run / "checkpoints" / "last.ckpt")
     capsys.readouterr()
     again = fourbeat.resume(PROJECT, run)
@@ -58,8 +59,10 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_taken(
     assert not list(differences(whole.dir, again.dir))
 
 
-def test_when_all_are_damaged_the_run_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
-    run = as_if_killed(train(tmp_path / "run"))
+def test_when_all_are_damaged_the_run_is_refused_and_left_as_it_is(
+    tmp_path: Path, finished: FinishedRuns
+) -> None:
+    run = as_if_killed(finished.copy(tmp_path / "run"))
     for path in (run / "checkpoints").glob("last*.ckpt"):
         flip_a_bit(path)
     before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file() and p.suffix != ".log"}
@@ -68,9 +71,11 @@ def test_when_all_are_damaged_the_run_is_refused_and_left_as_it_is(tmp_path: Pat
     assert {p: p.read_bytes() for p in before} == before
 
 
-def test_a_run_that_was_killed_before_its_first_save_starts_from_scratch(tmp_path: Path) -> None:
-    whole = train(tmp_path / "whole")
-    run = as_if_killed(train(tmp_path / "run"))
+def test_a_run_that_was_killed_before_its_first_save_starts_from_scratch(
+    tmp_path: Path, finished: FinishedRuns
+) -> None:
+    whole = finished()
+    run = as_if_killed(finished.copy(tmp_path / "run"))
     shutil.rmtree(run / "checkpoints")
     again = fourbeat.resume(PROJECT, run)
     assert again.manifest.resumed[0]["from_step"] == 0
@@ -82,19 +87,21 @@ STOPS_EARLY = ("optim=sgd", "optim.lr=1e-30", "callbacks.early_stopping.patience
 
 @pytest.mark.parametrize("overrides", [(), STOPS_EARLY], ids=["finished", "stopped early"])
 def test_a_run_that_was_killed_in_its_test_only_tests(
-    tmp_path: Path, overrides: tuple[str, ...]
+    tmp_path: Path, finished: FinishedRuns, overrides: tuple[str, ...]
 ) -> None:
-    whole = train(tmp_path / "whole", *overrides)
-    run = as_if_killed(train(tmp_path / "run", *overrides))
+    whole = finished(*overrides)
+    run = as_if_killed(finished.copy(tmp_path / "run", *overrides))
     weights = (run / "checkpoints" / "last.ckpt").read_bytes()
     again = fourbeat.resume(PROJECT, run)
     assert (run / "checkpoints" / "last.ckpt").read_bytes() == weights
     assert not list(differences(whole.dir, again.dir))
 
 
-def test_resuming_from_the_best_checkpoint_forgets_what_came_after_it(tmp_path: Path) -> None:
+def test_resuming_from_the_best_checkpoint_forgets_what_came_after_it(
+    tmp_path: Path, finished: FinishedRuns
+) -> None:
     overrides = ["optim=sgd", "optim.lr=20", "loop.steps_per_execution=4"]
-    run = train(tmp_path / "run", *overrides)
+    run = finished.copy(tmp_path / "run", *overrides)
     best = read_state(run.checkpoint("best"))["global_step"]
     last = (run.dir / "checkpoints" / "last.ckpt").read_bytes()
     assert best < run.manifest.num_steps
@@ -107,8 +114,10 @@ def test_resuming_from_the_best_checkpoint_forgets_what_came_after_it(tmp_path: 
     assert [step for step, _ in logged(run.dir)["val/loss"]] == [11, 23, 35]
 
 
-def test_a_run_that_stopped_early_can_go_back_to_its_best_state(tmp_path: Path) -> None:
-    run = train(tmp_path / "run", *STOPS_EARLY)
+def test_a_run_that_stopped_early_can_go_back_to_its_best_state(
+    tmp_path: Path, finished: FinishedRuns
+) -> None:
+    run = finished.copy(tmp_path / "run", *STOPS_EARLY)
     assert run.outcome.status == "stopped_early"
     again = fourbeat.resume(PROJECT, run.dir, ["optim.lr=0.1"], checkpoint="best", force=True)
     assert again.manifest.resumed[0]["from_step"] == 12
@@ -117,8 +126,10 @@ def test_a_run_that_stopped_early_can_go_back_to_its_best_state(tmp_path: Path) 
         fourbeat.resume(PROJECT, run.dir)
 
 
-def test_changes_that_make_it_another_run_are_listed(tmp_path: Path) -> None:
-    run = as_if_killed(train(tmp_path / "run"), "last.ckpt")
+def test_changes_that_make_it_another_run_are_listed(
+    tmp_path: Path, finished: FinishedRuns
+) -> None:
+    run = as_if_killed(finished.copy(tmp_path / "run"), "last.ckpt")
     changes = ["optim.lr=0.5", "data.batch_size=8", "trainer.max_epochs=4", "data.num_workers=1"]
     with pytest.raises(ConfigError) as raised:
         fourbeat.resume(PROJECT, run, changes)
@@ -132,17 +143,19 @@ def test_changes_that_make_it_another_run_are_listed(tmp_path: Path) -> None:
     assert fourbeat.resume(PROJECT, run, changes, force=True).outcome.status == "finished"
 
 
-def test_a_checkpoint_of_another_network_is_refused_with_names_and_shapes(tmp_path: Path) -> None:
-    run = as_if_killed(train(tmp_path / "run", "model=mlp", "model.hidden_features=[4]"))
-    other = train(tmp_path / "other", "model=mlp", "model.hidden_features=[5]")
+def test_a_checkpoint_of_another_network_is_refused_with_names_and_shapes(
+    tmp_path: Path, finished: FinishedRuns
+) -> None:
+    run = as_if_killed(finished.copy(tmp_path / "run", "model=mlp", "model.hidden_features=[4]"))
+    other = finished.copy(tmp_path / "other", "model=mlp", "model.hidden_features=[5]")
     shutil.copy(other.checkpoint("last"), run / "checkpoints" / "last.ckpt")
     message = r"does not fit the network.*\n.*: \[5\] in the checkpoint, \[4\] in the network"
     with pytest.raises(RunError, match=message):
         fourbeat.resume(PROJECT, run)
 
 
-def test_weights_alone_are_no_training(tmp_path: Path) -> None:
-    run = as_if_killed(train(tmp_path / "run"))
+def test_weights_alone_are_no_training(tmp_path: Path, finished: FinishedRuns) -> None:
+    run = as_if_killed(finished.copy(tmp_path / "run"))
     torch.save({"weights": torch.zeros(1)}, run / "checkpoints" / "last.ckpt")
     with pytest.raises(RunError, match="holds no training state to resume from, only weights"):
         fourbeat.resume(PROJECT, run)
@@ -159,7 +172,7 @@ def test_old_runs_can_still_be_resumed(tmp_path: Path, version: str, step: int) 
 
 
 def test_an_exception_keeps_the_weights_of_the_step_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, finished: FinishedRuns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from fourbeat.loop import FourBeatModule
 
@@ -179,9 +192,7 @@ def test_an_exception_keeps_the_weights_of_the_step_before(
     assert all(torch.equal(kept["state_dict"][f"net.{n}"], p) for n, p in played[-1].items())
     monkeypatch.undo()
     again = fourbeat.resume(PROJECT, tmp_path / "run")
-    assert not list(
-        differences(train(tmp_path / "whole", "loop.steps_per_execution=8").dir, again.dir)
-    )
+    assert not list(differences(finished("loop.steps_per_execution=8").dir, again.dir))
 
 
 def overflow_in_step_15(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
@@ -202,7 +213,7 @@ def overflow_in_step_15(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
     ids=" ".join,
 )
 def test_a_loss_that_is_nan_ends_the_run_before_the_weights_are_corrupted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loop: list[str]
+    tmp_path: Path, finished: FinishedRuns, monkeypatch: pytest.MonkeyPatch, loop: list[str]
 ) -> None:
     overflow_in_step_15(monkeypatch, float("inf"))
     with pytest.raises(NonFiniteError, match=r"train/loss is (nan|inf) at step 14; .*resume=best"):
@@ -215,7 +226,7 @@ def test_a_loss_that_is_nan_ends_the_run_before_the_weights_are_corrupted(
     assert all(value.isfinite().all() for value in kept["state_dict"].values())
     monkeypatch.undo()
     again = fourbeat.resume(PROJECT, tmp_path / "run")
-    assert not list(differences(train(tmp_path / "whole", *loop).dir, again.dir))
+    assert not list(differences(finished(*loop).dir, again.dir))
 
 
 def test_an_exception_writes_the_best_state_that_was_waiting_for_its_turn(
@@ -270,14 +281,14 @@ def rates(run: Path) -> dict[int, float]:
     return {step: Summary.Value.FromString(value).simple_value for step, value in values}
 
 
-@pytest.mark.one_in(3)
+@pytest.mark.one_in(6)
 @pytest.mark.parametrize("scheduler", SCHEDULES)
 def test_a_changed_learning_rate_scales_the_rest_of_the_schedule(
-    tmp_path: Path, scheduler: str
+    tmp_path: Path, finished: FinishedRuns, scheduler: str
 ) -> None:
     overrides = [*SCHEDULES[scheduler], "trainer.log_every_n_steps=1"]
     overrides += ["callbacks.model_checkpoint.save_last=3"]
-    whole, run = (train(tmp_path / name, *overrides) for name in ("whole", "run"))
+    whole, run = finished(*overrides), finished.copy(tmp_path / "run", *overrides)
     state = run.dir / "checkpoints" / "last-2.ckpt"
     step = read_state(state)["global_step"]
     assert step < run.manifest.num_steps
@@ -289,8 +300,8 @@ def test_a_changed_learning_rate_scales_the_rest_of_the_schedule(
         assert rate == pytest.approx(before[at] * (1.0 if at < step else 0.2), rel=1e-5), at
 
 
-def test_other_hyperparameters_are_changed_too(tmp_path: Path) -> None:
-    run = train(tmp_path / "run", "optim=adamw", "optim.weight_decay=0.01")
+def test_other_hyperparameters_are_changed_too(tmp_path: Path, finished: FinishedRuns) -> None:
+    run = finished.copy(tmp_path / "run", "optim=adamw", "optim.weight_decay=0.01")
     changes = ["optim.weight_decay=0.5", "optim.betas=[0.8,0.9]", "trainer.max_epochs=4"]
     again = fourbeat.resume(PROJECT, run.dir, changes, force=True)
     groups = read_state(again.checkpoint("last"))["optimizer_states"][0]["param_groups"]
@@ -304,16 +315,18 @@ def test_other_hyperparameters_are_changed_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("given", [GIVEN_PEAK, GIVEN_PEAK[:2]], ids=["formerly", "now"])
 def test_a_changed_rate_that_the_schedule_does_not_go_by_is_refused(
-    tmp_path: Path, given: list[str]
+    tmp_path: Path, finished: FinishedRuns, given: list[str]
 ) -> None:
-    run = train(tmp_path / "run", *given)
+    run = finished.copy(tmp_path / "run", *given)
     with pytest.raises(ConfigError, match=r"OneCycleLR goes by scheduler.max_lr alone") as raised:
         fourbeat.resume(PROJECT, as_if_killed(run), ["optim.lr=0.1"], force=True)
     assert "Add scheduler.max_lr=0.1." in str(raised.value)
 
 
-def test_what_a_saved_state_cannot_take_is_refused_by_force_too(tmp_path: Path) -> None:
-    run = train(tmp_path / "run", "scheduler=step")
+def test_what_a_saved_state_cannot_take_is_refused_by_force_too(
+    tmp_path: Path, finished: FinishedRuns
+) -> None:
+    run = finished.copy(tmp_path / "run", "scheduler=step")
     changes = ["scheduler.gamma=0.5", "optim.amsgrad=true", "trainer.max_epochs=4"]
     with pytest.raises(ConfigError) as e:
         fourbeat.resume(PROJECT, run.dir, changes, force=True)
@@ -326,9 +339,9 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_the_last_metrics_are_logged_whenever_the_end_is_interrupted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+    tmp_path: Path, finished: FinishedRuns, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
-    whole = train(tmp_path / "whole")
+    whole = finished()
     finish_manifest = running.finish_manifest
 
     def killed(*args: Any) -> None:

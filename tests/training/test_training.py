@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from support.finished_runs import FinishedRuns
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
 
@@ -45,24 +46,26 @@ def test_a_run_folder_holds_all_that_is_needed_to_rerun_it(tmp_path: Path) -> No
     assert run.checkpoint("last").is_file()
 
 
-def test_the_config_of_a_run_gives_the_same_bits_again(tmp_path: Path) -> None:
-    one = train(tmp_path / "one")
+def test_the_config_of_a_run_gives_the_same_bits_again(
+    tmp_path: Path, finished: FinishedRuns
+) -> None:
+    one = finished()
     cfg = TrainConfig.model_validate(one.config)
-    two = fourbeat.train(PROJECT, cfg, tmp_path / "two" / "run")
+    two = fourbeat.train(PROJECT, cfg, tmp_path / "run")
     same = zip(one.model.parameters(), two.model.parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in same)
     assert one.metrics == two.metrics
 
 
-def test_seed_0_is_a_seed_like_any_other(tmp_path: Path) -> None:
-    zero, one = train(tmp_path / "zero", "seed=0"), train(tmp_path / "one", "seed=1")
-    assert zero.manifest.seed == 0
-    first = [next(iter(run.model.parameters())) for run in (zero, one)]
+def test_seed_0_is_a_seed_like_any_other(finished: FinishedRuns) -> None:
+    zero, other = finished("seed=0"), finished()
+    assert (zero.manifest.seed, other.manifest.seed) == (0, 42)
+    first = [next(iter(run.model.parameters())) for run in (zero, other)]
     assert not torch.equal(*first)
 
 
-def test_checkpoints_hold_tensors_and_plain_data_only(tmp_path: Path) -> None:
-    run = train(tmp_path)
+def test_checkpoints_hold_tensors_and_plain_data_only(finished: FinishedRuns) -> None:
+    run = finished()
     for name in ("best", "last"):
         state = torch.load(run.checkpoint(name), weights_only=True)
         assert state["global_step"] > 0
@@ -153,8 +156,8 @@ def test_the_graph_can_be_drawn(tmp_path: Path) -> None:
     assert events(run).Tags()["graph"]
 
 
-def test_csv_and_tensorboard_log_the_same_losses(tmp_path: Path) -> None:
-    run = train(tmp_path, "logger=[tensorboard,csv]")
+def test_csv_and_tensorboard_log_the_same_losses(finished: FinishedRuns) -> None:
+    run = finished()  # with both
     with open(run.dir / "csv" / "metrics.csv") as file:
         rows = [float(row["val/loss"]) for row in csv.DictReader(file) if row["val/loss"]]
     values = [event.value for event in events(run).Scalars("val/loss")]
@@ -173,14 +176,16 @@ def test_one_line_an_epoch_stands_on_the_console_and_in_the_log(
     assert all(line in log for line in lines)
 
 
-def test_a_finished_run_can_be_extended_in_its_folder(tmp_path: Path) -> None:
-    run = train(tmp_path)
+def test_a_finished_run_can_be_extended_in_its_folder(
+    tmp_path: Path, finished: FinishedRuns
+) -> None:
+    run = finished.copy(tmp_path / "run")
     longer = fourbeat.resume(PROJECT, run.dir, ["trainer.max_epochs=5"])
     assert longer.dir == run.dir
-    assert (longer.manifest.num_epochs, longer.manifest.num_steps) == (5, 30)
+    assert (longer.manifest.num_epochs, longer.manifest.num_steps) == (5, 60)
     assert longer.manifest.resumed[0]["overrides"] == ["trainer.max_epochs=5"]
-    assert longer.manifest.resumed[0]["from_step"] == 18
-    assert [e.step for e in events(longer).Scalars("val/loss")] == [5, 11, 17, 23, 29]
+    assert longer.manifest.resumed[0]["from_step"] == 36
+    assert [e.step for e in events(longer).Scalars("val/loss")] == [11, 23, 35, 47, 59]
 
 
 @pytest.mark.parametrize(
@@ -193,24 +198,32 @@ def test_a_finished_run_can_be_extended_in_its_folder(tmp_path: Path) -> None:
     ],
 )
 def test_a_resume_that_makes_no_sense_is_refused(
-    tmp_path: Path, overrides: list[str], error: type[Exception], message: str
+    tmp_path: Path,
+    finished: FinishedRuns,
+    overrides: list[str],
+    error: type[Exception],
+    message: str,
 ) -> None:
-    run = train(tmp_path, "logger=none")
+    run = finished.copy(tmp_path / "run")
     before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
     with pytest.raises(error, match=message):
         fourbeat.resume(PROJECT, run.dir, overrides)
     assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
 
 
-def test_a_schedule_over_the_whole_training_cannot_be_stretched(tmp_path: Path) -> None:
-    run = train(tmp_path, "scheduler=onecycle")
+def test_a_schedule_over_the_whole_training_cannot_be_stretched(
+    tmp_path: Path, finished: FinishedRuns
+) -> None:
+    run = finished.copy(tmp_path / "run", "scheduler=onecycle")
     with pytest.raises(ConfigError, match="OneCycleLR spans the whole training"):
         fourbeat.resume(PROJECT, run.dir, ["trainer.max_epochs=6"])
 
 
-def test_a_run_that_stopped_early_stays_stopped_unless_asked_otherwise(tmp_path: Path) -> None:
+def test_a_run_that_stopped_early_stays_stopped_unless_asked_otherwise(
+    tmp_path: Path, finished: FinishedRuns
+) -> None:
     overrides = ["optim=sgd", "optim.lr=1e-30", "callbacks.early_stopping.patience=1"]
-    run = train(tmp_path, *overrides)
+    run = finished.copy(tmp_path / "run", *overrides)
     with pytest.raises(RunError, match="stopped early"):
         fourbeat.resume(PROJECT, run.dir)
     on = fourbeat.resume(PROJECT, run.dir, ["callbacks.early_stopping=null"])
