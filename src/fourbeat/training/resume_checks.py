@@ -52,7 +52,8 @@ def refuse_to_stand_still(run: Run, cfg: TrainConfig, position: Position | None)
             f"it did {num_epochs} epochs, {num_steps} steps. "
             f"To extend it, add e.g. trainer.max_epochs={num_epochs * 2}."
         )
-    if status == "stopped_early" and run.config["callbacks"] == cfg.plain()["callbacks"]:
+    was, now = (c["callbacks"].get("early_stopping") for c in (run.config, cfg.plain()))
+    if status == "stopped_early" and was == now:
         raise RunError(
             f"resume={run.dir}: this run stopped early ({run.outcome.reason}). "
             "To continue anyway, add callbacks.early_stopping=null."
