@@ -23,7 +23,7 @@ WANTED = NumKept(last=2, best=3, snapshots=8)
         pytest.param(12, NumKept(2, 3, 7), id="one too many"),
         pytest.param(5, NumKept(2, 3, 0), id="no snapshots"),
         pytest.param(4, NumKept(1, 3, 0), id="fewer last ones"),
-        pytest.param(3, NumKept(1, 2, 0), id="fewer best ones"),
+        pytest.param(3, NumKept(1, 2, 0), id="fewer of the best"),
         pytest.param(2, NumKept(1, 1, 0), id="the least"),
         pytest.param(0, NumKept(1, 1, 0), id="the least, whatever it takes"),
     ],

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
+import signal
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -127,6 +129,58 @@ def test_a_full_disk_leaves_the_old_file(mount: Callable[[str], Path]) -> None:
         write_state(small_disk / "a.ckpt", {"weights": torch.zeros(100_000)})
     assert read_state(small_disk / "a.ckpt")["step"] == 7
     assert [path.name for path in small_disk.iterdir()] == ["a.ckpt"]
+
+
+class Interrupted(BaseException):
+    """What a signal's handler raises."""
+
+
+def test_a_signal_in_the_middle_of_a_write_is_raised_as_it_is(tmp_path: Path) -> None:
+    """The kernel sends it as soon as the file grows beyond the limit: always in the middle."""
+
+    def interrupt(*_: Any) -> None:
+        raise Interrupted
+
+    write_state(tmp_path / "a.ckpt", STATE)
+    _, hard = before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    former = signal.signal(signal.SIGXFSZ, interrupt)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
+    try:
+        with pytest.raises(Interrupted):
+            write_state(tmp_path / "a.ckpt", {"weights": [torch.zeros(1 << 18) for _ in range(8)]})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, former)
+    assert read_state(tmp_path / "a.ckpt")["step"] == 7
+
+
+def test_a_link_of_somebodys_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "other").write_text("mine")
+    (tmp_path / "a.ckpt.tmp").symlink_to(tmp_path / "other")
+    write_state(tmp_path / "a.ckpt", STATE)
+    assert (tmp_path / "other").read_text() == "mine"
+    assert not (tmp_path / "a.ckpt").is_symlink()
+
+
+def test_where_there_are_no_links_a_state_is_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.EPERM, "no links here")
+
+    write_state(tmp_path / "a.ckpt", STATE)
+    monkeypatch.setattr(os, "link", refuse)
+    link_whole(tmp_path / "a.ckpt", tmp_path / "b.ckpt")
+    assert not (tmp_path / "a.ckpt").samefile(tmp_path / "b.ckpt")
+    assert read_state(tmp_path / "b.ckpt")["step"] == 7
+
+
+def test_a_state_that_is_held_is_loaded_once_and_then_read(tmp_path: Path) -> None:
+    write_state(tmp_path / "a.ckpt", STATE)
+    plugin, held = CheckpointIO(), {"step": 8}
+    plugin.hold(tmp_path / "a.ckpt", held)
+    assert plugin.load_checkpoint(tmp_path / "a.ckpt") is held
+    assert plugin.load_checkpoint(str(tmp_path / "a.ckpt"))["step"] == 7
 
 
 def test_a_link_is_the_same_file_and_stays_when_the_other_is_replaced(tmp_path: Path) -> None:

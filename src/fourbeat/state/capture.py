@@ -145,8 +145,8 @@ def continue_from(
 
 def show_latest(trainer: Trainer, module: LightningModule, state: TrainingState) -> None:
     """Restore the latest metric values, which Lightning clears at the start of every fit."""
-    if (own := state.process(trainer.global_rank)) is not None:
-        Measured(trainer, module).show_latest(own[MEASURED])
+    if own := (state.process(trainer.global_rank) or {}).get(MEASURED):
+        Measured(trainer, module).show_latest(own)
 
 
 def compare_names(trainer: Trainer, registry: StateRegistry, state: TrainingState) -> list[str]:

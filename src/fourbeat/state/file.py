@@ -104,7 +104,11 @@ def write_state(path: Path, state: Checkpoint) -> None:
     make_folder(path.parent)
     with replacing(path) as file:
         stream = _SealedStream(file)
-        torch.save(state, stream)  # type: ignore[arg-type]  # it needs no more than this of a file
+        try:
+            torch.save(state, stream)  # type: ignore[arg-type]  # it needs no more of a file
+        except RuntimeError as error:
+            # An exception that a signal's handler raised outside of the stream's own care.
+            raise error.__context__ or error from None
         stream.seal()
 
 

@@ -62,7 +62,8 @@ def refuse_to_stand_still(run: Run, cfg: TrainConfig, position: Position | None)
             f"resume={run.dir}: this run has finished ({run.outcome.reason}). To continue, add "
             "trainer.max_time=null, or a longer time: it is counted over all resumes."
         )
-    if status == "stopped_early" and run.config["callbacks"] == cfg.plain()["callbacks"]:
+    was, now = (c["callbacks"].get("early_stopping") for c in (run.config, cfg.plain()))
+    if status == "stopped_early" and was == now:
         raise RunError(
             f"resume={run.dir}: this run stopped early ({run.outcome.reason}). "
             "To continue anyway, add callbacks.early_stopping=null."
