@@ -10,8 +10,10 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 from support.contracts import Seam, contract
+
+from fourbeat.config.deferred import register
 
 hydra = Seam("hydra")
 
@@ -44,6 +46,18 @@ def test_the_version_whose_behaviour_is_asked_for_is_taken_without_a_warning(con
         warnings.simplefilter("error")
         with initialize_config_dir(str(conf), version_base="1.3"):
             assert compose("train").seed == 1
+
+
+@contract(
+    "omegaconf",
+    "register_new_resolver, which fourbeat.config.deferred calls, says nothing",
+    look_at="OmegaConf.register_resolver, which takes its place from 2.4 on",
+)
+def test_a_resolver_is_registered_without_a_warning() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        register()
+    assert OmegaConf.has_resolver("from_data")
 
 
 @contract(
