@@ -35,6 +35,7 @@ UPPER_BOUNDS = ("<", "<=", "==", "~=", "===")
 KNOWN = (
     "ignore:The version_base parameter is deprecated",
     "ignore:register_new_resolver",
+    "ignore:hydra.utils.instantiate() resolved _target_",
 )
 MOST_SHOWN = 160  # characters of a failure
 

@@ -14,7 +14,7 @@ jit = Seam("torch_jit")
 @contract(
     "torch",
     "tracing warns by TracerWarning of a Python branch on a tensor",
-    look_at="torch.jit._trace",
+    see="torch.jit._trace",
 )
 def test_a_branch_on_a_tensor_gives_this_warning() -> None:
     def branch(values: torch.Tensor) -> torch.Tensor:
