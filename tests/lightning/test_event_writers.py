@@ -17,7 +17,7 @@ writers = Seam("event_writers")
 @contract(
     "torch",
     "SummaryWriter._get_file_writer returns what takes events and summaries",
-    look_at="torch.utils.tensorboard.writer.SummaryWriter and FileWriter",
+    see="torch.utils.tensorboard.writer.SummaryWriter and FileWriter",
 )
 def test_events_go_through_the_loggers_own_writer(tmp_path: Path) -> None:
     logger = TensorBoardLogger(str(tmp_path), name="", version="")
@@ -35,7 +35,7 @@ def test_events_go_through_the_loggers_own_writer(tmp_path: Path) -> None:
 @contract(
     "lightning",
     "a CSVLogger keeps its writer in _experiment, and the writer its columns in metrics_keys",
-    look_at="lightning.fabric.loggers.csv_logs and lightning.pytorch.loggers.csv_logs",
+    see="lightning.fabric.loggers.csv_logs and lightning.pytorch.loggers.csv_logs",
 )
 def test_a_csv_logger_writes_with_the_writer_and_the_columns_that_it_is_given(
     tmp_path: Path,

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 from support.contracts import Seam, contract
 
+from fourbeat.config.deferred import register
+from fourbeat.config.leaves import instantiate
+
 hydra = Seam("hydra")
+
+# Of the other tests, each has something of its own to say; the first one fails for this.
+pytestmark = pytest.mark.filterwarnings("ignore:The version_base parameter is deprecated")
 
 CONFIG = "defaults: [_self_, {optim: sgd}]\nseed: 1\n"
 OPTIONS = {"sgd": "lr: 0.1\n", "adam": "lr: 0.01\n"}
@@ -32,8 +39,43 @@ def conf(tmp_path: Path) -> Path:
 
 @contract(
     "hydra-core",
+    'version_base="1.3" is what hydra.main, compose and initialize_config_dir take without a word',
+    see="hydra.version and Hydra's page on upgrades; every version_base in fourbeat",
+)
+def test_the_version_whose_behaviour_is_asked_for_is_taken_without_a_warning(conf: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with initialize_config_dir(str(conf), version_base="1.3"):
+            assert compose("train").seed == 1
+
+
+@contract(
+    "omegaconf",
+    "register_new_resolver, which fourbeat.config.deferred calls, says nothing",
+    see="OmegaConf.register_resolver, which takes its place from 2.4 on",
+)
+def test_a_resolver_is_registered_without_a_warning() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        register()
+    assert OmegaConf.has_resolver("from_data")
+
+
+@contract(
+    "hydra-core",
+    "instantiate, which fourbeat.config.leaves calls, needs no whitelist of targets",
+    see="hydra.utils.instantiate and its _execution_whitelist_",
+)
+def test_a_target_is_called_without_a_warning() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert instantiate({"_target_": "collections.Counter", "a": 2}) == {"a": 2}
+
+
+@contract(
+    "hydra-core",
     "its argument parser keeps overrides apart from flags, and returns what it does not know",
-    look_at="hydra._internal.utils.get_args_parser",
+    see="hydra._internal.utils.get_args_parser",
 )
 def test_a_command_line_is_parsed_as_hydra_parses_it() -> None:
     words = ["-m", "optim=adam", "--cfg", "job", "--config-name", "other", "--config-dir", "d"]
@@ -52,7 +94,7 @@ def test_a_command_line_is_parsed_as_hydra_parses_it() -> None:
 @contract(
     "hydra-core",
     "a parsed Override says its key, its value and what kind it is",
-    look_at="hydra.core.override_parser.types.Override",
+    see="hydra.core.override_parser.types.Override",
 )
 def test_an_override_is_parsed_into_key_value_and_kind() -> None:
     plain = hydra.parse_override("optim.lr=0.5")
@@ -81,7 +123,7 @@ def test_an_override_is_parsed_into_key_value_and_kind() -> None:
 @contract(
     "hydra-core",
     "GlobalHydra holds a ConfigLoader that lists groups and their options",
-    look_at="hydra.core.config_loader.ConfigLoader",
+    see="hydra.core.config_loader.ConfigLoader",
 )
 def test_the_groups_and_their_options_are_listed(conf: Path) -> None:
     with initialize_config_dir(str(conf), version_base="1.3"):
@@ -97,7 +139,7 @@ def test_the_groups_and_their_options_are_listed(conf: Path) -> None:
     "hydra-core",
     "ConfigLoaderImpl.get_group_options makes a repository by "
     "_parse_overrides_and_create_caching_repo, and can be replaced",
-    look_at="hydra._internal.config_loader_impl.ConfigLoaderImpl",
+    see="hydra._internal.config_loader_impl.ConfigLoaderImpl",
 )
 def test_within_the_block_the_folders_are_read_once_and_give_the_same_options(
     conf: Path, monkeypatch: pytest.MonkeyPatch
@@ -133,7 +175,7 @@ def composed(conf: Path, tmp_path: Path) -> tuple[DictConfig, object]:
 @contract(
     "hydra-core",
     "run_job makes the run folder, calls the job within HydraConfig, and notifies Callbacks",
-    look_at="hydra.core.utils.run_job and hydra.types.HydraContext",
+    see="hydra.core.utils.run_job and hydra.types.HydraContext",
 )
 def test_a_job_runs_in_its_folder_and_returns_what_it_returned(conf: Path, tmp_path: Path) -> None:
     config, loader = composed(conf, tmp_path)
@@ -152,7 +194,7 @@ def test_a_job_runs_in_its_folder_and_returns_what_it_returned(conf: Path, tmp_p
 @contract(
     "hydra-core",
     "a failed JobReturn keeps the exception in _return_value",
-    look_at="hydra.core.utils.JobReturn",
+    see="hydra.core.utils.JobReturn",
 )
 def test_the_error_of_a_failed_job_is_the_one_that_it_raised(conf: Path, tmp_path: Path) -> None:
     config, loader = composed(conf, tmp_path)
@@ -169,7 +211,7 @@ def test_the_error_of_a_failed_job_is_the_one_that_it_raised(conf: Path, tmp_pat
 @contract(
     "hydra-core",
     "hydra.mode holds a RunMode",
-    look_at="hydra.types.RunMode and hydra.conf.HydraConf",
+    see="hydra.types.RunMode and hydra.conf.HydraConf",
 )
 def test_a_config_that_asks_for_a_sweep_is_known_by_its_mode(conf: Path, tmp_path: Path) -> None:
     config, _ = composed(conf, tmp_path)
@@ -186,7 +228,7 @@ def test_a_config_that_asks_for_a_sweep_is_known_by_its_mode(conf: Path, tmp_pat
 @contract(
     "hydra-core",
     "hydra.utils logs a target that cannot be located by its logger log",
-    look_at="hydra.utils.get_object and hydra.utils.log",
+    see="hydra.utils.get_object and hydra.utils.log",
 )
 def test_what_cannot_be_instantiated_is_not_logged_within_the_block(
     caplog: pytest.LogCaptureFixture,
@@ -205,7 +247,7 @@ def test_what_cannot_be_instantiated_is_not_logged_within_the_block(
 @contract(
     "hydra-core",
     "the names that rooms write into their signatures are there",
-    look_at="the imports of fourbeat.lightning.hydra",
+    see="the imports of fourbeat.lightning.hydra",
 )
 def test_the_classes_that_others_name_in_their_signatures_are_there() -> None:
     for name in ("Callbacks", "ConfigLoader", "IntervalSweep", "JobReturn", "Override"):

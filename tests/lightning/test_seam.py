@@ -133,7 +133,7 @@ def test_each_name_of_the_seam_stands_in_its_contract_tests(path: Path) -> None:
 
 
 def test_a_broken_contract_says_what_it_stands_on_what_changed_and_where_to_look() -> None:
-    @contract("torch", "steps are counted", look_at="torch.optim")
+    @contract("torch", "steps are counted", see="torch.optim")
     def test_that_fails() -> None:
         raise AttributeError("no _steps")
 

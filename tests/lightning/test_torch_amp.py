@@ -11,7 +11,7 @@ from torch.optim import SGD, Optimizer
 
 amp = Seam("torch_amp")
 
-LOOK_AT = "torch.amp.grad_scaler.GradScaler"
+SEE = "torch.amp.grad_scaler.GradScaler"
 
 
 def scaled(gradient: float) -> tuple[GradScaler, Optimizer, nn.Parameter]:
@@ -21,7 +21,7 @@ def scaled(gradient: float) -> tuple[GradScaler, Optimizer, nn.Parameter]:
     return scaler, SGD([parameter], lr=0.1), parameter
 
 
-@contract("torch", "the scale is a tensor in _scale, made at the first use", look_at=LOOK_AT)
+@contract("torch", "the scale is a tensor in _scale, made at the first use", see=SEE)
 def test_the_scale_is_read_without_waiting_for_the_device() -> None:
     assert amp.scale_on_device(GradScaler("cpu", init_scale=8.0)) is None
     scaler, _, _ = scaled(1.0)
@@ -30,7 +30,7 @@ def test_the_scale_is_read_without_waiting_for_the_device() -> None:
     assert scale.item() == scaler.get_scale() == 8.0
 
 
-@contract("torch", "_per_optimizer_states has the stage of each optimizer", look_at=LOOK_AT)
+@contract("torch", "_per_optimizer_states has the stage of each optimizer", see=SEE)
 def test_it_is_known_whether_gradients_have_been_unscaled() -> None:
     scaler, optimizer, parameter = scaled(3.0)
     assert not amp.is_unscaled(scaler, optimizer)
@@ -43,7 +43,7 @@ def test_it_is_known_whether_gradients_have_been_unscaled() -> None:
     assert not amp.is_unscaled(scaler, optimizer)
 
 
-@contract("torch", "_per_optimizer_states has found_inf_per_device", look_at=LOOK_AT)
+@contract("torch", "_per_optimizer_states has found_inf_per_device", see=SEE)
 @pytest.mark.parametrize(("gradient", "found"), [(1.0, False), (float("nan"), True)])
 def test_a_gradient_that_is_not_finite_is_known_after_unscaling(
     gradient: float, found: bool

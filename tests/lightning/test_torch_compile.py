@@ -16,7 +16,7 @@ compiler = Seam("torch_compile")
 @contract(
     "torch",
     "errors of the compiler carry their cause in inner_exception",
-    look_at="torch._dynamo.exc.BackendCompilerFailed",
+    see="torch._dynamo.exc.BackendCompilerFailed",
 )
 def test_what_is_behind_an_error_of_the_compiler_is_found() -> None:
     def backend(*_: Any) -> Any:
@@ -35,7 +35,7 @@ def test_what_is_behind_an_error_of_the_compiler_is_found() -> None:
 @contract(
     "torch",
     "what Dynamo cannot follow raises a TorchDynamoException",
-    look_at="torch._dynamo.exc",
+    see="torch._dynamo.exc",
 )
 def test_a_plain_errors_cause_is_pythons_own() -> None:
     error = ValueError()
@@ -48,7 +48,7 @@ def test_a_plain_errors_cause_is_pythons_own() -> None:
 @contract(
     "torch",
     "a missing C++ compiler raises InvalidCxxCompiler",
-    look_at="torch._inductor.cpp_builder.get_cpp_compiler and torch._inductor.exc",
+    see="torch._inductor.cpp_builder.get_cpp_compiler and torch._inductor.exc",
 )
 def test_a_missing_compiler_is_known() -> None:
     from torch._inductor import config, cpp_builder
@@ -65,7 +65,7 @@ def test_a_missing_compiler_is_known() -> None:
 @contract(
     "torch",
     "torch._inductor.compile takes a graph, examples and the option cpp_wrapper",
-    look_at="torch._inductor.compile and torch.fx.experimental.proxy_tensor.make_fx",
+    see="torch._inductor.compile and torch.fx.experimental.proxy_tensor.make_fx",
 )
 def test_a_traced_function_gives_the_same_and_changes_its_arguments_in_place() -> None:
     def function(weight: Tensor, batch: Tensor) -> list[Tensor]:
@@ -83,7 +83,7 @@ def test_a_traced_function_gives_the_same_and_changes_its_arguments_in_place() -
 @contract(
     "torch",
     "dropout draws by aten.bernoulli_.float, which a decomposition replaces",
-    look_at="torch.ops.aten.bernoulli_ and torch.nn.functional.dropout",
+    see="torch.ops.aten.bernoulli_ and torch.nn.functional.dropout",
 )
 def test_dropouts_mask_is_drawn_by_what_is_put_in_its_place() -> None:
     def draw(mask: Tensor, p: float = 0.5, generator: Any = None) -> Tensor:
@@ -100,7 +100,7 @@ def test_dropouts_mask_is_drawn_by_what_is_put_in_its_place() -> None:
 @contract(
     "torch",
     "FakeTensorMode makes fake tensors of real ones, and operations on them know the shapes",
-    look_at="torch._subclasses.fake_tensor.FakeTensorMode",
+    see="torch._subclasses.fake_tensor.FakeTensorMode",
 )
 def test_fake_tensors_have_shapes_and_gradients_without_arithmetic() -> None:
     mode = compiler.FakeTensorMode()
@@ -115,7 +115,7 @@ def test_fake_tensors_have_shapes_and_gradients_without_arithmetic() -> None:
 @contract(
     "torch",
     "torch._inductor.compile_fx can be imported when it is needed",
-    look_at="torch._inductor",
+    see="torch._inductor",
 )
 def test_the_compiler_is_imported_without_a_word() -> None:
     with warnings.catch_warnings():

@@ -13,7 +13,7 @@ from torch import nn
 
 modules = Seam("torch_modules")
 
-LOOK_AT = "torch.nn.modules.module.Module"
+SEE = "torch.nn.modules.module.Module"
 NORMS = [nn.BatchNorm1d(2), nn.BatchNorm2d(2), nn.InstanceNorm1d(2), nn.SyncBatchNorm(2)]
 DROPOUTS = [nn.Dropout(), nn.Dropout1d(), nn.Dropout2d(), nn.AlphaDropout()]
 
@@ -22,14 +22,14 @@ def name_of(value: object) -> str:
     return type(value).__name__
 
 
-@contract("torch", "_NormBase is the base of batch and instance norms", look_at="batchnorm.py")
+@contract("torch", "_NormBase is the base of batch and instance norms", see="batchnorm.py")
 @pytest.mark.parametrize("norm", NORMS, ids=name_of)
 def test_batch_norms_have_one_base_that_others_have_not(norm: nn.Module) -> None:
     assert isinstance(norm, modules.BATCH_NORM_BASE)
     assert not isinstance(nn.Linear(2, 2), modules.BATCH_NORM_BASE)
 
 
-@contract("torch", "_DropoutNd is the base of all dropouts", look_at="torch/nn/modules/dropout.py")
+@contract("torch", "_DropoutNd is the base of all dropouts", see="torch/nn/modules/dropout.py")
 @pytest.mark.parametrize("dropout", DROPOUTS, ids=name_of)
 def test_dropouts_have_one_base_that_others_have_not(dropout: nn.Module) -> None:
     assert isinstance(dropout, modules.DROPOUT_BASE)
@@ -44,7 +44,7 @@ REGISTRATIONS: dict[str, Callable[[nn.Module], Any]] = {
 }
 
 
-@contract("torch", "a module keeps its hooks in four dicts", look_at=LOOK_AT)
+@contract("torch", "a module keeps its hooks in four dicts", see=SEE)
 @pytest.mark.parametrize("kind", REGISTRATIONS)
 def test_hooks_of_a_module_are_seen(kind: str) -> None:
     layer = nn.Linear(2, 2)
@@ -58,7 +58,7 @@ def test_hooks_of_a_module_are_seen(kind: str) -> None:
 @contract(
     "torch",
     "a parameter keeps its hooks in _backward_hooks and _post_accumulate_grad_hooks",
-    look_at="torch._tensor.Tensor.register_hook",
+    see="torch._tensor.Tensor.register_hook",
 )
 @pytest.mark.parametrize("kind", ["register_hook", "register_post_accumulate_grad_hook"])
 def test_hooks_of_a_parameter_are_seen(kind: str) -> None:
@@ -71,7 +71,7 @@ def test_hooks_of_a_parameter_are_seen(kind: str) -> None:
 @contract(
     "torch",
     "a module's parameters, buffers and children are in _parameters, _buffers, _modules",
-    look_at=LOOK_AT,
+    see=SEE,
 )
 def test_a_modules_attributes_are_all_but_tensors_and_children() -> None:
     class Net(nn.Module):
@@ -91,7 +91,7 @@ def test_a_modules_attributes_are_all_but_tensors_and_children() -> None:
 @contract(
     "torch",
     "compiling leaves _orig_mod or _compiled_call_impl on a module",
-    look_at="torch._dynamo.eval_frame.OptimizedModule and Module.compile",
+    see="torch._dynamo.eval_frame.OptimizedModule and Module.compile",
 )
 def test_a_compiled_module_is_known_wherever_it_is() -> None:
     layer = nn.Linear(2, 2)
@@ -101,7 +101,7 @@ def test_a_compiled_module_is_known_wherever_it_is() -> None:
     assert modules.is_compiled(nn.Sequential(layer))
 
 
-@contract("torch", "Module.__call__ calls _compiled_call_impl or _call_impl", look_at=LOOK_AT)
+@contract("torch", "Module.__call__ calls _compiled_call_impl or _call_impl", see=SEE)
 def test_a_module_can_be_called_through_something_else_and_forget_it_again() -> None:
     layer, seen = nn.Linear(2, 2), []
     layer.register_forward_hook(lambda *_: seen.append("hook"))

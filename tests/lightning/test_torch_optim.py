@@ -31,7 +31,7 @@ def weight(gradient: float = 1.0) -> nn.Parameter:
     return parameter
 
 
-@contract("torch", "hooks of step are kept in two dicts of the optimizer", look_at=OPTIMIZER)
+@contract("torch", "hooks of step are kept in two dicts of the optimizer", see=OPTIMIZER)
 @pytest.mark.parametrize("kind", ["pre", "post"])
 def test_hooks_of_an_optimizers_step_are_seen(kind: str) -> None:
     optimizer = SGD([weight()], lr=0.1)
@@ -42,7 +42,7 @@ def test_hooks_of_an_optimizers_step_are_seen(kind: str) -> None:
     assert not optim.has_step_hooks(optimizer)
 
 
-@contract("torch", "global hooks of step are kept in two dicts of its module", look_at=OPTIMIZER)
+@contract("torch", "global hooks of step are kept in two dicts of its module", see=OPTIMIZER)
 def test_hooks_of_every_optimizers_step_are_seen() -> None:
     assert not optim.has_global_step_hooks()
     handle = register_optimizer_step_post_hook(lambda *_: None)
@@ -53,9 +53,7 @@ def test_hooks_of_every_optimizers_step_are_seen() -> None:
     assert not optim.has_global_step_hooks()
 
 
-@contract(
-    "torch", "torch.autograd._profiler_enabled tells", look_at="torch.autograd.profiler.profile"
-)
+@contract("torch", "torch.autograd._profiler_enabled tells", see="torch.autograd.profiler.profile")
 def test_a_profiler_at_work_is_seen() -> None:
     assert not optim.is_profiling()
     with torch.autograd.profiler.profile():
@@ -66,7 +64,7 @@ def test_a_profiler_at_work_is_seen() -> None:
 @contract(
     "torch",
     "a scheduler marks the step that it sets on an optimizer by _wrapped_by_lr_sched",
-    look_at=f"{SCHEDULER}.LRScheduler",
+    see=f"{SCHEDULER}.LRScheduler",
 )
 def test_a_step_of_somebodys_own_is_seen_and_a_schedulers_is_not() -> None:
     optimizer = SGD([weight()], lr=0.1)
@@ -81,7 +79,7 @@ def test_a_step_of_somebodys_own_is_seen_and_a_schedulers_is_not() -> None:
 @contract(
     "torch",
     "the step of an optimizer's class is marked hooked and has the plain one in __wrapped__",
-    look_at=f"{OPTIMIZER}.profile_hook_step",
+    see=f"{OPTIMIZER}.profile_hook_step",
 )
 @pytest.mark.parametrize("kind", [SGD, Adam], ids=lambda kind: kind.__name__)
 def test_the_plain_step_does_the_same_without_hooks(kind: type[Optimizer]) -> None:
@@ -99,7 +97,7 @@ def test_the_plain_step_does_the_same_without_hooks(kind: type[Optimizer]) -> No
 @contract(
     "torch",
     "a scheduler asks _opt_called whether the optimizer has stepped",
-    look_at=f"{SCHEDULER}.LRScheduler.step",
+    see=f"{SCHEDULER}.LRScheduler.step",
 )
 def test_a_scheduler_does_not_warn_of_an_optimizer_that_is_marked_as_stepped() -> None:
     def step_once(*, marked: bool) -> None:
@@ -119,7 +117,7 @@ def test_a_scheduler_does_not_warn_of_an_optimizer_that_is_marked_as_stepped() -
 @contract(
     "torch",
     "a fused optimizer has _step_supports_amp_scaling, and grad_scale and found_inf in its step",
-    look_at="torch.amp.grad_scaler.GradScaler._maybe_opt_step and step",
+    see="torch.amp.grad_scaler.GradScaler._maybe_opt_step and step",
 )
 @pytest.mark.parametrize("gradient", [2.0, float("inf")])
 def test_a_fused_optimizer_knows_the_scale_in_its_step_and_skips_it_by_itself(
@@ -132,10 +130,10 @@ def test_a_fused_optimizer_knows_the_scale_in_its_step_and_skips_it_by_itself(
     assert not optim.skipped_its_step(optimizer)
     seen: list[tuple[float, bool]] = []
 
-    def look(own: Optimizer, *_: object) -> None:
+    def note(own: Optimizer, *_: object) -> None:
         seen.append((float(optim.scale_within_step(own)), optim.skipped_its_step(own)))
 
-    optimizer.register_step_post_hook(look)
+    optimizer.register_step_post_hook(note)
     scale = float(scaler.scale(torch.ones(())))
     parameter.grad = torch.full((2,), gradient * scale)
     scaler.step(optimizer)
@@ -143,7 +141,7 @@ def test_a_fused_optimizer_knows_the_scale_in_its_step_and_skips_it_by_itself(
     assert torch.equal(parameter.detach(), torch.ones(2)) == (gradient == float("inf"))
 
 
-@contract("torch", "other optimizers leave it to the scaler", look_at="torch.amp.grad_scaler")
+@contract("torch", "other optimizers leave it to the scaler", see="torch.amp.grad_scaler")
 def test_an_optimizer_that_is_not_fused_leaves_unscaling_to_the_scaler() -> None:
     optimizer = SGD([weight()], lr=0.1)
     assert not optim.unscales_by_itself(optimizer)
@@ -153,7 +151,7 @@ def test_an_optimizer_that_is_not_fused_leaves_unscaling_to_the_scaler() -> None
 @contract(
     "torch",
     "a scheduler keeps rates, one for each group, in base_lrs, max_lrs, _last_lr, min_lrs",
-    look_at=SCHEDULER,
+    see=SCHEDULER,
 )
 def test_the_lists_of_rates_are_found_and_what_is_changed_in_them_holds() -> None:
     optimizer = SGD([{"params": [weight()]}, {"params": [weight()], "lr": 0.2}], lr=0.1)
@@ -178,7 +176,7 @@ def test_the_lists_of_rates_are_found_and_what_is_changed_in_them_holds() -> Non
 @contract(
     "torch",
     "schedulers that are made of others keep them in _schedulers",
-    look_at=f"{SCHEDULER}.SequentialLR and ChainedScheduler",
+    see=f"{SCHEDULER}.SequentialLR and ChainedScheduler",
 )
 def test_the_schedulers_within_a_scheduler_are_found() -> None:
     optimizer = SGD([weight()], lr=0.1)

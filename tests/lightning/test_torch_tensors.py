@@ -8,7 +8,7 @@ from support.contracts import Seam, contract
 tensors = Seam("torch_tensors")
 
 
-@contract("torch", "_foreach_norm takes an order and a dtype", look_at="torch._foreach_norm")
+@contract("torch", "_foreach_norm takes an order and a dtype", see="torch._foreach_norm")
 def test_norms_of_many_tensors_are_those_of_each() -> None:
     many = [torch.tensor([3.0, 4.0]), torch.ones(2, 2).half() * 200]
     own = tensors.norms_of_all(many[:1])
@@ -18,7 +18,7 @@ def test_norms_of_many_tensors_are_those_of_each() -> None:
     assert {norm.dtype for norm in wide} == {torch.float32}
 
 
-@contract("torch", "_foreach_sub_ and _foreach_add_ work in place", look_at="torch._foreach_sub_")
+@contract("torch", "_foreach_sub_ and _foreach_add_ work in place", see="torch._foreach_sub_")
 def test_many_tensors_are_changed_in_place() -> None:
     many = [torch.tensor([3.0]), torch.tensor([1.0, 2.0])]
     tensors.subtract_all(many, [torch.tensor([1.0]), torch.tensor([1.0, 1.0])])
@@ -27,7 +27,7 @@ def test_many_tensors_are_changed_in_place() -> None:
     assert [tensor.tolist() for tensor in many] == [[4.0], [2.0, 3.0]]
 
 
-@contract("torch", "_version counts changes in place", look_at="torch.Tensor._version")
+@contract("torch", "_version counts changes in place", see="torch.Tensor._version")
 def test_a_change_in_place_gives_a_tensor_another_version() -> None:
     tensor = torch.ones(2)
     before = tensors.version_of(tensor)
@@ -40,7 +40,7 @@ def test_a_change_in_place_gives_a_tensor_another_version() -> None:
 @contract(
     "torch",
     "is_functorch_wrapped_tensor tells a tensor within vmap from others",
-    look_at="torch._C._functorch",
+    see="torch._C._functorch",
 )
 def test_a_tensor_within_vmap_is_known() -> None:
     seen: list[bool] = []

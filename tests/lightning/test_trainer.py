@@ -85,7 +85,7 @@ pytestmark = [
 ]
 
 
-@contract("lightning", "trainer.callbacks is the list that is called", look_at="Trainer.__init__")
+@contract("lightning", "trainer.callbacks is the list that is called", see="Trainer.__init__")
 def test_a_callback_that_is_added_to_the_list_is_called() -> None:
     watch = Watch(automatic=True)
 
@@ -97,7 +97,7 @@ def test_a_callback_that_is_added_to_the_list_is_called() -> None:
     assert len(watch.counted) == 3
 
 
-@contract("lightning", "trainer.datamodule is what fit was given", look_at="_DataConnector")
+@contract("lightning", "trainer.datamodule is what fit was given", see="_DataConnector")
 def test_the_data_module_of_a_training_is_found_before_the_optimizers_are_built() -> None:
     class Data(LightningDataModule):
         def train_dataloader(self) -> Any:
@@ -113,7 +113,7 @@ def test_the_data_module_of_a_training_is_found_before_the_optimizers_are_built(
     assert module.found is data
 
 
-@contract("lightning", "trainer.profiler and log_every_n_steps are set", look_at="Trainer.__init__")
+@contract("lightning", "trainer.profiler and log_every_n_steps are set", see="Trainer.__init__")
 def test_profiler_and_interval_of_logging_are_those_that_were_given() -> None:
     assert isinstance(trainer_seam.profiler_of(Trainer(**QUIET, logger=False)), PassThroughProfiler)
     profiler = SimpleProfiler()
@@ -122,7 +122,7 @@ def test_profiler_and_interval_of_logging_are_those_that_were_given() -> None:
     assert trainer_seam.log_interval(trainer) == 7
 
 
-@contract("lightning", "precision_plugin holds the scaler", look_at="MixedPrecision")
+@contract("lightning", "precision_plugin holds the scaler", see="MixedPrecision")
 def test_the_loss_scaler_is_found_where_there_is_one() -> None:
     plain = Trainer(**QUIET, logger=False)
     assert type(trainer_seam.precision_of(plain)) is Precision
@@ -137,7 +137,7 @@ def test_the_loss_scaler_is_found_where_there_is_one() -> None:
 @contract(
     "lightning",
     "Precision._after_closure calls on_before_optimizer_step, then clips",
-    look_at="lightning.pytorch.plugins.precision.precision.Precision",
+    see="lightning.pytorch.plugins.precision.precision.Precision",
 )
 def test_hooks_and_clipping_come_between_backward_and_step() -> None:
     order: list[str] = []
@@ -157,7 +157,7 @@ def test_hooks_and_clipping_come_between_backward_and_step() -> None:
 @contract(
     "lightning",
     "the loops count optimizer steps in optim_progress, and in optim_step_progress when manual",
-    look_at="lightning.pytorch.loops.optimization and loops.progress",
+    see="lightning.pytorch.loops.optimization and loops.progress",
 )
 @pytest.mark.parametrize("automatic", [True, False], ids=["automatic", "manual"])
 def test_the_counter_of_steps_is_the_one_behind_global_step(automatic: bool) -> None:
@@ -168,7 +168,7 @@ def test_the_counter_of_steps_is_the_one_behind_global_step(automatic: bool) -> 
     assert trainer.global_step == trainer_seam.steps_made(trainer) == 3
 
 
-@contract("lightning", "epoch_progress.current.completed counts epochs", look_at=LOOPS)
+@contract("lightning", "epoch_progress.current.completed counts epochs", see=LOOPS)
 def test_the_completed_epochs_are_known_when_the_training_is_over() -> None:
     assert trainer_seam.epochs_completed(fit(Net(), max_epochs=2)) == 2
 
@@ -176,7 +176,7 @@ def test_the_completed_epochs_are_known_when_the_training_is_over() -> None:
 @contract(
     "lightning",
     "the loggers' x-axis is _batches_that_stepped, which Lightning increments after the batch",
-    look_at=f"{LOOPS}, and _LoggerConnector.log_metrics",
+    see=f"{LOOPS}, and _LoggerConnector.log_metrics",
 )
 def test_what_is_logged_in_training_stands_at_the_step_that_was_set(tmp_path: Path) -> None:
     module = Net()
@@ -196,7 +196,7 @@ def test_what_is_logged_in_training_stands_at_the_step_that_was_set(tmp_path: Pa
 @contract(
     "lightning",
     "lr_scheduler_configs has the interval of each scheduler",
-    look_at="Trainer.lr_scheduler_configs and LRSchedulerConfig",
+    see="Trainer.lr_scheduler_configs and LRSchedulerConfig",
 )
 def test_the_interval_of_a_scheduler_is_known() -> None:
     trainer = fit(Net())
@@ -207,7 +207,7 @@ def test_the_interval_of_a_scheduler_is_known() -> None:
 @contract(
     "lightning",
     "ModelCheckpoint keeps its interval in _every_n_train_steps",
-    look_at="lightning.pytorch.callbacks.model_checkpoint.ModelCheckpoint",
+    see="lightning.pytorch.callbacks.model_checkpoint.ModelCheckpoint",
 )
 def test_the_interval_of_a_model_checkpoint_is_known() -> None:
     assert trainer_seam.step_interval(ModelCheckpoint(every_n_train_steps=5)) == 5
@@ -217,7 +217,7 @@ def test_the_interval_of_a_model_checkpoint_is_known() -> None:
 @contract(
     "lightning",
     "_get_rank reads the rank from the launchers' environment variables",
-    look_at="lightning.fabric.utilities.rank_zero._get_rank",
+    see="lightning.fabric.utilities.rank_zero._get_rank",
 )
 def test_the_rank_of_a_process_comes_from_its_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK"):
@@ -232,7 +232,7 @@ def test_the_rank_of_a_process_comes_from_its_environment(monkeypatch: pytest.Mo
 @contract(
     "lightning",
     "its bar is a tqdm with these arguments",
-    look_at="lightning.pytorch.callbacks.progress.tqdm_progress.Tqdm",
+    see="lightning.pytorch.callbacks.progress.tqdm_progress.Tqdm",
 )
 def test_the_bar_counts(capsys: pytest.CaptureFixture[str]) -> None:
     with trainer_seam.Tqdm(desc="replaying", total=3, unit="step", delay=0, leave=False) as bar:

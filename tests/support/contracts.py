@@ -24,13 +24,13 @@ class Seam:
         return getattr(importlib.import_module(self._name), name)
 
 
-def contract(distribution: str, stands_on: str, *, look_at: str) -> Callable[[Any], Any]:
+def contract(distribution: str, stands_on: str, *, see: str) -> Callable[[Any], Any]:
     """Let a test's failure be one sentence.
 
     Args:
         distribution: Whose private part it is, e.g. ``torch``.
         stands_on: What has to hold there.
-        look_at: Where to look what has come in its place.
+        see: Where to find what has come in its place.
     """
 
     def decorate(test: Callable[..., None]) -> Callable[..., None]:
@@ -43,7 +43,7 @@ def contract(distribution: str, stands_on: str, *, look_at: str) -> Callable[[An
                 pytest.fail(
                     f"The seam stands on this: {stands_on}. With {distribution} "
                     f"{version(distribution)} it no longer holds ({type(error).__name__}: {said}). "
-                    f"Look at {look_at}, and at what {test.__name__} checks.",
+                    f"See {see}, and what {test.__name__} checks.",
                     pytrace=False,
                 )
 

@@ -55,6 +55,7 @@ _OF_A_TRAINING = (
 # A logger draws the graph by tracing the network: once, and nothing else comes of it.
 _OF_A_DRAWING = (
     Remark(r"`torch\.jit\.trace.* is deprecated", DeprecationWarning, r"torch\.jit\._trace$"),
+    Remark(r"`torch\.jit\.trace.* is deprecated", FutureWarning, r"torch\.jit\._trace$"),  # 2.14
     # Said of a line of the user's forward, and of what the tracing might do elsewhere.
     Remark("", TracerWarning, ""),
     # The tracing reads all attributes of a module, and its metrics are among them.
