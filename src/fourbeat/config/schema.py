@@ -28,6 +28,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 NonNegativeInt = Annotated[int, Field(ge=0)]
 BatchLimit = NonNegativeInt | Annotated[float, Field(ge=0, le=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Betas = Annotated[list[Fraction], Field(min_length=2, max_length=2)]
 Mode = Literal["min", "max"]
 
@@ -88,7 +89,7 @@ class DataConfig(LeafSection):
     normalize: bool | None = _optional(True)
     val_fraction: Fraction | None = _optional(0.15)
     test_fraction: Fraction | None = _optional(0.15)
-    split_seed: NonNegativeInt | None = _optional(0)
+    split_seed: Seed | None = _optional(0)
     on_device: bool | Literal["auto"] | None = _optional("auto")
 
 
@@ -241,7 +242,7 @@ class SweepConfig(Section):
 class TrainConfig(Section):
     """A whole run: what ``conf/train.yaml`` composes to, checked."""
 
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
+    seed: Seed = 42
     resume: Annotated[str, Field(min_length=1)] | None = None
     test: bool = True
     paths: PathsConfig = PathsConfig()
