@@ -28,7 +28,7 @@ def described(*overrides: str, horizon: Horizon = LONG) -> str:
         # Its one drop would come after the last epoch.
         (["scheduler=step", "scheduler.step_size=20"], "0.001 throughout"),
         (["scheduler=plateau"], "0.001 until val/loss has not improved for 3 epochs"),
-        (["scheduler=cosine", "optim.lr=0.5"], "0.5 to 1.92765e-06"),
+        (["scheduler=cosine", "optim.lr=0.5"], "0.5 to 1.93e-06"),
         (["scheduler=onecycle"], "4e-05 to 4e-09 by way of 0.001"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -44,3 +44,8 @@ def test_a_schedule_of_a_million_steps_is_not_played_through() -> None:
 
 def test_a_schedule_of_one_step_is_constant() -> None:
     assert described("scheduler=cosine", horizon=Horizon(1, 1)) == "0.001 throughout"
+
+
+def test_a_schedule_that_ends_before_the_training_is_described_by_its_first_rate() -> None:
+    own_length = ["scheduler=onecycle", "scheduler.horizon=null", "+scheduler.total_steps=5"]
+    assert described(*own_length) == "4e-05 at first"

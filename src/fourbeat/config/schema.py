@@ -35,6 +35,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 NonNegativeInt = Annotated[int, Field(ge=0)]
 BatchLimit = NonNegativeInt | Annotated[float, Field(ge=0, le=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Betas = Annotated[list[Fraction], Field(min_length=2, max_length=2)]
 Mode = Literal["min", "max"]
 MixedOrTrue = Literal["32-true", "16-mixed", "bf16-mixed", "64-true", "16-true", "bf16-true"]
@@ -97,7 +98,7 @@ class DataConfig(LeafSection):
     normalize: bool | None = _optional(True)
     val_fraction: Fraction | None = _optional(0.15)
     test_fraction: Fraction | None = _optional(0.15)
-    split_seed: NonNegativeInt | None = _optional(0)
+    split_seed: Seed | None = _optional(0)
     on_device: bool | Literal["auto"] | None = _optional("auto")
 
 
@@ -309,7 +310,7 @@ def _section(value: Any) -> Any:
 class TrainConfig(Section):
     """A whole run: what ``conf/train.yaml`` composes to, checked."""
 
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
+    seed: Seed = 42
     from_: Annotated[str, Field(min_length=1)] | None = Field(default=None, alias="from")
     resume: Annotated[ResumeConfig, BeforeValidator(_section)] = ResumeConfig()
     test: bool = True

@@ -194,8 +194,15 @@ class DataModule(SplitLoaders, ABC):
             *split_faults(
                 sizes, self.val_fraction, self.test_fraction, self.num_classes or 0, world_size
             ),
+            *self._seed_faults(),
             *self._trainer_faults(),
         ]
+
+    def _seed_faults(self) -> list[Fault]:
+        if self.seed >= 0:
+            return []
+        negative = "must be a whole number of at least 0"
+        return [Fault("out-of-range", "data.seed", str(self.seed), negative, "Try data.seed=0.")]
 
     def _trainer_faults(self) -> list[Fault]:
         overfit_batches = getattr(self.trainer, "overfit_batches", 0)

@@ -86,7 +86,9 @@ def split_faults(
 def _small_split(
     key: str, fraction: float, size: int, num_classes: int, world_size: int
 ) -> Fault | None:
-    if 0 < size < num_classes:
+    if fraction > 0 == size:
+        needed = "at least one"
+    elif 0 < size < num_classes:
         needed = f"at least the {num_classes} of one of each class"
     elif 0 < size < world_size:
         needed = f"at least one for each of the {world_size} processes"

@@ -32,16 +32,19 @@ def describe_rates(leaf: Leaf, optim_leaf: Leaf, horizon: Horizon) -> str:
     first = float(group["lr"])
     if isinstance(plan.scheduler, ReduceLROnPlateau):
         wait = plan.scheduler.patience + 1
-        return f"{first:g} until {plan.monitor} has not improved for {wait} epochs"
+        return f"{first:.3g} until {plan.monitor} has not improved for {wait} epochs"
     length = horizon.num_steps if plan.interval == "step" else horizon.num_epochs
     if length > _MOST_INTERVALS:
-        return f"{first:g} at first"
+        return f"{first:.3g} at first"
     rates = [first]
-    for _ in range(length - 1):
-        optimizer.step()
-        plan.scheduler.step()
-        rates.append(float(group["lr"]))
+    try:
+        for _ in range(length - 1):
+            optimizer.step()
+            plan.scheduler.step()
+            rates.append(float(group["lr"]))
+    except Exception:  # anybody's code; a schedule with a length of its own refuses to outlast it
+        return f"{first:.3g} at first"
     if len(set(rates)) == 1:
-        return f"{first:g} throughout"
-    highest = f" by way of {max(rates):g}" if max(rates) > max(first, rates[-1]) else ""
-    return f"{first:g} to {rates[-1]:g}{highest}"
+        return f"{first:.3g} throughout"
+    highest = f" by way of {max(rates):.3g}" if max(rates) > max(first, rates[-1]) else ""
+    return f"{first:.3g} to {rates[-1]:.3g}{highest}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -53,9 +54,9 @@ class Circles(DataModule):
         """Find what is wrong with the settings, without loading anything."""
         checks = [
             (self.num_samples >= 4, "num_samples", self.num_samples, "must be 4 or more"),
-            (self.noise >= 0, "noise", self.noise, "must be 0 or more"),
+            (0 <= self.noise < math.inf, "noise", self.noise, "must be 0 or more, and finite"),
             (0 <= self.factor < 1, "factor", self.factor, "must be 0 or more and below 1"),
-            (self.data_seed >= 0, "data_seed", self.data_seed, "must be 0 or more"),
+            (0 <= self.data_seed < 2**32, "data_seed", self.data_seed, f"must be 0 to {2**32 - 1}"),
         ]
         wrong = [
             Fault("out-of-range", f"data.{key}", str(was), must)

@@ -34,6 +34,14 @@ def test_another_data_seed_gives_other_points() -> None:
     assert not torch.equal(Circles(data_seed=0).load()[0], Circles(data_seed=1).load()[0])
 
 
+@pytest.mark.parametrize(
+    "setting", [{"noise": float("inf")}, {"noise": -1}, {"data_seed": 2**32}], ids=str
+)
+def test_what_scikit_learn_would_refuse_is_a_fault(setting: dict[str, float]) -> None:
+    (fault,) = Circles(**setting).faults()
+    assert (fault.code, fault.key) == ("out-of-range", f"data.{next(iter(setting))}")
+
+
 def test_unshuffled_training_sees_one_ring_after_the_other() -> None:
     labels = torch.cat([targets for _, targets in Circles(shuffle=False).train_dataloader()])
 
