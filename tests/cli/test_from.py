@@ -141,6 +141,29 @@ def test_defaults_that_have_changed_since_do_not_creep_in(one: Path, tmp_path: P
     assert fourbeat.compose(project, "optim=adamw", base=one).optim.weight_decay == 0.7
 
 
+def test_a_preset_of_one_section_is_applied_once(one: Path, tmp_path: Path) -> None:
+    conf = tmp_path / "conf"
+    shutil.copytree(PROJECT.conf_dir, conf)
+    text = (conf / "train.yaml").read_text()
+    lines = [line for line in text.splitlines() if "data/loading" not in line]
+    lines.insert(lines.index(next(x for x in lines if "- model: " in x)), "  - data/loading: null")
+    (conf / "train.yaml").write_text("\n".join(lines))
+    (conf / "data" / "loading").mkdir(exist_ok=True)
+    (conf / "data" / "loading" / "two.yaml").write_text("# @package data\nnum_workers: 2\n")
+    project = fourbeat.Project(conf_dir=conf, code_dir=PROJECT.code_dir, entry=PROJECT.entry)
+    cfg = fourbeat.compose(project, "data/loading=two", base=one)
+    assert (cfg.data.num_workers, cfg.data.batch_size) == (2, 8)
+    folder = _made(tmp_path / "second")
+    stored = {"config": cfg.plain(), "composition": cfg.composition.stored()}
+    Manifest(**{**vars(Manifest.read(one)), **stored}).write(folder)
+    with pytest.raises(ConfigError, match="data/loading=two: that run was composed with data/loa"):
+        fourbeat.compose(project, "data/loading=two", base=folder)
+    cfg = fourbeat.compose(project, "data=digits", "model=mlp", base=folder)
+    assert (cfg.data.num_workers, cfg.composition.choices.get("data/loading")) == (0, None)
+    again = fourbeat.compose(project, "data=digits", "model=mlp", "data/loading=two", base=folder)
+    assert again.data.num_workers == 2
+
+
 def test_the_base_of_a_base_is_read_like_any_other(one: Path, tmp_path: Path) -> None:
     folder = tmp_path / "second"
     cfg = compose(one, "optim.lr=0.01")
