@@ -28,7 +28,8 @@ ONE = [
     *("trainer.max_steps=1", "logger=none", "callbacks.model_checkpoint=null"),
     *("callbacks.progress=none",),
 ]
-ONECYCLE = ["experiment=onecycle", "seed=7", "data.batch_size=8", "hydra.run.dir=runs/one"]
+# A key that refers to another one, whatever conf/ has.
+REFERS = "scheduler.max_lr=${optim.lr}"
 
 
 def compose(base: Path, *overrides: str) -> TrainConfig:
@@ -60,7 +61,8 @@ def composed_run(folder: Path, *overrides: str) -> Path:
 @pytest.fixture(scope="module")
 def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "one"
-    return composed_run(folder, *ONE, "experiment=onecycle", "seed=7", "data.batch_size=8")
+    changes = ["experiment=onecycle", "seed=7", "data.batch_size=8", REFERS]
+    return composed_run(folder, *ONE, *changes)
 
 
 def differing(one: dict[str, Any], other: dict[str, Any], prefix: str = "") -> Iterator[str]:
@@ -132,7 +134,7 @@ def test_defaults_that_have_changed_since_do_not_creep_in(one: Path, tmp_path: P
     shutil.copytree(PROJECT.conf_dir, conf)
     for name in ("optim/adamw.yaml", "data/circles.yaml", "trainer/cpu.yaml", "train.yaml"):
         path = conf / name
-        text = path.read_text().replace("circles.Circles", "gone").replace("0.01", "0.7")
+        text = path.read_text().replace("project.data.", "project.gone.").replace("0.01", "0.7")
         path.write_text(text.replace("seed: 42", "seed: 1").replace("data: digits", "data: mnist"))
     project = fourbeat.Project(conf_dir=conf, code_dir=PROJECT.code_dir, entry=PROJECT.entry)
     cfg = fourbeat.compose(project, base=one)
@@ -327,7 +329,7 @@ class TestCommands:
 def test_a_resume_that_changes_the_config_changes_what_later_runs_start_from(
     tmp_path: Path,
 ) -> None:
-    cfg = fourbeat.compose(PROJECT, *SMALL, "scheduler=onecycle", "logger=none")
+    cfg = fourbeat.compose(PROJECT, *SMALL, "scheduler=onecycle", REFERS, "logger=none")
     run = fourbeat.train(PROJECT, cfg, tmp_path / "run")
     path = run.dir / "manifest.json"
     path.write_text(path.read_text().replace('"status": "finished"', '"status": "running"'))
