@@ -28,7 +28,8 @@ ONE = [
     *("trainer.max_steps=1", "logger=none", "callbacks.model_checkpoint=null"),
     *("callbacks.progress=none",),
 ]
-ONECYCLE = ["experiment=onecycle", "seed=7", "data.batch_size=8", "hydra.run.dir=runs/one"]
+# A key that refers to another one, whatever conf/ has.
+REFERS = "scheduler.max_lr=${optim.lr}"
 
 
 def compose(base: Path, *overrides: str) -> TrainConfig:
@@ -60,7 +61,8 @@ def composed_run(folder: Path, *overrides: str) -> Path:
 @pytest.fixture(scope="module")
 def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "one"
-    return composed_run(folder, *ONE, "experiment=onecycle", "seed=7", "data.batch_size=8")
+    changes = ["experiment=onecycle", "seed=7", "data.batch_size=8", REFERS]
+    return composed_run(folder, *ONE, *changes)
 
 
 def differing(one: dict[str, Any], other: dict[str, Any], prefix: str = "") -> Iterator[str]:
@@ -132,13 +134,36 @@ def test_defaults_that_have_changed_since_do_not_creep_in(one: Path, tmp_path: P
     shutil.copytree(PROJECT.conf_dir, conf)
     for name in ("optim/adamw.yaml", "data/circles.yaml", "trainer/cpu.yaml", "train.yaml"):
         path = conf / name
-        text = path.read_text().replace("circles.Circles", "gone").replace("0.01", "0.7")
+        text = path.read_text().replace("project.data.", "project.gone.").replace("0.01", "0.7")
         path.write_text(text.replace("seed: 42", "seed: 1").replace("data: digits", "data: mnist"))
     project = fourbeat.Project(conf_dir=conf, code_dir=PROJECT.code_dir, entry=PROJECT.entry)
     cfg = fourbeat.compose(project, base=one)
     assert cfg.plain() == compose(one).plain()
     # A group that is chosen again is as its file is now.
     assert fourbeat.compose(project, "optim=adamw", base=one).optim.weight_decay == 0.7
+
+
+def test_a_preset_of_one_section_is_applied_once(one: Path, tmp_path: Path) -> None:
+    conf = tmp_path / "conf"
+    shutil.copytree(PROJECT.conf_dir, conf)
+    text = (conf / "train.yaml").read_text()
+    lines = [line for line in text.splitlines() if "data/loading" not in line]
+    lines.insert(lines.index(next(x for x in lines if "- model: " in x)), "  - data/loading: null")
+    (conf / "train.yaml").write_text("\n".join(lines))
+    (conf / "data" / "loading").mkdir(exist_ok=True)
+    (conf / "data" / "loading" / "two.yaml").write_text("# @package data\nnum_workers: 2\n")
+    project = fourbeat.Project(conf_dir=conf, code_dir=PROJECT.code_dir, entry=PROJECT.entry)
+    cfg = fourbeat.compose(project, "data/loading=two", base=one)
+    assert (cfg.data.num_workers, cfg.data.batch_size) == (2, 8)
+    folder = _made(tmp_path / "second")
+    stored = {"config": cfg.plain(), "composition": cfg.composition.stored()}
+    Manifest(**{**vars(Manifest.read(one)), **stored}).write(folder)
+    with pytest.raises(ConfigError, match="data/loading=two: that run was composed with data/loa"):
+        fourbeat.compose(project, "data/loading=two", base=folder)
+    cfg = fourbeat.compose(project, "data=digits", "model=mlp", base=folder)
+    assert (cfg.data.num_workers, cfg.composition.choices.get("data/loading")) == (0, None)
+    again = fourbeat.compose(project, "data=digits", "model=mlp", "data/loading=two", base=folder)
+    assert again.data.num_workers == 2
 
 
 def test_the_base_of_a_base_is_read_like_any_other(one: Path, tmp_path: Path) -> None:
@@ -304,7 +329,7 @@ class TestCommands:
 def test_a_resume_that_changes_the_config_changes_what_later_runs_start_from(
     tmp_path: Path,
 ) -> None:
-    cfg = fourbeat.compose(PROJECT, *SMALL, "scheduler=onecycle", "logger=none")
+    cfg = fourbeat.compose(PROJECT, *SMALL, "scheduler=onecycle", REFERS, "logger=none")
     run = fourbeat.train(PROJECT, cfg, tmp_path / "run")
     path = run.dir / "manifest.json"
     path.write_text(path.read_text().replace('"status": "finished"', '"status": "running"'))

@@ -11,11 +11,13 @@ from hydra.core.config_store import ConfigStore
 from fourbeat.lightning.hydra_defaults import Groups, configs_stored, read_groups
 
 FILES = {
-    "main.yaml": "defaults: [_self_, optim: adam, kinds: [a, b], preset: null, late: null, "
+    "main.yaml": "defaults: [_self_, optim: adam, kinds: [a, b], optim/speed: null, "
+    "preset: null, late: null, "
     "override hydra/job_logging: disabled]\nseed: 1\nhydra: {run: {dir: here}}\n",
     "optim/adam.yaml": "defaults: [inner: one]\nlr: 0.1\n",
     "optim/sgd.yaml": "lr: 1\n",
     "optim/inner/one.yaml": "x: 1\n",
+    "optim/speed/fast.yaml": "# @package optim\nlr: 9\n",
     "kinds/a.yaml": "a: 1\n",
     "kinds/b.yaml": "b: 1\n",
     "preset/two.yaml": "# @package _global_\nseed: 2\n",
@@ -40,14 +42,18 @@ def test_hydra_still_says_which_groups_fill_sections_and_which_are_presets(conf:
     why = "ConfigLoader.compute_defaults_list or known_choices has changed: from= needs them"
     found = groups(conf)
     assert sorted(found.sections) == ["kinds", "optim"], why
-    assert found.presets == ["preset", "late"], why
+    assert found.presets == ["optim/speed", "preset", "late"], why
     assert found.hydra["hydra/job_logging"] == "disabled", why
     assert found.node == {"run": {"dir": "here"}}, why
 
 
 def test_a_group_that_a_run_chose_is_a_section_though_it_is_null_by_default(conf: Path) -> None:
     found = groups(conf, preset="two", late="on", optim="gone")
-    assert found.presets == ["preset", "late"]  # one option is gone: none can be asked for
+    assert found.presets == [
+        "optim/speed",
+        "preset",
+        "late",
+    ]  # one option is gone: none can be asked for
     assert "late" in groups(conf, preset="two", late="on").sections
 
 

@@ -48,7 +48,12 @@ def base_faults(project: Project, base: Base, groups: Groups, typed: Typed) -> l
         typed: What is typed on top of it.
     """
     if base.composition.config:
+        chosen = {override.key_or_group for override in typed.choices}
         again = [o for o in typed.choices if o.key_or_group in groups.presets]
+        # With data=mnist, data/loading stands on a section that has nothing of the run.
+        again = [
+            o for o in again if o.key_or_group.partition("/")[0] not in chosen - {o.key_or_group}
+        ]
         return [fault for override in again for fault in _preset_faults(base, override)]
     return [
         *(_group_fault(base, override) for override in typed.choices),

@@ -107,7 +107,8 @@ class Primary:
             return compose_from(cfg, self.name, choices, composed)
         before = self.base.composition
         new = {k: v for k, v in choices.items() if v not in (STORED, None)}
-        return compose_from(cfg, before.primary or JOB, before.choices | new, composed)
+        kept = {k: v for k, v in before.choices.items() if k.rpartition("/")[0] not in new}
+        return compose_from(cfg, before.primary or JOB, kept | new, composed)
 
 
 @contextmanager

@@ -14,8 +14,8 @@ class Groups:
 
     Attributes:
         sections: Whose options fill the section of the group's own name: ``optim`` fills ``optim``.
-        presets: Whose options set keys anywhere (``# @package _global_``), in the order in which
-            they are merged.
+        presets: Whose options set keys anywhere (``# @package _global_``), or within a section
+            (``data/loading``), in the order in which they are merged.
         hydra: Hydra's own, with the option chosen for each.
         node: The primary config's section ``hydra``, not merged with anything.
     """
@@ -55,10 +55,14 @@ def read_groups(primary: str, choices: Mapping[str, Any], searched: Sequence[str
     known |= listed.overrides.known_choices
     sections = _sections(listed.defaults)
     _, repository = loader._parse_overrides_and_create_caching_repo(primary, list(searched))
-    whole: Any = OmegaConf.to_container(repository.load_config(primary).config)
+    loaded = repository.load_config(primary)
+    whole: Any = OmegaConf.to_container(loaded.config)
+    # A group within a group that is not listed here belongs to the config that chooses it.
+    listed_here = {getattr(each, "group", None) for each in loaded.defaults_list or []}
+    presets = [k for k in reversed(known) if not _is_hydra(k) and k not in sections]
     return Groups(
         sections=sections,
-        presets=[k for k in reversed(known) if _is_preset(k, sections)],
+        presets=[k for k in presets if k in listed_here or not {"/", "@"} & {*k}],
         hydra={k: v for k, v in known.items() if _is_hydra(k)},
         node=whole.get("hydra") or {},
     )
@@ -66,11 +70,6 @@ def read_groups(primary: str, choices: Mapping[str, Any], searched: Sequence[str
 
 def _is_hydra(group: str) -> bool:
     return group == "hydra" or group.startswith("hydra/")
-
-
-def _is_preset(group: str, sections: Sequence[str]) -> bool:
-    # A group within a group, or at another place, belongs to the config that chooses it.
-    return not _is_hydra(group) and group not in sections and not {"/", "@"} & {*group}
 
 
 def _sections(defaults: Sequence[Any]) -> list[str]:
