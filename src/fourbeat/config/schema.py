@@ -21,7 +21,6 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
-from typing_extensions import Self
 
 from fourbeat.config.flag_values import CheckInterval, MaxTime, StrategyChoice
 from fourbeat.config.rehearsals import spelled_out
@@ -213,7 +212,7 @@ class CallbacksConfig(Section):
     """The standard callbacks, each off where it is absent; other keys are leaves of the user's."""
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
-    __pydantic_extra__: dict[str, LeafSection | None] = Field(init=False)
+    __pydantic_extra__: dict[str, LeafSection | None]
 
     model_checkpoint: ModelCheckpointConfig | None = None
     early_stopping: EarlyStoppingConfig | None = None
@@ -227,12 +226,14 @@ class CallbacksConfig(Section):
         return {name: leaf for name, leaf in (self.model_extra or {}).items() if leaf is not None}
 
 
-STANDARD_CALLBACKS = CallbacksConfig(
-    model_checkpoint=ModelCheckpointConfig(),
-    early_stopping=EarlyStoppingConfig(),
-    recorder=RecorderConfig(),
-    learning_rate_monitor=True,
-    progress="auto",
+STANDARD_CALLBACKS = CallbacksConfig.model_validate(
+    {
+        "model_checkpoint": ModelCheckpointConfig(),
+        "early_stopping": EarlyStoppingConfig(),
+        "recorder": RecorderConfig(),
+        "learning_rate_monitor": True,
+        "progress": "auto",
+    }
 )
 """What ``callbacks=default`` stands for."""
 
@@ -278,7 +279,7 @@ class TrainConfig(Section):
     logger: dict[str, LeafSection] = {}
 
     @model_validator(mode="after")
-    def _spell_out(self) -> Self:
+    def _spell_out(self) -> TrainConfig:
         """Set the keys that ``fast_dev_run`` and ``overfit_batches`` stand for."""
         for section, value in spelled_out(self).items():
             vars(self)[section] = value  # frozen for everybody else
