@@ -82,12 +82,12 @@ class TimeLimit(Timer):
         self.has_stopped = False
 
     def on_fit_start(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
-        """Look at the clock: a run may be resumed whose time is over."""
+        """Read the clock: a run may be resumed whose time is over."""
         with self._noting(trainer):
             super().on_fit_start(trainer, *args, **kwargs)
 
     def on_train_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
-        """Look at the clock."""
+        """Read the clock."""
         with self._noting(trainer):
             super().on_train_batch_end(trainer, *args, **kwargs)
 

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
-from pydantic_core import PydanticCustomError
 
-OWN_REASON = "refused"
-"""The type of those errors of pydantic whose own text says what is allowed."""
+OWN_REASON = "value_error"
+"""What pydantic calls the errors below, whose text says what is allowed."""
 
 _UNITS = ("weeks", "days", "hours", "minutes", "seconds")
 _TIMES = (
@@ -30,16 +29,15 @@ def _checked_time(value: Any) -> Any:
         good = isinstance(value, str) and len(digits) == 4 and all(d.isdecimal() for d in digits)
         good = good and all(len(d) == 2 for d in digits[1:]) and any(map(int, digits))
     if not good:
-        raise PydanticCustomError(OWN_REASON, _TIMES)
+        raise ValueError(_TIMES)
     return value
 
 
 def _checked_interval(value: Any) -> Any:
     if isinstance(value, (str, Mapping)):
-        raise PydanticCustomError(
-            OWN_REASON,
+        raise ValueError(
             "must be a number of batches, or a fraction of an epoch: a time is not taken, for a "
-            "clock cannot be resumed exactly",
+            "clock cannot be resumed exactly"
         )
     return value
 
@@ -59,9 +57,7 @@ CheckInterval = Annotated[
 def _checked_strategy(value: Any) -> Any:
     target = value.get("_target_") if isinstance(value, Mapping) else value
     if not (isinstance(target, str) and target):
-        raise PydanticCustomError(
-            OWN_REASON, "must be the name of a strategy, or a mapping with a _target_"
-        )
+        raise ValueError("must be the name of a strategy, or a mapping with a _target_")
     return value
 
 

@@ -52,7 +52,7 @@ FORBIDDEN = {
     "reload_dataloaders_every_n_epochs": Home(
         "would break resume: Lightning counts these epochs from where the process has started, so "
         "a resumed run would reload at other ones",
-        "Let the data set depend on the epoch instead: its order is made anew for each.",
+        "Let the data set depend on the epoch instead: each epoch has an order of its own.",
     ),
     "enable_autolog_hparams": Home(
         "is decided by the group logger: each logger gets the config and the final metrics",

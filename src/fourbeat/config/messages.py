@@ -46,7 +46,7 @@ def faults_of(
         key = _key(schema, detail["loc"])
         kinds.setdefault(key, []).append(detail["type"])
         if detail["type"] == OWN_REASON:
-            reasons[key] = detail["msg"]
+            reasons[key] = str(detail["ctx"]["error"])
     return [_fault(schema, values, key, kinds[key], reasons.get(key)) for key in kinds]
 
 

@@ -22,7 +22,6 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
-from typing_extensions import Self
 
 from fourbeat.config.composition import Composition
 from fourbeat.config.flag_values import CheckInterval, MaxTime, StrategyChoice
@@ -241,7 +240,7 @@ class CallbacksConfig(Section):
     """The standard callbacks, each off where it is absent; other keys are leaves of the user's."""
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
-    __pydantic_extra__: dict[str, LeafSection | None] = Field(init=False)
+    __pydantic_extra__: dict[str, LeafSection | None]
 
     model_checkpoint: ModelCheckpointConfig | None = None
     early_stopping: EarlyStoppingConfig | None = None
@@ -255,12 +254,14 @@ class CallbacksConfig(Section):
         return {name: leaf for name, leaf in (self.model_extra or {}).items() if leaf is not None}
 
 
-STANDARD_CALLBACKS = CallbacksConfig(
-    model_checkpoint=ModelCheckpointConfig(),
-    early_stopping=EarlyStoppingConfig(),
-    recorder=RecorderConfig(),
-    learning_rate_monitor=True,
-    progress="auto",
+STANDARD_CALLBACKS = CallbacksConfig.model_validate(
+    {
+        "model_checkpoint": ModelCheckpointConfig(),
+        "early_stopping": EarlyStoppingConfig(),
+        "recorder": RecorderConfig(),
+        "learning_rate_monitor": True,
+        "progress": "auto",
+    }
 )
 """What ``callbacks=default`` stands for."""
 
@@ -341,7 +342,7 @@ class TrainConfig(Section):
         return copy
 
     @model_validator(mode="after")
-    def _spell_out(self) -> Self:
+    def _spell_out(self) -> TrainConfig:
         """Set the keys that ``fast_dev_run`` and ``overfit_batches`` stand for."""
         for section, value in spelled_out(self).items():
             vars(self)[section] = value  # frozen for everybody else

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pkgutil
 from typing import Any
 
-from lightning.pytorch.strategies import Strategy, StrategyRegistry
+from lightning.pytorch.strategies import Strategy
 
 from fourbeat.base.errors import Fault
 from fourbeat.base.extras import is_installed
@@ -13,11 +13,12 @@ from fourbeat.config.schema import TrainConfig
 from fourbeat.config.signatures import signature_faults
 from fourbeat.config.suggest import did_you_mean
 from fourbeat.config.typed import format_value
+from fourbeat.lightning.registered_strategies import registered_names, start_method_of
 
 _KEY = "trainer.strategy"
-# Their processes are forked or spawned in the middle of the program, and what the callbacks of
-# these know of the run (the best state, why it ended) is lost with them.
-SPAWNING = ("spawn", "fork", "notebook", "popen")
+# Of the other ways, processes branch off in the middle of the program, and what the callbacks there
+# know of the run (the best state, why it ended) is lost with them.
+OWN_PROGRAM = "popen"
 # Packages that a strategy needs.
 NEEDED = {"deepspeed": "deepspeed", "xla": "torch_xla", "tpu": "torch_xla"}
 # Each process holds a share of weights and optimizer, which Lightning's checkpoint has not.
@@ -29,8 +30,8 @@ def strategy_faults(cfg: TrainConfig) -> list[Fault]:
     strategy = cfg.trainer.strategy
     if faults := _name_faults(strategy) if isinstance(strategy, str) else _leaf_faults(strategy):
         return faults
-    words = " ".join([cfg.trainer.strategy_name, str(_start_method(strategy))]).lower()
-    if any(word in words for word in SPAWNING):
+    words = cfg.trainer.strategy_name.lower()
+    if _start_method(strategy) not in (None, OWN_PROGRAM):
         why = (
             "starts processes from which the best state, and how the run has ended, do not come "
             "back"
@@ -41,7 +42,7 @@ def strategy_faults(cfg: TrainConfig) -> list[Fault]:
 
 
 def _name_faults(name: str) -> list[Fault]:
-    names = ["auto", *StrategyRegistry.available_strategies()]
+    names = ["auto", *registered_names()]
     if name in names:
         return []
     hint = did_you_mean(name, names, f"{_KEY}=", lists_all=False) or (
@@ -62,7 +63,9 @@ def _leaf_faults(leaf: dict[str, Any]) -> list[Fault]:
 
 
 def _start_method(strategy: str | dict[str, Any]) -> Any:
-    return strategy.get("start_method", "") if isinstance(strategy, dict) else ""
+    if isinstance(strategy, str):
+        return start_method_of(strategy)
+    return strategy.get("start_method")
 
 
 def _package_faults(words: str, strategy: str | dict[str, Any]) -> list[Fault]:

@@ -53,8 +53,7 @@ def evaluate(
 def without_outputs(cfg: TrainConfig) -> TrainConfig:
     """Return the config without what writes, or ends a training: loggers, checkpoints, clocks."""
     off: dict[str, Any] = {"model_checkpoint": None, "early_stopping": None, "progress": "none"}
-    callbacks = cfg.callbacks.model_copy(update=off)
-    others = {n: leaf for n, leaf in callbacks.others.items() if not saves_checkpoints(leaf)}
-    callbacks = CallbacksConfig.model_validate({**vars(callbacks), **others})
+    saving = {n: None for n, leaf in cfg.callbacks.others.items() if saves_checkpoints(leaf)}
+    callbacks = CallbacksConfig.model_validate(cfg.callbacks.model_dump() | off | saving)
     trainer = cfg.trainer.model_copy(update={"profiler": None, "max_time": None})
     return cfg.model_copy(update={"logger": {}, "callbacks": callbacks, "trainer": trainer})

@@ -60,7 +60,8 @@ def refuse_to_stand_still(run: Run, cfg: TrainConfig, position: Position | None)
     if time_is_over and run.config["trainer"].get("max_time") == cfg.plain()["trainer"]["max_time"]:
         raise RunError(
             f"resume={run.dir}: this run has finished ({run.outcome.reason}). To continue, add "
-            "trainer.max_time=null, or a longer time: it is counted over all resumes."
+            "trainer.max_time=null, or a longer time: it is counted over all resumes. The run "
+            "continues with the next epoch."
         )
     was, now = (c["callbacks"].get("early_stopping") for c in (run.config, cfg.plain()))
     if status == "stopped_early" and was == now:
