@@ -11,7 +11,7 @@ from support.project import compose_config
 
 from fourbeat.base.errors import ConfigError, Fault
 from fourbeat.config.check import check_keys, check_own_keys, check_train
-from fourbeat.config.schema import Section
+from fourbeat.config.sections import Section
 
 
 def test_a_good_config_comes_back_typed() -> None:

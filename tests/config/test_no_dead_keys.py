@@ -11,7 +11,8 @@ import pytest
 from support.project import compose, train
 
 from fourbeat.config import schema
-from fourbeat.config.schema import Section, TrainConfig
+from fourbeat.config.schema import TrainConfig
+from fourbeat.config.sections import Section
 
 # Keys that are read before there is such a config.
 EARLIER = {

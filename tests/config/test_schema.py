@@ -6,7 +6,8 @@ from pydantic import ValidationError
 from support.project import compose_config
 
 from fourbeat.config.resolve import resolve_config
-from fourbeat.config.schema import LeafSection, TrainConfig
+from fourbeat.config.schema import TrainConfig
+from fourbeat.config.sections import LeafSection
 
 LEAVES = {"data", "model", "loss", "optim", "scheduler", "logger"}
 

@@ -24,7 +24,7 @@ from fourbeat.config.check import check_keys
 from fourbeat.config.compose import compose_good
 from fourbeat.config.deferred import register
 from fourbeat.config.project import Project
-from fourbeat.config.schema import Section
+from fourbeat.config.sections import Section
 
 # Reading runs writes nothing, so Hydra gets no folder of its own, and logs nothing.
 _HYDRA: dict[str, Any] = {"output_subdir": None, "run": {"dir": "."}}

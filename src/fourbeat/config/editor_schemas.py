@@ -23,7 +23,8 @@ from pydantic import TypeAdapter
 from pydantic.errors import PydanticUserError
 
 from fourbeat.config.meanings import read_comments, read_docstrings
-from fourbeat.config.schema import LeafSection, TrainConfig
+from fourbeat.config.schema import TrainConfig
+from fourbeat.config.sections import LeafSection
 from fourbeat.config.signatures import HYDRA_KEYS, NAMING, OWN, SUPPLIED, argument_hints
 
 Schema = dict[str, Any]
@@ -53,7 +54,8 @@ def editor_schemas(conf_dir: Path) -> dict[str, Schema]:
     fields = TrainConfig.model_json_schema(by_alias=True)
     comments = read_comments(conf_dir / "train.yaml")
     sections = {}
-    for name, field in TrainConfig.model_fields.items():
+    for own_name, field in TrainConfig.model_fields.items():
+        name = field.alias or own_name
         model = field.annotation if isinstance(field.annotation, type) else None
         if model and issubclass(model, LeafSection):
             sections[name] = _leaf(name, model, _files(conf_dir, name))

@@ -11,9 +11,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from fourbeat.config.composition import Composition
 from fourbeat.config.deferred import deferring
+from fourbeat.config.leaf_sections import DataConfig
 from fourbeat.config.overrides import to_plain
 from fourbeat.config.resolve import resolve_config
-from fourbeat.config.schema import DataConfig, TrainConfig
+from fourbeat.config.schema import TrainConfig
 
 
 def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -4,8 +4,7 @@ The YAML files in ``conf/`` spell the same defaults where users look for them (a
 equal); the defaults here let a config written by an older version load.
 
 Leaves (``data``, ``model``, ``loss``, ``optim``, ``scheduler``, loggers, more callbacks) are
-mappings with a ``_target_``. The models of leaves below name the keys that can be checked before
-torch is imported; all others are checked against the target's signature (``config.signatures``).
+mappings with a ``_target_``: see ``config.leaf_sections``.
 """
 
 from __future__ import annotations
@@ -13,138 +12,30 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     PositiveInt,
     PrivateAttr,
-    model_serializer,
     model_validator,
 )
 
 from fourbeat.config.composition import Composition
 from fourbeat.config.flag_values import CheckInterval, MaxTime, StrategyChoice
+from fourbeat.config.leaf_sections import DataConfig, LossConfig, OptimConfig, SchedulerConfig
 from fourbeat.config.rehearsals import spelled_out
-
-UnlimitedOr = Literal[-1] | PositiveInt
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1)]
-NonNegativeInt = Annotated[int, Field(ge=0)]
-BatchLimit = NonNegativeInt | Annotated[float, Field(ge=0, le=1)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
-Betas = Annotated[list[Fraction], Field(min_length=2, max_length=2)]
-Mode = Literal["min", "max"]
-MixedOrTrue = Literal["32-true", "16-mixed", "bf16-mixed", "64-true", "16-true", "bf16-true"]
-Precision = MixedOrTrue | Literal["transformer-engine", "transformer-engine-float16"]
-
-
-def _optional(example: Any) -> Any:
-    """A leaf's key that need not be there, since not every target has it.
-
-    Args:
-        example: A value to offer to who gave a wrong one.
-    """
-    return Field(default=None, examples=[example])
-
-
-def required(hint: str, **bounds: Any) -> Any:
-    """A key without a default.
-
-    Args:
-        hint: For who has not given it, e.g. ``Add other=RUN_FOLDER.``
-        **bounds: Of the value, e.g. ``min_length``.
-    """
-    return Field(description=hint, **bounds)
-
-
-class Section(BaseModel):
-    """A section of the config whose keys are all ours: an unknown key is a fault."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class LeafSection(BaseModel):
-    """A leaf: our keys are checked here, the others against the target's signature."""
-
-    model_config = ConfigDict(extra="allow", strict=True, frozen=True, populate_by_name=True)
-
-    target: str = Field(alias="_target_", min_length=1)
-
-    def leaf(self) -> dict[str, Any]:
-        """Return the keys that were given, with ``_target_``: what ``build`` takes."""
-        return self.model_dump()
-
-    @model_serializer
-    def _given(self) -> dict[str, Any]:
-        """Only what was given: not every target takes all of our keys."""
-        fields = type(self).model_fields
-        own = (n for n in fields if n in self.model_fields_set)
-        given = {fields[n].alias or n: getattr(self, n) for n in own}
-        return given | (self.model_extra or {})
-
-
-class DataConfig(LeafSection):
-    """A DataModule; see :class:`fourbeat.data.DataModule` for the meaning of each key."""
-
-    batch_size: PositiveInt | None = _optional(32)
-    shuffle: bool | None = _optional(True)
-    num_workers: NonNegativeInt | None = _optional(0)
-    pin_memory: bool | None = _optional(False)
-    drop_last: bool | None = _optional(False)
-    normalize: bool | None = _optional(True)
-    val_fraction: Fraction | None = _optional(0.15)
-    test_fraction: Fraction | None = _optional(0.15)
-    split_seed: Seed | None = _optional(0)
-    on_device: bool | Literal["auto"] | None = _optional("auto")
-
-
-class OptimConfig(LeafSection):
-    """An optimizer and which parameters its weight decay spares."""
-
-    lr: Positive | None = _optional(0.001)
-    weight_decay: NonNegative | None = _optional(0.01)
-    momentum: Fraction | None = _optional(0.9)
-    dampening: Share | None = _optional(0.0)
-    betas: Betas | None = _optional([0.9, 0.999])
-    fused: bool | None = _optional(True)
-    exclude_from_weight_decay: list[Literal["bias", "norm"]] = []
-
-
-class SchedulerConfig(LeafSection):
-    """A learning-rate scheduler, when it steps, which arguments receive its horizon and peak."""
-
-    interval: Literal["step", "epoch"] = Field(default="epoch", examples=["step"])
-    horizon: str | None = None
-    peak: str | None = None
-    monitor: str | None = None
-    warmup_fraction: Fraction | None = _optional(0.05)
-    gamma: Positive | None = _optional(0.1)
-    step_size: PositiveInt | None = _optional(10)
-    patience: NonNegativeInt | None = _optional(2)
-    # Torch takes values below 0 for all of these, and trains on.
-    max_lr: Positive | list[Positive] | None = _optional(0.01)
-    base_lr: NonNegative | list[NonNegative] | None = _optional(0.001)
-    eta_min: NonNegative | None = _optional(0.0)
-    min_lr: NonNegative | list[NonNegative] | None = _optional(0.0)
-    factor: Share | None = _optional(0.5)
-    threshold: NonNegative | None = _optional(1e-4)
-    cooldown: NonNegativeInt | None = _optional(0)
-    eps: NonNegative | None = _optional(1e-8)
-    total_iters: NonNegativeInt | None = _optional(5)
-    div_factor: Positive | None = _optional(25.0)
-    final_div_factor: Positive | None = _optional(1e4)
-    base_momentum: Fraction | list[Fraction] | None = _optional(0.85)
-    max_momentum: Fraction | list[Fraction] | None = _optional(0.95)
-    power: NonNegative | None = _optional(1.0)
-
-
-class LossConfig(LeafSection):
-    """A loss."""
-
-    label_smoothing: Share | None = _optional(0.1)
+from fourbeat.config.sections import (
+    BatchLimit,
+    LeafSection,
+    Mode,
+    NonNegative,
+    NonNegativeInt,
+    Positive,
+    Precision,
+    Section,
+    Seed,
+    UnlimitedOr,
+)
 
 
 class LoopConfig(Section):
@@ -326,7 +217,7 @@ class TrainConfig(Section):
     loss: LossConfig
     optim: OptimConfig
     scheduler: SchedulerConfig
-    logger: dict[str, LeafSection] = {}
+    logger: dict[str, LeafSection] = Field(default={})
     # Not a key: what the config was composed from, for the manifest.
     _composition: Composition = PrivateAttr(default_factory=Composition)
 

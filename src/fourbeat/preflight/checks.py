@@ -17,7 +17,8 @@ from fourbeat.config.check import check_train, resolve_train
 from fourbeat.config.combinations import combination_faults
 from fourbeat.config.deferred import given_data
 from fourbeat.config.leaves import instantiate
-from fourbeat.config.schema import LeafSection, TrainConfig
+from fourbeat.config.schema import TrainConfig
+from fourbeat.config.sections import LeafSection
 from fourbeat.config.signatures import NAMING, OWN, SUPPLIED, signature_faults
 from fourbeat.config.trial import find_faults, try_leaf
 from fourbeat.data import DataModule

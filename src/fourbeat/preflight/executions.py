@@ -12,7 +12,8 @@ from lightning.pytorch.callbacks import ModelCheckpoint, Timer
 from torch.utils.flop_counter import FlopCounterMode
 
 from fourbeat.callbacks import ProgressBar
-from fourbeat.config.schema import LeafSection, TrainConfig
+from fourbeat.config.schema import TrainConfig
+from fourbeat.config.sections import LeafSection
 from fourbeat.data import DataModule, ExecutionPlan
 from fourbeat.lightning.trainer import step_interval
 from fourbeat.loop import SupervisedModule

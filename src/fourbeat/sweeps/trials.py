@@ -13,7 +13,7 @@ from typing import Any
 from fourbeat.base.errors import RunError
 from fourbeat.base.files import write_whole
 from fourbeat.base.text import align_columns
-from fourbeat.config.schema import Mode
+from fourbeat.config.sections import Mode
 from fourbeat.run.manifest import MANIFEST_FILE, Manifest, Status
 from fourbeat.sweeps.callback import ERROR_FILE
 

@@ -28,7 +28,8 @@ from fourbeat.callbacks import (
 )
 from fourbeat.config.leaves import instantiate
 from fourbeat.config.project import Project
-from fourbeat.config.schema import LeafSection, ModelCheckpointConfig, TrainConfig
+from fourbeat.config.schema import ModelCheckpointConfig, TrainConfig
+from fourbeat.config.sections import LeafSection
 from fourbeat.data import BatchLimits, DataModule
 from fourbeat.lightning.input_conversion import convert_later
 from fourbeat.loop import Backend, MixedPrecision

@@ -11,7 +11,7 @@ from fourbeat.cli.folders import find_folder
 from fourbeat.cli.report import print_result
 from fourbeat.cli.script import Runs, Script
 from fourbeat.config.project import Project
-from fourbeat.config.schema import Section, required
+from fourbeat.config.sections import Section, required
 
 
 class DiffConfig(Section):

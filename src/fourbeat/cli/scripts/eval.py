@@ -10,7 +10,7 @@ from pydantic import Field
 from fourbeat.cli.folders import find_folder
 from fourbeat.cli.script import Runs, Script
 from fourbeat.config.project import Project
-from fourbeat.config.schema import Section, required
+from fourbeat.config.sections import Section, required
 
 
 class EvalConfig(Section):

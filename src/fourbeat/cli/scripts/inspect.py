@@ -7,7 +7,7 @@ from pathlib import Path
 from fourbeat.cli.folders import find_folder
 from fourbeat.cli.script import Runs, Script
 from fourbeat.config.project import Project
-from fourbeat.config.schema import NonNegativeInt, Section, required
+from fourbeat.config.sections import NonNegativeInt, Section, required
 
 
 class InspectConfig(Section):

@@ -9,7 +9,7 @@ from fourbeat.cli.folders import find_folder
 from fourbeat.cli.report import print_result
 from fourbeat.cli.script import Runs, Script
 from fourbeat.config.project import Project
-from fourbeat.config.schema import NonNegativeInt, Section, required
+from fourbeat.config.sections import NonNegativeInt, Section, required
 
 
 class ReplayConfig(Section):

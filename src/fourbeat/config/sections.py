@@ -1,0 +1,65 @@
+"""What the sections of a config are made of: ranges, required keys, leaves."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_serializer
+
+UnlimitedOr = Literal[-1] | PositiveInt
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+NonNegativeInt = Annotated[int, Field(ge=0)]
+BatchLimit = NonNegativeInt | Annotated[float, Field(ge=0, le=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Betas = Annotated[list[Fraction], Field(min_length=2, max_length=2)]
+Mode = Literal["min", "max"]
+MixedOrTrue = Literal["32-true", "16-mixed", "bf16-mixed", "64-true", "16-true", "bf16-true"]
+Precision = MixedOrTrue | Literal["transformer-engine", "transformer-engine-float16"]
+
+
+def optional(example: Any) -> Any:
+    """A leaf's key that need not be there, since not every target has it.
+
+    Args:
+        example: A value to offer to who gave a wrong one.
+    """
+    return Field(default=None, examples=[example])
+
+
+def required(hint: str, **bounds: Any) -> Any:
+    """A key without a default.
+
+    Args:
+        hint: For who has not given it, e.g. ``Add other=RUN_FOLDER.``
+        **bounds: Of the value, e.g. ``min_length``.
+    """
+    return Field(description=hint, **bounds)
+
+
+class Section(BaseModel):
+    """A section of the config whose keys are all ours: an unknown key is a fault."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class LeafSection(BaseModel):
+    """A leaf: our keys are checked here, the others against the target's signature."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True, populate_by_name=True)
+
+    target: str = Field(alias="_target_", min_length=1)
+
+    def leaf(self) -> dict[str, Any]:
+        """Return the keys that were given, with ``_target_``: what ``build`` takes."""
+        return self.model_dump()
+
+    @model_serializer
+    def _given(self) -> dict[str, Any]:
+        """Only what was given: not every target takes all of our keys."""
+        fields = type(self).model_fields
+        own = (n for n in fields if n in self.model_fields_set)
+        given = {fields[n].alias or n: getattr(self, n) for n in own}
+        return given | (self.model_extra or {})
