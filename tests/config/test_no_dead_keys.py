@@ -16,7 +16,9 @@ from fourbeat.config.sections import Section
 
 # Keys that are read before there is such a config.
 EARLIER = {
+    ("TrainConfig", "from_"): "from the command line, before Hydra composes",
     ("TrainConfig", "resume"): "from the command line, before Hydra composes",
+    ("ResumeRequest", "resume"): "checked alone, before there is a config",
     ("PathsConfig", "data_dir"): "by interpolations, ${paths.data_dir}",
 }
 SECTIONS = [

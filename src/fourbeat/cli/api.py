@@ -18,6 +18,7 @@ from fourbeat.cli.primary import JOB, reading_base
 from fourbeat.config.check import check_train
 from fourbeat.config.project import Project
 from fourbeat.config.schema import TrainConfig
+from fourbeat.config.second_names import allow_second_names
 from fourbeat.preflight.checks import check_components, check_config
 from fourbeat.run import Run
 from fourbeat.training.building import build_components
@@ -48,7 +49,8 @@ def compose(
         ConfigError: With every fault that a stage found.
         RunError: The base is no run, or none that another one can be made from.
     """
-    arguments = Arguments(tuple(overrides), is_informative=False, is_multirun=False)
+    overrides = tuple(allow_second_names(overrides))
+    arguments = Arguments(overrides, is_informative=False, is_multirun=False)
     spec = arguments.base if base is None else os.fspath(base)
     with reading_base(project, overrides, spec) as (primary, typed), calling_thread_alone():
         composed = compose_once(project.conf_dir, primary.name, typed, _check, job_name=JOB)

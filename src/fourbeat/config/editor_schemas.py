@@ -85,10 +85,8 @@ def write_schemas(conf_dir: Path, folder: Path) -> None:
 def _file(schema: Schema) -> Schema:
     """The schema of a whole file: it may build on others."""
     properties = {"defaults": _DEFAULTS, **schema.get("properties", {})}
-    definitions = {"reference": _REFERENCE}
-    return {"$schema": _DRAFT, **schema, "type": "object", "properties": properties} | {
-        "definitions": definitions
-    }
+    whole = {"$schema": _DRAFT, **schema, "type": "object", "properties": properties}
+    return {**whole, "definitions": {"reference": _REFERENCE}}
 
 
 def _files(conf_dir: Path, group: str) -> list[Path]:
