@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from hydra.core.config_store import ConfigStore
-from support.interruptions import SMALL
+from support.settings import SMALL
 
 import fourbeat
 from fourbeat.base.errors import ConfigError, RunError

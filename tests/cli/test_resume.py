@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from support.finished_runs import FinishedRuns
-from support.interruptions import SMALL
+from support.settings import SMALL
 
 from fourbeat.run import Run
 

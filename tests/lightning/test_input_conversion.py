@@ -16,7 +16,7 @@ from lightning.pytorch.plugins.precision import (
 from torch.utils.data import DataLoader
 
 from fourbeat.data import Execution
-from fourbeat.lightning.input_conversion import convert_later
+from fourbeat.lightning.input_conversion import ConvertedLater, convert_later
 
 CHANGED = (
     "fourbeat.lightning.input_conversion stands on Lightning calling the instance's convert_input "
@@ -43,6 +43,7 @@ def test_an_execution_is_converted_when_it_is_gathered(
 ) -> None:
     convert_later(plugin)
     convert_later(plugin)  # of a Trainer that is planned twice
+    assert isinstance(an_execution(), ConvertedLater)
     execution = plugin.convert_input(an_execution())
     assert execution.inputs.dtype == torch.float32, "all of the split was converted"
     for inputs, targets in execution.mini_batches():

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import torch
-from support.interruptions import SMALL, Train
+from support.interruptions import Train
 from support.project import compose, evaluate, train
+from support.settings import SMALL
 
 from fourbeat.training.components import Components
 

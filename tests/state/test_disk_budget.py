@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.interruptions import SMALL
 from support.project import compose, resume, train
+from support.settings import SMALL
 
 from fourbeat.run import Run
 from fourbeat.state import checkpoint_files, find_snapshots

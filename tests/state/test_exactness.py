@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 from benchmarks.torture.comparison import differences, logged, same
-from support.interruptions import SMALL
 from support.project import build, compose, resume, train
+from support.settings import SMALL
 from torch import Tensor
 from torchmetrics import MeanMetric
 

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import pytest
 import torch
 from lightning.pytorch import Callback, Trainer
-from support.interruptions import SMALL
 from support.project import build, compose, resume, train
+from support.settings import SMALL
 
 from fourbeat.base.errors import RunError
 from fourbeat.base.registry import StateFunctions, StateRegistry

@@ -9,8 +9,8 @@ import pytest
 import torch
 from benchmarks.torture.comparison import differences
 from lightning.pytorch import Callback, LightningModule, Trainer
-from support.interruptions import SMALL
 from support.project import build, compose, train
+from support.settings import SMALL
 
 from fourbeat.run import Run
 from fourbeat.state import Position, read_state

@@ -12,14 +12,7 @@ from fourbeat.base.errors import Stopped
 from fourbeat.run import Run
 from fourbeat.state import Moment, StateCheckpoint
 from support.project import compose, resume, train
-
-SMALL = (
-    *("data=circles", "model=circles", "data.num_samples=260", "data.batch_size=16"),
-    *("trainer=cpu", "trainer.max_epochs=3", "trainer.log_every_n_steps=5"),
-    *("callbacks.progress=none", "logger=[tensorboard,csv]"),
-    # Tests must not depend on how fast a machine is.
-    "callbacks.model_checkpoint.max_time_share=1",
-)
+from support.settings import SMALL
 
 Train = Callable[..., Run]
 StopAt = Callable[[int | None], None]

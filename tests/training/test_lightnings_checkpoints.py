@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.interruptions import SMALL, Train
+from support.interruptions import Train
 from support.project import compose, evaluate, resume, train
+from support.settings import SMALL
 
 from fourbeat.base.errors import RunError
 from fourbeat.run import Run

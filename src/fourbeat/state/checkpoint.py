@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +12,6 @@ from fourbeat.base.console import log
 from fourbeat.base.errors import RunError
 from fourbeat.base.registry import StateRegistry
 from fourbeat.data import count_batches_done
-from fourbeat.lightning.checkpoints import dump_checkpoint
 from fourbeat.lightning.loops import forget_sigterm
 from fourbeat.state.agreement import agree
 from fourbeat.state.capture import (
@@ -153,14 +151,9 @@ class StateCheckpoint(Checkpoint):
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
         """Save the best state, and the weights as they are: those before the step that failed."""
-        if self._writer is None or not trainer.is_global_zero:
-            return
-        if isinstance(exception, RunError) or not isinstance(exception, Exception):
-            return
-        with contextlib.suppress(RunError):  # the exception is what the user must see
-            self._writer.write_held()
-            if is_finite(pl_module):
-                self._writer.write_exception(dump_checkpoint(trainer, weights_only=True))
+        is_a_bug = isinstance(exception, Exception) and not isinstance(exception, RunError)
+        if is_a_bug and self._writer is not None and trainer.is_global_zero:
+            self._writer.write_after_exception(trainer, pl_module)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the best states so far, as plain data."""

@@ -11,6 +11,9 @@ from pathlib import Path
 from lightning.pytorch import LightningModule, Trainer
 
 from fourbeat.base.console import log
+from fourbeat.base.errors import RunError
+from fourbeat.lightning.checkpoints import dump_checkpoint
+from fourbeat.state.capture import is_finite
 from fourbeat.state.disk_budget import GIB, NumKept, describe_limit, estimate_state_bytes
 from fourbeat.state.file import copy_to_cpu, link_whole, place_state, write_state
 from fourbeat.state.ranking import RankedState, Ranking
@@ -144,22 +147,22 @@ class StateWriter:
         """
         self._held_best = state.position.step, copy_to_cpu(state.checkpoint())
 
-    def write_held(self) -> None:
-        """Write the best state if it is still held; also as the last one, which is never older.
+    def write_after_exception(self, trainer: Trainer, module: LightningModule) -> None:
+        """Write what is left when an exception ends a training, if the disk still takes it.
 
-        Raises:
-            RunError: It cannot be written.
+        The best state if it is still held, also as the last one, which is never older; and the
+        weights as they are, beside the checkpoints.
+
+        Args:
+            trainer: Of the training.
+            module: What it trained.
         """
-        if self._held_best is not None:
-            self._write(*self._held_best, improved=True)
-
-    def write_exception(self, weights: Checkpoint) -> None:
-        """Write the weights that an exception left, beside the checkpoints.
-
-        Raises:
-            RunError: They cannot be written.
-        """
-        write_state(self._files.folder / EXCEPTION, weights)
+        with contextlib.suppress(RunError):  # the exception is what the user must see
+            if self._held_best is not None:
+                self._write(*self._held_best, improved=True)
+            if is_finite(module):
+                weights = dump_checkpoint(trainer, weights_only=True)
+                write_state(self._files.folder / EXCEPTION, weights)
 
     def write(self, state: TrainingState, *, improved: bool) -> None:
         """Write a state, after the best one if that was only held.

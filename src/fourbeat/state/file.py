@@ -19,11 +19,10 @@ from typing import Any, BinaryIO
 
 import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
-from lightning_utilities.core.apply_func import apply_to_collection
-from torch import Tensor
 
 from fourbeat.base.errors import RunError
 from fourbeat.base.files import replacing
+from fourbeat.lightning.torch_tensors import map_tensors
 from fourbeat.state.plain import refuse_code
 from fourbeat.state.training_state import Checkpoint, DamagedCheckpointError, check_version
 
@@ -38,9 +37,7 @@ _CHUNK_BYTES = 2**20
 def copy_to_cpu(checkpoint: Checkpoint) -> Checkpoint:
     """Return a copy of a state in main memory, whose tensors no later step changes."""
     # A GPU that is full of a network and its optimizer has no room for them twice.
-    copy: Checkpoint = apply_to_collection(
-        checkpoint, Tensor, lambda tensor: tensor.detach().to("cpu", copy=True)
-    )
+    copy: Checkpoint = map_tensors(checkpoint, lambda tensor: tensor.detach().to("cpu", copy=True))
     return copy
 
 

@@ -32,6 +32,7 @@ from fourbeat.config.schema import ModelCheckpointConfig, TrainConfig
 from fourbeat.config.sections import LeafSection
 from fourbeat.data import BatchLimits, DataModule
 from fourbeat.lightning.input_conversion import convert_later
+from fourbeat.lightning.trainer import precision_of
 from fourbeat.loop import Backend, MixedPrecision
 from fourbeat.preflight.devices import accelerator
 from fourbeat.preflight.executions import plan_executions, saves_checkpoints
@@ -65,7 +66,7 @@ def build_components(
     seed_everything(cfg.seed, workers=True, verbose=False)
     components: Components = build(cfg, folder)
     plan_batches(cfg, components)
-    plugin = components.trainer.precision_plugin
+    plugin = precision_of(components.trainer)
     if isinstance(plugin, DoublePrecision):
         # Lightning does it after it has loaded a checkpoint: half of each number would be lost.
         plugin.convert_module(components.module)
@@ -84,7 +85,7 @@ def plan_batches(cfg: TrainConfig, components: Components) -> None:
     plan = plan_executions(cfg, components.module, datamodule, components.callbacks, device)
     datamodule.execution_plan = plan
     if plan is not None:
-        convert_later(trainer.precision_plugin)
+        convert_later(precision_of(trainer))
         batches = trainer.num_sanity_val_steps
         trainer.num_sanity_val_steps = math.ceil(batches / plan.steps_per_execution)
 
