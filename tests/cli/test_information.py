@@ -63,7 +63,7 @@ def test_the_examples_in_help_compose(example: str) -> None:
 def test_help_fits_a_terminal(script: Command, name: str) -> None:
     result = script(name, "--help")
     assert result.code == 0
-    assert max(map(len, result.out.splitlines())) <= 100
+    assert max(map(len, result.out.splitlines())) <= 120
 
 
 def test_the_config_can_be_printed(script: Command, place: Path) -> None:

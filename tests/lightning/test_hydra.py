@@ -231,10 +231,11 @@ def test_a_config_that_asks_for_a_sweep_is_known_by_its_mode(conf: Path, tmp_pat
     see="hydra.utils.get_object and hydra.utils.log",
 )
 def test_what_cannot_be_instantiated_is_not_logged_within_the_block(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from hydra import utils
 
+    monkeypatch.setattr(utils.log, "disabled", False)  # as a script in this process may leave it
     with caplog.at_level(logging.INFO):
         with hydra.silent_instantiate(), pytest.raises(Exception, match="no_such"):
             utils.get_object("no_such.target")

@@ -100,7 +100,7 @@ def test_a_run_that_was_killed_in_its_test_only_tests(
 def test_resuming_from_the_best_checkpoint_forgets_what_came_after_it(
     tmp_path: Path, finished: FinishedRuns
 ) -> None:
-    overrides = ["optim=sgd", "optim.lr=20", "loop.steps_per_execution=4"]
+    overrides = ["optim=sgd", "optim.lr=1e-30", "loop.steps_per_execution=4"]
     run = finished.copy(tmp_path / "run", *overrides)
     best = read_state(run.checkpoint("best"))["global_step"]
     last = (run.dir / "checkpoints" / "last.ckpt").read_bytes()

@@ -13,7 +13,7 @@ from lightning.fabric.utilities.warnings import PossibleUserWarning
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from support.project import build, compose
-from support.small_fits import QUIET, SHORT, SMALL
+from support.settings import BARE, CIRCLES, QUIET
 from torch import Tensor
 
 from fourbeat.lightning.torch_jit import TracerWarning
@@ -71,7 +71,7 @@ OWN = {
 
 
 def components_of(folder: Path, *overrides: str) -> tuple[Components, Callable[[], None]]:
-    cfg = compose(*QUIET, *SMALL, *SHORT, *overrides)
+    cfg = compose(*QUIET, *CIRCLES, *BARE, "trainer.max_epochs=2", *overrides)
     components = build(cfg, folder)
     return components, lambda: run_fit(cfg, components)
 

@@ -14,7 +14,7 @@ from fourbeat.base.extras import is_installed
 from fourbeat.config.combinations import combination_faults
 from fourbeat.config.deferred import deferring
 from fourbeat.config.messages import faults_of
-from fourbeat.config.resolve import resolve_config
+from fourbeat.config.resolve import omit_echoes, resolve_config
 from fourbeat.config.schema import LoopConfig, TrainConfig
 from fourbeat.config.second_names import with_homes
 
@@ -54,7 +54,8 @@ def check_own_keys(cfg: DictConfig) -> tuple[TrainConfig | None, list[Fault]]:
     with deferring():
         values, unresolved = resolve_train(cfg)
     config, refused = _validated(TrainConfig, values, unresolved)
-    return config, [*unresolved, *refused, *_package_faults(values), *_folder_faults(values)]
+    own = [*unresolved, *omit_echoes(cfg, refused)]
+    return config, [*own, *_package_faults(values), *_folder_faults(values)]
 
 
 def resolve_train(cfg: DictConfig) -> tuple[dict[str, Any], list[Fault]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -25,6 +26,30 @@ def resolve_config(cfg: DictConfig) -> tuple[dict[str, Any], list[Fault]]:
     values = _resolved(cfg, "", faults)
     broken = {f"${{{fault.key}}}" for fault in faults}
     return values, [fault for fault in faults if fault.value not in broken]
+
+
+def raw_value(cfg: DictConfig, key: str) -> Any:
+    """Return a value as it is written, its references as text; None where there is none.
+
+    Args:
+        cfg: A config.
+        key: Dotted.
+    """
+    parent, _, name = key.rpartition(".")
+    node = OmegaConf.select(cfg, parent) if parent else cfg
+    container: Any = OmegaConf.to_container(node, resolve=False) if node is not None else {}
+    return container.get(name) if isinstance(container, dict) else None
+
+
+def omit_echoes(cfg: DictConfig, faults: Sequence[Fault]) -> list[Fault]:
+    """Return the faults of values that do not merely refer to another value that has one.
+
+    Args:
+        cfg: What was checked.
+        faults: Of its values.
+    """
+    broken = {f"${{{fault.key}}}" for fault in faults}
+    return [fault for fault in faults if raw_value(cfg, fault.key) not in broken]
 
 
 def _resolved(node: DictConfig, prefix: str, faults: list[Fault]) -> dict[str, Any]:

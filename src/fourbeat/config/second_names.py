@@ -14,6 +14,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from fourbeat.base.errors import Fault, raise_faults
+from fourbeat.config.resolve import raw_value
 from fourbeat.config.typed import format_value
 
 SECOND_NAMES = {
@@ -82,7 +83,7 @@ def with_homes(
             _spread(moved, FORMER_SECTIONS[name], value, name)
             continue
         home = SECOND_NAMES[name]
-        own = _raw(moved, home)
+        own = raw_value(moved, home)
         if own not in (value, (defaults or {}).get(home)):
             faults.append(_conflict(name, format_value(value), home, format_value(own)))
         OmegaConf.update(moved, home, value, force_add=True)
@@ -110,16 +111,8 @@ def _has(cfg: DictConfig, name: str) -> bool:
     return isinstance(node, DictConfig) and key in node
 
 
-def _raw(cfg: DictConfig, name: str) -> Any:
-    """A value as it is written, its interpolations as text."""
-    parent, _, key = name.rpartition(".")
-    node = OmegaConf.select(cfg, parent)
-    container: Any = OmegaConf.to_container(node, resolve=False) if node is not None else {}
-    return container.get(key)
-
-
 def _pop(cfg: DictConfig, name: str) -> Any:
-    value = _raw(cfg, name)
+    value = raw_value(cfg, name)
     parent, _, key = name.rpartition(".")
     with open_dict(cfg):
         del OmegaConf.select(cfg, parent)[key]
