@@ -99,6 +99,7 @@ def test_saves_are_timed_within_their_epoch(samples_dir: Path) -> None:
     assert 0 < sum(measured.saving_s) < sum(measured.epoch_s)
 
 
+@pytest.mark.slow
 def test_what_a_rival_raises_is_its_measurement(samples_dir: Path) -> None:
     # Scikit-learn is there in our own environment, too.
     launcher = Launcher(samples_dir, Path(sys.executable))

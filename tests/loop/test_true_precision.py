@@ -17,6 +17,7 @@ from fourbeat.training.components import Components
 DTYPES = {"64-true": torch.float64, "bf16-true": torch.bfloat16}
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("precision", DTYPES)
 def test_loops_and_executions_end_with_the_same_weights(
     fit_components: Callable[..., Components], precision: str
@@ -47,6 +48,7 @@ def test_compiled_steps_get_the_batches_in_the_precision(
         torch.testing.assert_close(compiled[name], weight, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("precision", DTYPES)
 def test_a_whole_run_with_records_and_test_can_be_interrupted(
     finished: FinishedRuns, interrupted: Train, precision: str

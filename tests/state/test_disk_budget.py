@@ -117,6 +117,7 @@ def test_a_training_says_at_its_start_that_fewer_are_kept(
     assert "kept are 2 last, 1 best, 1 snapshots" in said
 
 
+@pytest.mark.slow
 def test_a_large_best_state_is_written_at_once_and_a_small_one_is_held(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -74,7 +74,7 @@ CASES = {
 }
 
 
-@pytest.mark.one_in(4)
+@pytest.mark.one_in(6)
 @pytest.mark.parametrize(("overrides", "moments"), CASES.values(), ids=CASES.keys())
 def test_an_interrupted_run_ends_bitwise_identical(
     finished: FinishedRuns, interrupted: Interrupted, overrides: list[str], moments: list[int]
@@ -119,6 +119,7 @@ class WithNoise:
         return inputs + 0.1 * noise, targets
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("workers", [0, 2])
 def test_what_is_drawn_while_a_batch_is_gathered_is_drawn_again(
     tmp_path: Path, interrupted: Interrupted, monkeypatch: pytest.MonkeyPatch, workers: int
@@ -129,6 +130,7 @@ def test_what_is_drawn_while_a_batch_is_gathered_is_drawn_again(
     assert not list(differences(whole(tmp_path, *overrides).dir, other.dir))
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("loop", ["loop=automatic", "loop.steps_per_execution=5"])
 def test_worker_processes_draw_the_same_whatever_their_number(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loop: str
@@ -140,6 +142,7 @@ def test_worker_processes_draw_the_same_whatever_their_number(
     assert all(torch.equal(a, b) for a, b in same)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("loop", ["loop=automatic", "loop.steps_per_execution=1"])
 def test_a_state_in_memory_can_be_resumed_any_number_of_times(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loop: str
@@ -205,6 +208,7 @@ class Chatty(AutomaticModule):
         return loss
 
 
+@pytest.mark.slow
 def test_running_means_of_the_users_own_are_resumed(
     tmp_path: Path, interrupted: Interrupted, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -70,7 +70,7 @@ def validated_after(tmp_path: Path, overrides: Sequence[str]) -> list[int]:
         ),
     ],
 )
-@pytest.mark.one_in(4)
+@pytest.mark.one_in(7)
 def test_it_runs_after_these_steps_in_every_loop(
     tmp_path: Path, loop: list[str], overrides: list[str], steps: Sequence[int]
 ) -> None:
@@ -102,7 +102,7 @@ CASES = {
 }
 
 
-@pytest.mark.one_in(4)
+@pytest.mark.one_in(6)
 @pytest.mark.parametrize(("overrides", "moments"), CASES.values(), ids=CASES)
 def test_an_interrupted_run_ends_bitwise_identical(
     finished: FinishedRuns,
@@ -118,7 +118,7 @@ def test_an_interrupted_run_ends_bitwise_identical(
 
 
 @pytest.mark.parametrize("loop", LOOPS.values(), ids=LOOPS)
-@pytest.mark.one_in(2)
+@pytest.mark.one_in(4)
 def test_the_best_state_may_be_one_within_an_epoch(finished: FinishedRuns, loop: list[str]) -> None:
     """Of equal states, the earliest is the best."""
     run = finished(*WITHIN, *loop, *NEVER_BETTER)
