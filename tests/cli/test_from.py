@@ -205,7 +205,7 @@ def test_of_an_old_run_independent_keys_are_changed(version: str) -> None:
     assert cfg.composition.config["data"]["seed"] == 42
 
 
-@pytest.mark.one_in(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["v0", "v1"])
 def test_of_an_old_run_what_others_depended_on_is_refused(version: str) -> None:
     run = GOLDEN / f"run_{version}"
@@ -322,6 +322,7 @@ class TestCommands:
         assert named["from"] == str(place / "runs" / "last")
 
 
+@pytest.mark.slow
 def test_a_resume_that_changes_the_config_changes_what_later_runs_start_from(
     tmp_path: Path,
 ) -> None:

@@ -87,7 +87,7 @@ def _a_file_in_the_way(place: Path) -> None:
     (place / "a_file").touch()
 
 
-@pytest.mark.one_in(8)
+@pytest.mark.one_in(16)
 @pytest.mark.parametrize("row", ROWS, ids=[row.typed for row in ROWS])
 def test_a_wrong_override_is_one_fault_that_offers_a_right_one(row: Row) -> None:
     assert_refused(row)

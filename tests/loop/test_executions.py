@@ -82,7 +82,6 @@ CASES = {
 }
 
 
-@pytest.mark.one_in(2)
 @pytest.mark.one_in(16)
 @pytest.mark.parametrize("steps_per_execution", [3, 8, 32])
 @pytest.mark.parametrize("overrides", CASES.values(), ids=CASES.keys())

@@ -74,7 +74,7 @@ CASES = {
 }
 
 
-@pytest.mark.one_in(6)
+@pytest.mark.one_in(10)
 @pytest.mark.parametrize(("overrides", "moments"), CASES.values(), ids=CASES.keys())
 def test_an_interrupted_run_ends_bitwise_identical(
     finished: FinishedRuns, interrupted: Interrupted, overrides: list[str], moments: list[int]
@@ -130,7 +130,7 @@ def test_what_is_drawn_while_a_batch_is_gathered_is_drawn_again(
     assert not list(differences(whole(tmp_path, *overrides).dir, other.dir))
 
 
-@pytest.mark.one_in(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("loop", ["loop=automatic", "loop.steps_per_execution=5"])
 def test_worker_processes_draw_the_same_whatever_their_number(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loop: str
@@ -169,6 +169,7 @@ def test_a_state_in_memory_can_be_resumed_any_number_of_times(
         assert same(dict(expected), dict(components.module.state_dict()))
 
 
+@pytest.mark.slow
 def test_a_run_folder_may_be_moved_before_it_is_resumed(
     tmp_path: Path, finished: FinishedRuns, stop_at
 ) -> None:

@@ -274,6 +274,7 @@ def test_an_ordinary_resume_says_nothing_of_either(
     assert "saved state" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_file_is_read_once_by_a_resume(
     tmp_path: Path, finished: FinishedRuns, monkeypatch: pytest.MonkeyPatch
 ) -> None:

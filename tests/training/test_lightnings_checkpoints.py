@@ -44,6 +44,7 @@ def both(request: pytest.FixtureRequest, tmp_path: Path, finished: FinishedRuns)
     return finished.copy(tmp_path / "whole", f"loop={request.param}", *words)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("both", LOOPS, indirect=True)
 def test_both_save_and_ours_is_the_best(both: Run) -> None:
     folder = both.dir
@@ -58,7 +59,7 @@ def test_both_save_and_ours_is_the_best(both: Run) -> None:
     assert evaluate(folder) == tested
 
 
-@pytest.mark.one_in(2)
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize(
     ("name", "leaf"),

@@ -144,6 +144,7 @@ def test_changes_that_make_it_another_run_are_listed(
     assert fourbeat.resume(PROJECT, run, changes, force=True).outcome.status == "finished"
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_network_is_refused_with_names_and_shapes(
     tmp_path: Path, finished: FinishedRuns
 ) -> None:
@@ -172,6 +173,7 @@ def test_old_runs_can_still_be_resumed(tmp_path: Path, version: str, step: int) 
     assert run.outcome.status == "finished"
 
 
+@pytest.mark.slow
 def test_an_exception_keeps_the_weights_of_the_step_before(
     tmp_path: Path, finished: FinishedRuns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
