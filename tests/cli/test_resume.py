@@ -59,6 +59,7 @@ def test_a_file_and_the_keys_below_resume_name_the_same(script: Command, trained
     assert "resuming from epoch" in done.out
 
 
+@pytest.mark.slow
 def test_the_best_state_is_resumed_with_another_rate_when_it_lies_before_the_end(
     script: Command, place: Path
 ) -> None:

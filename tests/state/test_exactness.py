@@ -119,8 +119,7 @@ class WithNoise:
         return inputs + 0.1 * noise, targets
 
 
-@pytest.mark.one_in(2)
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_what_is_drawn_while_a_batch_is_gathered_is_drawn_again(
     tmp_path: Path, interrupted: Interrupted, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:

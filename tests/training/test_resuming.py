@@ -249,6 +249,7 @@ def test_an_exception_writes_the_best_state_that_was_waiting_for_its_turn(
     assert again.outcome.status == "finished"
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Encountered .nan. values")
 def test_asked_to_train_regardless_a_run_keeps_its_last_good_state(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -254,7 +254,7 @@ def test_without_a_test_split_nothing_is_tested(tmp_path: Path) -> None:
     assert not [name for name in run.metrics if name.startswith("test/")]
 
 
-@pytest.mark.one_in(2)
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("preset", ["overfit", "limit", "one_batch", "profiler"])
 def test_the_debug_presets_run(tmp_path: Path, preset: str) -> None:
     run = train(tmp_path, f"debug={preset}", "trainer.max_epochs=2", "data.batch_size=4")
