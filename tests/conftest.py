@@ -7,48 +7,45 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from jaxtyping import install_import_hook
+from support.parsed_yaml import parse_once
 from support.quick import quick_cases
 
 # Before torch starts its threads. Where tests run side by side, a second one is in another's way.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# Before the import hook below: what a module under the hook imports first is compiled from source
-# in each process, because the hook looks for its byte code under another name. It is half of what
-# a start of pytest costs.
-for library in (
-    "lightning.pytorch",
-    "sklearn.datasets",
-    "tensorboard.summary",
-    "hydra",
-    "pydantic",
-):
-    importlib.import_module(library)
-
-pytest_plugins = [
-    f"support.{name}"
-    for name in (
-        "commands",
-        "finished_runs",
-        "interruptions",
-        "run_folders",
-        "small_fits",
-        "web_server",
-    )
-]
-
+SUPPORT = (
+    *("commands", "finished_runs", "interruptions", "run_folders", "small_fits", "web_server"),
+)
+# Before the import hook: what a module under the hook imports first is compiled from source in each
+# process, because the hook looks for its byte code under another name. It is half of what a start
+# of pytest costs.
+LIBRARIES = (
+    *("lightning.pytorch", "sklearn.datasets", "tensorboard.summary", "hydra", "pydantic"),
+)
 SRC = Path(__file__).parents[1] / "src" / "fourbeat"
-# Every room that writes shapes down, and some whose types alone are checked.
-ROOMS = {
-    p.parent.name for p in SRC.glob("*/*.py") if "fourbeat.base.shapes import" in p.read_text()
-}
-ROOMS |= {"compile", "optim", "state", "tasks"}
 
-# The hook finds its byte code by this text: with the same one for other rooms, a room would be left
-# unchecked whose byte code was written while it was not among them.
-CHECK = f"typechecker.check_of({sorted(ROOMS)})"
-install_import_hook([*(f"fourbeat.{room}" for room in ROOMS), "project"], CHECK)
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Import what tests need, but for the process that only spreads them over others."""
+    if config.getoption("numprocesses", None) and "PYTEST_XDIST_WORKER" not in os.environ:
+        return
+    for library in LIBRARIES:
+        importlib.import_module(library)
+    yaml.load = parse_once
+    # Every room that writes shapes down, and some whose types alone are checked.
+    rooms = {
+        p.parent.name for p in SRC.glob("*/*.py") if "fourbeat.base.shapes import" in p.read_text()
+    }
+    rooms |= {"compile", "optim", "state", "tasks"}
+    # The hook finds its byte code by this text: with the same one for other rooms, a room would be
+    # left unchecked whose byte code was written while it was not among them.
+    check = f"typechecker.check_of({sorted(rooms)})"
+    install_import_hook([*(f"fourbeat.{room}" for room in rooms), "project"], check)
+    for name in SUPPORT:
+        config.pluginmanager.import_plugin(f"support.{name}")
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses

@@ -42,6 +42,7 @@ def test_its_files_exist() -> None:
         assert (ROOT / link).exists(), link
 
 
+@pytest.mark.slow  # a process of its own
 def test_your_own_model_and_data_take_three_steps(tmp_path: Path) -> None:
     for folder in ("src", "conf", "scripts"):
         shutil.copytree(ROOT / folder, tmp_path / folder)

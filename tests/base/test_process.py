@@ -29,6 +29,7 @@ FLUSHED = (
 )
 
 
+@pytest.mark.slow  # a process with all imports for each
 @pytest.mark.parametrize("then", [KEPT, FLUSHED], ids=["as it was", "train() still flushes in all"])
 def test_composing_changes_nothing_and_starts_no_threads(then: str) -> None:
     done = subprocess.run(

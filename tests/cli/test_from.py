@@ -85,21 +85,11 @@ def test_without_a_change_the_config_is_that_of_the_run(one: Path) -> None:
     assert cfg.plain() == {**Run.load(one).config, "from": str(one)}
 
 
-@pytest.mark.parametrize(
-    ("override", "changed"),
-    [
-        ("optim.lr=0.01", {"optim.lr", "scheduler.max_lr"}),
-        ("seed=8", {"seed", "data.seed"}),
-        ("trainer.max_epochs=3", {"trainer.max_epochs"}),
-        ("+optim.foreach=null", {"optim.foreach"}),
-        ("~logger", set()),
-    ],
-)
-def test_a_key_moves_what_refers_to_it_and_nothing_else(
-    one: Path, override: str, changed: set[str]
-) -> None:
-    expected = {key for key in changed if key != "optim.foreach"}
-    assert changes(one, override) == expected
+def test_a_key_moves_what_refers_to_it_and_nothing_else(one: Path) -> None:
+    typed = ["optim.lr=0.01", "seed=8", "trainer.max_epochs=3", "+optim.foreach=null", "~logger"]
+    follow = {"scheduler.max_lr", "data.seed"}
+    # An argument that was null by default and now is: no difference.
+    assert changes(one, *typed) == {"optim.lr", "seed", "trainer.max_epochs"} | follow
 
 
 def test_a_group_is_chosen_again_and_what_refers_to_it_follows(one: Path) -> None:
@@ -143,6 +133,7 @@ def test_defaults_that_have_changed_since_do_not_creep_in(one: Path, tmp_path: P
     assert fourbeat.compose(project, "optim=adamw", base=one).optim.weight_decay == 0.7
 
 
+@pytest.mark.slow
 def test_a_preset_of_one_section_is_applied_once(one: Path, tmp_path: Path) -> None:
     conf = tmp_path / "conf"
     shutil.copytree(PROJECT.conf_dir, conf)
@@ -195,11 +186,14 @@ def _names(repo: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_wrong_key_on_top_of_a_run_is_a_fault_as_everywhere(one: Path) -> None:
-    assert faults(one, "optim.lrr=1") == [("unknown-key", "optim.lrr")]
-    assert faults(one, "optim=foo") == [("unknown-option", "optim")]
-    assert faults(one, "optim.lr=abc") == [("wrong-type", "optim.lr")]
+    assert faults(one, "optim.lrr=1", "trainer=foo", "optim.lr=abc") == [
+        ("unknown-option", "trainer"),
+        ("unknown-key", "optim.lrr"),
+        ("wrong-type", "optim.lr"),
+    ]
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("version", ["v0", "v1"])
 def test_of_an_old_run_independent_keys_are_changed(version: str) -> None:
     run = GOLDEN / f"run_{version}"
@@ -211,6 +205,7 @@ def test_of_an_old_run_independent_keys_are_changed(version: str) -> None:
     assert cfg.composition.config["data"]["seed"] == 42
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["v0", "v1"])
 def test_of_an_old_run_what_others_depended_on_is_refused(version: str) -> None:
     run = GOLDEN / f"run_{version}"
@@ -274,13 +269,13 @@ class TestCommands:
         assert (place / "runs/one/manifest.json").read_bytes() == before
 
     def test_a_sweep_has_the_run_as_its_base(self, script: Command, place: Path) -> None:
-        words = ["from=runs/one", "optim.lr=0.01,0.02", "data=circles,digits", "model=mlp"]
+        words = ["from=runs/one", "optim.lr=0.01", "data=circles,digits", "model=mlp"]
         done = script("train.py", *words, "hydra.sweep.dir=sweep", "-m")
         assert done.code == 0, done.err
-        runs = [Run.load(place / "sweep" / str(job)) for job in range(4)]
+        runs = [Run.load(place / "sweep" / str(job)) for job in range(2)]
         assert {run.config["from"] for run in runs} == {str(place / "runs" / "one")}
         found = [(r.config["scheduler"]["max_lr"], r.config["model"]["in_features"]) for r in runs]
-        assert found == [(0.01, 2), (0.01, 784), (0.02, 2), (0.02, 784)]
+        assert found == [(0.01, 2), (0.01, 784)]
         assert runs[0].manifest.composition["choices"]["optim"] == "adamw"
 
     def test_the_config_that_would_be_used_is_printed(self, script: Command) -> None:
@@ -320,12 +315,14 @@ class TestCommands:
         assert done.code == 2
         assert done.err.startswith("fourbeat: from=nope: there is no such folder")
 
+    @pytest.mark.slow
     def test_a_run_called_last_is_named_by_its_path(self, script: Command, place: Path) -> None:
         shutil.copytree(place / "runs" / "one", place / "runs" / "last")
         named = yaml.safe_load(script("train.py", "--cfg", "job", "from=runs/last").out)
         assert named["from"] == str(place / "runs" / "last")
 
 
+@pytest.mark.slow
 def test_a_resume_that_changes_the_config_changes_what_later_runs_start_from(
     tmp_path: Path,
 ) -> None:

@@ -22,6 +22,7 @@ SHORT = [
 ]
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("loop", ["four_beat", "automatic"])
 def test_at_most_eight_frames_in_five_files_lead_to_a_step(script: Command, loop: str) -> None:
     SpyAdam.stacks.clear()
@@ -71,6 +72,7 @@ def test_hydras_job_has_the_name_that_it_is_given(script: Command) -> None:
     assert "\n    name: train\n" in script("train.py", "--cfg", "hydra").out
 
 
+@pytest.mark.slow
 def test_a_file_that_asks_for_a_sweep_gets_one(script: Command, tmp_path: Path) -> None:
     folder = tmp_path / "mine" / "experiment"
     folder.mkdir(parents=True)

@@ -37,6 +37,7 @@ def run_replay(script: Command, runs: Path, place: Path) -> Command:
     return call
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("spec", ["last", "one"])
 def test_a_step_is_replayed_and_measured(run_replay: Command, runs: Path, spec: str) -> None:
     code, out, err = run_replay(f"run={spec}", "step=23")

@@ -35,6 +35,7 @@ def test_a_finished_run_is_extended(script: Command, trained: Path) -> None:
     assert Run.load(trained).manifest.num_epochs == 4
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("spec", ["best", "runs/one/checkpoints/best.ckpt"])
 def test_the_best_checkpoint_is_resumed(script: Command, trained: Path, spec: str) -> None:
     done = script("train.py", f"resume={spec}", "trainer.max_epochs=4")
@@ -58,6 +59,7 @@ def test_a_file_and_the_keys_below_resume_name_the_same(script: Command, trained
     assert "resuming from epoch" in done.out
 
 
+@pytest.mark.slow
 def test_the_best_state_is_resumed_with_another_rate_when_it_lies_before_the_end(
     script: Command, place: Path
 ) -> None:
@@ -71,6 +73,7 @@ def test_the_best_state_is_resumed_with_another_rate_when_it_lies_before_the_end
     assert again.manifest.resumed[0]["from_step"] < again.manifest.num_steps
 
 
+@pytest.mark.slow
 def test_when_the_best_state_is_the_last_the_message_says_what_to_do(
     script: Command, trained: Path
 ) -> None:
@@ -85,6 +88,7 @@ def test_when_the_best_state_is_the_last_the_message_says_what_to_do(
     assert done.code == 0, done.err
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     "words",
     [["resume=last"], ["resume=best"], ["resume.run=runs/one"], ["resume=one"]],

@@ -288,6 +288,7 @@ def test_momentum_may_pass_through_zero() -> None:
     assert_same_training(net, optimizer, twin, twin_optimizer)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("traced_only")
 def test_batch_norm_is_that_of_the_eager_loop() -> None:
     # Not Adam: it magnifies the rounding that is all the gradient of a bias before a batch norm.

@@ -41,6 +41,7 @@ def switched_on(*words: str) -> set[str]:
     return {name for name, value in values.items() if value not in (None, False, "none")}
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     ("words", "expected"),
     [

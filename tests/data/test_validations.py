@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import accumulate
+from itertools import accumulate, product
 
 import pytest
 
@@ -34,23 +34,18 @@ def test_the_validation_follows_these_batches(
     assert found == epochs
 
 
-@pytest.mark.parametrize("steps_per_execution", [1, 3, 32])
 @pytest.mark.parametrize("accumulate_grad_batches", [1, 4])
-@pytest.mark.parametrize("interval", [0.25, 1, 7, 23])
 @pytest.mark.parametrize("every_n_epochs", [1, 2, None])
-@pytest.mark.parametrize("first_batch", [0, 8])
 def test_every_validation_ends_an_execution(
-    steps_per_execution: int,
-    accumulate_grad_batches: int,
-    interval: int | float,
-    every_n_epochs: int | None,
-    first_batch: int,
+    accumulate_grad_batches: int, every_n_epochs: int | None
 ) -> None:
-    validations = Validations(interval, every_n_epochs, accumulate_grad_batches)
-    plan = ExecutionPlan(
-        steps_per_execution, accumulate_grad_batches, (5,), 60, validations=validations
-    )
-    for epoch in range(5):
+    for steps_per_execution, interval, first_batch, epoch in product(
+        (1, 3, 32), (0.25, 1, 7, 23), (0, 8), range(5)
+    ):
+        validations = Validations(interval, every_n_epochs, accumulate_grad_batches)
+        plan = ExecutionPlan(
+            steps_per_execution, accumulate_grad_batches, (5,), 60, validations=validations
+        )
         sizes = plan.sizes(23, epoch, first_batch)
         assert sum(sizes) == 23 - first_batch
         ends = set(accumulate(sizes, initial=first_batch))

@@ -166,6 +166,7 @@ def test_a_branch_does_what_a_run_with_the_change_does(tmp_path: Path, run: Run)
     assert all(map(torch.equal, ended, typing.weights[-1]))
 
 
+@pytest.mark.slow
 def test_without_a_change_a_saved_branch_is_the_run_itself(tmp_path: Path, run: Run) -> None:
     folder = tmp_path / "branch"
     inspect(run, "goto 12", f"save {folder}")  # at the end of an epoch

@@ -8,15 +8,16 @@ from typing import Any
 
 import pytest
 import torch
+from support.finished_runs import FinishedRuns
 from support.interruptions import Train
-from support.project import compose, evaluate, train
-from support.settings import SMALL
+from support.project import evaluate
 
 from fourbeat.training.components import Components
 
 DTYPES = {"64-true": torch.float64, "bf16-true": torch.bfloat16}
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("precision", DTYPES)
 def test_loops_and_executions_end_with_the_same_weights(
     fit_components: Callable[..., Components], precision: str
@@ -47,12 +48,13 @@ def test_compiled_steps_get_the_batches_in_the_precision(
         torch.testing.assert_close(compiled[name], weight, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("precision", DTYPES)
 def test_a_whole_run_with_records_and_test_can_be_interrupted(
-    interrupted: Train, tmp_path: Path, precision: str
+    finished: FinishedRuns, interrupted: Train, precision: str
 ) -> None:
     overrides: Sequence[str] = [f"trainer.precision={precision}"]
-    whole = train(compose(*SMALL, *overrides), tmp_path / "whole")
+    whole = finished(*overrides)
     resumed = interrupted(overrides, [3])
     final: list[Any] = [
         torch.load(r.checkpoint("last"), weights_only=True) for r in (whole, resumed)
@@ -62,6 +64,8 @@ def test_a_whole_run_with_records_and_test_can_be_interrupted(
     assert whole.metrics == resumed.metrics
 
 
-def test_an_evaluation_in_double_precision_gives_the_runs_own_result(tmp_path: Path) -> None:
-    run = train(compose(*SMALL, "trainer.precision=64-true", "trainer.max_epochs=1"), tmp_path)
+def test_an_evaluation_in_double_precision_gives_the_runs_own_result(
+    tmp_path: Path, finished: FinishedRuns
+) -> None:
+    run = finished.copy(tmp_path / "run", "trainer.precision=64-true")
     assert evaluate(run.dir) == {k: v for k, v in run.metrics.items() if k.startswith("test/")}

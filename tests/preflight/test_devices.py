@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import pytest
@@ -13,11 +14,14 @@ from fourbeat.config.schema import TrainConfig
 from fourbeat.preflight.devices import accelerator, count_processes, device_faults
 
 
+@cache
+def values() -> dict[str, Any]:
+    words = ["model.in_features=1", "model.out_features=1", "loss=mse"]
+    return resolve_config(compose_config(words))[0]
+
+
 def config(**trainer: Any) -> TrainConfig:
-    values, _ = resolve_config(
-        compose_config(["model.in_features=1", "model.out_features=1", "loss=mse"])
-    )
-    return TrainConfig.model_validate({**values, "trainer": trainer})
+    return TrainConfig.model_validate({**values(), "trainer": trainer})
 
 
 def machine(monkeypatch: pytest.MonkeyPatch, *, gpus: int = 0, mps: bool = False) -> None:

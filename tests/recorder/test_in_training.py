@@ -142,6 +142,7 @@ def test_a_step_that_the_scaler_skips_is_marked(
     assert recorded.columns["loss_scale"][8] == recorded.columns["loss_scale"][7] / 2
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("loop", ["four_beat", "automatic"])
 def test_a_nan_in_a_gradient_ends_the_run_before_the_weights_are_corrupted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loop: str

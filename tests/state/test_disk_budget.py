@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from support.finished_runs import FinishedRuns
 from support.project import compose, resume, train
 from support.settings import SMALL
 
@@ -47,11 +48,14 @@ def test_the_line_has_the_sizes() -> None:
     assert line.endswith("kept are 1 last, 1 best, 0 snapshots, the least, which take 2 GiB")
 
 
-EVERY_STEP = ["callbacks.model_checkpoint.every_n_train_steps=1", "loop.steps_per_execution=1"]
+EVERY_STEP = (
+    *("callbacks.model_checkpoint.every_n_train_steps=1", "loop.steps_per_execution=1"),
+    "trainer.max_epochs=2",
+)
 
 
 def trained(tmp_path: Path, *overrides: str) -> Run:
-    return train(compose(*SMALL, *EVERY_STEP, "trainer.max_epochs=2", *overrides), tmp_path)
+    return train(compose(*SMALL, *EVERY_STEP, *overrides), tmp_path)
 
 
 def budget(num_files: float, state_bytes: int) -> str:
@@ -73,13 +77,14 @@ def counts(run: Run) -> tuple[int, int, int]:
 
 
 @pytest.fixture(scope="module")
-def state_bytes(tmp_path_factory: pytest.TempPathFactory) -> int:
+def state_bytes(finished: FinishedRuns) -> int:
     """The largest state of this training."""
-    run = trained(tmp_path_factory.mktemp("run"))
+    run = finished(*EVERY_STEP)
     assert counts(run) == (2, 1, 8)
     return max(path.stat().st_size for path in run.dir.rglob("*.ckpt"))
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize(
     ("num_files", "kept"),
     [(11.01, (2, 1, 8)), (10.9, (2, 1, 7)), (4.01, (2, 1, 1)), (2.9, (1, 1, 0)), (0.5, (1, 1, 0))],
@@ -94,14 +99,14 @@ def test_a_run_takes_no_more_than_it_may(
 
 
 def test_a_smaller_budget_on_resume_removes_what_is_too_much(
-    tmp_path: Path, state_bytes: int, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, state_bytes: int, finished: FinishedRuns
 ) -> None:
-    run = trained(tmp_path / "run")
-    capsys.readouterr()
+    run = finished.copy(tmp_path / "run", *EVERY_STEP)
     resume(run.dir, ["trainer.max_epochs=3", budget(2.5, state_bytes)])
     assert counts(run) == (1, 1, 0)
 
 
+@pytest.mark.slow
 def test_a_training_says_at_its_start_that_fewer_are_kept(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -113,6 +118,7 @@ def test_a_training_says_at_its_start_that_fewer_are_kept(
     assert "kept are 2 last, 1 best, 1 snapshots" in said
 
 
+@pytest.mark.slow
 def test_a_large_best_state_is_written_at_once_and_a_small_one_is_held(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

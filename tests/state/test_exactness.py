@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from benchmarks.torture.comparison import differences, logged, same
+from support.finished_runs import FinishedRuns
 from support.project import build, compose, resume, train
 from support.settings import SMALL
 from torch import Tensor
@@ -73,18 +74,18 @@ CASES = {
 }
 
 
-@pytest.mark.one_in(4)
+@pytest.mark.one_in(10)
 @pytest.mark.parametrize(("overrides", "moments"), CASES.values(), ids=CASES.keys())
 def test_an_interrupted_run_ends_bitwise_identical(
-    tmp_path: Path, interrupted: Interrupted, overrides: list[str], moments: list[int]
+    finished: FinishedRuns, interrupted: Interrupted, overrides: list[str], moments: list[int]
 ) -> None:
-    one, other = whole(tmp_path, *overrides), interrupted(overrides, moments)
+    one, other = finished(*overrides), interrupted(overrides, moments)
     assert len(other.manifest.resumed) == len(moments)
     assert not list(differences(one.dir, other.dir))
 
 
 def test_it_may_be_resumed_with_other_executions_and_worker_processes(
-    tmp_path: Path, interrupted: Interrupted
+    finished: FinishedRuns, interrupted: Interrupted
 ) -> None:
     start, changes = (
         ["loop.steps_per_execution=4", "scheduler=cosine"],
@@ -95,7 +96,7 @@ def test_it_may_be_resumed_with_other_executions_and_worker_processes(
         ],
     )
     other = interrupted(start, [2, 3, 2], iter(changes))
-    assert not list(differences(whole(tmp_path, *start).dir, other.dir))
+    assert not list(differences(finished(*start).dir, other.dir))
 
 
 class Noisy(Circles):
@@ -118,7 +119,7 @@ class WithNoise:
         return inputs + 0.1 * noise, targets
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_what_is_drawn_while_a_batch_is_gathered_is_drawn_again(
     tmp_path: Path, interrupted: Interrupted, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
@@ -128,6 +129,7 @@ def test_what_is_drawn_while_a_batch_is_gathered_is_drawn_again(
     assert not list(differences(whole(tmp_path, *overrides).dir, other.dir))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loop", ["loop=automatic", "loop.steps_per_execution=5"])
 def test_worker_processes_draw_the_same_whatever_their_number(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loop: str
@@ -139,6 +141,7 @@ def test_worker_processes_draw_the_same_whatever_their_number(
     assert all(torch.equal(a, b) for a, b in same)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("loop", ["loop=automatic", "loop.steps_per_execution=1"])
 def test_a_state_in_memory_can_be_resumed_any_number_of_times(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loop: str
@@ -154,6 +157,7 @@ def test_a_state_in_memory_can_be_resumed_any_number_of_times(
 
     monkeypatch.setattr(StateCheckpoint, "on_moment", capture_once)
     one = whole(tmp_path, loop)
+    expected = read_state(one.checkpoint("last"))["state_dict"]
     cfg = compose(*SMALL, loop, "callbacks.model_checkpoint=null", "logger=none")
     for _ in range(2):
         components = build(cfg, tmp_path / "again")
@@ -161,12 +165,12 @@ def test_a_state_in_memory_can_be_resumed_any_number_of_times(
         assert isinstance(checkpoints, CheckpointIO)
         checkpoints.hold("memory", copy_to_cpu(captured[0]))
         run_fit(cfg, components, "memory")
-        last = read_state(one.checkpoint("last"))["state_dict"]
-        assert same(dict(last), dict(components.module.state_dict()))
+        assert same(dict(expected), dict(components.module.state_dict()))
 
 
+@pytest.mark.slow
 def test_a_run_folder_may_be_moved_before_it_is_resumed(
-    tmp_path: Path, interrupted: Interrupted, stop_at
+    tmp_path: Path, finished: FinishedRuns, stop_at
 ) -> None:
     from fourbeat.base.errors import Stopped
 
@@ -176,13 +180,13 @@ def test_a_run_folder_may_be_moved_before_it_is_resumed(
     stop_at(None)
     (tmp_path / "first").rename(tmp_path / "second")
     other = resume(tmp_path / "second")
-    assert not list(differences(whole(tmp_path, "loop.steps_per_execution=4").dir, other.dir))
+    assert not list(differences(finished("loop.steps_per_execution=4").dir, other.dir))
 
 
-def test_a_run_that_is_extended_is_the_longer_run(tmp_path: Path) -> None:
+def test_a_run_that_is_extended_is_the_longer_run(tmp_path: Path, finished: FinishedRuns) -> None:
     short = train(compose(*SMALL, "trainer.max_epochs=1", "scheduler=step"), tmp_path / "short")
     longer = resume(short.dir, ["trainer.max_epochs=3"])
-    one = whole(tmp_path, "scheduler=step")
+    one = finished("scheduler=step")
     found = [d for d in differences(one.dir, longer.dir) if "hp/" not in d]
     assert not found
 
@@ -204,6 +208,7 @@ class Chatty(AutomaticModule):
         return loss
 
 
+@pytest.mark.slow
 def test_running_means_of_the_users_own_are_resumed(
     tmp_path: Path, interrupted: Interrupted, monkeypatch: pytest.MonkeyPatch
 ) -> None:

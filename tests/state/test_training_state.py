@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import pytest
 import torch
 from lightning.pytorch import Callback, Trainer
+from support.finished_runs import FinishedRuns
 from support.project import build, compose, resume, train
 from support.settings import SMALL
 
@@ -228,20 +229,22 @@ def counting() -> str:
     return f"+callbacks.extra.mine._target_={Counting.__module__}.Counting"
 
 
-def test_what_a_callback_registers_is_captured_and_restored(tmp_path: Path, counting: str) -> None:
-    run = train(compose(*SMALL, counting, "trainer.max_epochs=2"), tmp_path / "run")
+def test_what_a_callback_registers_is_captured_and_restored(
+    tmp_path: Path, finished: FinishedRuns, counting: str
+) -> None:
+    run = finished.copy(tmp_path / "run", counting)
     (process,) = read_state(run.checkpoint("last"))["fourbeat"]["processes"]
     assert list(process) == ["measured", "module", "counting", "generators"]
-    resume(run.dir, ["trainer.max_epochs=3"])
+    resume(run.dir, ["trainer.max_epochs=4"])
     assert Counting.seen == [process["counting"]["count"]]
     assert process["counting"]["count"] > 0
 
 
 def test_what_is_registered_and_not_in_the_file_starts_from_scratch_and_is_named(
-    tmp_path: Path, counting: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, finished: FinishedRuns, counting: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = train(compose(*SMALL, "trainer.max_epochs=2"), tmp_path / "run")
-    again = resume(run.dir, [counting, "trainer.max_epochs=3"])
+    run = finished.copy(tmp_path / "run")
+    again = resume(run.dir, [counting, "trainer.max_epochs=4"])
     assert "not in the saved state, and start from scratch: counting\n" in capsys.readouterr().out
     assert again.outcome.status == "finished"
     assert Counting.seen == []
@@ -249,13 +252,14 @@ def test_what_is_registered_and_not_in_the_file_starts_from_scratch_and_is_named
 
 def test_what_is_in_the_file_and_not_registered_is_ignored_and_named(
     tmp_path: Path,
+    finished: FinishedRuns,
     counting: str,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    run = train(compose(*SMALL, counting, "trainer.max_epochs=2"), tmp_path / "run")
+    run = finished.copy(tmp_path / "run", counting)
     monkeypatch.setattr(Counting, "register_state", lambda self, registry: None)
-    again = resume(run.dir, ["callbacks.early_stopping=null", "trainer.max_epochs=3"])
+    again = resume(run.dir, ["callbacks.early_stopping=null", "trainer.max_epochs=4"])
     said = capsys.readouterr().out
     assert "in the saved state, and not in this run: EarlyStopping" in said
     assert ", counting\n" in said
@@ -263,16 +267,18 @@ def test_what_is_in_the_file_and_not_registered_is_ignored_and_named(
 
 
 def test_an_ordinary_resume_says_nothing_of_either(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, finished: FinishedRuns, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = train(compose(*SMALL, "trainer.max_epochs=2"), tmp_path / "run")
-    resume(run.dir, ["trainer.max_epochs=3"])
+    run = finished.copy(tmp_path / "run")
+    resume(run.dir, ["trainer.max_epochs=4"])
     assert "saved state" not in capsys.readouterr().out
 
 
-def test_the_file_is_read_once_by_a_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cfg = compose(*SMALL, "trainer.max_epochs=2", "callbacks.model_checkpoint.save_last=1")
-    run = train(cfg, tmp_path / "run")
+@pytest.mark.slow
+def test_the_file_is_read_once_by_a_resume(
+    tmp_path: Path, finished: FinishedRuns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = finished.copy(tmp_path / "run")
     last, load, read = run.checkpoint("last"), torch.load, []
 
     def counted(file: Any, *args: Any, **kwargs: Any) -> Any:
@@ -281,5 +287,5 @@ def test_the_file_is_read_once_by_a_resume(tmp_path: Path, monkeypatch: pytest.M
 
     with monkeypatch.context() as patch:
         patch.setattr(torch, "load", counted)
-        resume(run.dir, ["trainer.max_epochs=3", "test=false"])
+        resume(run.dir, ["trainer.max_epochs=4", "test=false"])
     assert read.count(last) == 1

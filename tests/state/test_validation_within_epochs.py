@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import pytest
 import torch
 from benchmarks.torture.comparison import differences
 from lightning.pytorch import Callback, LightningModule, Trainer
-from support.project import build, compose, train
+from support.finished_runs import FinishedRuns
+from support.project import build, compose
 from support.settings import SMALL
 
 from fourbeat.run import Run
@@ -18,6 +19,7 @@ from fourbeat.training.running import run_fit
 
 # 182 samples for training: 12 batches of 16, the last one short.
 WITHIN = ("trainer.val_check_interval=0.25",)
+NEVER_BETTER = ("optim=sgd", "optim.lr=1e-30", "callbacks.early_stopping.patience=6")
 LOOPS = {
     "automatic": ["loop=automatic"],
     "one by one": ["loop.steps_per_execution=1"],
@@ -68,7 +70,7 @@ def validated_after(tmp_path: Path, overrides: Sequence[str]) -> list[int]:
         ),
     ],
 )
-@pytest.mark.one_in(4)
+@pytest.mark.one_in(7)
 def test_it_runs_after_these_steps_in_every_loop(
     tmp_path: Path, loop: list[str], overrides: list[str], steps: Sequence[int]
 ) -> None:
@@ -100,40 +102,39 @@ CASES = {
 }
 
 
-@pytest.mark.one_in(4)
+@pytest.mark.one_in(12)
 @pytest.mark.parametrize(("overrides", "moments"), CASES.values(), ids=CASES)
 def test_an_interrupted_run_ends_bitwise_identical(
-    tmp_path: Path, interrupted: Callable[..., Run], overrides: list[str], moments: list[int]
+    finished: FinishedRuns,
+    interrupted: Callable[..., Run],
+    overrides: list[str],
+    moments: list[int],
 ) -> None:
     overrides = [*WITHIN, *overrides]
-    one = train(compose(*SMALL, *overrides), tmp_path / "whole")
+    one = finished(*overrides)
     other = interrupted(overrides, moments)
     assert len(other.manifest.resumed) == len(moments)
     assert not list(differences(one.dir, other.dir))
 
 
 @pytest.mark.parametrize("loop", LOOPS.values(), ids=LOOPS)
-@pytest.mark.one_in(2)
-def test_the_best_state_may_be_one_within_an_epoch(tmp_path: Path, loop: list[str]) -> None:
+@pytest.mark.one_in(4)
+def test_the_best_state_may_be_one_within_an_epoch(finished: FinishedRuns, loop: list[str]) -> None:
     """Of equal states, the earliest is the best."""
-    overrides = [*WITHIN, *loop, "optim=sgd", "optim.lr=1e-30", "callbacks.early_stopping=null"]
-    run = train(compose(*SMALL, *overrides), tmp_path)
+    run = finished(*WITHIN, *loop, *NEVER_BETTER)
     position = Position.of(read_state(run.checkpoint("best")))
     assert (position.moment, position.epoch, position.step) == ("within an epoch", 0, 3)
 
 
-def test_both_loops_judge_and_stop_alike(tmp_path: Path) -> None:
-    overrides = [
-        *SMALL,
-        *WITHIN,
-        "optim=sgd",
-        "optim.lr=1e-30",
-        "callbacks.early_stopping.patience=6",
-    ]
-    runs = [
-        train(compose(*overrides, *loop), tmp_path / name.replace(" ", "-"))
-        for name, loop in LOOPS.items()
-    ]
+@pytest.mark.parametrize(
+    "loops",
+    [
+        pytest.param(["automatic", "one execution"], id="two"),
+        pytest.param(LOOPS, id="all", marks=pytest.mark.slow),
+    ],
+)
+def test_both_loops_judge_and_stop_alike(finished: FinishedRuns, loops: Iterable[str]) -> None:
+    runs = [finished(*WITHIN, *LOOPS[loop], *NEVER_BETTER) for loop in loops]
     assert {run.manifest.num_steps for run in runs} == {21}
     assert {run.outcome.status for run in runs} == {"stopped_early"}
     weights = [read_state(run.checkpoint("last"))["state_dict"] for run in runs]

@@ -8,6 +8,7 @@ from fourbeat.sweeps.checks import MOST_TRIED, check_sweep, process_faults
 from project import PROJECT
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     "overrides",
     [

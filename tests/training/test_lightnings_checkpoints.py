@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from support.finished_runs import FinishedRuns
 from support.interruptions import Train
 from support.project import compose, evaluate, resume, train
 from support.settings import SMALL
@@ -38,11 +39,12 @@ def assert_same_files(one: Path, other: Path, name: str) -> None:
 
 
 @pytest.fixture
-def both(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
+def both(request: pytest.FixtureRequest, tmp_path: Path, finished: FinishedRuns) -> Run:
     words = (f"+callbacks.every={EVERY}", f"+callbacks.top={BY_MONITOR}")
-    return train(compose(*SMALL, f"loop={request.param}", *words), tmp_path / "whole")
+    return finished.copy(tmp_path / "whole", f"loop={request.param}", *words)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("both", LOOPS, indirect=True)
 def test_both_save_and_ours_is_the_best(both: Run) -> None:
     folder = both.dir
@@ -57,18 +59,17 @@ def test_both_save_and_ours_is_the_best(both: Run) -> None:
     assert evaluate(folder) == tested
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize(
     ("name", "leaf"),
     [pytest.param("every", EVERY, id="by steps"), pytest.param("top", BY_MONITOR, id="by metric")],
 )
 def test_a_run_that_is_resumed_leaves_the_same_files(
-    interrupted: Train, tmp_path: Path, loop: str, name: str, leaf: str
+    interrupted: Train, finished: FinishedRuns, loop: str, name: str, leaf: str
 ) -> None:
     words = (f"loop={loop}", f"+callbacks.{name}={leaf}", "loop.steps_per_execution=auto")
-    train(compose(*SMALL, *words), tmp_path / "whole")
-    interrupted(words, [3])
-    assert_same_files(tmp_path / "whole", tmp_path / "killed", name)
+    assert_same_files(finished(*words).dir, interrupted(words, [3]).dir, name)
 
 
 @pytest.mark.parametrize("both", ["four_beat"], indirect=True)
@@ -80,19 +81,19 @@ def test_a_checkpoint_of_lightnings_from_within_an_epoch_is_no_restart_point(bot
     assert {p: p.stat().st_mtime_ns for p in before} == before
 
 
-def test_a_replay_of_such_a_run_writes_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("both", ["four_beat"], indirect=True)
+def test_a_replay_of_such_a_run_writes_nothing(both: Run) -> None:
     from fourbeat.recorder.block import Block
     from fourbeat.replay.session import nearest_start, replay_config, replay_steps
     from fourbeat.training.stored import StoredRun
     from project import PROJECT
 
-    run = train(compose(*SMALL, f"+callbacks.every={EVERY}"), tmp_path / "run")
-    before = {p: p.stat().st_mtime_ns for p in run.dir.rglob("*")}
-    stored, blocks = StoredRun.load(PROJECT, run.dir), list[Block]()
-    start = nearest_start(run, 20)
+    before = {p: p.stat().st_mtime_ns for p in both.dir.rglob("*")}
+    stored, blocks = StoredRun.load(PROJECT, both.dir), list[Block]()
+    start = nearest_start(both, 20)
     replay_steps(stored, replay_config(stored), start, 22, write=lambda *b: blocks.append(b[0]))
     assert blocks
-    assert {p: p.stat().st_mtime_ns for p in run.dir.rglob("*")} == before
+    assert {p: p.stat().st_mtime_ns for p in both.dir.rglob("*")} == before
 
 
 def test_it_can_be_added_with_a_folder_of_its_own_and_on_resume(tmp_path: Path) -> None:

@@ -57,6 +57,7 @@ def test_it_is_stored_whole_and_a_killed_run_resumes_to_the_same_weights(
     assert not list(differences(whole.dir, again.dir))
 
 
+@pytest.mark.slow
 def test_its_run_is_the_base_of_another_as_far_as_keys_go(tmp_path: Path) -> None:
     run = fourbeat.train(PROJECT, made_in_python(), tmp_path / "run")
     assert Run.load(run.dir).manifest.composition is None

@@ -85,6 +85,7 @@ def test_a_run_that_was_killed_before_its_first_save_starts_from_scratch(
 STOPS_EARLY = ("optim=sgd", "optim.lr=1e-30", "callbacks.early_stopping.patience=1")
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("overrides", [(), STOPS_EARLY], ids=["finished", "stopped early"])
 def test_a_run_that_was_killed_in_its_test_only_tests(
     tmp_path: Path, finished: FinishedRuns, overrides: tuple[str, ...]
@@ -143,6 +144,7 @@ def test_changes_that_make_it_another_run_are_listed(
     assert fourbeat.resume(PROJECT, run, changes, force=True).outcome.status == "finished"
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_network_is_refused_with_names_and_shapes(
     tmp_path: Path, finished: FinishedRuns
 ) -> None:
@@ -171,6 +173,7 @@ def test_old_runs_can_still_be_resumed(tmp_path: Path, version: str, step: int) 
     assert run.outcome.status == "finished"
 
 
+@pytest.mark.slow
 def test_an_exception_keeps_the_weights_of_the_step_before(
     tmp_path: Path, finished: FinishedRuns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -229,6 +232,7 @@ def test_a_loss_that_is_nan_ends_the_run_before_the_weights_are_corrupted(
     assert not list(differences(finished(*loop).dir, again.dir))
 
 
+@pytest.mark.slow
 def test_an_exception_writes_the_best_state_that_was_waiting_for_its_turn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -245,6 +249,7 @@ def test_an_exception_writes_the_best_state_that_was_waiting_for_its_turn(
     assert again.outcome.status == "finished"
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Encountered .nan. values")
 def test_asked_to_train_regardless_a_run_keeps_its_last_good_state(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -300,6 +305,7 @@ def test_a_changed_learning_rate_scales_the_rest_of_the_schedule(
         assert rate == pytest.approx(before[at] * (1.0 if at < step else 0.2), rel=1e-5), at
 
 
+@pytest.mark.slow
 def test_other_hyperparameters_are_changed_too(tmp_path: Path, finished: FinishedRuns) -> None:
     run = finished.copy(tmp_path / "run", "optim=adamw", "optim.weight_decay=0.01")
     changes = ["optim.weight_decay=0.5", "optim.betas=[0.8,0.9]", "trainer.max_epochs=4"]
@@ -313,6 +319,7 @@ def test_other_hyperparameters_are_changed_too(tmp_path: Path, finished: Finishe
     assert groups[0]["weight_decay"] == 0.5
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("given", [GIVEN_PEAK, GIVEN_PEAK[:2]], ids=["formerly", "now"])
 def test_a_changed_rate_that_the_schedule_does_not_go_by_is_refused(
     tmp_path: Path, finished: FinishedRuns, given: list[str]
@@ -337,6 +344,7 @@ class Killed(BaseException):
     """Stands for a signal at one instant."""
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_the_last_metrics_are_logged_whenever_the_end_is_interrupted(
     tmp_path: Path, finished: FinishedRuns, monkeypatch: pytest.MonkeyPatch, when: str

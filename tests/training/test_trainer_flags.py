@@ -46,6 +46,7 @@ def test_each_flag_of_the_trainer_is_settable_or_refused_with_a_reason() -> None
     assert all(home.reason and home.hint for home in FORBIDDEN.values())
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("loop", LOOPS)
 def test_no_early_stop_comes_before_min_epochs(tmp_path: Path, loop: str) -> None:
     stopped = run(tmp_path, f"loop={loop}", *NEVER_BETTER, "trainer.min_epochs=4")
@@ -53,6 +54,7 @@ def test_no_early_stop_comes_before_min_epochs(tmp_path: Path, loop: str) -> Non
     assert "did not improve" in stopped.outcome.reason
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("loop", LOOPS)
 def test_no_early_stop_comes_before_min_steps(tmp_path: Path, loop: str) -> None:
     stopped = run(tmp_path, f"loop={loop}", *NEVER_BETTER, "trainer.min_steps=30")
@@ -102,6 +104,7 @@ def test_an_improvement_before_min_epochs_keeps_the_run_alive(
     assert stopping.state_key == EarlyStopping("loss").state_key
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("loop", LOOPS)
 def test_max_time_ends_a_run_and_counts_over_its_resumes(tmp_path: Path, loop: str) -> None:
     endless = ("trainer.max_epochs=1000000", "callbacks.early_stopping=null")
@@ -117,6 +120,7 @@ def test_max_time_ends_a_run_and_counts_over_its_resumes(tmp_path: Path, loop: s
     assert second.manifest.num_steps > first.manifest.num_steps
 
 
+@pytest.mark.slow
 def test_max_time_waits_for_min_epochs(tmp_path: Path) -> None:
     many = ("trainer.max_time={seconds: 1}", "trainer.min_epochs=25", "trainer.max_epochs=1000000")
     ended = run(tmp_path, *many, "callbacks.early_stopping=null", "callbacks.recorder=null")
@@ -139,6 +143,7 @@ def test_a_callback_that_ends_a_run_is_named_as_the_reason(tmp_path: Path) -> No
     assert ended.manifest.num_steps == 1
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("loop", LOOPS)
 def test_fast_dev_run_tries_everything_on_a_few_batches_and_keeps_nothing(
     tmp_path: Path, loop: str
@@ -153,6 +158,7 @@ def test_fast_dev_run_tries_everything_on_a_few_batches_and_keeps_nothing(
     assert tried.config["logger"] == {}
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("loop", LOOPS)
 def test_overfit_batches_gives_the_same_batches_in_each_epoch(
     fit_components: Fit, loop: str
@@ -187,6 +193,7 @@ class Modes(Callback):
         trainer.seen = [*getattr(trainer, "seen", []), torch.is_inference_mode_enabled()]  # type: ignore[attr-defined]
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("mode", [True, False])
 def test_inference_mode_says_how_to_evaluate(fit_components: Fit, mode: bool) -> None:
     target = f"+callbacks.modes._target_={Modes.__module__}.{Modes.__qualname__}"
@@ -227,6 +234,7 @@ def test_a_registered_strategy_is_taken_by_its_name(tmp_path: Path, strategy: st
     assert build(compose(*SMALL, f"trainer.strategy={strategy}"), tmp_path)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     ("words", "interval", "every"),
     [
@@ -245,15 +253,10 @@ def test_the_interval_of_validations_reaches_the_trainer(
     assert (trainer.val_check_interval, trainer.check_val_every_n_epoch) == (interval, every)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
+def test_what_does_not_change_the_computation_may_change_on_resume(tmp_path: Path) -> None:
+    run(tmp_path, "trainer.max_epochs=1", "test=false")
+    changes = [
         *("trainer.min_epochs=3", "trainer.min_steps=30", "trainer.max_time=01:00:00:00"),
         *("trainer.limit_predict_batches=1", "trainer.inference_mode=false"),
-    ],
-)
-def test_what_does_not_change_the_computation_may_change_on_resume(
-    tmp_path: Path, change: str
-) -> None:
-    run(tmp_path, "trainer.max_epochs=1", "test=false")
-    assert resume(tmp_path, ["trainer.max_epochs=3", change]).manifest.num_epochs == 3
+    ]
+    assert resume(tmp_path, ["trainer.max_epochs=3", *changes]).manifest.num_epochs == 3

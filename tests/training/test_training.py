@@ -71,6 +71,7 @@ def test_checkpoints_hold_tensors_and_plain_data_only(finished: FinishedRuns) ->
         assert state["global_step"] > 0
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("data", ["circles", "digits", "diabetes"])
 def test_measuring_a_run_again_gives_bitwise_its_metrics(tmp_path: Path, data: str) -> None:
     overrides = [f"data={data}", "trainer.max_epochs=2", "trainer=cpu", "callbacks.progress=none"]
@@ -134,8 +135,10 @@ def test_an_error_in_the_model_is_raised_and_noted(tmp_path: Path, monkeypatch) 
     assert (outcome.status, outcome.reason) == ("failed", "ZeroDivisionError: a bug in the model")
 
 
-def test_a_folder_that_holds_a_run_is_not_overwritten(tmp_path: Path) -> None:
-    train(tmp_path, "trainer.max_epochs=1")
+def test_a_folder_that_holds_a_run_is_not_overwritten(
+    tmp_path: Path, finished: FinishedRuns
+) -> None:
+    finished.copy(tmp_path / "run")
     with pytest.raises(RunError, match="holds a run already"):
         train(tmp_path, "trainer.max_epochs=1")
 
@@ -251,6 +254,7 @@ def test_without_a_test_split_nothing_is_tested(tmp_path: Path) -> None:
     assert not [name for name in run.metrics if name.startswith("test/")]
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("preset", ["overfit", "limit", "one_batch", "profiler"])
 def test_the_debug_presets_run(tmp_path: Path, preset: str) -> None:
     run = train(tmp_path, f"debug={preset}", "trainer.max_epochs=2", "data.batch_size=4")
