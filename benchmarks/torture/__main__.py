@@ -179,7 +179,9 @@ def _longest_delay_s(folder: Path) -> float:
 
 def _is_finished(place: Path) -> bool:
     path = place / "killed" / "manifest.json"
-    return path.is_file() and json.loads(path.read_text())["outcome"]["status"] == "finished"
+    if not path.is_file():
+        return False
+    return json.loads(path.read_text())["outcome"]["status"] in ("finished", "stopped_early")
 
 
 def main(words: list[str]) -> int:

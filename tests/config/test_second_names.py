@@ -57,20 +57,33 @@ def test_a_yaml_of_the_users_may_use_the_second_name(tmp_path: Path, place: str)
     assert changed.loop.accumulate_grad_batches == 2
 
 
-@pytest.mark.one_in(2)
 @pytest.mark.parametrize("name", VALUES)
 def test_two_names_with_two_values_are_a_fault_that_names_both(name: str) -> None:
-    other = {"trainer.gradient_clip_val": 0.7, "trainer.accumulate_grad_batches": 5}
     home = SECOND_NAMES[name]
-    if name not in other:  # of two values one is the default, which nobody can tell from not given
-        assert compose(*SMALL, f"{name}=value", f"{home}=value").loop.gradient_clip_algorithm
-        return
     with pytest.raises(ConfigError) as caught:
-        compose(*SMALL, f"{name}={VALUES[name]}", f"{home}={other[name]}")
+        override_homes([f"{name}={VALUES[name]}", f"{home}=1"])
     (fault,) = caught.value.faults
     assert (fault.code, fault.key) == ("impossible-together", name)
     assert home in fault.allowed
-    assert compose(*SMALL, f"{name}={VALUES[name]}", f"{home}={VALUES[name]}")
+    same = [f"+{name}={VALUES[name]}", f"{home}={VALUES[name]}"]
+    assert override_homes(same, files=False) == [f"{home}={VALUES[name]}"] * 2
+    assert override_homes([f"{name}=1,2"]) == [f"{home}=1,2"]
+
+
+def test_what_is_typed_wins_over_what_a_file_gives_the_home() -> None:
+    cfg = compose(*SMALL, "experiment=onecycle", "trainer.gradient_clip_val=null")
+    assert cfg.loop.gradient_clip_val is None
+
+
+def test_what_a_file_gives_by_a_second_name_is_stored_at_home(tmp_path: Path) -> None:
+    (tmp_path / "trainer").mkdir()
+    text = "defaults: [default]\naccelerator: cpu\naccumulate_grad_batches: 3\n"
+    (tmp_path / "trainer" / "mine.yaml").write_text(text)
+    words = [w for w in SMALL if w != "trainer=cpu"]
+    cfg = compose(f"hydra.searchpath=['file://{tmp_path}']", *words, "trainer=mine")
+    stored = cfg.composition.config
+    assert at(stored, "loop.accumulate_grad_batches") == 3
+    assert at(stored, "trainer.accumulate_grad_batches") is None
 
 
 def test_a_stored_run_has_the_home_alone_and_is_resumed_by_either_name(tmp_path: Path) -> None:

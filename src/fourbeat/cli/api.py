@@ -18,7 +18,7 @@ from fourbeat.cli.primary import JOB, reading_base
 from fourbeat.config.check import check_train
 from fourbeat.config.project import Project
 from fourbeat.config.schema import TrainConfig
-from fourbeat.config.second_names import allow_second_names
+from fourbeat.config.second_names import override_homes
 from fourbeat.preflight.checks import check_components, check_config
 from fourbeat.run import Run
 from fourbeat.training.building import build_components
@@ -49,7 +49,7 @@ def compose(
         ConfigError: With every fault that a stage found.
         RunError: The base is no run, or none that another one can be made from.
     """
-    overrides = tuple(allow_second_names(overrides))
+    overrides = tuple(override_homes(overrides))
     arguments = Arguments(overrides, is_informative=False, is_multirun=False)
     spec = arguments.base if base is None else os.fspath(base)
     with reading_base(project, overrides, spec) as (primary, typed), calling_thread_alone():

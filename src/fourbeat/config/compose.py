@@ -20,7 +20,7 @@ from fourbeat.config.overrides import (
     text_of,
     to_plain,
 )
-from fourbeat.config.second_names import allow_second_names, override_homes
+from fourbeat.config.second_names import override_homes
 from fourbeat.config.suggest import nearest_key
 from fourbeat.config.typed import format_value
 from fourbeat.lightning.hydra import Override
@@ -65,7 +65,7 @@ def compose_good(
             "template, or correct conf_dir in the project's PROJECT."
         )
     register()
-    overrides = allow_second_names(overrides)
+    overrides = override_homes(overrides)
     with initialize_config_dir(str(conf_dir), version_base="1.3"):
         try:
             return hydra_compose(config_name, overrides=list(overrides)), []
@@ -95,7 +95,7 @@ def apply_overrides(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
         ConfigError: With one fault for each override that does not fit.
     """
     changed = copy.deepcopy(cfg)
-    changes, faults = parse_overrides(override_homes(overrides))
+    changes, faults = parse_overrides(override_homes(overrides, files=False))
     refused = [fault for change in changes if (fault := _refusal(changed, change))]
     raise_faults([*faults, *refused])
     for change in changes:

@@ -24,6 +24,7 @@ from pydantic.errors import PydanticUserError
 
 from fourbeat.config.meanings import read_comments, read_docstrings
 from fourbeat.config.schema import TrainConfig
+from fourbeat.config.second_names import SECOND_NAMES
 from fourbeat.config.sections import LeafSection
 from fourbeat.config.signatures import HYDRA_KEYS, NAMING, OWN, SUPPLIED, argument_hints
 
@@ -65,6 +66,9 @@ def editor_schemas(conf_dir: Path) -> dict[str, Schema]:
         if name == "logger":
             leaf = _leaf(name, LeafSection, _files(conf_dir, name), is_named=True)
             sections[name]["additionalProperties"] = leaf
+    for second, home in SECOND_NAMES.items():
+        (other, name), (section, key) = second.split("."), home.split(".")
+        sections[other]["properties"][name] = sections[section]["properties"][key]
     whole = {"properties": {**sections, "hydra": {"type": "object"}}, "additionalProperties": False}
     groups = {n: s for n, s in sections.items() if any(map(_is_of_its_group, _files(conf_dir, n)))}
     return {name: _file(schema) for name, schema in {**groups, "train": whole}.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
@@ -23,14 +24,23 @@ def _checked_time(value: Any) -> Any:
     if isinstance(value, Mapping):
         counts = list(value.values())
         whole = all(type(count) is int and count >= 0 for count in counts)
-        good = whole and set(value) <= set(_UNITS) and any(counts)
+        good = whole and set(value) <= set(_UNITS) and any(counts) and _is_length(dict(value))
     else:
         digits = str(value).split(":")
         good = isinstance(value, str) and len(digits) == 4 and all(d.isdecimal() for d in digits)
         good = good and all(len(d) == 2 for d in digits[1:]) and any(map(int, digits))
+        good = good and _is_length(dict(zip(_UNITS[1:], map(int, digits), strict=True)))
     if not good:
         raise ValueError(_TIMES)
     return value
+
+
+def _is_length(units: dict[str, int]) -> bool:
+    try:
+        timedelta(**units)
+    except OverflowError:  # of more than 999,999,999 days
+        return False
+    return True
 
 
 def _checked_interval(value: Any) -> Any:

@@ -15,6 +15,7 @@ from fourbeat.config.leaf_sections import DataConfig
 from fourbeat.config.overrides import to_plain
 from fourbeat.config.resolve import resolve_config
 from fourbeat.config.schema import TrainConfig
+from fourbeat.config.second_names import with_homes
 
 
 def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -48,7 +49,8 @@ def compose_from(
     """
     own = {k: v for k, v in choices.items() if k != "hydra" and not k.startswith("hydra/")}
     plain = cfg.plain()
-    config = fill_config(to_plain(composed), plain)
+    at_home, _ = with_homes(composed)
+    config = fill_config(to_plain(at_home), plain)
     return cfg.composed_from(Composition(primary, own, config, plain))
 
 

@@ -48,7 +48,7 @@ def omit_echoes(cfg: DictConfig, faults: Sequence[Fault]) -> list[Fault]:
         cfg: What was checked.
         faults: Of its values.
     """
-    broken = {f"${{{fault.key}}}" for fault in faults}
+    broken = [f"${{{fault.key}}}" for fault in faults]  # a list: a value need not be hashable
     return [fault for fault in faults if raw_value(cfg, fault.key) not in broken]
 
 

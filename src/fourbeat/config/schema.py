@@ -137,7 +137,7 @@ class CallbacksConfig(Section):
     early_stopping: EarlyStoppingConfig | None = None
     recorder: RecorderConfig | None = None
     learning_rate_monitor: bool = False
-    progress: Literal["auto", "bar", "lines", "none"] = "none"
+    progress: Literal["auto", "bar", "lines", "none"] = Field(default="none", examples=["auto"])
 
     @property
     def others(self) -> dict[str, LeafSection]:

@@ -1,7 +1,8 @@
 """Keys that have a second name: where a user of Lightning, or of an older version, looks for them.
 
 Either name can be given on the command line, with and without a ``+``, in a YAML file and in an
-experiment. Right after composition the value moves to the key's home: nobody else knows the others.
+experiment. What is typed stands for the home before Hydra composes; what files give moves there
+right after composition. Nobody else knows the other names.
 """
 
 from __future__ import annotations
@@ -30,20 +31,14 @@ FORMER_SECTIONS = {"callbacks.extra": "callbacks"}
 _WORD = re.compile(rf"\+{{0,2}}({'|'.join(map(re.escape, SECOND_NAMES))})=(.*)", re.DOTALL)
 
 
-def allow_second_names(overrides: Sequence[str]) -> list[str]:
-    """Return overrides with a ``++`` before each second name: no YAML has such a key to change.
+def override_homes(overrides: Sequence[str], *, files: bool = True) -> list[str]:
+    """Return overrides with homes for second names, so that what is typed wins over every file.
 
     Args:
         overrides: What a user typed.
-    """
-    return [f"++{m[1]}={m[2]}" if (m := _WORD.fullmatch(word)) else word for word in overrides]
-
-
-def override_homes(overrides: Sequence[str]) -> list[str]:
-    """Return overrides of a stored config, which holds homes alone, with homes for second names.
-
-    Args:
-        overrides: What a user typed.
+        files: Whether files are composed, which may use a second name too: it is overridden as
+            well, but where several values are swept over, which would be crossed. False: of a
+            stored config, which knows of homes alone.
 
     Raises:
         ConfigError: A key is given by both of its names, with different values.
@@ -54,9 +49,18 @@ def override_homes(overrides: Sequence[str]) -> list[str]:
         for second, home in SECOND_NAMES.items()
         if second in given and given.get(home, given[second]) != given[second]
     )
+    return [each for word in overrides for each in _homes_of(word, files=files)]
+
+
+def _homes_of(word: str, *, files: bool) -> list[str]:
+    match = _WORD.fullmatch(word)
+    if match is None:
+        return [word]
+    second, value = match.groups()
+    sweeps = "," in value or "(" in value
     return [
-        f"{SECOND_NAMES[m[1]]}={m[2]}" if (m := _WORD.fullmatch(word)) else word
-        for word in overrides
+        f"{SECOND_NAMES[second]}={value}",
+        *([f"++{second}={value}"] if files and not sweeps else []),
     ]
 
 

@@ -57,8 +57,12 @@ def is_group(loader: ConfigLoader, name: str) -> bool:
 
 
 def group_options(loader: ConfigLoader, group: str) -> list[str]:
-    """Name the configs that can be chosen in a group; none where there is no such group."""
-    return loader.get_group_options(group, results_filter=ObjectType.CONFIG)
+    """Name the configs that can be chosen in a group; none where there is no such group.
+
+    Not those whose names begin with an underscore: the engine's own, of a stored run.
+    """
+    options = loader.get_group_options(group, results_filter=ObjectType.CONFIG)
+    return [option for option in options if not option.startswith("_")]
 
 
 @contextmanager

@@ -7,9 +7,12 @@ refused is not used in the checks of others. The data module is built once for a
 
 from __future__ import annotations
 
+import pkgutil
 from typing import Any
 
 import torch
+from lightning.pytorch import Callback
+from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig
 
 from fourbeat.base.errors import Fault, raise_faults
@@ -30,6 +33,9 @@ from fourbeat.preflight.monitors import monitor_faults
 from fourbeat.preflight.validations import validation_faults
 from fourbeat.tasks import LossTask
 from fourbeat.tasks.losses import mismatch_faults, try_loss
+
+KINDS: dict[str, type] = {"callbacks": Callback, "logger": Logger}
+"""What the leaves of a group must build."""
 
 
 def check_composed(composed: DictConfig) -> TrainConfig:
@@ -109,7 +115,20 @@ def _others(cfg: TrainConfig) -> list[Fault]:
     """The leaves that are compared with their signature alone: building them may write files."""
     leaves = {f"logger.{name}": leaf for name, leaf in cfg.logger.items()}
     leaves |= {f"callbacks.{name}": leaf for name, leaf in cfg.callbacks.others.items()}
-    return [fault for key, leaf in leaves.items() for fault in leaf_faults(key, leaf)]
+    return [
+        fault
+        for key, leaf in leaves.items()
+        for fault in leaf_faults(key, leaf) or _kind_faults(key, leaf)
+    ]
+
+
+def _kind_faults(key: str, section: LeafSection) -> list[Fault]:
+    """Find a class that is none of its group's kind."""
+    kind, target = KINDS[key.partition(".")[0]], pkgutil.resolve_name(section.target)
+    if not isinstance(target, type) or issubclass(target, kind):
+        return []
+    why, hint = f"must build a {kind.__name__} of Lightning's", "Name a class that inherits it."
+    return [Fault("wrong-type", f"{key}._target_", section.target, why, hint)]
 
 
 def _data(cfg: TrainConfig) -> tuple[DataModule | None, list[Fault]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fourbeat.base.errors import Fault
 from fourbeat.config.schema import TrainConfig
 from fourbeat.data import DataModule, Validations
-from fourbeat.preflight.horizons import count_train_batches
+from fourbeat.preflight.horizons import count_train_batches, plan_horizon
 
 
 def plan_validations(cfg: TrainConfig) -> Validations:
@@ -19,12 +19,38 @@ def plan_validations(cfg: TrainConfig) -> Validations:
 
 
 def validation_faults(cfg: TrainConfig, datamodule: DataModule) -> list[Fault]:
-    """Find an interval of more batches than an epoch has, where epochs need a validation each.
+    """Find validations that epochs are too short for, or that the training ends before.
 
     Args:
         cfg: The config.
         datamodule: The data set, which need not be loaded.
     """
+    return _interval_faults(cfg, datamodule) or _never_faults(cfg, datamodule)
+
+
+def _never_faults(cfg: TrainConfig, datamodule: DataModule) -> list[Fault]:
+    """A training that ends before its first validation measures nothing that is monitored."""
+    horizon, batches = plan_horizon(cfg, datamodule), count_train_batches(cfg, datamodule)
+    if horizon is None or not datamodule.split_sizes.val or not cfg.trainer.limit_val_batches:
+        return []
+    epochs, every = horizon.num_epochs, cfg.trainer.check_val_every_n_epoch
+    sections = (cfg.callbacks.early_stopping, cfg.callbacks.model_checkpoint, cfg.scheduler)
+    monitors = [section.monitor for section in sections if section is not None]
+    monitored = next((name for name in monitors if name and name.startswith("val/")), None)
+    is_measured = every <= epochs if every else cfg.trainer.val_check_interval <= batches * epochs
+    if is_measured or monitored is None:
+        return []
+    name = "val_check_interval" if every is None else "check_val_every_n_epoch"
+    value = str(cfg.trainer.val_check_interval if every is None else every)
+    most = batches * epochs if every is None else epochs
+    why = f"comes after the end of the training: {monitored}, which is monitored, is never measured"
+    return [
+        Fault("not-measured", f"trainer.{name}", value, why, f"Use at most trainer.{name}={most}.")
+    ]
+
+
+def _interval_faults(cfg: TrainConfig, datamodule: DataModule) -> list[Fault]:
+    """An interval of more batches than an epoch has, where epochs need a validation each."""
     interval, batches = cfg.trainer.val_check_interval, count_train_batches(cfg, datamodule)
     across = cfg.trainer.check_val_every_n_epoch is None
     needed = not across or cfg.scheduler.monitor is not None

@@ -29,10 +29,12 @@ HARMLESS = (
     *("data.num_workers", "data.pin_memory", "data.on_device", "data.data_dir"),
     *("data.download", "data.mirrors", "data.retries", "data.timeout_s"),
 )
-# What the saved state of optimizer and scheduler holds in another form, or not at all.
+# What the saved state, or the stored config, holds in another form, or not at all.
 FIXED = (
     *("optim._target_", "optim.exclude_from_weight_decay", "optim.amsgrad", "optim.centered"),
     "scheduler",
+    # The stored config has what they stand for, which is not undone with them.
+    *("trainer.fast_dev_run", "trainer.overfit_batches"),
 )
 ABSENT = "absent"
 

@@ -31,7 +31,7 @@ from fourbeat.cli.resuming import (
 )
 from fourbeat.config.deferred import register
 from fourbeat.config.project import Project
-from fourbeat.config.second_names import allow_second_names
+from fourbeat.config.second_names import override_homes
 from fourbeat.sweeps.callback import ERROR_FILE
 from fourbeat.sweeps.checks import check_sweep, process_faults
 
@@ -47,7 +47,7 @@ def run(project: Project) -> None:
     """
     with exit_codes():
         register()
-        sys.argv[1:] = allow_second_names(sys.argv[1:])
+        sys.argv[1:] = override_homes(sys.argv[1:])
         arguments = Arguments.of(sys.argv[1:])
         if needs_no_composition(project, arguments):
             return
