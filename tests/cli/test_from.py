@@ -268,6 +268,7 @@ class TestCommands:
         assert find_run("last", place / "runs") == run.dir
         assert (place / "runs/one/manifest.json").read_bytes() == before
 
+    @pytest.mark.slow
     def test_a_sweep_has_the_run_as_its_base(self, script: Command, place: Path) -> None:
         words = ["from=runs/one", "optim.lr=0.01", "data=circles,digits", "model=mlp"]
         done = script("train.py", *words, "hydra.sweep.dir=sweep", "-m")

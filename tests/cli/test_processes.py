@@ -20,6 +20,7 @@ Command = Callable[..., Any]
 TRAIN = Path(__file__).parents[2] / "scripts" / "train.py"
 
 MY_CODE = """
+import lightning.pytorch
 import torch
 
 
@@ -35,7 +36,7 @@ class Net(torch.nn.Module):
         return self.linear(x.flatten(1))
 
 
-class Callback:
+class Callback(lightning.pytorch.Callback):
     def __init__(self):
         raise ZeroDivisionError("the callback cannot be built")
 """

@@ -189,6 +189,7 @@ def test_a_git_that_hangs_is_given_up_with_its_children(
     assert read_git(tmp_path, run_dir) is None
 
 
+@pytest.mark.slow
 def test_a_difference_that_takes_too_long_is_cut_and_says_so(
     repository: Path,
     run_dir: Path,

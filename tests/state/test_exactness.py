@@ -84,6 +84,7 @@ def test_an_interrupted_run_ends_bitwise_identical(
     assert not list(differences(one.dir, other.dir))
 
 
+@pytest.mark.slow
 def test_it_may_be_resumed_with_other_executions_and_worker_processes(
     finished: FinishedRuns, interrupted: Interrupted
 ) -> None:
@@ -141,7 +142,7 @@ def test_worker_processes_draw_the_same_whatever_their_number(
     assert all(torch.equal(a, b) for a, b in same)
 
 
-@pytest.mark.one_in(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("loop", ["loop=automatic", "loop.steps_per_execution=1"])
 def test_a_state_in_memory_can_be_resumed_any_number_of_times(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loop: str

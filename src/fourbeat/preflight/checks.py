@@ -123,7 +123,7 @@ def _others(cfg: TrainConfig) -> list[Fault]:
 
 
 def _kind_faults(key: str, section: LeafSection) -> list[Fault]:
-    """Find a class that is none of its group's kind."""
+    """Find a class that does not inherit what its group builds."""
     kind, target = KINDS[key.partition(".")[0]], pkgutil.resolve_name(section.target)
     if not isinstance(target, type) or issubclass(target, kind):
         return []
