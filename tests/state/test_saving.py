@@ -8,8 +8,17 @@ from typing import Any
 
 import pytest
 
-from fourbeat.state import CheckpointFiles, RankedState, Ranking, find_last_checkpoints, read_state
+from fourbeat.state import (
+    CheckpointFiles,
+    Position,
+    RankedState,
+    Ranking,
+    TrainingState,
+    find_last_checkpoints,
+    read_state,
+)
 from fourbeat.state import time_share as time_share_module
+from fourbeat.state.checkpoint_files import StateWriter
 from fourbeat.state.time_share import TimeShare
 
 
@@ -37,7 +46,8 @@ def test_last_files_beyond_their_number_are_removed(tmp_path: Path) -> None:
 def test_the_best_state_becomes_the_last_one_without_being_written_twice(tmp_path: Path) -> None:
     files = CheckpointFiles(tmp_path, num_last=2, num_best=1)
     files.write_last({"is": "old"})
-    files.write_last(files.write_best({"is": "new"}, [RankedState(1.0, 0, 5)]))
+    best = RankedState(1.0, 0, 5)
+    files.write_last(files.write_best({"is": "new"}, best, [best]))
     assert saved(tmp_path) == {"best.ckpt": "new", "last.ckpt": "new", "last-1.ckpt": "old"}
     assert (tmp_path / "best.ckpt").samefile(tmp_path / "last.ckpt")
     files.write_last({"is": "newer"})
@@ -47,12 +57,47 @@ def test_the_best_state_becomes_the_last_one_without_being_written_twice(tmp_pat
 def test_the_best_few_have_their_epoch_and_step_in_their_names(tmp_path: Path) -> None:
     files, ranking = CheckpointFiles(tmp_path, num_last=0, num_best=2), Ranking("min", 2)
     for epoch, score in enumerate([3.0, 1.0, 5.0, 2.0]):
-        if ranking.add(RankedState(score, epoch, 10 * epoch)):
-            files.write_best({"is": score}, ranking.entries)
+        if ranking.add(entry := RankedState(score, epoch, 10 * epoch)):
+            files.write_best({"is": score}, entry, ranking.entries)
     assert saved(tmp_path) == {
         "best-epoch=1-step=10.ckpt": 1.0,
         "best-epoch=3-step=30.ckpt": 2.0,
     }
+
+
+class Held:
+    """A writer of the best three states, of which none has been written yet."""
+
+    def __init__(self, folder: Path) -> None:
+        files = CheckpointFiles(folder, num_last=1, num_best=3)
+        self.ranking = Ranking("min", 3)
+        self.writer = StateWriter(files, self.ranking, None, 1e9)
+
+    def rank(self, score: float, step: int) -> TrainingState:
+        self.ranking.add(RankedState(score, 0, step))
+        return state_of(step)
+
+
+def state_of(step: int) -> TrainingState:
+    position = Position("between epochs", 1, 0, step)
+    return TrainingState(position, {}, [], [], {}, {}, {"is": step})
+
+
+def test_best_states_that_are_held_are_all_written_while_they_are_ranked(tmp_path: Path) -> None:
+    held = Held(tmp_path)
+    for step, score in enumerate([4.0, 3.0, 2.0, 1.0], start=1):
+        held.writer.hold_best(held.rank(score, step))
+    held.writer.write(state_of(5), improved=False)
+    best = {f"best-epoch=0-step={step}.ckpt": step for step in (2, 3, 4)}
+    assert saved(tmp_path) == {**best, "last.ckpt": 5}
+
+
+def test_they_are_written_with_the_next_best_state_too(tmp_path: Path) -> None:
+    held = Held(tmp_path)
+    held.writer.hold_best(held.rank(1.0, 1))
+    held.writer.write(held.rank(2.0, 2), improved=True)
+    best = {f"best-epoch=0-step={step}.ckpt": step for step in (1, 2)}
+    assert saved(tmp_path) == {**best, "last.ckpt": 2}
 
 
 @pytest.mark.parametrize(

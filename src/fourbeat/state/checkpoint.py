@@ -28,7 +28,7 @@ from fourbeat.state.disk_budget import GIB
 from fourbeat.state.file import clear_temporary_files
 from fourbeat.state.judge import Judge
 from fourbeat.state.moments import Moments, Pauser
-from fourbeat.state.ranking import Ranking
+from fourbeat.state.ranking import RankedState, Ranking
 from fourbeat.state.snapshots import Snapshots
 from fourbeat.state.stop import StopRequest
 from fourbeat.state.time_share import TimeShare
@@ -89,11 +89,17 @@ class StateCheckpoint(Checkpoint):
         self._batches_done = 0
 
     @property
+    def best_saved(self) -> tuple[RankedState, Path] | None:
+        """The best of the states that have a file, and the file; None while there is none."""
+        for entry in self.ranking.entries if self.files else []:
+            if (path := self.files.best(entry)).exists():
+                return entry, path
+        return None
+
+    @property
     def best_path(self) -> Path | None:
         """The file of the best state; None while there is none."""
-        best = self.ranking.best
-        path = self.files.best(best) if self.files and best else None
-        return path if path and path.exists() else None
+        return self.best_saved[1] if self.best_saved else None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Attach to the training's loops, and remove the temporary files of a killed save."""
