@@ -130,6 +130,37 @@ def test_a_ranking_is_plain_data() -> None:
     assert other.entries == ranking.entries
 
 
+ACCURATE = {"val/loss": 1.0, "val/accuracy": 0.5}
+MORE_ACCURATE = {"val/loss": 2.0, "val/accuracy": 0.9}
+
+
+@pytest.mark.parametrize(
+    ("mode", "monitor", "steps"),
+    [
+        pytest.param("max", "val/accuracy", [2, 1], id="another metric"),
+        pytest.param("max", "val/loss", [2, 1], id="another mode"),
+        pytest.param("min", "val/f1", [], id="a metric that was not measured"),
+        pytest.param("min", "val/loss", [1, 2], id="the same"),
+    ],
+)
+def test_a_ranking_by_another_metric_is_ranked_anew(
+    mode: str, monitor: str, steps: list[int]
+) -> None:
+    ranking, other = Ranking("min", 2, "val/loss"), Ranking(mode, 2, monitor)
+    ranking.add(RankedState(1.0, 0, 1, ACCURATE))
+    ranking.add(RankedState(2.0, 0, 2, MORE_ACCURATE))
+    other.load_state_dict(ranking.state_dict())
+    assert [entry.step for entry in other.entries] == steps
+    assert [entry.score for entry in other.entries] == [e.metrics[monitor] for e in other.entries]
+
+
+def test_a_ranking_that_does_not_say_what_it_went_by_is_taken_as_it_is() -> None:
+    ranking = Ranking("max", 1, "val/accuracy")
+    entry = {"score": 0.5, "epoch": 0, "step": 1, "metrics": {}}
+    ranking.load_state_dict({"entries": [entry]})
+    assert ranking.best == RankedState(0.5, 0, 1)
+
+
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [100.0]

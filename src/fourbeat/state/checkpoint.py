@@ -76,7 +76,7 @@ class StateCheckpoint(Checkpoint):
     ) -> None:
         self.files = files
         self.every_n_train_steps = every_n_train_steps
-        self.ranking = Ranking(mode, files.num_best if files else 1)
+        self.ranking = Ranking(mode, files.num_best if files else 1, monitor)
         max_bytes = max_disk_gib * GIB
         self._writer = StateWriter(files, self.ranking, snapshots, max_bytes) if files else None
         self.registry = StateRegistry()
@@ -169,7 +169,7 @@ class StateCheckpoint(Checkpoint):
         """Restore what :meth:`state_dict` returned."""
         self.ranking.load_state_dict(state_dict["ranking"])
         if self.files is not None:
-            # Later states have replaced some of the files, and are now undone.
+            # Who resumes in a folder has called rewind_best(): some states may have no file left.
             self.ranking.entries = [e for e in self.ranking.entries if self.files.best(e).exists()]
         self._judge.validated_at = state_dict["validated_at"]
 

@@ -58,6 +58,11 @@ class CheckpointFiles:
             return self.folder / "best.ckpt"
         return self.folder / f"best-epoch={entry.epoch}-step={entry.step}.ckpt"
 
+    def find_best(self) -> list[Path]:
+        """Return the files of best states, also of another ``num_best``."""
+        names = ("best.ckpt", "best-epoch=*-step=*.ckpt")
+        return [path for name in names for path in sorted(self.folder.glob(name))]
+
     def write_last(self, state: Checkpoint | Path) -> None:
         """Write ``last.ckpt``, after moving each of the last files up by one.
 
@@ -91,7 +96,7 @@ class CheckpointFiles:
         """
         place_state(path := self.best(entry), state)
         current = {self.best(entry) for entry in entries}
-        for old in self.folder.glob("best*.ckpt"):
+        for old in self.find_best():
             if old not in current:
                 _remove(old)
         return path
