@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from fourbeat.base.errors import RunError
 from fourbeat.state import (
     CheckpointFiles,
     Position,
@@ -90,6 +91,14 @@ def test_best_states_that_are_held_are_all_written_while_they_are_ranked(tmp_pat
     held.writer.write(state_of(5), improved=False)
     best = {f"best-epoch=0-step={step}.ckpt": step for step in (2, 3, 4)}
     assert saved(tmp_path) == {**best, "last.ckpt": 5}
+
+
+def test_what_could_not_be_read_is_refused_when_it_is_held(tmp_path: Path) -> None:
+    held = Held(tmp_path)
+    state = held.rank(1.0, 1)
+    state.callbacks["Mine"] = state.callbacks  # holds itself
+    with pytest.raises(RunError, match=r"best-epoch=0-step=1\.ckpt: was not written"):
+        held.writer.hold_best(state)
 
 
 def test_they_are_written_with_the_next_best_state_too(tmp_path: Path) -> None:

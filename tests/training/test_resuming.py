@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 from pathlib import Path
@@ -263,6 +264,19 @@ def test_asked_to_train_regardless_a_run_keeps_its_last_good_state(
     assert run.outcome.status == "finished"
     assert "the weights are not finite at step 15: nothing was saved" in capsys.readouterr().out
     assert read_state(run.checkpoint("last"))["global_step"] == 14
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Encountered .nan. values")
+def test_and_the_best_one_that_was_waiting_for_its_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overflow_in_step_15(monkeypatch, float("nan"))
+    rarely = "callbacks.model_checkpoint.max_time_share=1e-9"
+    stay = "callbacks.early_stopping=null"
+    run = train(tmp_path / "run", "loop.terminate_on_nan=false", rarely, stay)
+    assert read_state(run.checkpoint("best"))["global_step"] == 12
+    assert math.isfinite(run.metrics["test/loss"])
 
 
 # Peaks that a config gives, as all configs did before schedules took them from the groups.

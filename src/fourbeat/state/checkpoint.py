@@ -278,6 +278,8 @@ class StateCheckpoint(Checkpoint):
                 "are intact",
                 self._trainer.global_step,
             )
+            if self._trainer.is_global_zero:
+                self._writer.write_held()
             return
         with self._time.spent():
             state = self.capture(moment, is_over=is_over, durable=True)

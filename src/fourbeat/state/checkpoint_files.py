@@ -16,6 +16,7 @@ from fourbeat.lightning.checkpoints import dump_checkpoint
 from fourbeat.state.capture import is_finite
 from fourbeat.state.disk_budget import GIB, NumKept, describe_limit, estimate_state_bytes
 from fourbeat.state.file import copy_to_cpu, link_whole, place_state, write_state
+from fourbeat.state.plain import refuse_code
 from fourbeat.state.ranking import RankedState, Ranking
 from fourbeat.state.snapshots import Snapshots
 from fourbeat.state.training_state import Checkpoint, TrainingState
@@ -158,24 +159,37 @@ class StateWriter:
         """Copy a best state to memory until there is time to write it.
 
         No later state is written before it.
+
+        Raises:
+            RunError: It holds something that only code could read.
         """
-        ranked = self._ranked()
+        ranked, step, checkpoint = self._ranked(), state.position.step, state.checkpoint()
+        refuse_code(checkpoint, self._files.best(ranked[step]))
         self._held = {step: held for step, held in self._held.items() if step in ranked}
-        self._held[state.position.step] = copy_to_cpu(state.checkpoint())
+        self._held[step] = copy_to_cpu(checkpoint)
+
+    def write_held(self) -> None:
+        """Write the best states that are held, the latest also as the last one.
+
+        The last one must not be older than the best: a resume would mix both up.
+
+        Raises:
+            RunError: As of :meth:`write`.
+        """
+        if self._held:
+            self._write(*self._held.popitem(), improved=True)
 
     def write_after_exception(self, trainer: Trainer, module: LightningModule) -> None:
         """Write what is left when an exception ends a training, if the disk still takes it.
 
-        The best states that are still held, the latest also as the last one, which is never older;
-        and the weights as they are, beside the checkpoints.
+        The best states that are still held, and the weights as they are, beside the checkpoints.
 
         Args:
             trainer: Of the training.
             module: What it trained.
         """
         with contextlib.suppress(RunError):  # the exception is what the user must see
-            if self._held:
-                self._write(*self._held.popitem(), improved=True)
+            self.write_held()
             if is_finite(module):
                 weights = dump_checkpoint(trainer, weights_only=True)
                 write_state(self._files.folder / EXCEPTION, weights)
@@ -192,7 +206,7 @@ class StateWriter:
         """
         self._write(state.position.step, state.checkpoint(), improved=improved)
 
-    def _write_held(self, ranked: dict[int, RankedState]) -> None:
+    def _write_ranked(self, ranked: dict[int, RankedState]) -> None:
         for step in sorted(self._held):
             if step in ranked:
                 self._files.write_best(self._held[step], ranked[step], self._ranking.entries)
@@ -200,7 +214,7 @@ class StateWriter:
 
     def _write(self, step: int, checkpoint: Checkpoint, *, improved: bool) -> None:
         state: Checkpoint | Path = checkpoint
-        self._write_held(ranked := self._ranked())
+        self._write_ranked(ranked := self._ranked())
         if improved and step in ranked:  # one that was held may have been outranked since
             state = self._files.write_best(state, ranked[step], self._ranking.entries)
         if self._files.num_last:

@@ -176,15 +176,18 @@ def measure_best_weights(cfg: TrainConfig, components: Components) -> dict[str, 
 def _load_best(cfg: TrainConfig, components: Components) -> Mapping[str, SupportsFloat]:
     """Load the best weights of which there is a file, and return what was measured with them."""
     ranking, best = components.checkpoint.ranking, components.checkpoint.best_saved
-    if best is None:
-        if ranking.best is not None and is_first_process():
-            step = ranking.best.step
-            log.info("the best state, of step %d, has no file: the last weights are tested", step)
-        return components.trainer.callback_metrics
-    entry, path = best
-    if not cfg.trainer.is_sharded:
-        components.module.load_state_dict(read_state(path)["state_dict"])
-    return entry.metrics
+    if best is not None:
+        entry, path = best
+        if cfg.trainer.is_sharded:
+            return entry.metrics
+        state = read_state(path)
+        if state["global_step"] == entry.step:  # else its own could not be written
+            components.module.load_state_dict(state["state_dict"])
+            return entry.metrics
+    if ranking.best is not None and is_first_process():
+        step = ranking.best.step
+        log.info("the best state, of step %d, has no file: the last weights are tested", step)
+    return components.trainer.callback_metrics
 
 
 def is_first_process() -> bool:
