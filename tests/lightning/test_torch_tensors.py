@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 import torch
 from support.contracts import Seam, contract
 
@@ -54,16 +52,3 @@ def test_a_tensor_within_vmap_is_known() -> None:
     torch.vmap(double)(torch.ones(3))
     assert seen == [True]
     assert not tensors.is_functorch_wrapped(torch.ones(3))
-
-
-@contract(
-    "torch",
-    "tree_map_only maps what is of a type in dicts, lists and tuples",
-    see="torch.utils._pytree",
-)
-def test_the_tensors_of_a_nested_value_are_replaced() -> None:
-    value = {"a": [torch.ones(2), (torch.zeros(1), 3)], 4: OrderedDict(b=torch.ones(1)), "c": None}
-    doubled = tensors.map_tensors(value, lambda tensor: (tensor * 2).tolist())
-    assert doubled == {"a": [[2.0, 2.0], ([0.0], 3)], 4: {"b": [2.0]}, "c": None}
-    assert isinstance(doubled[4], OrderedDict)
-    assert torch.equal(value["a"][0], torch.ones(2))

@@ -13,13 +13,22 @@ import torch
 from torch import nn
 
 from fourbeat.base.errors import RunError
-from fourbeat.state import read_state, write_state
+from fourbeat.state import copy_to_cpu, read_state, write_state
+from fourbeat.state.plain import map_tensors
 
 
 class Pair(NamedTuple):
     first: int
     second: int
 
+
+def with_attribute(value: Any, attribute: Any) -> Any:
+    value.mine = attribute
+    return value
+
+
+ITSELF: list[Any] = []
+ITSELF.append(ITSELF)
 
 PLAIN = {
     "numbers": [1, 2.5, True, None, 10**30],
@@ -29,6 +38,13 @@ PLAIN = {
     "torch's own": [torch.float32, torch.device("cpu"), torch.Size([1])],
     "counter": collections.Counter("abc"),
     "complex": 1j,
+    "the largest integers": [2**2039 - 1, 1 - 2**2039],
+    "plain attributes": [
+        with_attribute(torch.ones(1), {"a": 1}),
+        with_attribute(nn.Parameter(torch.ones(1)), "a"),
+        with_attribute(collections.OrderedDict(), torch.ones(1)),
+    ],
+    "metadata of a module": nn.BatchNorm1d(2).state_dict(),
 }
 
 
@@ -59,6 +75,57 @@ def test_what_only_code_could_read_is_refused_and_the_old_file_stays(
         write_state(tmp_path / "a.ckpt", {"value": [0, value]})
     assert read_state(tmp_path / "a.ckpt")["step"] == 7
     assert [path.name for path in tmp_path.iterdir()] == ["a.ckpt"]
+
+
+ATTRIBUTES = {
+    "a tensor": torch.ones(1),
+    "a parameter": nn.Parameter(torch.ones(1)),
+    "an ordered dict": collections.OrderedDict(a=1),
+}
+
+
+@pytest.mark.parametrize("code", [np.float64(1.0), lambda: None], ids=["unread", "not pickled"])
+@pytest.mark.parametrize("value", ATTRIBUTES.values(), ids=ATTRIBUTES.keys())
+def test_code_in_an_attribute_is_refused_too(tmp_path: Path, value: Any, code: Any) -> None:
+    state = {"callbacks": {"Mine": [with_attribute(value, code)]}}
+    with pytest.raises(RunError, match=r"\['Mine'\]\[0\]\['mine'\], held by the callback Mine"):
+        write_state(tmp_path / "a.ckpt", state)
+
+
+def test_an_integer_that_is_too_long_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"held by the callback Mine, is a int of 2040 bits"):
+        write_state(tmp_path / "a.ckpt", {"callbacks": {"Mine": {"seed": 2**2039}}})
+
+
+def test_what_holds_itself_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="held by the callback Mine, is nested more than 100 deep"):
+        write_state(tmp_path / "a.ckpt", {"callbacks": {"Mine": ITSELF}})
+
+
+def test_the_tensors_of_a_nested_value_are_replaced() -> None:
+    value = {"a": [torch.ones(2), (torch.zeros(1), 3)], 4: Pair(torch.ones(1), 2), "c": None}
+    doubled = map_tensors(value, lambda tensor: (tensor * 2).tolist())
+    assert doubled == {"a": [[2.0, 2.0], ([0.0], 3)], 4: Pair([2.0], 2), "c": None}
+    assert isinstance(doubled[4], Pair)
+    assert torch.equal(value["a"][0], torch.ones(2))
+
+
+COPIED = {
+    "the weights of a module": nn.BatchNorm1d(2).state_dict(),
+    "a parameter": with_attribute(nn.Parameter(torch.ones(1), requires_grad=False), 3),
+    "a tensor": with_attribute(torch.ones(1, requires_grad=True), 3),
+    "a list of a default": collections.defaultdict(list, a=[torch.ones(1)]),
+    "a size": torch.Size([3]),
+}
+
+
+@pytest.mark.parametrize("value", COPIED.values(), ids=COPIED.keys())
+def test_a_copy_is_written_as_the_state_itself(tmp_path: Path, value: Any) -> None:
+    copied = copy_to_cpu({"value": value})["value"]
+    assert type(copied) is type(value)
+    assert repr(copied) == repr(value)
+    assert getattr(copied, "__dict__", None) == getattr(value, "__dict__", None)
+    assert copied is not value or isinstance(value, torch.Size)
 
 
 HOLDERS = {

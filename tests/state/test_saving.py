@@ -8,8 +8,18 @@ from typing import Any
 
 import pytest
 
-from fourbeat.state import CheckpointFiles, RankedState, Ranking, find_last_checkpoints, read_state
+from fourbeat.base.errors import RunError
+from fourbeat.state import (
+    CheckpointFiles,
+    Position,
+    RankedState,
+    Ranking,
+    TrainingState,
+    find_last_checkpoints,
+    read_state,
+)
 from fourbeat.state import time_share as time_share_module
+from fourbeat.state.checkpoint_files import StateWriter
 from fourbeat.state.time_share import TimeShare
 
 
@@ -37,7 +47,8 @@ def test_last_files_beyond_their_number_are_removed(tmp_path: Path) -> None:
 def test_the_best_state_becomes_the_last_one_without_being_written_twice(tmp_path: Path) -> None:
     files = CheckpointFiles(tmp_path, num_last=2, num_best=1)
     files.write_last({"is": "old"})
-    files.write_last(files.write_best({"is": "new"}, [RankedState(1.0, 0, 5)]))
+    best = RankedState(1.0, 0, 5)
+    files.write_last(files.write_best({"is": "new"}, best, [best]))
     assert saved(tmp_path) == {"best.ckpt": "new", "last.ckpt": "new", "last-1.ckpt": "old"}
     assert (tmp_path / "best.ckpt").samefile(tmp_path / "last.ckpt")
     files.write_last({"is": "newer"})
@@ -47,12 +58,55 @@ def test_the_best_state_becomes_the_last_one_without_being_written_twice(tmp_pat
 def test_the_best_few_have_their_epoch_and_step_in_their_names(tmp_path: Path) -> None:
     files, ranking = CheckpointFiles(tmp_path, num_last=0, num_best=2), Ranking("min", 2)
     for epoch, score in enumerate([3.0, 1.0, 5.0, 2.0]):
-        if ranking.add(RankedState(score, epoch, 10 * epoch)):
-            files.write_best({"is": score}, ranking.entries)
+        if ranking.add(entry := RankedState(score, epoch, 10 * epoch)):
+            files.write_best({"is": score}, entry, ranking.entries)
     assert saved(tmp_path) == {
         "best-epoch=1-step=10.ckpt": 1.0,
         "best-epoch=3-step=30.ckpt": 2.0,
     }
+
+
+class Held:
+    """A writer of the best three states, of which none has been written yet."""
+
+    def __init__(self, folder: Path) -> None:
+        files = CheckpointFiles(folder, num_last=1, num_best=3)
+        self.ranking = Ranking("min", 3)
+        self.writer = StateWriter(files, self.ranking, None, 1e9)
+
+    def rank(self, score: float, step: int) -> TrainingState:
+        self.ranking.add(RankedState(score, 0, step))
+        return state_of(step)
+
+
+def state_of(step: int) -> TrainingState:
+    position = Position("between epochs", 1, 0, step)
+    return TrainingState(position, {}, [], [], {}, {}, {"is": step})
+
+
+def test_best_states_that_are_held_are_all_written_while_they_are_ranked(tmp_path: Path) -> None:
+    held = Held(tmp_path)
+    for step, score in enumerate([4.0, 3.0, 2.0, 1.0], start=1):
+        held.writer.hold_best(held.rank(score, step))
+    held.writer.write(state_of(5), improved=False)
+    best = {f"best-epoch=0-step={step}.ckpt": step for step in (2, 3, 4)}
+    assert saved(tmp_path) == {**best, "last.ckpt": 5}
+
+
+def test_what_could_not_be_read_is_refused_when_it_is_held(tmp_path: Path) -> None:
+    held = Held(tmp_path)
+    state = held.rank(1.0, 1)
+    state.callbacks["Mine"] = state.callbacks  # holds itself
+    with pytest.raises(RunError, match=r"best-epoch=0-step=1\.ckpt: was not written"):
+        held.writer.hold_best(state)
+
+
+def test_they_are_written_with_the_next_best_state_too(tmp_path: Path) -> None:
+    held = Held(tmp_path)
+    held.writer.hold_best(held.rank(1.0, 1))
+    held.writer.write(held.rank(2.0, 2), improved=True)
+    best = {f"best-epoch=0-step={step}.ckpt": step for step in (1, 2)}
+    assert saved(tmp_path) == {**best, "last.ckpt": 2}
 
 
 @pytest.mark.parametrize(
@@ -83,6 +137,37 @@ def test_a_ranking_is_plain_data() -> None:
     ranking.add(RankedState(1.0, 1, 10, {"val/loss": 1.0}))
     other.load_state_dict(ranking.state_dict())
     assert other.entries == ranking.entries
+
+
+ACCURATE = {"val/loss": 1.0, "val/accuracy": 0.5}
+MORE_ACCURATE = {"val/loss": 2.0, "val/accuracy": 0.9}
+
+
+@pytest.mark.parametrize(
+    ("mode", "monitor", "steps"),
+    [
+        pytest.param("max", "val/accuracy", [2, 1], id="another metric"),
+        pytest.param("max", "val/loss", [2, 1], id="another mode"),
+        pytest.param("min", "val/f1", [], id="a metric that was not measured"),
+        pytest.param("min", "val/loss", [1, 2], id="the same"),
+    ],
+)
+def test_a_ranking_by_another_metric_is_ranked_anew(
+    mode: str, monitor: str, steps: list[int]
+) -> None:
+    ranking, other = Ranking("min", 2, "val/loss"), Ranking(mode, 2, monitor)
+    ranking.add(RankedState(1.0, 0, 1, ACCURATE))
+    ranking.add(RankedState(2.0, 0, 2, MORE_ACCURATE))
+    other.load_state_dict(ranking.state_dict())
+    assert [entry.step for entry in other.entries] == steps
+    assert [entry.score for entry in other.entries] == [e.metrics[monitor] for e in other.entries]
+
+
+def test_a_ranking_that_does_not_say_what_it_went_by_is_taken_as_it_is() -> None:
+    ranking = Ranking("max", 1, "val/accuracy")
+    entry = {"score": 0.5, "epoch": 0, "step": 1, "metrics": {}}
+    ranking.load_state_dict({"entries": [entry]})
+    assert ranking.best == RankedState(0.5, 0, 1)
 
 
 @pytest.fixture

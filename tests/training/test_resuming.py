@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 from pathlib import Path
@@ -16,9 +17,11 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 
 import fourbeat
 from fourbeat.base.errors import ConfigError, NonFiniteError, RunError
+from fourbeat.config.schema import TrainConfig
 from fourbeat.run import Run
 from fourbeat.state import read_state
 from fourbeat.training import running
+from fourbeat.training.components import Components
 from project import PROJECT
 from project.models import CirclesNet
 
@@ -263,6 +266,19 @@ def test_asked_to_train_regardless_a_run_keeps_its_last_good_state(
     assert read_state(run.checkpoint("last"))["global_step"] == 14
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Encountered .nan. values")
+def test_and_the_best_one_that_was_waiting_for_its_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overflow_in_step_15(monkeypatch, float("nan"))
+    rarely = "callbacks.model_checkpoint.max_time_share=1e-9"
+    stay = "callbacks.early_stopping=null"
+    run = train(tmp_path / "run", "loop.terminate_on_nan=false", rarely, stay)
+    assert read_state(run.checkpoint("best"))["global_step"] == 12
+    assert math.isfinite(run.metrics["test/loss"])
+
+
 # Peaks that a config gives, as all configs did before schedules took them from the groups.
 GIVEN_PEAK = ["scheduler=onecycle", "scheduler.max_lr=0.001", "~scheduler.peak"]
 CYCLE = [
@@ -368,3 +384,51 @@ def test_the_last_metrics_are_logged_whenever_the_end_is_interrupted(
     assert run.outcome.status == "finished"
     assert "hp/test/loss" in logged(run.dir)
     assert not list(differences(whole.dir, run.dir))
+
+
+@pytest.mark.slow
+def test_the_best_state_keeps_its_file_when_more_of_them_are_saved(
+    tmp_path: Path, finished: FinishedRuns
+) -> None:
+    run = as_if_killed(finished.copy(tmp_path / "run"))
+    step = read_state(run / "checkpoints" / "best.ckpt")["global_step"]
+    again = fourbeat.resume(PROJECT, run, ["callbacks.model_checkpoint.save_top_k=3"])
+    assert [path.name for path in run.glob("checkpoints/best*")] == [
+        f"best-epoch=2-step={step}.ckpt"
+    ]
+    assert again.metrics == finished().metrics
+
+
+@pytest.mark.slow
+def test_the_best_state_of_an_undone_future_is_not_the_best_any_more(
+    tmp_path: Path, finished: FinishedRuns
+) -> None:
+    run = finished.copy(tmp_path / "run")
+    snapshot = run.dir / "snapshots" / "step=12.ckpt"
+    still = ["optim.lr=1e-30", "trainer.max_epochs=3"]  # of equal states the earlier is the best
+    again = fourbeat.resume(PROJECT, as_if_killed(run), still, checkpoint=str(snapshot), force=True)
+    assert read_state(again.checkpoint("best"))["global_step"] == 12
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("num_gone", [1, 2], ids=["the best", "all"])
+def test_where_a_best_file_is_gone_metrics_and_weights_are_of_one_other_state(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    num_gone: int,
+) -> None:
+    measure, expected = running.measure_best_weights, {}
+
+    def gone_before(cfg: TrainConfig, components: Components) -> dict[str, float]:
+        checkpoint = components.checkpoint
+        for entry in checkpoint.ranking.entries[:num_gone]:
+            checkpoint.files.best(entry).unlink()
+        others = [entry.metrics for entry in checkpoint.ranking.entries[num_gone:]]
+        expected.update(others[0] if others else components.trainer.callback_metrics)
+        return measure(cfg, components)
+
+    monkeypatch.setattr(running, "measure_best_weights", gone_before)
+    run = train(tmp_path / "run", "callbacks.model_checkpoint.save_top_k=2")
+    assert expected.items() <= run.metrics.items()
+    assert ("has no file: the last weights" in capsys.readouterr().out) == (num_gone == 2)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map_only
 
 
 def norms_of_all(tensors: Sequence[Tensor], dtype: torch.dtype | None = None) -> list[Tensor]:
@@ -38,13 +36,3 @@ def version_of(tensor: Tensor) -> int:
 def is_functorch_wrapped(tensor: Tensor) -> bool:
     """Return whether a tensor is one only within ``vmap``, ``grad`` and the like."""
     return bool(torch._C._functorch.is_functorch_wrapped_tensor(tensor))
-
-
-def map_tensors(value: Any, function: Callable[[Tensor], Any]) -> Any:
-    """Return a value with each tensor in its dicts, lists and tuples replaced; others are kept.
-
-    Args:
-        value: Nested as deeply as it may be; left as it was.
-        function: From a tensor to what replaces it.
-    """
-    return tree_map_only(Tensor, function, value)

@@ -7,6 +7,7 @@ from fourbeat.state.checkpoint_files import CheckpointFiles, find_last_checkpoin
 from fourbeat.state.file import CheckpointIO, copy_to_cpu, read_state, write_state
 from fourbeat.state.log_position import cut_logs
 from fourbeat.state.ranking import RankedState, Ranking
+from fourbeat.state.rewinding import rewind_best
 from fourbeat.state.snapshots import SNAPSHOT_DIR, Snapshots, find_snapshots, remove_later_snapshots
 from fourbeat.state.stop import StopRequest
 from fourbeat.state.training_state import (
@@ -39,5 +40,6 @@ __all__ = [
     "find_snapshots",
     "read_state",
     "remove_later_snapshots",
+    "rewind_best",
     "write_state",
 ]

@@ -28,7 +28,7 @@ from fourbeat.state.disk_budget import GIB
 from fourbeat.state.file import clear_temporary_files
 from fourbeat.state.judge import Judge
 from fourbeat.state.moments import Moments, Pauser
-from fourbeat.state.ranking import Ranking
+from fourbeat.state.ranking import RankedState, Ranking
 from fourbeat.state.snapshots import Snapshots
 from fourbeat.state.stop import StopRequest
 from fourbeat.state.time_share import TimeShare
@@ -76,7 +76,7 @@ class StateCheckpoint(Checkpoint):
     ) -> None:
         self.files = files
         self.every_n_train_steps = every_n_train_steps
-        self.ranking = Ranking(mode, files.num_best if files else 1)
+        self.ranking = Ranking(mode, files.num_best if files else 1, monitor)
         max_bytes = max_disk_gib * GIB
         self._writer = StateWriter(files, self.ranking, snapshots, max_bytes) if files else None
         self.registry = StateRegistry()
@@ -89,11 +89,17 @@ class StateCheckpoint(Checkpoint):
         self._batches_done = 0
 
     @property
+    def best_saved(self) -> tuple[RankedState, Path] | None:
+        """The best of the states that have a file, and the file; None while there is none."""
+        for entry in self.ranking.entries if self.files else []:
+            if (path := self.files.best(entry)).exists():
+                return entry, path
+        return None
+
+    @property
     def best_path(self) -> Path | None:
         """The file of the best state; None while there is none."""
-        best = self.ranking.best
-        path = self.files.best(best) if self.files and best else None
-        return path if path and path.exists() else None
+        return self.best_saved[1] if self.best_saved else None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Attach to the training's loops, and remove the temporary files of a killed save."""
@@ -163,7 +169,7 @@ class StateCheckpoint(Checkpoint):
         """Restore what :meth:`state_dict` returned."""
         self.ranking.load_state_dict(state_dict["ranking"])
         if self.files is not None:
-            # Later states have replaced some of the files, and are now undone.
+            # Who resumes in a folder has called rewind_best(): some states may have no file left.
             self.ranking.entries = [e for e in self.ranking.entries if self.files.best(e).exists()]
         self._judge.validated_at = state_dict["validated_at"]
 
@@ -272,6 +278,8 @@ class StateCheckpoint(Checkpoint):
                 "are intact",
                 self._trainer.global_step,
             )
+            if self._trainer.is_global_zero:
+                self._writer.write_held()
             return
         with self._time.spent():
             state = self.capture(moment, is_over=is_over, durable=True)

@@ -16,15 +16,17 @@ from fourbeat.lightning.checkpoints import dump_checkpoint
 from fourbeat.state.capture import is_finite
 from fourbeat.state.disk_budget import GIB, NumKept, describe_limit, estimate_state_bytes
 from fourbeat.state.file import copy_to_cpu, link_whole, place_state, write_state
+from fourbeat.state.plain import refuse_code
 from fourbeat.state.ranking import RankedState, Ranking
 from fourbeat.state.snapshots import Snapshots
 from fourbeat.state.training_state import Checkpoint, TrainingState
 
 LAST, EXCEPTION = "last.ckpt", "exception.ckpt"
 
-# A best state that waits for its turn is held in memory. One larger than this is written at once,
-# whatever the share of time: a training that fills most of a machine's memory would not fit into it
-# twice, and its epochs take so long that a write at the end of some is little of them.
+# Best states that wait for their turn are held in memory. One that would make them more than this
+# is written at once with all of them, whatever the share of time: a training that fills most of a
+# machine's memory would not fit into it twice, and its epochs take so long that a write at the end
+# of some is little of them.
 MOST_HELD_BYTES = GIB // 4
 
 
@@ -57,6 +59,11 @@ class CheckpointFiles:
             return self.folder / "best.ckpt"
         return self.folder / f"best-epoch={entry.epoch}-step={entry.step}.ckpt"
 
+    def find_best(self) -> list[Path]:
+        """Return the files of best states, also of another ``num_best``."""
+        names = ("best.ckpt", "best-epoch=*-step=*.ckpt")
+        return [path for name in names for path in sorted(self.folder.glob(name))]
+
     def write_last(self, state: Checkpoint | Path) -> None:
         """Write ``last.ckpt``, after moving each of the last files up by one.
 
@@ -75,20 +82,22 @@ class CheckpointFiles:
         for path in find_last_checkpoints(self.folder)[max(1, self.num_last) :]:
             _remove(path)
 
-    def write_best(self, state: Checkpoint | Path, entries: list[RankedState]) -> Path:
-        """Write one of the best states, and remove the files of those that it replaces.
+    def write_best(
+        self, state: Checkpoint | Path, entry: RankedState, entries: list[RankedState]
+    ) -> Path:
+        """Write one of the best states, and remove the files of those that are ranked no more.
 
         Args:
             state: A state, or a file that holds it.
-            entries: The best states; the one of the latest step is this one.
+            entry: How it is ranked.
+            entries: The best states, this one included.
 
         Returns:
             The file that was written.
         """
-        newest = max(entries, key=lambda entry: entry.step)
-        place_state(path := self.best(newest), state)
+        place_state(path := self.best(entry), state)
         current = {self.best(entry) for entry in entries}
-        for old in self.folder.glob("best*.ckpt"):
+        for old in self.find_best():
             if old not in current:
                 _remove(old)
         return path
@@ -102,9 +111,6 @@ class StateWriter:
         ranking: The best states so far, the one to be written included.
         snapshots: Keeps some of the states for replays; None: none are kept.
         max_bytes: What all files together may take of the disk.
-
-    Attributes:
-        holds_best: Whether a best state may wait in memory; the same in each process.
     """
 
     def __init__(
@@ -117,8 +123,17 @@ class StateWriter:
         self._files, self._ranking, self._max_bytes = files, ranking, max_bytes
         self._snapshots = snapshots or Snapshots(files.folder, 0)
         self._wanted = NumKept(files.num_last, files.num_best, self._snapshots.num_kept)
-        self.holds_best = True
-        self._held_best: tuple[int, Checkpoint] | None = None
+        self._state_bytes = 0
+        self._held: dict[int, Checkpoint] = {}  # by step; only the first process holds any
+
+    @property
+    def holds_best(self) -> bool:
+        """Whether the memory takes one more best state, to wait there for its turn."""
+        num_waiting = sum(step in self._held for step in self._ranked())
+        return (num_waiting + 1) * self._state_bytes <= MOST_HELD_BYTES
+
+    def _ranked(self) -> dict[int, RankedState]:
+        return {entry.step: entry for entry in self._ranking.entries}
 
     def limit_disk(self, trainer: Trainer, module: LightningModule) -> None:
         """Keep no more states than the disk may take; say so, if these are fewer than wanted.
@@ -128,7 +143,7 @@ class StateWriter:
             module: What it trains.
         """
         state_bytes: int = trainer.strategy.broadcast(estimate_state_bytes(trainer, module))
-        self.holds_best = state_bytes <= MOST_HELD_BYTES
+        self._state_bytes = state_bytes
         kept = self._limit(state_bytes)
         # Once for the whole training: all processes must rank the same states.
         self._ranking.limit(kept.best)
@@ -141,31 +156,46 @@ class StateWriter:
         return kept
 
     def hold_best(self, state: TrainingState) -> None:
-        """Copy the best state to memory until there is time to write it.
+        """Copy a best state to memory until there is time to write it.
 
         No later state is written before it.
+
+        Raises:
+            RunError: It holds something that only code could read.
         """
-        self._held_best = state.position.step, copy_to_cpu(state.checkpoint())
+        ranked, step, checkpoint = self._ranked(), state.position.step, state.checkpoint()
+        refuse_code(checkpoint, self._files.best(ranked[step]))
+        self._held = {step: held for step, held in self._held.items() if step in ranked}
+        self._held[step] = copy_to_cpu(checkpoint)
+
+    def write_held(self) -> None:
+        """Write the best states that are held, the latest also as the last one.
+
+        The last one must not be older than the best: a resume would mix both up.
+
+        Raises:
+            RunError: As of :meth:`write`.
+        """
+        if self._held:
+            self._write(*self._held.popitem(), improved=True)
 
     def write_after_exception(self, trainer: Trainer, module: LightningModule) -> None:
         """Write what is left when an exception ends a training, if the disk still takes it.
 
-        The best state if it is still held, also as the last one, which is never older; and the
-        weights as they are, beside the checkpoints.
+        The best states that are still held, and the weights as they are, beside the checkpoints.
 
         Args:
             trainer: Of the training.
             module: What it trained.
         """
         with contextlib.suppress(RunError):  # the exception is what the user must see
-            if self._held_best is not None:
-                self._write(*self._held_best, improved=True)
+            self.write_held()
             if is_finite(module):
                 weights = dump_checkpoint(trainer, weights_only=True)
                 write_state(self._files.folder / EXCEPTION, weights)
 
     def write(self, state: TrainingState, *, improved: bool) -> None:
-        """Write a state, after the best one if that was only held.
+        """Write a state, after the best ones that were only held.
 
         Args:
             state: As it was captured.
@@ -174,20 +204,23 @@ class StateWriter:
         Raises:
             RunError: It cannot be written, e.g. on a full disk; the old files are as they were.
         """
-        if self._held_best is not None and not improved:
-            _, best = self._held_best
-            self._files.write_best(best, self._ranking.entries)
         self._write(state.position.step, state.checkpoint(), improved=improved)
+
+    def _write_ranked(self, ranked: dict[int, RankedState]) -> None:
+        for step in sorted(self._held):
+            if step in ranked:
+                self._files.write_best(self._held[step], ranked[step], self._ranking.entries)
+            del self._held[step]
 
     def _write(self, step: int, checkpoint: Checkpoint, *, improved: bool) -> None:
         state: Checkpoint | Path = checkpoint
-        if improved:
-            state = self._files.write_best(state, self._ranking.entries)
+        self._write_ranked(ranked := self._ranked())
+        if improved and step in ranked:  # one that was held may have been outranked since
+            state = self._files.write_best(state, ranked[step], self._ranking.entries)
         if self._files.num_last:
             self._files.write_last(state)
             state = self._files.last
         self._snapshots.keep(step, state)
-        self._held_best = None
         if isinstance(state, Path):
             self._trim(state.stat().st_size)
 

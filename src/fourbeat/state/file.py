@@ -19,11 +19,11 @@ from typing import Any, BinaryIO
 
 import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
+from torch import Tensor, nn
 
 from fourbeat.base.errors import RunError
 from fourbeat.base.files import replacing
-from fourbeat.lightning.torch_tensors import map_tensors
-from fourbeat.state.plain import refuse_code
+from fourbeat.state.plain import map_tensors, refuse_code
 from fourbeat.state.training_state import Checkpoint, DamagedCheckpointError, check_version
 
 # torch writes a zip archive. Its last two bytes give the length of a comment, which readers skip:
@@ -36,8 +36,17 @@ _CHUNK_BYTES = 2**20
 
 def copy_to_cpu(checkpoint: Checkpoint) -> Checkpoint:
     """Return a copy of a state in main memory, whose tensors no later step changes."""
+    copy: Checkpoint = map_tensors(checkpoint, _tensor_on_cpu)
+    return copy
+
+
+def _tensor_on_cpu(tensor: Tensor) -> Tensor:
     # A GPU that is full of a network and its optimizer has no room for them twice.
-    copy: Checkpoint = map_tensors(checkpoint, lambda tensor: tensor.detach().to("cpu", copy=True))
+    copy = tensor.detach().to("cpu", copy=True).requires_grad_(tensor.requires_grad)
+    if type(tensor) is nn.Parameter:
+        copy = nn.Parameter(copy.detach(), requires_grad=tensor.requires_grad)
+    if type(tensor) in (Tensor, nn.Parameter):  # another one's are of its own, e.g. its parts
+        vars(copy).update(vars(tensor))
     return copy
 
 

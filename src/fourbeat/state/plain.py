@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import io
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,15 @@ PLAIN = frozenset(
     {type(None), bool, int, float, str, Tensor, nn.Parameter, torch.Size, torch.dtype, torch.device}
 )
 """Types that torch is known to read; of others it is asked."""
+
+ATTRIBUTED = (Tensor, nn.Parameter, OrderedDict)
+"""Types of which torch writes and reads the attributes that Python code has set, too."""
+
+MOST_INT_BITS = 8 * 255 - 1
+"""Of an integer without its sign: pickle writes a longer one as torch does not read it."""
+
+MOST_NESTED = 100
+"""Containers within each other; what holds itself has no end of them."""
 
 Key = Any
 
@@ -33,30 +43,71 @@ def refuse_code(checkpoint: Checkpoint, path: Path) -> None:
         RunError: With the first key whose value is of such a kind, and who holds it.
     """
     for keys, value in _unusual(checkpoint, ()):
-        if not _is_readable(value):
-            where, kind = "".join(f"[{key!r}]" for key in keys), type(value)
-            name = f"{kind.__module__}.{kind.__qualname__}"
+        if len(keys) > MOST_NESTED:
             raise RunError(
-                f"{path}: was not written: state{where}, held by {_holder(keys)}, is a {name}. A "
-                "state may hold tensors, numbers, texts, lists, tuples and dicts of these: only "
-                "they are read without running code. Return such from its state_dict()."
+                f"{path}: was not written: state{_place(keys[:4])}..., held by {_holder(keys)}, is "
+                f"nested more than {MOST_NESTED} deep, or holds itself. Return a flatter value "
+                "from its state_dict()."
             )
+        if not _is_readable(value):
+            kind = type(value)
+            name = f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
+            size = f" of {value.bit_length()} bits" if kind is int else ""
+            raise RunError(
+                f"{path}: was not written: state{_place(keys)}, held by {_holder(keys)}, is a "
+                f"{name}{size}. A state may hold tensors, numbers (integers of up to "
+                f"{MOST_INT_BITS} bits), texts, lists, tuples and dicts of these: only they are "
+                "read without running code. Return such from its state_dict()."
+            )
+
+
+def _place(keys: tuple[Key, ...]) -> str:
+    return "".join(f"[{key!r}]" for key in keys)
 
 
 def _unusual(value: Any, keys: tuple[Key, ...]) -> Iterator[tuple[tuple[Key, ...], Any]]:
     """All values, and keys of dicts, that are of no type that is known to be read."""
     kind = type(value)
-    if kind in PLAIN:
-        return
-    if kind in (dict, OrderedDict):
+    if kind in ATTRIBUTED:
+        for name, attribute in vars(value).items():
+            yield from _unusual(attribute, (*keys, name))
+    if (kind is int and value.bit_length() > MOST_INT_BITS) or len(keys) > MOST_NESTED:
+        yield keys, value
+    elif kind in (dict, OrderedDict):
         for key, item in value.items():
             yield from _unusual(key, keys)
             yield from _unusual(item, (*keys, key))
     elif kind in (list, tuple):
         for index, item in enumerate(value):
             yield from _unusual(item, (*keys, index))
-    else:
+    elif kind not in PLAIN:
         yield keys, value
+
+
+def map_tensors(value: Any, function: Callable[[Tensor], Any]) -> Any:
+    """Return a value with each tensor in its dicts, lists and tuples replaced; others are kept.
+
+    Containers keep their types, and the attributes that Python code has set.
+
+    Args:
+        value: Nested as deeply as it may be; left as it was.
+        function: From a tensor to what replaces it.
+    """
+    if isinstance(value, Tensor):
+        return function(value)
+    if isinstance(value, dict):
+        mapped = copy.copy(value)
+        mapped.update({key: map_tensors(item, function) for key, item in value.items()})
+        return mapped
+    if not isinstance(value, list | tuple):
+        return value
+    items = [map_tensors(item, function) for item in value]
+    if isinstance(value, list):
+        (mapped_list := copy.copy(value))[:] = items
+        return mapped_list
+    if all(new is old for new, old in zip(items, value, strict=True)):
+        return value
+    return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
 
 
 def _is_readable(value: Any) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 
@@ -32,10 +32,11 @@ class Ranking:
     Args:
         mode: Whether the best score is the smallest or the largest.
         size: How many states are ranked, at least 1.
+        monitor: The metric that the scores are.
     """
 
-    def __init__(self, mode: Literal["min", "max"], size: int = 1) -> None:
-        self.mode, self.size = mode, size
+    def __init__(self, mode: Literal["min", "max"], size: int = 1, monitor: str = "") -> None:
+        self.mode, self.size, self.monitor = mode, size, monitor
         self.entries: list[RankedState] = []
 
     @property
@@ -67,8 +68,24 @@ class Ranking:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the ranking as plain data."""
-        return {"entries": [asdict(entry) for entry in self.entries]}
+        entries = [asdict(entry) for entry in self.entries]
+        return {"entries": entries, "monitor": self.monitor, "mode": self.mode}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what :meth:`state_dict` returned."""
-        self.entries = [RankedState(**entry) for entry in state["entries"]][: self.size]
+        """Restore what :meth:`state_dict` returned, as far as it can be ranked by this metric."""
+        self.entries = self.entries_of(state)
+
+    def entries_of(self, state: dict[str, Any]) -> list[RankedState]:
+        """Return the entries of a ranking, ranked anew where it went by another metric or mode.
+
+        Args:
+            state: What :meth:`state_dict` returned; those with which this metric was not measured
+                are left out.
+        """
+        entries = [RankedState(**entry) for entry in state["entries"]]
+        own = self.monitor, self.mode
+        if (state.get("monitor", self.monitor), state.get("mode", self.mode)) != own:
+            known = [entry for entry in entries if self.monitor in entry.metrics]
+            scored = [replace(entry, score=entry.metrics[self.monitor]) for entry in known]
+            entries = sorted(sorted(scored, key=lambda entry: entry.step), key=self._rank)
+        return entries[: self.size]

@@ -21,8 +21,10 @@ from fourbeat.state import (
     TrainingState,
     cut_logs,
     find_last_checkpoints,
+    find_snapshots,
     read_state,
     remove_later_snapshots,
+    rewind_best,
 )
 from fourbeat.training.building import CHECKPOINT_DIR
 from fourbeat.training.components import Components
@@ -130,6 +132,7 @@ def _rewind(
         cut_logs(run.dir, logged)
     remove_later_snapshots(run.dir / SNAPSHOT_DIR, position.step)
     _make_last(components, point)
+    _rewind_best(components, run, point)
     resumed = resume_run(
         run,
         config=cfg.plain(),
@@ -150,6 +153,17 @@ def _make_last(components: Components, point: RestartPoint | None) -> None:
     files = components.checkpoint.files
     if files and point and point.path not in find_last_checkpoints(files.folder):
         files.write_last(point.path)
+
+
+def _rewind_best(components: Components, run: Run, point: RestartPoint | None) -> None:
+    checkpoint = components.checkpoint
+    own = point.state.callbacks.get(checkpoint.state_key) if point else None
+    entries = checkpoint.ranking.entries_of(own["ranking"]) if own else []
+    step, others = point.position.step if point else 0, find_snapshots(run.dir / SNAPSHOT_DIR)
+    if point:
+        others[step] = point.path
+    if checkpoint.files:
+        rewind_best(checkpoint.files, entries, step, others)
 
 
 def restart_point(run: Run, checkpoint: str) -> RestartPoint | None:

@@ -8,11 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
+from typing import SupportsFloat
 
 from lightning.pytorch import seed_everything
 from omegaconf import OmegaConf
 
-from fourbeat.base.console import log_file
+from fourbeat.base.console import log, log_file
 from fourbeat.base.errors import NonFiniteError
 from fourbeat.base.process import existing_objects_frozen
 from fourbeat.config.composition import Composition
@@ -162,10 +163,7 @@ def measure_best_weights(cfg: TrainConfig, components: Components) -> dict[str, 
     """
     trainer, checkpoint = components.trainer, components.checkpoint
     checkpoint.stop.obey()
-    best = checkpoint.ranking.best
-    metrics = as_floats(best.metrics if best else trainer.callback_metrics)
-    if checkpoint.best_path and not cfg.trainer.is_sharded:
-        components.module.load_state_dict(read_state(checkpoint.best_path)["state_dict"])
+    metrics = as_floats(_load_best(cfg, components))
     if cfg.test and components.datamodule.split_sizes.test and cfg.trainer.limit_test_batches:
         with expected_warnings(trainer.loggers):
             (tested,) = trainer.test(
@@ -173,6 +171,23 @@ def measure_best_weights(cfg: TrainConfig, components: Components) -> dict[str, 
             )
         metrics |= tested
     return metrics
+
+
+def _load_best(cfg: TrainConfig, components: Components) -> Mapping[str, SupportsFloat]:
+    """Load the best weights of which there is a file, and return what was measured with them."""
+    ranking, best = components.checkpoint.ranking, components.checkpoint.best_saved
+    if best is not None:
+        entry, path = best
+        if cfg.trainer.is_sharded:
+            return entry.metrics
+        state = read_state(path)
+        if state["global_step"] == entry.step:  # else its own could not be written
+            components.module.load_state_dict(state["state_dict"])
+            return entry.metrics
+    if ranking.best is not None and is_first_process():
+        step = ranking.best.step
+        log.info("the best state, of step %d, has no file: the last weights are tested", step)
+    return components.trainer.callback_metrics
 
 
 def is_first_process() -> bool:

@@ -1,0 +1,64 @@
+"""The best files of a run that is resumed: those of its restart point, by their present names."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+
+from fourbeat.base.console import log
+from fourbeat.state.checkpoint_files import CheckpointFiles
+from fourbeat.state.file import link_whole
+from fourbeat.state.ranking import RankedState
+
+
+def rewind_best(
+    files: CheckpointFiles, entries: list[RankedState], step: int, others: Mapping[int, Path]
+) -> None:
+    """Undo what a run did to its best files after a restart point, and rename those of it.
+
+    Removed are the files of later states, which are undone, and of states that a restart point does
+    not rank. A best state whose file was replaced since, e.g. ``best.ckpt``, gets it back.
+
+    Args:
+        files: The checkpoint files of the resumed run, which may save more or fewer best states,
+            under other names.
+        entries: The best states of the restart point, the best one first.
+        step: Optimizer steps done in the restart point.
+        others: Other files by their step: snapshots, the restart point; they stay.
+    """
+    saved = {path: _step_of(path) for path in files.find_best()}
+    sources = {**others, **{n: path for path, n in saved.items() if n is not None}}
+    kept = dict.fromkeys(others.values())
+    for entry in entries[: files.num_best]:
+        if entry.step in sources:
+            kept[path := files.best(entry)] = None
+            if sources[entry.step] != path:
+                link_whole(sources[entry.step], path)
+        else:
+            log.info("the best state of step %d has no file any more: it is forgotten", entry.step)
+    for path, saved_step in saved.items():
+        is_undone = saved_step is not None and saved_step > step
+        if path not in kept and (entries or is_undone):
+            _remove(path)
+
+
+def _step_of(path: Path) -> int | None:
+    """The step of a best file; None where it cannot be read."""
+    if match := re.search(r"-step=(\d+)", path.name):
+        return int(match[1])
+    try:
+        # Mapped: no tensor is read, however large the state.
+        state = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+        return int(state["global_step"])
+    except (OSError, RuntimeError, ValueError, TypeError, LookupError, EOFError, UnpicklingError):
+        return None
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()
