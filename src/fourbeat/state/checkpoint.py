@@ -91,9 +91,10 @@ class StateCheckpoint(Checkpoint):
     @property
     def best_saved(self) -> tuple[RankedState, Path] | None:
         """The best of the states that have a file, and the file; None while there is none."""
-        for entry in self.ranking.entries if self.files else []:
-            if (path := self.files.best(entry)).exists():
-                return entry, path
+        if self.files is not None:
+            for entry in self.ranking.entries:
+                if (path := self.files.best(entry)).exists():
+                    return entry, path
         return None
 
     @property
