@@ -152,7 +152,7 @@ MORE_ACCURATE = {"val/loss": 2.0, "val/accuracy": 0.9}
         pytest.param("min", "val/loss", [1, 2], id="the same"),
     ],
 )
-def test_a_ranking_by_another_metric_is_ranked_anew(
+def test_a_ranking_by_another_metric_is_sorted_again(
     mode: str, monitor: str, steps: list[int]
 ) -> None:
     ranking, other = Ranking("min", 2, "val/loss"), Ranking(mode, 2, monitor)

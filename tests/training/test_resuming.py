@@ -201,13 +201,13 @@ def test_an_exception_keeps_the_weights_of_the_step_before(
     assert not list(differences(finished("loop.steps_per_execution=8").dir, again.dir))
 
 
-def overflow_in_step_15(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
+def overflow_in_a_step(monkeypatch: pytest.MonkeyPatch, factor: float, *, step: int = 15) -> None:
     forward, calls = CirclesNet.forward, []
 
     def overflow(self, inputs):
         calls.append(self.training)
         outputs = forward(self, inputs)
-        return outputs * factor if sum(calls) == 15 else outputs
+        return outputs * factor if sum(calls) == step else outputs
 
     monkeypatch.setattr(CirclesNet, "forward", overflow)
 
@@ -221,7 +221,7 @@ def overflow_in_step_15(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
 def test_a_loss_that_is_nan_ends_the_run_before_the_weights_are_corrupted(
     tmp_path: Path, finished: FinishedRuns, monkeypatch: pytest.MonkeyPatch, loop: list[str]
 ) -> None:
-    overflow_in_step_15(monkeypatch, float("inf"))
+    overflow_in_a_step(monkeypatch, float("inf"))
     with pytest.raises(NonFiniteError, match=r"train/loss is (nan|inf) at step 14; .*resume=best"):
         train(tmp_path / "run", *loop)
     outcome = Run.load(tmp_path / "run").outcome
@@ -239,12 +239,13 @@ def test_a_loss_that_is_nan_ends_the_run_before_the_weights_are_corrupted(
 def test_an_exception_writes_the_best_state_that_was_waiting_for_its_turn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    overflow_in_step_15(monkeypatch, float("inf"))
+    overflow_in_a_step(monkeypatch, float("inf"), step=27)
     with pytest.raises(NonFiniteError, match="resume=best"):
         train(tmp_path / "run", "callbacks.model_checkpoint.max_time_share=1e-9")
     states = [tmp_path / "run" / "checkpoints" / f"{name}.ckpt" for name in ("best", "last")]
-    # Of the first of three epochs: the last one must not be older, or a resume would mix both up.
-    assert [read_state(state)["global_step"] for state in states] == [12, 12]
+    # Of the second of three epochs: that of the first is saved at once, as its time is not known
+    # yet. The last one must not be older, or a resume would mix both up.
+    assert [read_state(state)["global_step"] for state in states] == [24, 24]
     monkeypatch.undo()
     again = fourbeat.resume(
         PROJECT, tmp_path / "run", ["optim.lr=1e-4"], checkpoint="best", force=True
@@ -257,7 +258,7 @@ def test_an_exception_writes_the_best_state_that_was_waiting_for_its_turn(
 def test_asked_to_train_regardless_a_run_keeps_its_last_good_state(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    overflow_in_step_15(monkeypatch, float("nan"))
+    overflow_in_a_step(monkeypatch, float("nan"))
     every = "callbacks.model_checkpoint.every_n_train_steps=1"
     stay = "callbacks.early_stopping=null"
     run = train(tmp_path / "run", "loop.terminate_on_nan=false", every, stay)
@@ -271,11 +272,11 @@ def test_asked_to_train_regardless_a_run_keeps_its_last_good_state(
 def test_and_the_best_one_that_was_waiting_for_its_turn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    overflow_in_step_15(monkeypatch, float("nan"))
+    overflow_in_a_step(monkeypatch, float("nan"), step=27)
     rarely = "callbacks.model_checkpoint.max_time_share=1e-9"
     stay = "callbacks.early_stopping=null"
     run = train(tmp_path / "run", "loop.terminate_on_nan=false", rarely, stay)
-    assert read_state(run.checkpoint("best"))["global_step"] == 12
+    assert read_state(run.checkpoint("best"))["global_step"] == 24
     assert math.isfinite(run.metrics["test/loss"])
 
 

@@ -195,7 +195,7 @@ class StateWriter:
                 write_state(self._files.folder / EXCEPTION, weights)
 
     def write(self, state: TrainingState, *, improved: bool) -> None:
-        """Write a state, after the best ones that were only held.
+        """Write a state, after the best states that were only held.
 
         Args:
             state: As it was captured.

@@ -76,7 +76,7 @@ class Ranking:
         self.entries = self.entries_of(state)
 
     def entries_of(self, state: dict[str, Any]) -> list[RankedState]:
-        """Return the entries of a ranking, ranked anew where it went by another metric or mode.
+        """Return the entries of a ranking, sorted again where it went by another metric or mode.
 
         Args:
             state: What :meth:`state_dict` returned; those with which this metric was not measured
