@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from support.settings import SMALL
 from fourbeat.run import Run
 from fourbeat.state import checkpoint_files, find_snapshots
 from fourbeat.state.disk_budget import GIB, NumKept, describe_limit
+from fourbeat.state.time_share import TimeShare
 
 WANTED = NumKept(last=2, best=3, snapshots=8)
 
@@ -74,6 +76,14 @@ def counts(run: Run) -> tuple[int, int, int]:
         len(list(checkpoints.glob("best*.ckpt"))),
         len(find_snapshots(run.dir / "snapshots")),
     )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def time_for_each_save() -> Iterator[None]:
+    """How many states there are must not depend on how fast a machine is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TimeShare, "allows_a_save", True)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -107,7 +107,8 @@ def map_tensors(value: Any, function: Callable[[Tensor], Any]) -> Any:
         return mapped_list
     if all(new is old for new, old in zip(items, value, strict=True)):
         return value
-    return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+    # Of a subclass only a named tuple can hold tensors, and be read again.
+    return tuple(items) if type(value) is tuple else type(value)(*items)
 
 
 def _is_readable(value: Any) -> bool:
