@@ -147,3 +147,24 @@ def test_a_large_best_state_is_written_at_once_and_a_small_one_is_held(
     run = trained(tmp_path / "large", *rarely)
     assert held == []
     assert run.checkpoint("best").exists()
+
+
+@pytest.mark.slow
+def test_the_best_states_that_are_held_together_take_no_more_than_one_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[int] = []
+    hold = checkpoint_files.StateWriter.hold_best
+    monkeypatch.setattr(
+        checkpoint_files.StateWriter,
+        "hold_best",
+        lambda self, state: (held.append(self._state_bytes), hold(self, state)),
+    )
+    rarely = ["callbacks.model_checkpoint.max_time_share=1e-9", "callbacks.early_stopping=null"]
+    several = [*rarely, "callbacks.model_checkpoint.save_top_k=4", "trainer.max_epochs=4"]
+    trained(tmp_path / "all", *several)
+    assert len(held) == 4
+    monkeypatch.setattr(checkpoint_files, "MOST_HELD_BYTES", 1.5 * held.pop())
+    held.clear()
+    trained(tmp_path / "one", *several)
+    assert len(held) == 2

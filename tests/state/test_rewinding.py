@@ -58,9 +58,12 @@ def test_it_is_removed_where_the_ranked_one_is_gone(
     assert steps_of(folder) == {}
 
 
-def test_a_restart_point_that_is_a_best_file_stays_readable(folder: Path) -> None:
+def test_a_restart_point_that_is_a_best_file_stays_readable(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = state_file(folder / "best-epoch=0-step=10.ckpt", 10)
-    rewind_best(CheckpointFiles(folder, 1, num_best=1), [FIRST], 10, {10: path})
+    monkeypatch.chdir(tmp_path)
+    rewind_best(CheckpointFiles(Path(folder.name), 1, num_best=1), [FIRST], 10, {10: path})
     assert steps_of(folder) == {"best-epoch=0-step=10.ckpt": 10, "best.ckpt": 10}
 
 

@@ -33,17 +33,17 @@ def rewind_best(
     """
     saved = {path: _step_of(path) for path in files.find_best()}
     sources = {**others, **{n: path for path, n in saved.items() if n is not None}}
-    kept = dict.fromkeys(others.values())
+    kept = {path.resolve() for path in others.values()}
     for entry in entries[: files.num_best]:
         if entry.step in sources:
-            kept[path := files.best(entry)] = None
-            if sources[entry.step] != path:
+            if sources[entry.step] != (path := files.best(entry)):
                 link_whole(sources[entry.step], path)
+            kept.add(path.resolve())
         else:
             log.info("the best state of step %d has no file any more: it is forgotten", entry.step)
     for path, saved_step in saved.items():
         is_undone = saved_step is not None and saved_step > step
-        if path not in kept and (entries or is_undone):
+        if path.resolve() not in kept and (entries or is_undone):
             _remove(path)
 
 
