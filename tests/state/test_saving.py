@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from lightning.pytorch import Callback
+from support.project import build, compose
+from support.settings import SMALL
 
-from fourbeat.base.errors import RunError
+from fourbeat.base.errors import RunError, Stopped
+from fourbeat.base.registry import StateRegistry
 from fourbeat.state import (
     CheckpointFiles,
     Position,
@@ -21,6 +26,7 @@ from fourbeat.state import (
 from fourbeat.state import time_share as time_share_module
 from fourbeat.state.checkpoint_files import StateWriter
 from fourbeat.state.time_share import TimeShare
+from fourbeat.training.running import run_fit
 
 
 def saved(folder: Path) -> dict[str, Any]:
@@ -198,3 +204,30 @@ def test_the_interval_begins_with_the_latest_save(clock: list[float]) -> None:
     with share.spent():
         clock[0] += 5.0
     assert not share.interval_is_over
+
+
+class SignalWhileHeld(Callback):
+    """Sends SIGTERM while the second state is captured: one that is only held in memory."""
+
+    num_captures = 0
+
+    def register_state(self, registry: StateRegistry) -> None:
+        registry.before_capture(self.send)
+
+    def send(self) -> None:
+        self.num_captures += 1
+        if self.num_captures == 2:
+            signal.raise_signal(signal.SIGTERM)
+
+
+def test_a_signal_that_comes_while_a_best_state_is_held_waits_for_a_save(tmp_path: Path) -> None:
+    rare = ["callbacks.model_checkpoint.max_time_share=1e-9", "loop.steps_per_execution=4"]
+    cfg = compose(*SMALL, *rare, "callbacks.early_stopping=null")
+    components = build(cfg, tmp_path)
+    components.callbacks.append(SignalWhileHeld())
+    with components.checkpoint.stop.handling(), pytest.raises(Stopped):
+        run_fit(cfg, components)
+    assert components.trainer.global_step > 24
+    assert components.checkpoint.files is not None
+    last = read_state(components.checkpoint.files.last)
+    assert last["global_step"] == components.trainer.global_step

@@ -237,7 +237,8 @@ class StateCheckpoint(Checkpoint):
             self._save("within an epoch", improved=improved)
         elif improved:
             self._hold_best("within an epoch")
-        self.stop.obey()
+        if stop:  # a signal that has come since is obeyed at the next moment, with a state saved
+            self.stop.obey()
         self._offer_pause("within an epoch")
 
     def _after_epoch(self) -> None:
@@ -250,8 +251,9 @@ class StateCheckpoint(Checkpoint):
             self._hold_best("between epochs")
         elif (stop or is_due) and (improved or not is_over):
             self._save("between epochs", improved=improved)
-        if not is_over:
+        if stop and not is_over:
             self.stop.obey()
+        if not is_over:
             self._offer_pause("between epochs")
 
     def _offer_pause(self, moment: Moment) -> None:
