@@ -34,6 +34,8 @@ trainer:
   accelerator: cpu
   max_epochs: 2
 callbacks:
+  model_checkpoint: {}
+  recorder: {}
   progress: none
 data:
   _target_: moons.parts.Moons

@@ -216,7 +216,7 @@ def test_a_report_says_the_most_important_first(compared: Compared) -> None:
     assert text[:4] == [
         "They diverge at step 0, in the beat step: the weight of layers.0",
         "  why          same gradients, different update: lr 0.001 / 0.002",
-        "  norm         2.7575 / 2.7579",
+        "  norm         2.7569 / 2.7567",
         "  also         layers.2",
     ]
     assert "  recorded     step 0, learning rate: 0.001 / 0.002" in text

@@ -245,7 +245,8 @@ def test_a_compiled_run_is_given_as_the_reason(healthy: Replay) -> None:
 
 
 def test_a_step_that_the_scaler_skipped_is_reported(tmp_path: Path) -> None:
-    run = train(tmp_path / "run", "trainer.precision=16-mixed", "optim=sgd", "optim.lr=50")
+    steep = ("optim=sgd", "optim.lr=50", "model.activation=tanh")
+    run = train(tmp_path / "run", "trainer.precision=16-mixed", *steep)
     recorded = read_records(run.dir).steps
     skipped = int(recorded.steps[recorded.columns["applied"] == 0][0])
     replayed = replay(PROJECT, run.dir, skipped)

@@ -78,7 +78,7 @@ def counts(run: Run) -> tuple[int, int, int]:
     )
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture
 def time_for_each_save() -> Iterator[None]:
     """How many states there are must not depend on how fast a machine is."""
     with pytest.MonkeyPatch.context() as patch:
@@ -86,8 +86,8 @@ def time_for_each_save() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module")
-def state_bytes(finished: FinishedRuns) -> int:
+@pytest.fixture
+def state_bytes(finished: FinishedRuns, time_for_each_save: None) -> int:
     """The largest state of this training."""
     run = finished(*EVERY_STEP)
     assert counts(run) == (2, 1, 8)

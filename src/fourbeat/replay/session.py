@@ -175,7 +175,8 @@ def replay_steps(
         temporary = stack.enter_context(tempfile.TemporaryDirectory())
         stack.enter_context(warnings.catch_warnings())
         # torchmetrics warns of NaN after an explosion, which whoever replays one knows.
-        warnings.filterwarnings("ignore", "Encountered `nan` values", UserWarning, "torchmetrics")
+        # It says so in the name of whoever called the metric.
+        warnings.filterwarnings("ignore", "Encountered `nan` values", UserWarning)
         components = stored.build(cfg, folder or Path(temporary))
         watching = [*observers(components), StopAfter(start.step, last_step)]
         for observer in watching:

@@ -39,6 +39,10 @@ def print_start(cfg: TrainConfig, components: Components) -> None:
             *(cfg.loop.name, device, processes, cfg.trainer.precision),
         )
         _print_schedule(cfg, components)
+        if components.checkpoint.files is None:
+            log.info(
+                "nothing is saved (callbacks.model_checkpoint is off): no resume, no best state"
+            )
 
 
 def _print_schedule(cfg: TrainConfig, components: Components) -> None:
