@@ -75,6 +75,7 @@ def test_two_processes_train_what_one_trains_with_batches_twice_as_large(
     assert runs[1].metrics == pytest.approx(runs[0].metrics, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_a_sweep_continues_after_a_failed_job_and_compares_all(
     script: Command, place: Path
 ) -> None:

@@ -119,6 +119,7 @@ def test_a_preset_whose_settings_are_in_the_run_is_not_chosen_again(one: Path) -
     assert compose(one, "debug=limit").trainer.max_epochs == 2
 
 
+@pytest.mark.slow
 def test_defaults_that_have_changed_since_do_not_creep_in(one: Path, tmp_path: Path) -> None:
     conf = tmp_path / "conf"
     shutil.copytree(PROJECT.conf_dir, conf)
@@ -185,6 +186,7 @@ def _names(repo: dict[str, Any]) -> dict[str, Any]:
     return {k: _names(v) if isinstance(v, dict) else None for k, v in sorted(repo.items())}
 
 
+@pytest.mark.slow
 def test_a_wrong_key_on_top_of_a_run_is_a_fault_as_everywhere(one: Path) -> None:
     assert faults(one, "optim.lrr=1", "trainer=foo", "optim.lr=abc") == [
         ("unknown-option", "trainer"),
@@ -339,6 +341,7 @@ def test_a_resume_that_changes_the_config_changes_what_later_runs_start_from(
     assert changes(run.dir, "optim.lr=0.1") == {"optim.lr"}
 
 
+@pytest.mark.slow
 def test_a_manifest_of_the_first_version_that_stored_compositions_is_a_base_for_ever() -> None:
     run = GOLDEN / "run_composed"
     cfg = compose(run, "optim.lr=0.01")

@@ -190,6 +190,7 @@ def assert_500_steps_agree(build: Build, clip: str) -> None:
     + [(name, clip) for name in ("nesterov", "adamw") for clip in ("norm", "value")],
 )
 @pytest.mark.usefixtures("traced_only")
+@pytest.mark.slow
 def test_500_steps_end_where_the_eager_loop_ends(optimizer: str, clip: str) -> None:
     assert_500_steps_agree(OPTIMIZERS[optimizer], clip)
 

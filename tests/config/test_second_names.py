@@ -86,6 +86,7 @@ def test_what_a_file_gives_by_a_second_name_is_stored_at_home(tmp_path: Path) ->
     assert at(stored, "trainer.accumulate_grad_batches") is None
 
 
+@pytest.mark.slow
 def test_a_stored_run_has_the_home_alone_and_is_resumed_by_either_name(tmp_path: Path) -> None:
     words = ("trainer.accumulate_grad_batches=2", "callbacks.progress=none", "test=false")
     run = train(compose(*SMALL, *words), tmp_path)

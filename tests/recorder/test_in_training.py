@@ -157,6 +157,7 @@ def test_a_nan_in_a_gradient_ends_the_run_before_the_weights_are_corrupted(
 
 @pytest.mark.one_in(2)
 @pytest.mark.parametrize("loop", ["four_beat", "automatic"])
+@pytest.mark.slow
 def test_around_a_spike_the_layers_are_measured_closely(tmp_path: Path, loop: str) -> None:
     every = "callbacks.recorder.layers_every_n_steps=1000"
     cfg = project.compose("experiment=explode", "callbacks.progress=none", f"loop={loop}", every)

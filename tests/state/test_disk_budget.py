@@ -108,6 +108,7 @@ def test_a_run_takes_no_more_than_it_may(
     assert bytes_on_disk(run) <= max(2, num_files) * state_bytes
 
 
+@pytest.mark.slow
 def test_a_smaller_budget_on_resume_removes_what_is_too_much(
     tmp_path: Path, state_bytes: int, finished: FinishedRuns
 ) -> None:

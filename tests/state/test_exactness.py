@@ -121,6 +121,7 @@ class WithNoise:
 
 
 @pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_what_is_drawn_while_a_batch_is_gathered_is_drawn_again(
     tmp_path: Path, interrupted: Interrupted, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
@@ -184,6 +185,7 @@ def test_a_run_folder_may_be_moved_before_it_is_resumed(
     assert not list(differences(finished("loop.steps_per_execution=4").dir, other.dir))
 
 
+@pytest.mark.slow
 def test_a_run_that_is_extended_is_the_longer_run(tmp_path: Path, finished: FinishedRuns) -> None:
     short = train(compose(*SMALL, "trainer.max_epochs=1", "scheduler=step"), tmp_path / "short")
     longer = resume(short.dir, ["trainer.max_epochs=3"])

@@ -133,6 +133,7 @@ def test_the_best_state_may_be_one_within_an_epoch(finished: FinishedRuns, loop:
         pytest.param(LOOPS, id="all", marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.slow
 def test_both_loops_judge_and_stop_alike(finished: FinishedRuns, loops: Iterable[str]) -> None:
     runs = [finished(*WITHIN, *LOOPS[loop], *NEVER_BETTER) for loop in loops]
     assert {run.manifest.num_steps for run in runs} == {21}

@@ -65,6 +65,7 @@ def test_both_save_and_ours_is_the_best(both: Run) -> None:
     ("name", "leaf"),
     [pytest.param("every", EVERY, id="by steps"), pytest.param("top", BY_MONITOR, id="by metric")],
 )
+@pytest.mark.slow
 def test_a_run_that_is_resumed_leaves_the_same_files(
     interrupted: Train, finished: FinishedRuns, loop: str, name: str, leaf: str
 ) -> None:
@@ -73,6 +74,7 @@ def test_a_run_that_is_resumed_leaves_the_same_files(
 
 
 @pytest.mark.parametrize("both", ["four_beat"], indirect=True)
+@pytest.mark.slow
 def test_a_checkpoint_of_lightnings_from_within_an_epoch_is_no_restart_point(both: Run) -> None:
     within = both.dir / "checkpoints" / "every" / "epoch=1-step=15.ckpt"
     before = {p: p.stat().st_mtime_ns for p in both.dir.rglob("*") if p.name != ".lock"}
@@ -96,6 +98,7 @@ def test_a_replay_of_such_a_run_writes_nothing(both: Run) -> None:
     assert {p: p.stat().st_mtime_ns for p in both.dir.rglob("*")} == before
 
 
+@pytest.mark.slow
 def test_it_can_be_added_with_a_folder_of_its_own_and_on_resume(tmp_path: Path) -> None:
     train(compose(*SMALL, "trainer.max_epochs=1"), tmp_path / "run")
     leaf = EVERY.replace("{", f"{{dirpath: {tmp_path / 'mine'}, ")

@@ -40,6 +40,7 @@ def made_in_python() -> TrainConfig:
     return cfg.model_copy(update={"trainer": trainer, "callbacks": callbacks})
 
 
+@pytest.mark.slow
 def test_it_is_stored_whole_and_a_killed_run_resumes_to_the_same_weights(
     tmp_path: Path, stop_at: StopAt
 ) -> None:

@@ -218,6 +218,7 @@ def overflow_in_a_step(monkeypatch: pytest.MonkeyPatch, factor: float, *, step: 
     [["loop=automatic"], ["loop.steps_per_execution=1"], ["loop.steps_per_execution=8"]],
     ids=" ".join,
 )
+@pytest.mark.slow
 def test_a_loss_that_is_nan_ends_the_run_before_the_weights_are_corrupted(
     tmp_path: Path, finished: FinishedRuns, monkeypatch: pytest.MonkeyPatch, loop: list[str]
 ) -> None:
@@ -305,6 +306,7 @@ def rates(run: Path) -> dict[int, float]:
 
 @pytest.mark.one_in(6)
 @pytest.mark.parametrize("scheduler", SCHEDULES)
+@pytest.mark.slow
 def test_a_changed_learning_rate_scales_the_rest_of_the_schedule(
     tmp_path: Path, finished: FinishedRuns, scheduler: str
 ) -> None:
@@ -338,6 +340,7 @@ def test_other_hyperparameters_are_changed_too(tmp_path: Path, finished: Finishe
 
 @pytest.mark.one_in(2)
 @pytest.mark.parametrize("given", [GIVEN_PEAK, GIVEN_PEAK[:2]], ids=["formerly", "now"])
+@pytest.mark.slow
 def test_a_changed_rate_that_the_schedule_does_not_go_by_is_refused(
     tmp_path: Path, finished: FinishedRuns, given: list[str]
 ) -> None:
@@ -363,6 +366,7 @@ class Killed(BaseException):
 
 @pytest.mark.one_in(2)
 @pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.slow
 def test_the_last_metrics_are_logged_whenever_the_end_is_interrupted(
     tmp_path: Path, finished: FinishedRuns, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:

@@ -106,6 +106,7 @@ def test_an_improvement_before_min_epochs_keeps_the_run_alive(
 
 @pytest.mark.one_in(2)
 @pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.slow
 def test_max_time_ends_a_run_and_counts_over_its_resumes(tmp_path: Path, loop: str) -> None:
     endless = ("trainer.max_epochs=1000000", "callbacks.early_stopping=null")
     first = run(tmp_path, f"loop={loop}", *endless, "trainer.max_time=00:00:00:01")
@@ -253,6 +254,7 @@ def test_the_interval_of_validations_reaches_the_trainer(
     assert (trainer.val_check_interval, trainer.check_val_every_n_epoch) == (interval, every)
 
 
+@pytest.mark.slow
 def test_what_does_not_change_the_computation_may_change_on_resume(tmp_path: Path) -> None:
     run(tmp_path, "trainer.max_epochs=1", "test=false")
     changes = [
