@@ -103,6 +103,7 @@ def test_a_group_is_chosen_again_and_what_refers_to_it_follows(one: Path) -> Non
     assert cfg.optim.leaf() == compose(one).optim.leaf()
 
 
+@pytest.mark.slow
 def test_a_preset_is_applied_on_top_and_chooses_its_groups_again(tmp_path: Path) -> None:
     plain = composed_run(tmp_path / "plain", *ONE, "optim=sgd", "optim.lr=3", "seed=7")
     cfg = compose(plain, "experiment=onecycle")
@@ -113,6 +114,7 @@ def test_a_preset_is_applied_on_top_and_chooses_its_groups_again(tmp_path: Path)
     assert cfg.composition.choices["data"] == "circles"
 
 
+@pytest.mark.slow
 def test_a_preset_whose_settings_are_in_the_run_is_not_chosen_again(one: Path) -> None:
     for override in ("experiment=circles", "experiment=onecycle", "~experiment"):
         assert faults(one, override) == [("not-from-a-run", override)]

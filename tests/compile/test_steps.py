@@ -257,6 +257,7 @@ def assert_norms_agree(clip: str) -> None:
 @pytest.mark.one_in(3)
 @pytest.mark.parametrize("clip", CLIPS)
 @pytest.mark.usefixtures("traced_only")
+@pytest.mark.slow
 def test_gradients_can_be_measured_within_the_graph(clip: str) -> None:
     assert_norms_agree(clip)
 
@@ -313,6 +314,7 @@ def test_inductor_keeps_batch_norm_and_draws_the_same_dropout_in_calls_of_any_si
     assert_same_training(net, optimizer, twin, twin_optimizer)
 
 
+@pytest.mark.slow
 def test_evaluation_mode_and_other_attributes_are_noticed(traced_only: list[int]) -> None:
     net, optimizer, twin, twin_optimizer = pair(OPTIMIZERS["sgd"], mlp(nn.Dropout(0.5)))
     steps = compiled_steps(net, optimizer, steps_per_call=1)

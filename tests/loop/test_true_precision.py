@@ -50,6 +50,7 @@ def test_compiled_steps_get_the_batches_in_the_precision(
 
 @pytest.mark.one_in(2)
 @pytest.mark.parametrize("precision", DTYPES)
+@pytest.mark.slow
 def test_a_whole_run_with_records_and_test_can_be_interrupted(
     finished: FinishedRuns, interrupted: Train, precision: str
 ) -> None:

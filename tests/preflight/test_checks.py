@@ -21,6 +21,7 @@ def test_what_only_the_data_set_knows_is_filled_in() -> None:
     assert cfg.loss.target == "torch.nn.BCEWithLogitsLoss"
 
 
+@pytest.mark.slow
 def test_a_config_from_python_is_checked_as_one_from_the_command_line() -> None:
     cfg = compose()
     check_config(cfg)

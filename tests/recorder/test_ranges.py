@@ -222,6 +222,7 @@ SERIES: dict[str, Callable[[np.random.Generator], ndarray]] = {
 
 @pytest.mark.one_in(4)
 @pytest.mark.parametrize("draw", SERIES.values(), ids=SERIES)
+@pytest.mark.slow
 def test_of_two_hundred_healthy_series_none_is_said_to_have_left(
     draw: Callable[[np.random.Generator], ndarray],
 ) -> None:

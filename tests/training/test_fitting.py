@@ -71,6 +71,7 @@ def test_two_classes_can_have_one_logit(tmp_path: Path) -> None:
 
 @pytest.mark.one_in(3)
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "16-mixed"])
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bits(tmp_path: Path, precision: str) -> None:
     runs = [
         fit(net(), loader(), loader(), tmp_path=tmp_path / name, precision=precision)

@@ -130,6 +130,7 @@ def test_a_run_that_stopped_early_can_go_back_to_its_best_state(
         fourbeat.resume(PROJECT, run.dir)
 
 
+@pytest.mark.slow
 def test_changes_that_make_it_another_run_are_listed(
     tmp_path: Path, finished: FinishedRuns
 ) -> None:
