@@ -8,6 +8,7 @@ import pytest
 from lightning.pytorch import Trainer
 from lightning.pytorch.demos.boring_classes import BoringDataModule, BoringModel
 from lightning.pytorch.strategies import FSDPStrategy
+from support.stock_trainers import stock_trainer
 
 from fourbeat.lightning.checkpoints import dump_checkpoint, reads_through_plugin
 
@@ -19,13 +20,8 @@ REST = {"callbacks", "optimizer_states", "lr_schedulers"}
 
 @pytest.fixture
 def trainer(tmp_path: Path) -> Trainer:
-    trainer = Trainer(
-        accelerator="cpu",
+    trainer = stock_trainer(
         max_steps=2,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
         limit_val_batches=0,
         default_root_dir=tmp_path,
     )

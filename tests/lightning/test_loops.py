@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.demos.boring_classes import BoringModel, RandomDataset
+from support.stock_trainers import stock_trainer
 from torch.utils.data import DataLoader
 
 from fourbeat.lightning.checkpoints import dump_checkpoint
@@ -38,13 +39,8 @@ class Model(BoringModel):
 
 @pytest.fixture
 def trainer(tmp_path: Path) -> Trainer:
-    return Trainer(
-        accelerator="cpu",
+    return stock_trainer(
         max_epochs=2,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
         default_root_dir=tmp_path,
     )
 

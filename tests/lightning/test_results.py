@@ -9,6 +9,7 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.demos.boring_classes import BoringModel
+from support.stock_trainers import stock_trainer
 from torchmetrics import MeanMetric
 
 from fourbeat.lightning import results
@@ -34,15 +35,10 @@ class Logging(BoringModel):
 
 def trained(tmp_path: Path, after_batch: Any) -> Trainer:
     trainer, model = (
-        Trainer(
-            accelerator="cpu",
+        stock_trainer(
             max_epochs=1,
             limit_train_batches=NUM_BATCHES,
             limit_val_batches=0,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
             default_root_dir=tmp_path,
         ),
         Logging(),

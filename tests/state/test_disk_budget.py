@@ -129,40 +129,41 @@ def test_a_training_says_at_its_start_that_fewer_are_kept(
     assert "kept are 2 last, 1 best, 1 snapshots" in said
 
 
-@pytest.mark.slow
-def test_a_large_best_state_is_written_at_once_and_a_small_one_is_held(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    held: list[int] = []
+# So rarely that each best state but the first must be held.
+RARELY = ("callbacks.model_checkpoint.max_time_share=1e-9", "callbacks.early_stopping=null")
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The size of each best state that is held in memory."""
+    sizes: list[int] = []
     hold = checkpoint_files.StateWriter.hold_best
     monkeypatch.setattr(
         checkpoint_files.StateWriter,
         "hold_best",
-        lambda self, state: (held.append(1), hold(self, state)),
+        lambda self, state: (sizes.append(self._state_bytes), hold(self, state)),
     )
-    rarely = ["callbacks.model_checkpoint.max_time_share=1e-9", "callbacks.early_stopping=null"]
-    trained(tmp_path / "small", *rarely)
+    return sizes
+
+
+@pytest.mark.slow
+def test_a_large_best_state_is_written_at_once_and_a_small_one_is_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: list[int]
+) -> None:
+    trained(tmp_path / "small", *RARELY)
     assert held
     held.clear()
     monkeypatch.setattr(checkpoint_files, "MOST_HELD_BYTES", 100)
-    run = trained(tmp_path / "large", *rarely)
+    run = trained(tmp_path / "large", *RARELY)
     assert held == []
     assert run.checkpoint("best").exists()
 
 
 @pytest.mark.slow
 def test_the_best_states_that_are_held_together_take_no_more_than_one_may(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: list[int]
 ) -> None:
-    held: list[int] = []
-    hold = checkpoint_files.StateWriter.hold_best
-    monkeypatch.setattr(
-        checkpoint_files.StateWriter,
-        "hold_best",
-        lambda self, state: (held.append(self._state_bytes), hold(self, state)),
-    )
-    rarely = ["callbacks.model_checkpoint.max_time_share=1e-9", "callbacks.early_stopping=null"]
-    several = [*rarely, "callbacks.model_checkpoint.save_top_k=4", "trainer.max_epochs=4"]
+    several = [*RARELY, "callbacks.model_checkpoint.save_top_k=4", "trainer.max_epochs=4"]
     trained(tmp_path / "all", *several)
     assert len(held) == 4
     monkeypatch.setattr(checkpoint_files, "MOST_HELD_BYTES", 1.5 * held.pop())

@@ -9,10 +9,11 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Callback
 from support.finished_runs import FinishedRuns
 from support.project import build, compose, resume, train
 from support.settings import SMALL
+from support.stock_trainers import stock_trainer
 
 from fourbeat.base.errors import RunError
 from fourbeat.base.registry import StateFunctions, StateRegistry
@@ -156,13 +157,8 @@ def test_a_stock_trainer_continues_from_a_state(tmp_path: Path) -> None:
     cfg = compose(*SMALL, "loop.steps_per_execution=1", "trainer.max_epochs=2")
     run = train(cfg, tmp_path / "run")
     components = build(cfg, tmp_path / "again")
-    trainer = Trainer(
-        accelerator="cpu",
+    trainer = stock_trainer(
         max_epochs=3,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
         use_distributed_sampler=False,
     )
     with expected_warnings():

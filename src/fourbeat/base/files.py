@@ -51,13 +51,13 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         os.replace(temporary, path)
         _sync_folder(path.parent)
     except OSError as error:
-        _remove(temporary)
+        remove_if_possible(temporary)
         raise RunError(
             f"{path}: could not be written ({error.strerror}). "
             "Check that its folder exists, that you may write there, and that the disk has room."
         ) from error
     except BaseException:
-        _remove(temporary)
+        remove_if_possible(temporary)
         raise
 
 
@@ -71,6 +71,7 @@ def _sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def _remove(path: Path) -> None:
+def remove_if_possible(path: Path) -> None:
+    """Remove a file; one that is not there, or cannot be removed, is left to whoever looks."""
     with contextlib.suppress(OSError):  # it was never made; the first error is the one to report
         path.unlink()

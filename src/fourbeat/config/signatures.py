@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import pkgutil
 import typing
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
@@ -75,6 +76,17 @@ def signature_faults(
         *(_missing_fault(key, leaf, name) for name in _needed(parameters) if name not in present),
         *_type_faults(key, given, target, parameters),
     ]
+
+
+def builds_another(target: str, kind: type) -> bool:
+    """Return whether a target is a class that does not inherit another; a function may build any.
+
+    Args:
+        target: The dotted path of something that can be imported.
+        kind: The class that is wanted.
+    """
+    found = pkgutil.resolve_name(target)
+    return isinstance(found, type) and not issubclass(found, kind)
 
 
 def _target(key: str, leaf: Leaf) -> tuple[Callable[..., Any] | None, Fault | None]:

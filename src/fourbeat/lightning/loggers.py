@@ -5,6 +5,8 @@ from __future__ import annotations
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.loggers.logger import Logger
 
+from fourbeat.lightning.event_writers import table_writer
+
 
 def flush_logger(logger: Logger) -> None:
     """Write what a logger holds back, without making files where nothing was logged.
@@ -16,7 +18,7 @@ def flush_logger(logger: Logger) -> None:
         if logger._experiment is not None:
             logger._experiment.flush()
     elif isinstance(logger, CSVLogger):
-        if logger._experiment is not None:
-            logger._experiment.save()
+        if (writer := table_writer(logger)) is not None:
+            writer.save()
     else:
         logger.save()

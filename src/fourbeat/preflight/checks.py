@@ -7,7 +7,6 @@ refused is not used in the checks of others. The data module is built once for a
 
 from __future__ import annotations
 
-import pkgutil
 from typing import Any
 
 import torch
@@ -22,7 +21,7 @@ from fourbeat.config.deferred import given_data
 from fourbeat.config.leaves import instantiate
 from fourbeat.config.schema import TrainConfig
 from fourbeat.config.sections import LeafSection
-from fourbeat.config.signatures import NAMING, OWN, SUPPLIED, signature_faults
+from fourbeat.config.signatures import NAMING, OWN, SUPPLIED, builds_another, signature_faults
 from fourbeat.config.trial import find_faults, try_leaf
 from fourbeat.data import DataModule
 from fourbeat.optim import optimizer_faults, scheduler_faults
@@ -124,8 +123,8 @@ def _others(cfg: TrainConfig) -> list[Fault]:
 
 def _kind_faults(key: str, section: LeafSection) -> list[Fault]:
     """Find a class that does not inherit what its group builds."""
-    kind, target = KINDS[key.partition(".")[0]], pkgutil.resolve_name(section.target)
-    if not isinstance(target, type) or issubclass(target, kind):
+    kind = KINDS[key.partition(".")[0]]
+    if not builds_another(section.target, kind):
         return []
     why, hint = f"must build a {kind.__name__} of Lightning's", "Name a class that inherits it."
     return [Fault("wrong-type", f"{key}._target_", section.target, why, hint)]

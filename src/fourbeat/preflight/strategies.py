@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pkgutil
 from typing import Any
 
 from lightning.pytorch.strategies import Strategy
@@ -10,7 +9,7 @@ from lightning.pytorch.strategies import Strategy
 from fourbeat.base.errors import Fault
 from fourbeat.base.extras import is_installed
 from fourbeat.config.schema import TrainConfig
-from fourbeat.config.signatures import signature_faults
+from fourbeat.config.signatures import builds_another, signature_faults
 from fourbeat.config.suggest import did_you_mean
 from fourbeat.config.typed import format_value
 from fourbeat.lightning.registered_strategies import registered_names, start_method_of
@@ -54,8 +53,7 @@ def _name_faults(name: str) -> list[Fault]:
 def _leaf_faults(leaf: dict[str, Any]) -> list[Fault]:
     if faults := signature_faults(_KEY, leaf):
         return faults
-    target = pkgutil.resolve_name(leaf["_target_"])
-    if isinstance(target, type) and not issubclass(target, Strategy):
+    if builds_another(leaf["_target_"], Strategy):
         why = "must build a lightning.pytorch.strategies.Strategy"
         hint = "Use e.g. lightning.pytorch.strategies.DDPStrategy."
         return [Fault("wrong-type", f"{_KEY}._target_", leaf["_target_"], why, hint)]

@@ -20,6 +20,7 @@ from fourbeat.lightning.loops import (
     place_between_epochs,
     place_within_epoch,
 )
+from fourbeat.lightning.trainer import callbacks_of, datamodule_of
 from fourbeat.state.log_position import read_log_position
 from fourbeat.state.measured import Measured
 from fourbeat.state.training_state import Moment, Position, ProcessState, TrainingState
@@ -36,7 +37,7 @@ def build_registry(trainer: Trainer, module: LightningModule) -> StateRegistry:
     """
     registry = StateRegistry(lambda: trainer.accumulate_grad_batches)
     registry.register(MEASURED, Measured(trainer, module))
-    data, callbacks = trainer.datamodule, trainer.callbacks  # type: ignore[attr-defined]
+    data, callbacks = datamodule_of(trainer), callbacks_of(trainer)
     for each in (module, data, *callbacks):
         if isinstance(each, Registrant):
             each.register_state(registry)
@@ -100,7 +101,7 @@ def set_position(trainer: Trainer, state: TrainingState) -> None:
         trainer: With its data set up, about to read the state.
         state: Is changed: the loops' counters are those of this run's executions.
     """
-    position, data = state.position, trainer.datamodule  # type: ignore[attr-defined]
+    position, data = state.position, datamodule_of(trainer)
     if position.moment == "between epochs":
         place_between_epochs(state.loops)
     elif isinstance(data, SplitLoaders):
@@ -162,7 +163,7 @@ def compare_names(trainer: Trainer, registry: StateRegistry, state: TrainingStat
     """
     own = state.process(trainer.global_rank) or {}
     saved = {name for name, value in own.items() if value is not None} | state.callbacks.keys()
-    callbacks = trainer.callbacks  # type: ignore[attr-defined]
+    callbacks = callbacks_of(trainer)
     here = {c.state_key for c in callbacks if c.state_dict()}
     here |= set(registry.names) if own else set()
     lines = []

@@ -12,6 +12,7 @@ from lightning.pytorch import LightningModule, Trainer
 
 from fourbeat.base.console import log
 from fourbeat.base.errors import RunError
+from fourbeat.base.files import remove_if_possible
 from fourbeat.lightning.checkpoints import dump_checkpoint
 from fourbeat.state.capture import is_finite
 from fourbeat.state.disk_budget import GIB, NumKept, describe_limit, estimate_state_bytes
@@ -80,7 +81,7 @@ class CheckpointFiles:
     def trim(self) -> None:
         """Remove last files that are older than are to be kept."""
         for path in find_last_checkpoints(self.folder)[max(1, self.num_last) :]:
-            _remove(path)
+            remove_if_possible(path)
 
     def write_best(
         self, state: Checkpoint | Path, entry: RankedState, entries: list[RankedState]
@@ -99,7 +100,7 @@ class CheckpointFiles:
         current = {self.best(entry) for entry in entries}
         for old in self.find_best():
             if old not in current:
-                _remove(old)
+                remove_if_possible(old)
         return path
 
 
@@ -244,8 +245,3 @@ def find_last_checkpoints(folder: Path) -> list[Path]:
 
 def _aged(folder: Path, age: int) -> Path:
     return folder / (f"last-{age}.ckpt" if age else LAST)
-
-
-def _remove(path: Path) -> None:
-    with contextlib.suppress(OSError):
-        path.unlink()

@@ -6,7 +6,6 @@ from there.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import hashlib
 import os
@@ -22,7 +21,7 @@ from lightning.fabric.plugins.io import TorchCheckpointIO
 from torch import Tensor, nn
 
 from fourbeat.base.errors import RunError
-from fourbeat.base.files import replacing
+from fourbeat.base.files import remove_if_possible, replacing
 from fourbeat.state.plain import map_tensors, refuse_code
 from fourbeat.state.training_state import Checkpoint, DamagedCheckpointError, check_version
 
@@ -284,5 +283,4 @@ def clear_temporary_files(folder: Path) -> None:
         folder: The folder of the checkpoints.
     """
     for path in folder.glob("*.tmp"):
-        with contextlib.suppress(OSError):
-            path.unlink()
+        remove_if_possible(path)

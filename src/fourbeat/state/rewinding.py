@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from pickle import UnpicklingError
 import torch
 
 from fourbeat.base.console import log
+from fourbeat.base.files import remove_if_possible
 from fourbeat.state.checkpoint_files import CheckpointFiles
 from fourbeat.state.file import link_whole
 from fourbeat.state.ranking import RankedState
@@ -44,7 +44,7 @@ def rewind_best(
     for path, saved_step in saved.items():
         is_undone = saved_step is not None and saved_step > step
         if path.resolve() not in kept and (entries or is_undone):
-            _remove(path)
+            remove_if_possible(path)
 
 
 def _step_of(path: Path) -> int | None:
@@ -57,8 +57,3 @@ def _step_of(path: Path) -> int | None:
         return int(state["global_step"])
     except (OSError, RuntimeError, ValueError, TypeError, LookupError, EOFError, UnpicklingError):
         return None
-
-
-def _remove(path: Path) -> None:
-    with contextlib.suppress(OSError):
-        path.unlink()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from fourbeat.base.files import remove_if_possible
 from fourbeat.state.file import place_state
 from fourbeat.state.training_state import Checkpoint
 
@@ -43,7 +43,7 @@ class Snapshots:
         steps = sorted(found := find_snapshots(self.folder))
         while len(steps) > self.num_kept:
             gone = least_missed(steps) if len(steps) > 1 else steps[0]
-            _remove(found[gone])
+            remove_if_possible(found[gone])
             steps.remove(gone)
 
 
@@ -66,7 +66,7 @@ def remove_later_snapshots(folder: Path, step: int) -> None:
     """
     for later, path in find_snapshots(folder).items():
         if later > step:
-            _remove(path)
+            remove_if_possible(path)
 
 
 def least_missed(steps: Sequence[int]) -> int:
@@ -81,8 +81,3 @@ def least_missed(steps: Sequence[int]) -> int:
         for before, here, after in zip((0, *steps[:-2]), steps[:-1], steps[1:], strict=True)
     }
     return min(gaps, key=lambda step: gaps[step])
-
-
-def _remove(path: Path) -> None:
-    with contextlib.suppress(OSError):
-        path.unlink()

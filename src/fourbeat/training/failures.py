@@ -8,12 +8,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 
 from fourbeat.base.errors import NonFiniteError, RunError, Stopped
 from fourbeat.callbacks import TimeLimit
 from fourbeat.config.typed import format_value
+from fourbeat.lightning.trainer import callbacks_of
 from fourbeat.run import Outcome
 
 MAX_TIME = "trainer.max_time"
@@ -38,8 +39,7 @@ def outcome_of_fit(trainer: Trainer, max_time: object = None) -> Outcome:
     max_epochs = trainer.max_epochs or -1
     if -1 < max_epochs <= trainer.current_epoch:
         return Outcome("finished", f"trainer.max_epochs={max_epochs} reached")
-    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    if any(isinstance(c, TimeLimit) and c.has_stopped for c in callbacks):
+    if any(isinstance(c, TimeLimit) and c.has_stopped for c in callbacks_of(trainer)):
         return Outcome("finished", f"{MAX_TIME}={format_value(max_time)} reached")
     if trainer.should_stop:
         return Outcome("stopped_early", "a callback has set trainer.should_stop")
