@@ -189,10 +189,18 @@ def test_saves_take_no_more_than_their_share_of_the_time(clock: list[float]) -> 
     with share.spent():
         clock[0] += 1.0
     assert not share.allows_a_save
-    clock[0] += 98.0
-    assert not share.allows_a_save  # one more would make it 2 s of 99
-    clock[0] += 1.0
-    assert share.allows_a_save
+    clock[0] += 97.5
+    assert not share.allows_a_save  # one more would make it 2 s of 99.5
+    clock[0] += 0.5
+    assert share.allows_a_save  # 2 s of 100
+
+
+def test_all_of_the_time_allows_each_save(clock: list[float]) -> None:
+    share = TimeShare(1.0, interval_s=60.0)
+    for duration_s in (5.0, 1.0, 30.0):  # nothing but saves
+        with share.spent():
+            clock[0] += duration_s
+        assert share.allows_a_save
 
 
 def test_the_interval_begins_with_the_latest_save(clock: list[float]) -> None:

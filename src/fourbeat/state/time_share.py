@@ -32,8 +32,8 @@ class TimeShare:
     @property
     def allows_a_save(self) -> bool:
         """Whether one that takes as long as the latest would stay within the share."""
-        elapsed = time.monotonic() - self._started
-        return self._spent_s + self._latest_s <= self.share * elapsed
+        afterwards = time.monotonic() - self._started + self._latest_s
+        return self._spent_s + self._latest_s <= self.share * afterwards
 
     @contextmanager
     def spent(self) -> Iterator[None]:
