@@ -40,7 +40,7 @@ ALLOWED: dict[str, set[str]] = {
     "events": _SEAM,
     "tasks": _SEAM | {"config", "data"},
     "loop": _SEAM | {"data", "events", "optim", "tasks"},
-    "compile": _SEAM | {"data", "events", "loop"},
+    "compile": _SEAM | {"data", "events", "loop", "tasks"},
     "recorder": _SEAM | {"events"},
     "callbacks": _SEAM | {"data"},
     "state": _SEAM | {"run", "data", "recorder"},

@@ -73,7 +73,7 @@ from torch import nn
 
 from fourbeat.config.leaves import instantiate
 from fourbeat.data import DataModule
-from fourbeat.loop import FourBeatModule
+from fourbeat.loop import FourBeatLoop
 from fourbeat.optim import build_optimizer, build_scheduler
 from fourbeat.tasks import adapt_loss, choose_metrics
 from fourbeat.training.building import loop_settings, standard_callbacks, trainer_flags
@@ -102,7 +102,7 @@ class Net(nn.Module):
 
 def build(cfg, folder):
     data = instantiate(cfg.data.leaf())
-    module = FourBeatModule(
+    module = FourBeatLoop(
         net=instantiate(cfg.model.leaf()),
         loss=adapt_loss(instantiate(cfg.loss.leaf()), data.task),
         metrics=choose_metrics(data.task, 1),

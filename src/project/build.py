@@ -6,19 +6,15 @@ later. What users swap (``_target_`` in ``conf/``) comes from the config; the re
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
-import torch
 from lightning.pytorch import Trainer
 
 from fourbeat.config.leaves import instantiate
 from fourbeat.config.schema import TrainConfig
 from fourbeat.data import DataModule
-from fourbeat.loop import AutomaticModule, FourBeatModule, SupervisedModule
-from fourbeat.optim import build_optimizer, build_scheduler
-from fourbeat.preflight.devices import accelerator
-from fourbeat.tasks import OneLogit, adapt_loss, choose_metrics
+from fourbeat.loop import AutomaticLoop, FourBeatLoop
+from fourbeat.tasks import Task
 from fourbeat.training.building import (
     build_loggers,
     loop_settings,
@@ -26,8 +22,9 @@ from fourbeat.training.building import (
     trainer_flags,
 )
 from fourbeat.training.components import Components
+from fourbeat.training.learning import build_task, optimizer_builders
 
-LOOPS = {"four_beat": FourBeatModule, "automatic": AutomaticModule}
+LOOPS = {"four_beat": FourBeatLoop, "automatic": AutomaticLoop}
 
 
 def build(cfg: TrainConfig, folder: Path) -> Components:
@@ -37,34 +34,22 @@ def build(cfg: TrainConfig, folder: Path) -> Components:
         cfg: The checked config: what ``conf/train.yaml`` and the command line compose to.
         folder: The run folder.
     """
-    datamodule: DataModule = instantiate(cfg.data.leaf())
-    module = build_module(cfg, datamodule)
-    trainer = build_trainer(cfg, folder, datamodule)
-    return Components(module, datamodule, trainer, folder)
-
-
-def build_module(cfg: TrainConfig, datamodule: DataModule) -> SupervisedModule:
-    """Build the LightningModule: network, loss, metrics, optimizer, scheduler, and the loop."""
-    loss = adapt_loss(instantiate(cfg.loss.leaf()), datamodule.task)
-    num_outputs = 1 if isinstance(loss, OneLogit) else datamodule.num_classes or 1
-    device = accelerator(cfg.trainer.accelerator)
-    module = LOOPS[cfg.loop.name](
-        net=instantiate(cfg.model.leaf()),
-        loss=loss,
-        metrics=choose_metrics(datamodule.task, num_outputs),
-        optimizer=partial(build_optimizer, cfg.optim.leaf(), device=device),
-        scheduler=partial(build_scheduler, cfg.scheduler.leaf()),
-        **loop_settings(cfg),  # clipping, accumulation, compiled steps: conf/loop
+    data = instantiate(cfg.data.leaf())  # conf/data
+    task = build_task(cfg, data)  # conf/task, with conf/model, loss and metrics: beats 1 and 2
+    LOOPS[cfg.loop.name](  # conf/loop: beats 3 and 4
+        task,
+        *optimizer_builders(cfg),  # conf/optim, conf/scheduler
+        **loop_settings(cfg),
     )
-    module.example_input_array = torch.zeros(1, *datamodule.input_shape)
-    return module
+    trainer = build_trainer(cfg, folder, data, task)
+    return Components(task, data, trainer, folder)
 
 
-def build_trainer(cfg: TrainConfig, folder: Path, datamodule: DataModule) -> Trainer:
+def build_trainer(cfg: TrainConfig, folder: Path, data: DataModule, task: Task) -> Trainer:
     """Build Lightning's Trainer with callbacks and loggers."""
-    callbacks = standard_callbacks(cfg, folder, datamodule)  # conf/callbacks; add yours here
+    callbacks = standard_callbacks(cfg, folder, data, task)  # conf/callbacks; add yours here
     return Trainer(
         callbacks=callbacks,
         logger=build_loggers(cfg, folder),  # conf/logger
-        **trainer_flags(cfg, folder, datamodule, callbacks),  # devices, precision: conf/trainer
+        **trainer_flags(cfg, folder, data, callbacks),  # devices, precision: conf/trainer
     )

@@ -112,7 +112,7 @@ def test_numbers_have_no_confusion_matrix_to_draw(tmp_path: Path) -> None:
 def test_more_classes_than_can_be_read_are_not_drawn(tmp_path: Path) -> None:
     cfg = compose("trainer=cpu", "callbacks.progress=none")
     components = build(cfg, tmp_path)
-    components.module.confusion_matrix = torch.eye(MAX_CLASSES + 1, dtype=torch.long)
+    components.loop.evaluation.confusion_matrix = torch.eye(MAX_CLASSES + 1, dtype=torch.long)
     picture = ConfusionMatrixPicture([str(label) for label in range(MAX_CLASSES + 1)])
     picture.on_test_end(components.trainer, components.module)
     components.trainer.logger.experiment.add_scalar("written", 1.0)

@@ -111,7 +111,7 @@ class HookUser(Callback):
 def test_a_hook_changes_nothing(tmp_path: Path, overrides: list[str]) -> None:
     bypassing = trained(tmp_path / "bypassing", *overrides)
     hooked = trained(tmp_path / "hooked", *overrides, callback=HookUser())
-    assert not hooked.components.module.bypasses_hooks
+    assert not hooked.components.loop.bypasses_hooks
     assert_same(bypassing, hooked)
 
 

@@ -76,7 +76,8 @@ def test_validation_metrics_are_those_of_scikit_learn(tmp_path: Path) -> None:
     assert last["val/accuracy"] == pytest.approx(accuracy_score(targets, guesses), abs=1e-6)
     assert last["val/f1"] == pytest.approx(f1_score(targets, guesses, average="macro"), abs=1e-6)
     assert (
-        components.module.confusion_matrix.tolist() == confusion_matrix(targets, guesses).tolist()
+        components.loop.evaluation.confusion_matrix.tolist()
+        == confusion_matrix(targets, guesses).tolist()
     )
 
 

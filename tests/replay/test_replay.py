@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import fourbeat
 from fourbeat.base.errors import NonFiniteError, RunError, Stopped
-from fourbeat.loop import FourBeatModule
+from fourbeat.loop import FourBeatLoop
 from fourbeat.recorder import read_records
 from fourbeat.replay import replay, replay_data, replay_lines
 from fourbeat.replay.comparison import compare
@@ -549,14 +549,14 @@ def test_the_step_at_which_a_run_failed_can_be_replayed(tmp_path: Path, loop: st
 def test_a_bug_of_the_users_own_is_raised_again_where_it_was_raised(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    beats = FourBeatModule.beats
+    beats = FourBeatLoop.beats
 
-    def break_in_step_14(self: FourBeatModule, *arguments: Any) -> Any:
+    def break_in_step_14(self: FourBeatLoop, *arguments: Any) -> Any:
         if self.num_steps == 14:
             raise ZeroDivisionError("a bug")
         return beats(self, *arguments)
 
-    monkeypatch.setattr(FourBeatModule, "beats", break_in_step_14)
+    monkeypatch.setattr(FourBeatLoop, "beats", break_in_step_14)
     with pytest.raises(ZeroDivisionError):
         train(tmp_path / "run")
     assert replay(PROJECT, tmp_path / "run", 13).comparison.first is None
@@ -569,10 +569,10 @@ def test_a_bug_of_the_users_own_is_raised_again_where_it_was_raised(
 def test_a_run_that_failed_after_its_last_step_has_no_further_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def break_in_test(self: FourBeatModule, *_: Any) -> None:
+    def break_in_test(self: FourBeatLoop, *_: Any) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(FourBeatModule, "test_step", break_in_test)
+    monkeypatch.setattr(FourBeatLoop, "test_step", break_in_test)
     with pytest.raises(ZeroDivisionError):
         train(tmp_path / "run")
     assert Run.load(tmp_path / "run").outcome.status == "failed"

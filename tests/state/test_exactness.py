@@ -17,7 +17,7 @@ from support.settings import SMALL
 from torch import Tensor
 from torchmetrics import MeanMetric
 
-from fourbeat.loop import AutomaticModule
+from fourbeat.loop import AutomaticLoop
 from fourbeat.run import Run
 from fourbeat.state import CheckpointIO, Moment, StateCheckpoint, copy_to_cpu, read_state
 from fourbeat.state.training_state import Checkpoint
@@ -194,7 +194,7 @@ def test_a_run_that_is_extended_is_the_longer_run(tmp_path: Path, finished: Fini
     assert not found
 
 
-class Chatty(AutomaticModule):
+class Chatty(AutomaticLoop):
     """Logs in every way that Lightning has, as a user's own module may."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -226,9 +226,9 @@ def test_a_second_signal_stops_at_once(tmp_path: Path, stop_at, monkeypatch) -> 
     import signal
 
     from fourbeat.base.errors import Stopped
-    from fourbeat.loop import FourBeatModule
+    from fourbeat.loop import FourBeatLoop
 
-    beats, calls = FourBeatModule.beats, []
+    beats, calls = FourBeatLoop.beats, []
 
     def interrupt(self: Any, *args: Any) -> Any:
         calls.append(1)
@@ -236,7 +236,7 @@ def test_a_second_signal_stops_at_once(tmp_path: Path, stop_at, monkeypatch) -> 
             signal.raise_signal(signal.SIGTERM)
         return beats(self, *args)
 
-    monkeypatch.setattr(FourBeatModule, "beats", interrupt)
+    monkeypatch.setattr(FourBeatLoop, "beats", interrupt)
     with pytest.raises(Stopped):
         whole(tmp_path, "loop.steps_per_execution=16")
     assert len(calls) == 8

@@ -17,7 +17,7 @@ from support.stock_trainers import stock_trainer
 
 from fourbeat.base.errors import RunError
 from fourbeat.base.registry import StateFunctions, StateRegistry
-from fourbeat.loop import FourBeatModule
+from fourbeat.loop import FourBeatLoop
 from fourbeat.run import Run
 from fourbeat.state import (
     STATE_FORMAT,
@@ -169,7 +169,7 @@ def test_a_stock_trainer_continues_from_a_state(tmp_path: Path) -> None:
     assert trainer.global_step == run.manifest.num_steps // 2 * 3
 
 
-class WithHyperparameters(FourBeatModule):
+class WithHyperparameters(FourBeatLoop):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.save_hyperparameters({"made_by": RunError}, logger=False)

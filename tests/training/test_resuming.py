@@ -181,9 +181,9 @@ def test_old_runs_can_still_be_resumed(tmp_path: Path, version: str, step: int) 
 def test_an_exception_keeps_the_weights_of_the_step_before(
     tmp_path: Path, finished: FinishedRuns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fourbeat.loop import FourBeatModule
+    from fourbeat.loop import FourBeatLoop
 
-    beats, played = FourBeatModule.beats, []
+    beats, played = FourBeatLoop.beats, []
 
     def break_later(self, *args):
         played.append({n: p.clone() for n, p in self.net.named_parameters()})
@@ -191,7 +191,7 @@ def test_an_exception_keeps_the_weights_of_the_step_before(
             raise ZeroDivisionError("a bug")
         return beats(self, *args)
 
-    monkeypatch.setattr(FourBeatModule, "beats", break_later)
+    monkeypatch.setattr(FourBeatLoop, "beats", break_later)
     with pytest.raises(ZeroDivisionError):
         train(tmp_path / "run", "loop.steps_per_execution=8")
     kept = read_state(tmp_path / "run" / "checkpoints" / "exception.ckpt")

@@ -16,7 +16,7 @@ MAX_CLASSES = 30  # more would not be readable
 class ConfusionMatrixPicture(Callback):
     """Adds ``val/confusion_matrix`` and ``test/confusion_matrix`` to every TensorBoard logger.
 
-    Draws what the module has in ``confusion_matrix``, if it has one of at most 30 classes. Without
+    Draws the matrix that the task's loop has measured, if it is of at most 30 classes. Without
     pillow a training says so once and runs without pictures: they are no reason to end it.
 
     Args:
@@ -44,7 +44,8 @@ class ConfusionMatrixPicture(Callback):
         self._add("test", trainer, pl_module, trainer.global_step)
 
     def _add(self, split: str, trainer: Trainer, pl_module: LightningModule, step: int) -> None:
-        matrix = getattr(pl_module, "confusion_matrix", None)
+        evaluation = getattr(getattr(pl_module, "loop", None), "evaluation", None)
+        matrix = getattr(evaluation, "confusion_matrix", None)
         if matrix is None or len(matrix) > MAX_CLASSES:
             return
         if not self._can_draw or not trainer.is_global_zero:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from fourbeat.compile.calls import compile_calls, uncompile_calls
 from fourbeat.compile.messages import CompileFailure, say
@@ -13,9 +13,11 @@ from fourbeat.compile.steps import CompiledResult, CompiledSteps, whole_step_obs
 from fourbeat.compile.update import scheduled_hyperparameters
 from fourbeat.data import EpochOrder, Execution
 from fourbeat.events import GradientNorms, Norms
-from fourbeat.loop import Backend, FourBeatModule, SupervisedModule
+from fourbeat.loop import Backend, FourBeatLoop, Loop
 from fourbeat.loop.backend import LoaderItem, MicroBatch, indexed
 from fourbeat.loop.fast_path import find_hook_user
+from fourbeat.tasks import Supervised, Task
+from fourbeat.tasks.mean import TOTAL
 
 
 class Ahead(NamedTuple):
@@ -35,14 +37,20 @@ class CompiledForward(Backend):
 
     is_compiling = True
 
-    def start(self, module: SupervisedModule) -> None:
+    def start(self, loop: Loop) -> None:
         """Compile both."""
         say("loop.compile=true: forward and loss are compiled, the rest is Lightning's")
-        compile_calls(module.net, module.loss)
+        compile_calls(*called(loop.task))
 
-    def end(self, module: SupervisedModule) -> None:
+    def end(self, loop: Loop) -> None:
         """Let network and loss be called uncompiled again."""
-        uncompile_calls(module.net, module.loss)
+        uncompile_calls(*called(loop.task))
+
+
+def called(task: Task) -> list[nn.Module]:
+    """Return what a task calls that can be compiled: its network, and a loss that is a module."""
+    loss = getattr(task, "loss", None)
+    return [task.net, loss] if isinstance(loss, nn.Module) else [task.net]
 
 
 class CompiledPlayer(CompiledForward):
@@ -52,25 +60,25 @@ class CompiledPlayer(CompiledForward):
     compiled. Short mini-batches are left to the loop: each would need a graph of its own.
     """
 
-    def start(self, module: SupervisedModule) -> None:
+    def start(self, loop: Loop) -> None:
         """Compile whole steps if that can be done, else forward and loss."""
-        assert isinstance(module, FourBeatModule)
-        self._module = module
-        order = getattr(module.trainer.train_dataloader, "sampler", None)
+        assert isinstance(loop, FourBeatLoop)
+        self._loop = loop
+        order = getattr(loop.trainer.train_dataloader, "sampler", None)
         # Not that of the first batch: a run may be resumed at a short last one.
         self._batch_size = order.batch_size if isinstance(order, EpochOrder) else 0
         self._steps: CompiledSteps | None = None
-        if reason := _obstacle(module):
+        if reason := _obstacle(loop):
             self._compile_calls(reason)
             return
         say("loop.compile=true: whole optimizer steps are compiled, several per graph")
         self._steps = CompiledSteps(
-            module.net,
-            module.loss,
-            module.optimizer,
-            gradient_clip_val=module.gradient_clip_val,
-            gradient_clip_algorithm=module.gradient_clip_algorithm,
-            autocast=module.autocast,
+            loop.task.net,
+            loop.task.loss,  # type: ignore[arg-type]  # Supervised, or there is an obstacle
+            loop.optim.optimizer,
+            gradient_clip_val=loop.gradient_clip_val,
+            gradient_clip_algorithm=loop.gradient_clip_algorithm,
+            autocast=loop.autocast,
         )
 
     def micro_batches(self, batch: LoaderItem, batch_idx: int) -> Iterator[MicroBatch]:
@@ -90,11 +98,11 @@ class CompiledPlayer(CompiledForward):
         count = sizes.count(self._batch_size)
         if self._steps is None or count == 0:
             return 0
-        scheduler = self._module.plan.scheduler
+        scheduler = self._loop.optim.plan.scheduler
         before = scheduler.state_dict()
         ahead = [self._look_ahead(batch.batch_idx, i) for i in range(count)]
         hyperparameters = [step.hyperparameters for step in ahead]
-        measure = self._module.notify.wants_norms
+        measure = self._loop.notify.wants_norms
         try:
             played = self._steps.play(batch, hyperparameters, measure=measure)
         except CompileFailure as failure:
@@ -110,32 +118,32 @@ class CompiledPlayer(CompiledForward):
 
     def _notify(self, played: CompiledResult, ahead: Sequence[Ahead], batch_idx: int) -> None:
         """Count the steps, record their losses, and notify the observers of each."""
-        module, losses = self._module, list(played.losses.unbind())
+        loop, losses = self._loop, list(played.losses.unbind())
         raw, clipped = _each(played.norms), _each(played.clipped)
         for position, (loss, step) in enumerate(zip(losses, ahead, strict=True)):
-            module.check_finite(loss, corrupted=True)
-            module.count_step()
-            module.notify.loss(loss)
+            loop.check_finite(loss, corrupted=True)
+            loop.count_step()
+            loop.notify.loss(loss)
             if raw:
                 own = clipped[position] if clipped else None
                 num_later = len(losses) - position - 1
                 norms = GradientNorms(played.parameters, raw[position], own, num_later)
-                module.notify.norms(norms)
-            module.notify.step(step.hyperparameters, batch_idx + position, True)
-            module.record(loss, self._batch_size, step.rates)
+                loop.notify.norms(norms)
+            loop.notify.step(step.hyperparameters, batch_idx + position, True)
+            loop.record({TOTAL: loss}, self._batch_size, step.rates)
 
     def _look_ahead(self, batch_idx: int, position: int) -> Ahead:
         """Note what a step will need, and step the scheduler for the next one."""
-        module = self._module
-        hyperparameters = scheduled_hyperparameters(module.optimizer)
-        rates = module.rates_if_due(module.num_steps + position + 1)
-        group = module.accumulation_group(batch_idx + position)
-        module.step_scheduler(ends_epoch=group.ends_epoch)
+        loop = self._loop
+        hyperparameters = scheduled_hyperparameters(loop.optim.optimizer)
+        rates = loop.rates_if_due(loop.num_steps + position + 1)
+        group = loop.accumulation_group(batch_idx + position)
+        loop.step_scheduler(loop.turns[""], ends_epoch=group.ends_epoch)
         return Ahead(hyperparameters, rates)
 
     def _compile_calls(self, reason: str) -> None:
         say("loop.compile=true: forward and loss alone are compiled: %s", reason)
-        compile_calls(self._module.net, self._module.loss)
+        compile_calls(*called(self._loop.task))
 
 
 def _each(norms: Tensor | None) -> list[Norms]:
@@ -146,10 +154,12 @@ def _each(norms: Tensor | None) -> list[Norms]:
     return rows
 
 
-def _obstacle(module: FourBeatModule) -> str | None:
+def _obstacle(loop: FourBeatLoop) -> str | None:
     """Say why whole steps cannot be compiled, as the end of a sentence."""
-    if who := find_hook_user(module.trainer, module):
+    if who := find_hook_user(loop.trainer, loop.task):
         return f"{who} uses the hooks of each step"
-    if module.accumulate_grad_batches > 1:
-        return f"loop.accumulate_grad_batches={module.accumulate_grad_batches}"
-    return whole_step_obstacle(module.net, module.loss, module.optimizer)
+    if loop.accumulate_grad_batches > 1:
+        return f"loop.accumulate_grad_batches={loop.accumulate_grad_batches}"
+    if not isinstance(loop.task, Supervised) or type(loop.task).losses is not Supervised.losses:
+        return f"{type(loop.task).__name__} has losses of its own"
+    return whole_step_obstacle(loop.task.net, loop.task.loss, loop.optim.optimizer)

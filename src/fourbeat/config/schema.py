@@ -157,6 +157,24 @@ STANDARD_CALLBACKS = CallbacksConfig.model_validate(
 """What ``callbacks=default`` stands for."""
 
 
+class MetricsConfig(Section):
+    """What is measured in evaluation; the other keys are leaves of torchmetrics, by name."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+    __pydantic_extra__: dict[str, LeafSection | None]
+
+    auto: bool = True
+
+    @property
+    def named(self) -> dict[str, LeafSection]:
+        """The metrics that the config names."""
+        return {name: leaf for name, leaf in (self.model_extra or {}).items() if leaf is not None}
+
+
+SUPERVISED = LeafSection.model_validate({"_target_": "fourbeat.tasks.Supervised"})
+"""What a config without a task trains."""
+
+
 class PathsConfig(Section):
     """Folders, relative to where the command is typed."""
 
@@ -214,7 +232,9 @@ class TrainConfig(Section):
     debug: DebugConfig = DebugConfig()
     data: DataConfig
     model: LeafSection
+    task: LeafSection = SUPERVISED
     loss: LossConfig
+    metrics: MetricsConfig = Field(default_factory=lambda: MetricsConfig.model_validate({}))
     optim: OptimConfig
     scheduler: SchedulerConfig
     logger: dict[str, LeafSection] = Field(default={})

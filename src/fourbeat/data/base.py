@@ -24,10 +24,10 @@ from fourbeat.data.samples import (
 )
 from fourbeat.data.split_loaders import SplitLoaders
 
-Task = Literal["multiclass", "binary", "regression"]
+TaskKind = Literal["multiclass", "binary", "regression"]
 """What is learned: one of several classes, one of two, or a number."""
 
-_LOSSES: dict[Task, str] = {
+_LOSSES: dict[TaskKind, str] = {
     "multiclass": "torch.nn.CrossEntropyLoss",
     "binary": "torch.nn.BCEWithLogitsLoss",
     "regression": "torch.nn.MSELoss",
@@ -82,7 +82,7 @@ class DataModule(SplitLoaders, ABC):
             original unit.
     """
 
-    task: Task
+    task: TaskKind
     input_shape: tuple[int, ...]
     num_samples: int
     num_classes: int | None = None

@@ -19,10 +19,13 @@ from fourbeat.lightning.trainer import callbacks_of, loss_scaler
 
 @runtime_checkable
 class NotifiesObservers(Protocol):
-    """A module that plays the beats itself and notifies observers of them."""
+    """A loop that plays the beats itself and notifies observers of them."""
 
-    observers: list[Observer]
-    notify: Beats
+    def observe(self, observers: Sequence[Observer]) -> None:
+        """Notify observers from now on."""
+
+    def forget(self, observers: Sequence[Observer]) -> None:
+        """Notify them no longer."""
 
 
 class Observation:
@@ -39,8 +42,9 @@ class Observation:
     ) -> None:
         self._trainer, self._module, self._observers = trainer, module, observers
         self._beats: LightningBeats | None = None
-        if isinstance(module, NotifiesObservers):
-            module.observers += observers
+        self._loop = getattr(module, "loop", None)
+        if isinstance(self._loop, NotifiesObservers):
+            self._loop.observe(observers)
         else:
             self._beats = LightningBeats(observers)
             # Lightning, which is going through its list of callbacks, may call it too.
@@ -52,9 +56,8 @@ class Observation:
         if self._beats is not None:
             self._beats.teardown(self._trainer, self._module, "fit")
             callbacks_of(self._trainer).remove(self._beats)
-        elif isinstance(self._module, NotifiesObservers):
-            gone = self._observers
-            self._module.observers = [o for o in self._module.observers if o not in gone]
+        elif isinstance(self._loop, NotifiesObservers):
+            self._loop.forget(self._observers)
 
 
 class ObserverCallback(Callback):

@@ -2,7 +2,9 @@
 
 One optimizer step, as an observer is notified of it::
 
-    forward     once for each micro-batch: the network's outputs
+    turn        of a task with several optimizers: whose step it is
+    forward     once for each call of the network
+    losses      once for each micro-batch: the losses by name, before they are added up
     loss        once for each micro-batch: the number that is about to be differentiated
     backward    once for each micro-batch: its gradients have been added
     unscale     all gradients are there, divided by the loss scale
@@ -45,7 +47,21 @@ class Observer:
     """Is notified of each beat, right after it. Reads, and changes nothing."""
 
     def on_forward(self, outputs: Any) -> None:
-        """The network has computed its outputs."""
+        """The network has computed outputs; a task may call it several times for a batch."""
+
+    def on_turn(self, turn: int) -> None:
+        """It is the turn of one of several optimizers.
+
+        Args:
+            turn: Its index among them, from 0, in the order of the config.
+        """
+
+    def on_losses(self, losses: Mapping[str, Any]) -> None:
+        """A micro-batch's losses have been computed.
+
+        Args:
+            losses: By name: tensors, or totals with weights; a single one is called ``loss``.
+        """
 
     def on_loss(self, loss: Tensor) -> None:
         """A micro-batch's loss is about to be differentiated.
@@ -91,12 +107,19 @@ class Beats:
     def __init__(self, observers: Sequence[Observer] = ()) -> None:
         self.observers = tuple(observers)
         self.forward = self._notifier("on_forward")
+        self.turn = self._notifier("on_turn")
+        self.losses = self._notifier("on_losses")
         self.loss = self._notifier("on_loss")
         self.backward = self._notifier("on_backward")
         self.unscale = self._notifier("on_unscale")
         self.clip = self._notifier("on_clip")
         self.norms = self._notifier("on_norms")
         self.step = self._notifier("on_step")
+
+    @property
+    def wants_forward(self) -> bool:
+        """Whether anybody is to be notified of the network's outputs."""
+        return self.forward is not _ignore
 
     @property
     def wants_norms(self) -> bool:

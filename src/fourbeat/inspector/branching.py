@@ -56,7 +56,7 @@ def save_branch(stored: StoredRun, changes: Sequence[Change], step: int, folder:
         overrides=[*run.manifest.overrides, *changes_as_overrides(run, changes)],
         seed=cfg.seed,
         config=cfg.plain(),
-        num_parameters=components.module.num_parameters,
+        num_parameters=components.num_parameters,
         code_dir=stored.project.code_dir,
         entry=run.manifest.entry,
         composition=stored.composition(cfg),

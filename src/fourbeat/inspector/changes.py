@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import nn
-from torch.optim import Optimizer
 
 from fourbeat.base.errors import ConfigError, Fault, raise_faults
 from fourbeat.config.overrides import parse_overrides
@@ -84,17 +83,17 @@ def _clip(change: Change, components: Components) -> None:
             raise _refused(change, "must be a number above 0, or null")
     elif change.value not in ("norm", "value"):
         raise _refused(change, "must be norm or value")
-    setattr(components.module, name, change.value)
+    setattr(components.loop, name, change.value)
     if components.module.automatic_optimization:
         setattr(components.trainer, name, change.value)
 
 
 def _hyperparameter(change: Change, components: Components, cfg: TrainConfig) -> None:
-    name, module = change.key.partition(".")[2], components.module
-    was, value = module.built_with, change.value
+    name, optim = change.key.partition(".")[2], components.loop.optim
+    was, value = optim.built_with[""], change.value
     if any(name not in group for group in was) or name in ("initial_lr", "max_lr", "min_lr"):
         allowed = ", ".join(f"optim.{n}" for n in was[0] if n == "lr" or "lr" not in n)
-        kind = type(_optimizer(components)).__name__
+        kind = type(optim.optimizer).__name__
         raise _refused(change, f"is not a number of {kind}: {allowed}")
     old = was[0][name]
     if isinstance(old, tuple) and isinstance(value, list):
@@ -105,14 +104,14 @@ def _hyperparameter(change: Change, components: Components, cfg: TrainConfig) ->
         now = with_scaled_rates(was, _scale(change, cfg))
     else:
         now = [{**group, name: value} for group in was]
-    apply_changes(_optimizer(components), module.plan.scheduler, was, now)
-    module.built_with = now
+    apply_changes(optim.optimizer, optim.plan.scheduler, was, now)
+    optim.built_with[""] = list(now)
 
 
 def _rate_of_layer(change: Change, components: Components, cfg: TrainConfig) -> None:
     """Give a layer a rate of its own, which its schedule continues to move in proportion."""
     own = set(_layer(change, components.module.net).parameters(recurse=False))
-    optimizer, scheduler = _optimizer(components), components.module.plan.scheduler
+    optimizer, scheduler = components.loop.optim.optimizer, components.loop.optim.plan.scheduler
     theirs, scale = _split(components, own), _scale(change, cfg)
     groups = range(len(optimizer.param_groups))
     scale_rates(optimizer, scheduler, [scale if i in theirs else None for i in groups])
@@ -128,13 +127,14 @@ def _scale(change: Change, cfg: TrainConfig) -> float:
 
 def _split(components: Components, own: set[nn.Parameter]) -> set[int]:
     """Put parameters into groups of their own, and return the indices of these."""
-    module, optimizer, found = components.module, _optimizer(components), set()
+    optim, found = components.loop.optim, set()
+    optimizer, built_with = optim.optimizer, optim.built_with
     for index, group in enumerate(list(optimizer.param_groups)):
         moved = [p for p in group["params"] if p in own]
         if moved and len(moved) < len(group["params"]):
             group["params"] = [p for p in group["params"] if p not in own]
-            add_group_like(optimizer, module.plan.scheduler, index, moved)
-            module.built_with = [*module.built_with, dict(module.built_with[index])]
+            add_group_like(optimizer, optim.plan.scheduler, index, moved)
+            built_with[""] = [*built_with[""], dict(built_with[""][index])]
             index = len(optimizer.param_groups) - 1
         if moved:
             found.add(index)
@@ -148,11 +148,6 @@ def _layer(change: Change, network: nn.Module) -> nn.Module:
         raise _refused(change, f"is not the rate of a layer: {', '.join(names)}")
     module: nn.Module = modules[name]
     return module
-
-
-def _optimizer(components: Components) -> Optimizer:
-    optimizer: Optimizer = components.trainer.optimizers[0]
-    return optimizer
 
 
 def _refused(change: Change, why: str) -> ConfigError:

@@ -106,9 +106,9 @@ def eval_expression(here: Here, code: str) -> list[str]:
         "model": here.components.module.net,
         "module": here.components.module,
         "trainer": here.components.trainer,
-        "batch": (here.inputs, here.targets),
-        "inputs": here.inputs,
-        "targets": here.targets,
+        "batch": here.batch,
+        "inputs": here.pair and here.pair[0],
+        "targets": here.pair and here.pair[1],
         "outputs": here.outputs,
         "loss": here.loss,
         "optimizer": here.optimizer,
@@ -158,7 +158,7 @@ def _layer(branch: Branch, here: Here, rest: str) -> Reply:
 
 def _picture(branch: Branch, here: Here, rest: str) -> Reply:
     position, _, file = rest.partition(" ")
-    last = len(here.targets) - 1
+    last = here.num_samples - 1
     if not position.isdecimal() or int(position) > last:
         raise ValueError(f"picture {rest}: must be a position in the batch, 0 to {last}")
     return views.show_picture(here, int(position), Path(file) if file else None)

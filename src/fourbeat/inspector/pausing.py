@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from torch import Tensor, nn
+from torch import Tensor
 
 from fourbeat.config.schema import TrainConfig
 from fourbeat.data import EpochOrder
-from fourbeat.events import Hooks, Observer
+from fourbeat.data.batches import count_samples
+from fourbeat.events import Observer
 from fourbeat.inspector.changes import Change, apply_change
 from fourbeat.inspector.places import BEATS, Beat, Here, Place
 from fourbeat.recorder import RecorderCallback
@@ -50,32 +51,21 @@ class Pauses(Callback, Observer):
         self._step, self._goal, self._changes = first_step, goal, changes
         self._is_first = True
         self._here: Here | None = None
-        self._hooks = Hooks()
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Hook the network, to stop before its forward."""
-        if not self._hooks:
-            network = self._components.module.net
-            self._hooks.add(network.register_forward_pre_hook(self._before_forward))
-
-    def close(self) -> None:
-        """Remove the hook from the network."""
-        self._hooks.close()
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Note the batch, and make the changes that are due."""
-        inputs, targets = batch
+        """Note the batch, make the changes that are due, and stop if the goal is there."""
         epoch = trainer.current_epoch
         indices = find_indices(self._components, epoch, batch_idx)
         about = (Place(self._step), self._components, self._cfg, epoch, batch_idx)
-        self._here = Here(*about, inputs, targets, indices)
+        self._here = Here(*about, batch, count_samples(batch), indices)
         if self._is_first:
             self._is_first = False
             for change in self._changes:
                 if change.step == self._step:
                     apply_change(change, self._components, self._cfg)
+        self._at("start")
 
     def on_forward(self, outputs: Any) -> None:
         """Stop with the network's outputs at hand, if the goal is there."""
@@ -94,10 +84,6 @@ class Pauses(Callback, Observer):
         self._at("step")
         self._step += 1
         self._is_first = True
-
-    def _before_forward(self, network: nn.Module, inputs: Any) -> None:
-        if network.training:
-            self._at("start")
 
     def _at(self, beat: Beat, **seen: Any) -> None:
         here = self._here

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from fourbeat.config.schema import TrainConfig
+from fourbeat.data.batches import Batch
 from fourbeat.recorder import Records
 from fourbeat.training.components import Components
 
@@ -49,8 +50,8 @@ class Here:
         cfg: Its config.
         epoch: Index of the epoch, from 0.
         batch_idx: Index of the micro-batch in its epoch.
-        inputs: Of the micro-batch.
-        targets: Of the micro-batch.
+        batch: The micro-batch.
+        num_samples: How many samples it has.
         indices: Of its samples in the training split.
         records: Of the steps that were replayed, up to this one.
         outputs: Of the network; None before ``forward``.
@@ -62,12 +63,21 @@ class Here:
     cfg: TrainConfig
     epoch: int
     batch_idx: int
-    inputs: Tensor
-    targets: Tensor
+    batch: Batch
+    num_samples: int
     indices: Sequence[int]
     records: Records = field(default_factory=lambda: Records.empty())
     outputs: Tensor | None = None
     loss: Tensor | None = None
+
+    @property
+    def pair(self) -> tuple[Tensor, Tensor] | None:
+        """Inputs and targets, if the batch is a pair of tensors."""
+        batch = self.batch
+        is_pair = isinstance(batch, (tuple, list)) and len(batch) == 2
+        if is_pair and all(isinstance(each, Tensor) and each.ndim for each in batch):
+            return batch[0], batch[1]
+        return None
 
     @property
     def optimizer(self) -> Optimizer:

@@ -83,7 +83,8 @@ class Words(Completer):
         network = self.here.components.module.net
         layers = [name for name, _ in network.named_modules() if name]
         owners = [n for n, m in network.named_modules() if n and [*m.parameters(recurse=False)]]
-        hyperparameters = [f"optim.{name}" for name in self.here.components.module.built_with[0]]
+        built_with = self.here.components.loop.optim.built_with
+        hyperparameters = [f"optim.{name}" for name in built_with[""][0]]
         keys = [*hyperparameters, *CLIPPING, *(OWN_RATE + name for name in owners)]
         choices = {"layer": layers, "set": [f"{k}=" for k in keys], "help": list(BY_NAME)}
         return choices.get(before[0], [])

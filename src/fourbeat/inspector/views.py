@@ -9,14 +9,16 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy import ndarray
-from torch import Tensor, nn
+from torch import Tensor
 
 from fourbeat.base.extras import install_hint, is_installed
 from fourbeat.base.numbers import format_number
 from fourbeat.base.text import align_columns
+from fourbeat.data.batches import named_tensors, tensors_of
 from fourbeat.inspector.places import BEATS, Here, describe_beat
 from fourbeat.recorder.layers import Layers
 from fourbeat.recorder.probes import measure_norms
+from fourbeat.tasks import Supervised
 
 BINS, BAR = 12, 32
 SHADES = " .:-=+*#%@"
@@ -28,7 +30,7 @@ def describe_place(here: Here) -> str:
     loss = "" if here.loss is None else f", loss {format_number(float(here.loss.detach()))}"
     return (
         f"step {here.place.step}, {beat}: epoch {here.epoch}, batch {here.batch_idx}, "
-        f"{len(here.targets)} samples{loss}"
+        f"{here.num_samples} samples{loss}"
     )
 
 
@@ -89,19 +91,37 @@ def draw_histogram(values: Tensor) -> list[str]:
 
 
 def show_batch(here: Here) -> list[str]:
-    """Show which samples the batch has, and their targets."""
-    targets = here.targets.tolist()
-    indices = ", ".join(map(str, here.indices[:16])) + (", ..." if len(here.indices) > 16 else "")
-    shown = ", ".join(map(str, targets[:16])) + (", ..." if len(targets) > 16 else "")
-    return [
-        f"batch {here.batch_idx} of epoch {here.epoch}: {len(targets)} samples of shape "
-        f"{list(here.inputs.shape[1:])}",
-        f"indices  {indices}",
-        f"targets  {shown}",
-        f"inputs   mean {format_number(float(here.inputs.float().mean()))}, "
-        f"std {format_number(float(here.inputs.float().std()))}, "
-        f"largest {format_number(float(here.inputs.float().abs().max()))}",
+    """Show which samples the batch has, and what they are made of."""
+    head = f"batch {here.batch_idx} of epoch {here.epoch}: {here.num_samples} samples"
+    if here.pair is not None:
+        return _show_pair(here, head, *here.pair)
+    rows = [
+        (name, f"{list(value.shape)} {str(value.dtype).removeprefix('torch.')}", *_numbers(value))
+        for name, value in named_tensors(here.batch)
     ]
+    indices = [f"indices  {_some(here.indices)}"] if here.indices else []
+    return [head, *indices, *align_columns([("tensor", "shape", "mean", "std", "largest"), *rows])]
+
+
+def _show_pair(here: Here, head: str, inputs: Tensor, targets: Tensor) -> list[str]:
+    mean, std, largest = _numbers(inputs)
+    return [
+        f"{head} of shape {list(inputs.shape[1:])}",
+        f"indices  {_some(here.indices)}",
+        f"targets  {_some(targets.tolist())}",
+        f"inputs   mean {mean}, std {std}, largest {largest}",
+    ]
+
+
+def _some(values: Sequence[object]) -> str:
+    return ", ".join(map(str, values[:16])) + (", ..." if len(values) > 16 else "")
+
+
+def _numbers(values: Tensor) -> tuple[str, str, str]:
+    numbers = values.float()
+    each = numbers.mean(), numbers.std(), numbers.abs().max()
+    mean, std, largest = (format_number(float(number)) for number in each)
+    return mean, std, largest
 
 
 def show_picture(here: Here, position: int, file: Path | None = None) -> list[str]:
@@ -116,8 +136,9 @@ def show_picture(here: Here, position: int, file: Path | None = None) -> list[st
         IndexError: The batch has no such sample.
         OSError: The file cannot be written.
     """
-    sample = here.inputs[position].detach().float().cpu()
-    title = f"sample {here.indices[position]}, target {here.targets[position].tolist()}"
+    inputs = here.pair[0] if here.pair else next(tensors_of(here.batch))
+    sample = inputs[position].detach().float().cpu()
+    title = f"sample {_index(here, position)}{_target(here, position)}"
     if sample.dim() not in (2, 3) or sample.shape[-1] < 2:
         return [title, "  " + ", ".join(format_number(v) for v in sample.flatten().tolist()[:32])]
     grey = _grey(sample)
@@ -143,7 +164,7 @@ def show_losses(here: Here) -> list[str]:
         raise LookupError("there are no outputs before forward: type beat")
     outputs = here.outputs.detach()
     with torch.no_grad():
-        each = [_loss_of(here, outputs, i) for i in range(len(here.targets))]
+        each = [_loss_of(here, outputs, i) for i in range(here.num_samples)]
     values = [float(loss) for loss in each]
     return _ranked(here, values, "loss")
 
@@ -161,7 +182,7 @@ def show_gradients(here: Here) -> list[str]:
         raise LookupError("only between forward and backward: type goto STEP loss")
     parameters = Layers.of(here.components.module.net).parameters
     values = []
-    for i in range(len(here.targets)):
+    for i in range(here.num_samples):
         found = torch.autograd.grad(
             _loss_of(here, here.outputs, i), parameters, retain_graph=True, allow_unused=True
         )
@@ -213,8 +234,11 @@ def _bar(value: float, low: float, high: float) -> str:
 
 
 def _loss_of(here: Here, outputs: Tensor, index: int) -> Tensor:
-    module: nn.Module = here.components.module.loss
-    loss: Tensor = module(outputs[index : index + 1], here.targets[index : index + 1])
+    task = here.components.module
+    if not isinstance(task, Supervised) or here.pair is None:
+        kind = type(task).__name__
+        raise LookupError(f"{kind} gives no loss for each sample: only Supervised can")
+    loss: Tensor = task.loss(outputs[index : index + 1], here.pair[1][index : index + 1])
     return loss
 
 
@@ -222,10 +246,18 @@ def _ranked(here: Here, values: Sequence[float], what: str) -> list[str]:
     order = sorted(range(len(values)), key=lambda i: (math.isfinite(values[i]), -values[i]))
     rows: list[tuple[str, ...]] = [("position", "sample", "target", what)]
     for i in order[:10]:
-        target = str(here.targets[i].tolist())
-        rows.append((str(i), str(here.indices[i]), target, format_number(values[i])))
+        target = _target(here, i).removeprefix(", target ")
+        rows.append((str(i), _index(here, i), target, format_number(values[i])))
     lines = align_columns(rows, left=0)
     return [*lines, f"the largest {len(rows) - 1} of {len(values)}"]
+
+
+def _index(here: Here, position: int) -> str:
+    return str(here.indices[position]) if here.indices else f"{position} of the batch"
+
+
+def _target(here: Here, position: int) -> str:
+    return f", target {here.pair[1][position].tolist()}" if here.pair else ""
 
 
 def _norm(tensors: Iterable[Tensor]) -> float:

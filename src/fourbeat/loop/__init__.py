@@ -1,9 +1,9 @@
-"""The loops: LightningModules that play the beats, or leave them to Lightning."""
+"""The loops: they play the beats of a task, or leave them to Lightning."""
 
-from fourbeat.loop.automatic import AutomaticModule
+from fourbeat.loop.automatic import AutomaticLoop
 from fourbeat.loop.backend import Backend
-from fourbeat.loop.four_beat import FourBeatModule
+from fourbeat.loop.four_beat import FourBeatLoop
+from fourbeat.loop.loop import Loop
 from fourbeat.loop.precision import MixedPrecision
-from fourbeat.loop.supervised import SupervisedModule
 
-__all__ = ["AutomaticModule", "Backend", "FourBeatModule", "MixedPrecision", "SupervisedModule"]
+__all__ = ["AutomaticLoop", "Backend", "FourBeatLoop", "Loop", "MixedPrecision"]

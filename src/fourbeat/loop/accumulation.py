@@ -55,13 +55,10 @@ class AccumulationGroup(NamedTuple):
         """
         return loss if self.size == self.full_size else loss * (self.full_size / self.size)
 
-    def mean(self, loss: Tensor) -> Tensor:
-        """Divide a micro-batch's loss by the group's real size.
+    def divide(self, loss: Tensor) -> Tensor:
+        """Divide a micro-batch's compensated loss by ``full_size``, as Lightning does.
 
-        Two operations for a short group, not one division: so the result has the same bits as
-        Lightning's division of the compensated loss. None for a group of one: a division by 1 and
-        its backward would be 5 % of a small network's step.
+        Not for a group of one: a division by 1 and its backward would be 5 % of a small network's
+        step.
         """
-        if self.full_size == 1:
-            return loss
-        return self.compensate(loss) / self.full_size
+        return loss if self.full_size == 1 else loss / self.full_size

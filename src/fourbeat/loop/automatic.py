@@ -4,43 +4,45 @@ from __future__ import annotations
 
 from typing import Any
 
-from lightning.pytorch.utilities.types import STEP_OUTPUT, LRSchedulerTypeUnion
+from lightning.pytorch.utilities.types import STEP_OUTPUT
 
+from fourbeat.data import count_batches_done
+from fourbeat.data.batches import Batch, count_samples
 from fourbeat.lightning.trainer import scheduler_interval
-from fourbeat.loop.backend import Batch
-from fourbeat.loop.supervised import SupervisedModule
+from fourbeat.loop.loop import Loop
+from fourbeat.tasks.mean import by_name, detached
 
 
-class AutomaticModule(SupervisedModule):
+class AutomaticLoop(Loop):
     """Returns a loss and leaves zero_grad, backward, clipping and step to Lightning.
 
     The Trainer gets ``gradient_clip_val`` and ``accumulate_grad_batches`` from ``loop``, the same
-    knobs that :class:`~fourbeat.loop.FourBeatModule` reads.
+    knobs that :class:`~fourbeat.loop.FourBeatLoop` reads.
     """
 
     def training_step(self, batch: Batch, batch_idx: int) -> STEP_OUTPUT:
         """Compute the loss of one micro-batch.
 
         Args:
-            batch: Inputs ``[batch, ...]`` and their targets ``[batch, ...]``.
+            batch: Any tree of tensors.
             batch_idx: Index of the micro-batch in its epoch, from 0.
 
         Returns:
             The loss to be differentiated, right also in a short last accumulation group.
         """
-        inputs, targets = batch
         group = self.accumulation_group(batch_idx)
-        loss = self.loss(self.net(inputs), targets)
+        losses = by_name(self.task.losses(batch))
+        loss = self.objective(losses, group)
         self.check_finite(loss)
-        self.running_loss.update(loss.detach(), inputs.shape[0])
+        self.running.update(detached(losses), count_samples(batch))
         step = self.num_steps + 1
         if group.is_last and self.log_is_due(step):
             # Before Lightning steps the scheduler.
-            self.log_training(self.learning_rates(self.trainer.optimizers[0]), step)
-        return group.compensate(loss)
+            self.log_training(self.learning_rates(), step)
+        self._num_done = count_batches_done(batch, batch_idx)
+        return loss
 
-    def lr_scheduler_step(self, scheduler: LRSchedulerTypeUnion, metric: Any | None) -> None:
-        """Step a scheduler, except one that counts steps when the scaler skipped the step."""
+    def lr_scheduler_step(self, scheduler: Any, metric: Any | None) -> bool:
+        """Return whether Lightning may step a scheduler: not when its step was skipped."""
         by_step = scheduler_interval(self.trainer, scheduler) == "step"
-        if not (by_step and self.step_was_skipped):
-            super().lr_scheduler_step(scheduler, metric)
+        return not (by_step and self.step_was_skipped)

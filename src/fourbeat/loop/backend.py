@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, TypeAlias
 
-from torch import Tensor
-
 from fourbeat.data import Execution
+from fourbeat.data.batches import Batch, count_samples
 
 if TYPE_CHECKING:
-    from fourbeat.loop.supervised import SupervisedModule
-
-Batch: TypeAlias = Sequence[Tensor]
-"""Inputs and targets: a tuple from a Dataset, a list from a DataLoader."""
+    from fourbeat.loop.loop import Loop
 
 LoaderItem: TypeAlias = Batch | Execution
 """What a loader yields: a micro-batch, or an execution of several."""
 
-MicroBatch: TypeAlias = tuple[int, Tensor, Tensor]
-"""Index in its epoch, from 0; inputs; targets."""
+MicroBatch: TypeAlias = tuple[int, Batch, int]
+"""Index in its epoch, from 0; the batch; its samples."""
 
 
 class Backend:
@@ -34,11 +30,11 @@ class Backend:
 
     is_compiling = False
 
-    def start(self, module: SupervisedModule) -> None:
+    def start(self, loop: Loop) -> None:
         """Prepare for a training.
 
         Args:
-            module: About to train: its optimizer and its observers are there.
+            loop: About to train: its optimizers and its observers are there.
         """
 
     def micro_batches(self, batch: LoaderItem, batch_idx: int) -> Iterator[MicroBatch]:
@@ -50,8 +46,8 @@ class Backend:
         """
         return indexed(batch, batch_idx)
 
-    def end(self, module: SupervisedModule) -> None:
-        """Leave the module as it was before the training."""
+    def end(self, loop: Loop) -> None:
+        """Leave the task as it was before the training."""
 
 
 def indexed(batch: LoaderItem, batch_idx: int, first: int = 0) -> Iterator[MicroBatch]:
@@ -62,16 +58,9 @@ def indexed(batch: LoaderItem, batch_idx: int, first: int = 0) -> Iterator[Micro
         batch_idx: Lightning's index of it.
         first: Position of the first one that is wanted.
     """
-    start = batch.batch_idx if isinstance(batch, Execution) else batch_idx
-    for index, (inputs, targets) in enumerate(mini_batches(batch, first), start=start + first):
-        yield index, inputs, targets
-
-
-def mini_batches(batch: LoaderItem, first: int = 0) -> Iterable[Batch]:
-    """Return the pairs of inputs and targets in what a loader has yielded.
-
-    Args:
-        batch: A pair, or an execution of several.
-        first: Position of the first one that is wanted.
-    """
-    return batch.mini_batches(first) if isinstance(batch, Execution) else [batch][first:]
+    if not isinstance(batch, Execution):
+        if first == 0:
+            yield batch_idx, batch, count_samples(batch)
+        return
+    indices = range(batch.batch_idx + first, batch.num_played)
+    yield from zip(indices, batch.mini_batches(first), batch.sizes[first:], strict=True)

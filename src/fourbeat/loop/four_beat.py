@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from lightning.pytorch.core.optimizer import LightningOptimizer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.strategies import ParallelStrategy
 from lightning.pytorch.utilities.types import STEP_OUTPUT
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from fourbeat.events import Beats
+from fourbeat.base.errors import RunError
+from fourbeat.data import count_batches_done
+from fourbeat.data.batches import Batch
+from fourbeat.events import Beats, Hooks, Observer
 from fourbeat.lightning.trainer import precision_of, set_logged_step
 from fourbeat.loop.accumulation import AccumulationGroup
 from fourbeat.loop.backend import LoaderItem
-from fourbeat.loop.fast_path import fast_optimizer_calls, find_hook_user
+from fourbeat.loop.fast_path import find_hook_user
+from fourbeat.loop.loop import Loop
 from fourbeat.loop.precision import MixedPrecision
-from fourbeat.loop.supervised import SupervisedModule
+from fourbeat.loop.turns import Turn, read_turn
+from fourbeat.tasks import Loss
+from fourbeat.tasks.mean import TOTAL, by_name, detached, in_turn, total_of
 
 
-class FourBeatModule(SupervisedModule):
+class FourBeatLoop(Loop):
     """Plays the beats itself (manual optimization), so that they can be read and changed.
 
     An optimizer step happens in one of three ways, with the same result: through PyTorch alone,
@@ -29,103 +35,149 @@ class FourBeatModule(SupervisedModule):
     Lightning's hooks, where one does; or within a compiled graph, which the backend plays.
 
     Given the same config, the weights at the end are bitwise identical to those of
-    :class:`~fourbeat.loop.AutomaticModule`.
+    :class:`~fourbeat.loop.AutomaticLoop`, for a task with one optimizer.
 
     Attributes:
-        notify: Notifies the observers of each beat.
+        turns: The optimizers by name, in whose turns the weights are updated; a single one is "".
+        observers: Are notified of the beats.
+        notify: Notifies them.
     """
 
-    automatic_optimization = False
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.task.automatic_optimization = False
+        self.turns: dict[str, Turn] = {}
+        self.observers: list[Observer] = []
+        self.notify = Beats()
+        self._hooks = Hooks()
 
-    notify = Beats()
+    def observe(self, observers: Sequence[Observer]) -> None:
+        """Notify observers of the beats from now on, after those that are notified already."""
+        self._notify([*self.observers, *observers])
+
+    def forget(self, observers: Sequence[Observer]) -> None:
+        """Notify observers no longer."""
+        self._notify([o for o in self.observers if o not in observers])
+
+    def _notify(self, observers: list[Observer]) -> None:
+        self.observers, self.notify = observers, Beats(observers)
+        self._hooks.close()
+        if self.notify.wants_forward:
+            self._hooks.add(self.task.net.register_forward_hook(self._after_forward))
+
+    def _after_forward(self, net: nn.Module, inputs: Any, outputs: Any) -> None:
+        if net.training:
+            self.notify.forward(outputs)
 
     def training_step(self, batch: LoaderItem, batch_idx: int) -> STEP_OUTPUT:
         """Play the beats on each micro-batch that the loader has yielded.
 
         Args:
-            batch: Inputs ``[batch, ...]`` and targets ``[batch, ...]``, or several such pairs.
+            batch: Any tree of tensors, or an execution of several such batches.
             batch_idx: Index of the batch in its epoch, from 0.
 
         Returns:
             The last micro-batch's mean loss, detached.
         """
-        for index, inputs, targets in self.backend.micro_batches(batch, batch_idx):
+        for turn in self.turns.values():
+            turn.look_up_calls()
+        for index, micro_batch, num_samples in self.backend.micro_batches(batch, batch_idx):
             group = self.accumulation_group(index)
-            rates = self.rates_if_due(self.num_steps + 1) if group.is_last else None
-            loss = self.beats(inputs, targets, group)
-            self.record(loss, inputs.shape[0], rates)
+            self.beats(micro_batch, num_samples, group)
+        # The loggers' x-axis counts optimizer steps: Lightning would count loader items.
+        set_logged_step(self.trainer, self.num_steps - 1)
+        self._num_done = count_batches_done(batch, batch_idx)
         return {"loss": self.latest_loss}
 
-    def beats(self, inputs: Tensor, targets: Tensor, group: AccumulationGroup) -> Tensor:
-        """Play the beats on one micro-batch.
+    def beats(self, batch: Batch, num_samples: int, group: AccumulationGroup) -> None:
+        """Play the beats on one micro-batch; on several optimizers in turn, if the task has turns.
 
         Args:
-            inputs: ``[batch, ...]``.
-            targets: ``[batch, ...]``.
+            batch: Any tree of tensors.
+            num_samples: How many samples it has.
             group: The micro-batches that share an optimizer step with this one.
-
-        Returns:
-            Its mean loss, detached.
         """
-        with self.autocast():
-            outputs = self.net(inputs)  # beat 1: forward
-            self.notify.forward(outputs)
-            loss = self.loss(outputs, targets)  # beat 2: loss
-        scaled_loss = group.mean(loss)
-        self.notify.loss(scaled_loss)
-        self.check_finite(loss)
+        for turn, losses in self.turns_on(batch):  # beats 1 and 2: forward, loss
+            loss = group.divide(self.objective(losses, group))
+            self.notify.losses(losses)
+            self.notify.loss(loss)
+            self.check_finite(loss, turn.name or TOTAL)
 
-        if group.is_first:
-            self.zero_gradients()
-        with self.gradient_sync(enabled=group.is_last):
-            self.differentiate(scaled_loss)  # beat 3: backward
-        self.notify.backward()
+            if group.is_first:
+                self.zero_gradients()
+            with self.gradient_sync(enabled=group.is_last):
+                self.differentiate(loss, turn)  # beat 3: backward
+            self.notify.backward()
 
-        if group.is_last:
-            self.unscale_gradients(self.optimizer)
-            self.notify.unscale(self.optimizer)
-            if self.gradient_clip_val:
-                self.clip_gradients(
-                    self.optimizer, self.gradient_clip_val, self.gradient_clip_algorithm
-                )
-            self.notify.clip(self.optimizer)
-            self.update_weights()  # beat 4: step
-            applied = not self.step_was_skipped
-            self.notify.step(self.optimizer.param_groups, group.batch_idx, applied)
-            self.step_scheduler(ends_epoch=group.ends_epoch)
+            rates = None
+            if group.is_last:
+                self.unscale_gradients(turn.optimizer)
+                self.notify.unscale(turn.optimizer)
+                self.clip_gradients(turn.optimizer)
+                self.notify.clip(turn.optimizer)
+                rates = self.rates_if_due(self.num_steps + 1, turn.name)
+                self.update_weights(turn)  # beat 4: step
+                applied = not self.step_was_skipped
+                self.notify.step(turn.optimizer.param_groups, group.batch_idx, applied)
+                self.step_scheduler(turn, ends_epoch=group.ends_epoch)
+            self.record(detached(losses), num_samples, rates)
 
-        detached: Tensor = loss.detach()
-        return detached
+    def turns_on(self, batch: Batch) -> Iterator[tuple[Turn, Mapping[str, Loss]]]:
+        """Have the task play its beats, forward and loss, and yield whose turn it is then.
 
-    def on_train_start(self) -> None:
-        """Find out who observes the beats, and look up once what Lightning is slow to find."""
-        trainer = self.trainer
-        (self.optimizer,) = trainer.optimizers
-        self.notify = Beats(self.observers)
-        self.bypasses_hooks = find_hook_user(trainer, self) is None
+        Args:
+            batch: Any tree of tensors.
+
+        Yields:
+            The optimizer that steps next, and the losses by name.
+
+        Raises:
+            RunError: The task yields what is no turn of an optimizer.
+        """
+        if not self.task.takes_turns:
+            with self.autocast():
+                losses = by_name(self.task.losses(batch))
+            yield self.turns[""], losses
+            return
+        task, steps = type(self.task).__name__, iter(self.task.steps(batch))
+        while (yielded := read_turn(steps, self.autocast(), task)) is not None:
+            name, loss = yielded
+            if name not in self.turns:
+                names = ", ".join(self.turns)
+                raise RunError(f"{task}.steps() yields {name!r}: there are the optimizers {names}.")
+            self.notify.turn(self.turns[name].index)
+            yield self.turns[name], in_turn(name, loss)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look up once what Lightning is slow to find."""
+        wrappers = pl_module.optimizers()
+        each = wrappers if isinstance(wrappers, list) else [wrappers]
+        self.turns = {
+            name: Turn(name, index, optimizer, each[index], self.optim.plans[name])
+            for index, (name, optimizer) in enumerate(self.optim.optimizers.items())
+        }
+        self.bypasses_hooks = find_hook_user(trainer, pl_module) is None
         plugin, strategy = precision_of(trainer), trainer.strategy
         self._mixed = plugin if isinstance(plugin, MixedPrecision) else None
         self._parallel = strategy if isinstance(strategy, ParallelStrategy) else None
-        super().on_train_start()
+        super().on_train_start(trainer, pl_module)
 
-    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Set the calls that zero and step (see ``fast_path``): hooks may have been added since."""
-        self._zero_grad, self._step = fast_optimizer_calls(self.optimizer)
+    def rates_if_due(self, step: int, name: str = "") -> dict[str, float] | None:
+        """Return an optimizer's rates, if they and the losses are logged after this step."""
+        return self.learning_rates(name) if self.log_is_due(step) else None
 
-    def rates_if_due(self, step: int) -> dict[str, float] | None:
-        """Return the learning rates, if they and the loss are logged after this optimizer step."""
-        return self.learning_rates(self.optimizer) if self.log_is_due(step) else None
-
-    def record(self, loss: Tensor, num_samples: int, rates: Mapping[str, float] | None) -> None:
-        """Add a micro-batch to the mean loss, and log that if it is due.
+    def record(
+        self, losses: Mapping[str, Loss], num_samples: int, rates: Mapping[str, float] | None
+    ) -> None:
+        """Add a micro-batch to the mean losses, and log them if that is due.
 
         Args:
-            loss: Its mean, detached.
+            losses: By name, detached.
             num_samples: Its size.
             rates: The learning rates of the step just made; None if nothing is due.
         """
-        self.latest_loss = loss
-        self.running_loss.update(loss, num_samples)
+        self.latest_loss = total_of(losses)
+        self.running.update(losses, num_samples)
         if rates is not None:
             self.log_training(rates, self.num_steps)
 
@@ -134,25 +186,42 @@ class FourBeatModule(SupervisedModule):
         self._counter.increment()
 
     def zero_gradients(self) -> None:
-        """Drop the gradients of earlier steps, as ``optimizer.zero_grad()`` does."""
-        self._zero_grad()
+        """Drop the gradients of earlier steps, as ``optimizer.zero_grad()`` does.
 
-    def differentiate(self, loss: Tensor) -> None:
-        """Compute the gradients, through Lightning's hooks if anybody uses them."""
+        Those of all optimizers: what another's turn has left would be recorded as of this one.
+        """
+        for turn in self.turns.values():
+            turn.zero_grad()
+
+    def differentiate(self, loss: Tensor, turn: Turn) -> None:
+        """Compute the gradients, through Lightning's hooks if anybody uses them.
+
+        In a task with turns, those of the turn's parameters alone.
+        """
+        inputs = turn.parameters if self.task.takes_turns else None
         if self.bypasses_hooks:
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward(inputs=inputs)  # type: ignore[no-untyped-call]
+        elif inputs is None:
+            self.task.manual_backward(loss)
         else:
-            self.manual_backward(loss)
+            self._differentiate_alone(loss, turn)
 
-    def update_weights(self) -> None:
+    def _differentiate_alone(self, loss: Tensor, turn: Turn) -> None:
+        """Average a turn's gradients here: DDP would wait for those of the other parameters."""
+        with self.gradient_sync(enabled=False):
+            self.task.manual_backward(loss, inputs=turn.parameters)
+        if self.trainer.world_size > 1:
+            for parameter in turn.parameters:
+                if parameter.grad is not None:
+                    self.trainer.strategy.reduce(parameter.grad, reduce_op="mean")
+
+    def update_weights(self, turn: Turn) -> None:
         """Apply an optimizer step and count it, through Lightning's hooks if anybody uses them."""
         if self.bypasses_hooks:
-            self._step()
+            turn.step()
             self.count_step()
         else:
-            optimizer = self.optimizers()
-            assert isinstance(optimizer, LightningOptimizer)
-            optimizer.step()
+            turn.wrapper.step()
 
     def autocast(self) -> AbstractContextManager[None]:
         """Autocast to the lower precision of ``trainer.precision``, if it has one."""
@@ -173,27 +242,36 @@ class FourBeatModule(SupervisedModule):
         if self._mixed:
             self._mixed.unscale(optimizer)
 
-    def step_scheduler(self, *, ends_epoch: bool) -> None:
-        """Step the learning-rate scheduler, per optimizer step that was applied or per epoch.
+    def clip_gradients(self, optimizer: Optimizer) -> None:
+        """Clip what the optimizer will step with, if ``loop.gradient_clip_val`` says so."""
+        if self.gradient_clip_val:
+            self.task.clip_gradients(
+                optimizer, self.gradient_clip_val, self.gradient_clip_algorithm
+            )
+
+    def step_scheduler(self, turn: Turn, *, ends_epoch: bool) -> None:
+        """Step an optimizer's scheduler, per step that was applied or per epoch.
 
         A plateau's scheduler waits for the validation: ``on_train_epoch_end``.
         """
-        if self.plan.monitor:
+        plan = turn.plan
+        if plan.monitor or (self.task.takes_turns and plan.interval == "epoch"):
             return
-        due = ends_epoch if self.plan.interval == "epoch" else not self.step_was_skipped
+        due = ends_epoch if plan.interval == "epoch" else not self.step_was_skipped
         if due:
-            self.plan.scheduler.step()
+            plan.scheduler.step()
 
-    def on_train_batch_end(self, outputs: STEP_OUTPUT, batch: Any, batch_idx: int) -> None:
-        """Make the loggers' x-axis count optimizer steps: Lightning would count loader items."""
-        super().on_train_batch_end(outputs, batch, batch_idx)
-        set_logged_step(self.trainer, self.num_steps - 1)
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Step a plateau's scheduler with the metric that it monitors, once for each validation.
 
-    def on_train_epoch_end(self) -> None:
-        """Step a plateau's scheduler with the metric that it monitors, once for each validation."""
-        super().on_train_epoch_end()
+        And those per epoch of a task with turns, of which nobody knows which one is the last.
+        """
+        super().on_train_epoch_end(trainer, pl_module)
         every = self.validations.every_n_epochs or 1
-        metric = self.trainer.callback_metrics.get(self.plan.monitor or "")
-        # Absent at the end of an epoch at which a run was resumed, as in Lightning.
-        if metric is not None and (self.current_epoch + 1) % every == 0:
-            self.plan.scheduler.step(metric)  # type: ignore[arg-type]
+        for plan in self.optim.plans.values():
+            metric = trainer.callback_metrics.get(plan.monitor or "")
+            # Absent at the end of an epoch at which a run was resumed, as in Lightning.
+            if metric is not None and (trainer.current_epoch + 1) % every == 0:
+                plan.scheduler.step(metric)  # type: ignore[arg-type]
+            elif not plan.monitor and plan.interval == "epoch" and self.task.takes_turns:
+                plan.scheduler.step()

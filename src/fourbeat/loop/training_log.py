@@ -22,7 +22,7 @@ class LogEntry(NamedTuple):
     """What is to be logged of one optimizer step."""
 
     step: int
-    loss: Tensor
+    losses: Mapping[str, Tensor]
     values: Mapping[str, float]
 
 
@@ -38,15 +38,15 @@ class TrainingLog:
         self._entries: list[LogEntry] = []
         self._written = time.monotonic()
 
-    def add(self, step: int, loss: Tensor, values: Mapping[str, float]) -> None:
-        """Buffer the mean loss and other values.
+    def add(self, step: int, losses: Mapping[str, Tensor], values: Mapping[str, float]) -> None:
+        """Buffer mean losses and other values.
 
         Args:
             step: Optimizer steps made before this one.
-            loss: On any device.
+            losses: By name, e.g. ``train/loss``, on any device.
             values: E.g. learning rates.
         """
-        self._entries.append(LogEntry(step, loss, values))
+        self._entries.append(LogEntry(step, losses, values))
 
     @property
     def is_due(self) -> bool:
@@ -64,13 +64,14 @@ class TrainingLog:
         self._written = time.monotonic()
         if not entries:
             return None
-        losses = torch.stack([entry.loss for entry in entries]).tolist()
-        for entry, loss in zip(entries, losses, strict=True):
+        tensors = [loss for entry in entries for loss in entry.losses.values()]
+        numbers = iter(torch.stack(tensors).tolist())
+        found = [(entry, dict(zip(entry.losses, numbers, strict=False))) for entry in entries]
+        for entry, losses in found:
             for logger in loggers:
-                _log(logger, {"train/loss": loss, **entry.values}, entry.step)
-        pairs = zip(entries, losses, strict=True)
-        bad = ((e.step, "train/loss", loss) for e, loss in pairs if not math.isfinite(loss))
-        return next(bad, None)
+                _log(logger, {**losses, **entry.values}, entry.step)
+        each = ((e.step, name, loss) for e, losses in found for name, loss in losses.items())
+        return next((bad for bad in each if not math.isfinite(bad[2])), None)
 
 
 def _log(logger: Logger, values: dict[str, float], step: int) -> None:

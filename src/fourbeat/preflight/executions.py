@@ -16,10 +16,10 @@ from fourbeat.config.schema import TrainConfig
 from fourbeat.config.sections import LeafSection
 from fourbeat.data import DataModule, ExecutionPlan
 from fourbeat.lightning.trainer import step_interval
-from fourbeat.loop import SupervisedModule
 from fourbeat.loop.fast_path import overrides_any
 from fourbeat.preflight.validations import plan_validations
 from fourbeat.state import StateCheckpoint
+from fourbeat.tasks import Task
 
 # Lightning's part of a small network's step falls from half of it to 3 % at 64; beyond, to 2 %
 # (benchmarks/RESULTS.md).
@@ -36,7 +36,7 @@ CONTENT = (ModelCheckpoint, ProgressBar, StateCheckpoint, Timer)
 
 def plan_executions(
     cfg: TrainConfig,
-    module: SupervisedModule,
+    module: Task,
     datamodule: DataModule,
     callbacks: Sequence[Callback],
     device: torch.device,
@@ -86,7 +86,7 @@ def _stops(callbacks: Sequence[Callback]) -> tuple[int, ...]:
     return tuple(sorted((theirs | ours) - {0}))
 
 
-def _affordable(module: SupervisedModule, datamodule: DataModule, device: torch.device) -> int:
+def _affordable(module: Task, datamodule: DataModule, device: torch.device) -> int:
     """Count the mini-batches that an execution can hold without becoming long or large."""
     num_bytes = 4 * math.prod(datamodule.input_shape) * datamodule.batch_size
     flops = 3 * count_forward_flops(module, datamodule.input_shape) * datamodule.batch_size
@@ -94,7 +94,7 @@ def _affordable(module: SupervisedModule, datamodule: DataModule, device: torch.
     return int(max(1, min(MOST_STEPS, MOST_BYTES // num_bytes, budget // max(flops, 1))))
 
 
-def count_forward_flops(module: SupervisedModule, input_shape: tuple[int, ...]) -> int:
+def count_forward_flops(module: Task, input_shape: tuple[int, ...]) -> int:
     """Count the floating-point operations of a forward pass on one input.
 
     Those of matrix products, convolutions and attention, into which nearly all time goes (torch's

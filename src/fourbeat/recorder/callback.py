@@ -107,7 +107,7 @@ class RecorderCallback(Callback):
             self.recorder.flush()
 
     def _recorder(self, trainer: Trainer, module: LightningModule) -> Recorder:
-        network = getattr(module, "net", None)
+        network, loop = getattr(module, "net", None), getattr(module, "loop", None)
         scaler = loss_scaler(trainer)
         return Recorder(
             network if isinstance(network, nn.Module) else module,
@@ -115,7 +115,7 @@ class RecorderCallback(Callback):
             num_groups=max((len(o.param_groups) for o in trainer.optimizers), default=0),
             first_step=trainer.global_step,
             layers_every_n_steps=self.layers_every_n_steps,
-            watch_outputs=not getattr(getattr(module, "backend", None), "is_compiling", False),
+            watch_outputs=not getattr(getattr(loop, "backend", None), "is_compiling", False),
             clips=_clips(trainer, module),
             stop_on_nan=self.stop_on_nan and module.device.type == "cpu",
             scale=None if scaler is None else scaler.get_scale,
@@ -139,8 +139,9 @@ class RecorderCallback(Callback):
 
 def _clips(trainer: Trainer, module: LightningModule) -> bool:
     """Return whether gradients may be changed between unscale and step."""
-    if hasattr(module, "gradient_clip_val"):
-        return bool(module.gradient_clip_val)
+    loop = getattr(module, "loop", None)
+    if loop is not None and hasattr(loop, "gradient_clip_val"):
+        return bool(loop.gradient_clip_val)
     own = type(module).configure_gradient_clipping
     is_plain = own is LightningModule.configure_gradient_clipping and module.automatic_optimization
     return bool(trainer.gradient_clip_val) or not is_plain

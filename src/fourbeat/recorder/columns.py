@@ -40,12 +40,17 @@ class Column:
     words: str
     meaning: str
     table: str = STEPS_TAG
-    per: Literal["", "layer", "group"] = ""
+    per: Literal["", "layer", "group", "name"] = ""
     is_optional: bool = False
     former: str = ""
 
 
 COLUMNS = (
+    Column(
+        *("turn", "batch", "turn"),
+        "Index of the optimizer that stepped, from 0, where there are several.",
+        is_optional=True,
+    ),
     Column("epoch", "batch", "epoch", "Index of the epoch, from 0."),
     Column(
         *("batch_idx", "batch", "batch index"),
@@ -78,6 +83,12 @@ COLUMNS = (
         is_optional=True,
     ),
     Column("loss", "loss", "loss", "Mean of the losses of the step's micro-batches."),
+    Column(
+        *("named_loss", "loss", "named loss"),
+        "Mean of one of several losses that are added up, or of one turn's.",
+        per="name",
+        is_optional=True,
+    ),
     Column(
         *("loss_scale", "backward", "loss scale"),
         "What the loss was multiplied by in 16-mixed precision; else 1.",

@@ -86,6 +86,9 @@ class Recorder(Observer):
         self._num_groups = num_groups
         self._nothing = (math.nan,) * len(self._layers.parameters)
         self._losses: list[Scalar] = []
+        # What not every training has, of this step and of each row: a block has columns of its own.
+        self._extra: dict[str, list[Scalar]] = {}
+        self._extras: list[Mapping[str, list[Scalar]]] = []
         self._norms: Sequence[Scalar] = self._nothing
         self._clipped: Sequence[Scalar] = self._nothing
         self._loss_scale = 1.0
@@ -95,6 +98,19 @@ class Recorder(Observer):
         self._layer_rows: list[LayerRow] = []
         self._written = time.monotonic()
         self._arm()
+
+    def on_turn(self, turn: int) -> None:
+        """Record whose turn it is."""
+        self._extra["turn"] = [float(turn)]
+
+    def on_losses(self, losses: Mapping[str, Any]) -> None:
+        """Record the micro-batch's losses by name, where there are several or turns."""
+        if len(losses) == 1 and not self._extra:
+            return
+        for name, loss in losses.items():
+            value = getattr(loss, "value", loss)
+            number = value.item() if value.is_cpu else value.detach()
+            self._extra.setdefault(f"named_loss/{name}", []).append(number)
 
     def on_loss(self, loss: Tensor) -> None:
         """Record the micro-batch's scaled loss."""
@@ -147,6 +163,9 @@ class Recorder(Observer):
             *(_sum(losses), *self._norms, *self._clipped),
         )
         self._norms = self._clipped = self._nothing
+        self._extras.append(self._extra)
+        if self._extra:
+            self._extra = {}
         # Else the weights are a later step's, which gets the row then.
         if not self._is_behind and (row := self._probes.after_update(self.step)) is not None:
             self._layer_rows.append(row)
@@ -160,8 +179,9 @@ class Recorder(Observer):
         """Write the rows so far, and begin new blocks."""
         scalars, self._scalars = self._scalars, []
         layer_rows, self._layer_rows = self._layer_rows, []
+        extras, self._extras = self._extras, []
         if scalars:
-            self._write(STEPS_TAG, self._block(scalars))
+            self._write(STEPS_TAG, self._block(scalars, extras))
         if layer_rows:
             self._write(LAYERS_TAG, self._probes.block(layer_rows))
         self._written = time.monotonic()
@@ -196,7 +216,7 @@ class Recorder(Observer):
             what = f"the gradient of {self._layers.name_of(bad)}"
             raise NonFiniteError(self.step, what, values[bad])
 
-    def _block(self, scalars: list[Scalar]) -> Block:
+    def _block(self, scalars: list[Scalar], extras: list[Mapping[str, list[Scalar]]]) -> Block:
         numbers = self._by_name(scalars)
         norms = self._layers.norms
         raw, clipped = norms(numbers["grad_norm"]), norms(numbers["grad_norm_clipped"])
@@ -210,6 +230,7 @@ class Recorder(Observer):
                 "loss": numbers["loss"][:, 0],
                 "grad_norm_clipped": total,
                 **split_columns("grad_norm", self._layers.names, raw),
+                **_columns_of(extras),
             },
         )
 
@@ -228,6 +249,16 @@ class Recorder(Observer):
             "grad_norm": len(self._nothing),
             "grad_norm_clipped": len(self._nothing),
         }
+
+
+def _columns_of(rows: Sequence[Mapping[str, list[Scalar]]]) -> dict[str, ndarray]:
+    """Return the columns of what some rows have; NaN for the others."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    if not names:
+        return {}
+    each = [row.get(name, [math.nan]) for row in rows for name in names]
+    numbers = fetch_numbers([_sum(values) / len(values) for values in each])
+    return dict(zip(names, numbers.reshape(len(rows), -1).T, strict=True))
 
 
 def _sum(losses: Sequence[Scalar]) -> Scalar:

@@ -1,6 +1,22 @@
-"""What is learned: losses, and the metrics that judge."""
+"""What is learned: the Task contract, losses, and the metrics that judge."""
 
 from fourbeat.tasks.losses import LossTask, OneLogit, adapt_loss, loss_faults
+from fourbeat.tasks.mean import Loss, Losses, LossTypeError, Mean
 from fourbeat.tasks.metrics import choose_metrics
+from fourbeat.tasks.supervised import Supervised
+from fourbeat.tasks.task import Player, Task
 
-__all__ = ["LossTask", "OneLogit", "adapt_loss", "choose_metrics", "loss_faults"]
+__all__ = [
+    "Loss",
+    "LossTask",
+    "LossTypeError",
+    "Losses",
+    "Mean",
+    "OneLogit",
+    "Player",
+    "Supervised",
+    "Task",
+    "adapt_loss",
+    "choose_metrics",
+    "loss_faults",
+]

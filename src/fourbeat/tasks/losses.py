@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from fourbeat.base.errors import Fault
 from fourbeat.data import DataModule
-from fourbeat.data.base import Task
+from fourbeat.data.base import TaskKind
 
 CLASS_LOSSES = (nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss)
 NUMBER_LOSSES = (nn.MSELoss, nn.L1Loss, nn.HuberLoss, nn.SmoothL1Loss)
@@ -33,7 +35,43 @@ class OneLogit(nn.Module):
         return loss
 
 
-def adapt_loss(loss: nn.Module, task: Task) -> nn.Module:
+WeightOf: TypeAlias = Callable[[Tensor], Tensor]
+
+
+def weight_of(loss: nn.Module) -> WeightOf | None:
+    """Return what a loss divides by, as a function of its targets; None: the number of samples.
+
+    Cross-entropy with class weights divides by the weights of the targets, and by the number of
+    targets where there are several to a sample or some are ignored.
+
+    Args:
+        loss: The loss itself, not adapted.
+    """
+    if not isinstance(loss, (nn.CrossEntropyLoss, nn.NLLLoss)):
+        return None
+
+    def weigh(targets: Tensor) -> Tensor:
+        counted = targets[targets != loss.ignore_index]
+        if loss.weight is None:
+            return targets.new_tensor(counted.numel(), dtype=torch.float32)
+        return loss.weight[counted].sum()
+
+    return weigh
+
+
+def counts_samples(loss: nn.Module, targets: Tensor) -> bool:
+    """Return whether a loss is the mean over samples for these targets.
+
+    Args:
+        loss: One that has a :func:`weight_of`.
+        targets: Classes ``[batch, ...]``, or their probabilities.
+    """
+    if targets.is_floating_point():
+        return True  # torch divides by the number of samples then, weights or not
+    return targets.ndim == 1 and loss.weight is None and loss.ignore_index < 0
+
+
+def adapt_loss(loss: nn.Module, task: TaskKind) -> nn.Module:
     """Return the loss as it takes the batches of a task."""
     return OneLogit(loss) if task == "binary" and not isinstance(loss, CLASS_LOSSES) else loss
 
@@ -50,7 +88,7 @@ class LossTask:
     """
 
     data: str
-    task: Task
+    task: TaskKind
     num_classes: int | None
     num_targets: int = 1
 

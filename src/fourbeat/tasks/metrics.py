@@ -12,10 +12,10 @@ from torchmetrics.classification import (
     MulticlassF1Score,
 )
 
-from fourbeat.data.base import Task
+from fourbeat.data.base import TaskKind
 
 
-def choose_metrics(task: Task, num_outputs: int) -> MetricCollection:
+def choose_metrics(task: TaskKind, num_outputs: int) -> MetricCollection:
     """Choose the metrics of a task.
 
     Accuracy is the fraction of right answers over all samples; F1 is averaged over the classes.

@@ -1,11 +1,14 @@
-"""The mean training loss, summed up without waiting for the device."""
+"""The mean training losses, summed up without waiting for the device."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from fourbeat.tasks.mean import TOTAL, Loss, Mean
 
 # Losses are added up this many at a time: one addition for each would cost as much as the optimizer
 # of a small network. The number is fixed, not an execution's: a sum depends on where it is cut.
@@ -37,20 +40,23 @@ class RunningLoss:
         self._sizes: list[int] = []
         self._recent = self._epoch = _Sum()
 
-    def update(self, loss: Tensor, num_samples: int) -> None:
+    def update(self, loss: Loss, num_samples: int) -> None:
         """Add a mini-batch.
 
         Args:
             loss: Its mean, detached; must not be changed in place afterwards.
-            num_samples: Its size.
+            num_samples: Its size: what a mean over samples weighs.
         """
+        if isinstance(loss, Mean):
+            self._add(loss.total, loss.weight)
+            return
         self._losses.append(loss)
         self._sizes.append(num_samples)
         if len(self._losses) == CAPACITY:
             self._add_up()
 
-    def recent(self) -> Tensor:
-        """Return the mean over the samples since this was last called, or the epoch began."""
+    def recent(self) -> Tensor | None:
+        """Return the mean since this was last called, or the epoch began; None: nothing came."""
         self._add_up()
         recent, self._recent = self._recent, _Sum()
         return recent.mean()
@@ -60,7 +66,7 @@ class RunningLoss:
         self._add_up()
         epoch = self._epoch
         self._recent = self._epoch = _Sum()
-        return epoch.mean() if epoch.num_samples else None
+        return epoch.mean()
 
     def state_dict(self) -> dict[str, Any]:
         """Return what has been added so far: a sum depends on where it is cut, so nothing is."""
@@ -87,28 +93,86 @@ class RunningLoss:
         if not self._losses:
             return
         total, num_samples = weighted_sum(self._losses, self._sizes), sum(self._sizes)
-        self._recent = self._recent.plus(total, num_samples)
-        self._epoch = self._epoch.plus(total, num_samples)
         self._losses, self._sizes = [], []
+        self._add(total, num_samples)
+
+    def _add(self, total: Tensor, weight: Tensor | float) -> None:
+        self._recent = self._recent.plus(total, weight)
+        self._epoch = self._epoch.plus(total, weight)
+
+
+class RunningLosses:
+    """The running means of named losses.
+
+    Args:
+        has_total: Whether their sum is one of them, as ``loss``.
+    """
+
+    def __init__(self, *, has_total: bool = True) -> None:
+        self._has_total = has_total
+        self._named: dict[str, RunningLoss] = {}
+
+    def update(self, losses: Mapping[str, Loss], num_samples: int) -> None:
+        """Add a mini-batch.
+
+        Args:
+            losses: By name, detached.
+            num_samples: Its size.
+        """
+        for name, loss in losses.items():
+            if name not in self._named:
+                self._named[name] = RunningLoss()
+            self._named[name].update(loss, num_samples)
+
+    def recent(self) -> dict[str, Tensor]:
+        """Return the means since this was last called, of those losses of which there are any."""
+        return self._with_total({name: loss.recent() for name, loss in self._named.items()})
+
+    def epoch(self) -> dict[str, Tensor]:
+        """Return the means of the epoch, and start from zero."""
+        return self._with_total({name: loss.epoch() for name, loss in self._named.items()})
+
+    def _with_total(self, means: Mapping[str, Tensor | None]) -> dict[str, Tensor]:
+        found = {name: mean for name, mean in means.items() if mean is not None}
+        if not found or TOTAL in found or not self._has_total:
+            return found
+        return {TOTAL: torch.stack(list(found.values())).sum(), **found}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what has been added so far, by name; of a single loss alone, its own."""
+        states = {name: loss.state_dict() for name, loss in self._named.items()}
+        return states[TOTAL] if [*states] == [TOTAL] else states
+
+    def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
+        """Continue from a state.
+
+        Args:
+            state: What :meth:`state_dict` returned.
+            device: Where the losses to come will be.
+        """
+        states = {TOTAL: state} if "sizes" in state else state
+        self._named = {name: RunningLoss() for name in states}
+        for name, loss in self._named.items():
+            loss.load_state_dict(states[name], device)
 
 
 class _Sum:
-    """A sum over samples."""
+    """A sum over samples, or of weights."""
 
-    def __init__(self, total: Tensor | float = 0.0, num_samples: int = 0) -> None:
-        self.total = total
-        self.num_samples = num_samples
+    def __init__(self, total: Tensor | float = 0.0, weight: Tensor | float = 0) -> None:
+        self.total, self.weight = total, weight
 
     @classmethod
-    def of(cls, plain: tuple[Tensor | float, int], device: torch.device) -> _Sum:
-        total, num_samples = plain
-        return cls(total.to(device) if isinstance(total, Tensor) else total, num_samples)
+    def of(cls, plain: tuple[Tensor | float, Tensor | float], device: torch.device) -> _Sum:
+        return cls(*(each.to(device) if isinstance(each, Tensor) else each for each in plain))
 
-    def plain(self) -> tuple[Tensor | float, int]:
-        return self.total, self.num_samples
+    def plain(self) -> tuple[Tensor | float, Tensor | float]:
+        return self.total, self.weight
 
-    def plus(self, total: Tensor, num_samples: int) -> _Sum:
-        return _Sum(self.total + total, self.num_samples + num_samples)
+    def plus(self, total: Tensor, weight: Tensor | float) -> _Sum:
+        return _Sum(self.total + total, self.weight + weight)
 
-    def mean(self) -> Tensor:
-        return torch.as_tensor(self.total) / max(self.num_samples, 1)
+    def mean(self) -> Tensor | None:
+        if not isinstance(self.weight, Tensor):
+            return torch.as_tensor(self.total) / self.weight if self.weight else None
+        return self.total / self.weight.where(self.weight != 0, 1.0)

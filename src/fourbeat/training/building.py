@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, seed_everything
+from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins.precision import DoublePrecision
 from lightning.pytorch.profilers import (
@@ -39,6 +40,7 @@ from fourbeat.preflight.executions import plan_executions, saves_checkpoints
 from fourbeat.preflight.validations import plan_validations
 from fourbeat.recorder import RecorderCallback
 from fourbeat.state import SNAPSHOT_DIR, CheckpointFiles, CheckpointIO, Snapshots, StateCheckpoint
+from fourbeat.tasks import Task
 from fourbeat.training.components import Components, Data
 
 CHECKPOINT_DIR = "checkpoints"
@@ -65,12 +67,20 @@ def build_components(
     build = project.builder(entry)
     seed_everything(cfg.seed, workers=True, verbose=False)
     components: Components = build(cfg, folder)
+    attach_loop(components)
     plan_batches(cfg, components)
     plugin = precision_of(components.trainer)
     if isinstance(plugin, DoublePrecision):
         # Lightning does it after it has loaded a checkpoint: half of each number would be lost.
         plugin.convert_module(components.module)
     return components
+
+
+def attach_loop(components: Components) -> None:
+    """Let the loop be called as the last of the Trainer's callbacks but those that save states."""
+    callbacks = components.callbacks
+    first = next((i for i, c in enumerate(callbacks) if isinstance(c, Checkpoint)), len(callbacks))
+    callbacks.insert(first, components.loop)
 
 
 def plan_batches(cfg: TrainConfig, components: Components) -> None:
@@ -94,6 +104,7 @@ def loop_settings(cfg: TrainConfig) -> dict[str, Any]:
     """Return the arguments of both loops that ``conf/loop`` decides."""
     return {
         **_step_flags(cfg),
+        "seed": cfg.seed,
         "validations": plan_validations(cfg),
         "log_learning_rate": cfg.callbacks.learning_rate_monitor,
         "terminate_on_nan": cfg.loop.terminate_on_nan,
@@ -201,7 +212,7 @@ def build_loggers(cfg: TrainConfig, folder: Path) -> list[Logger]:
     return [instantiate(leaf.leaf(), save_dir=str(folder)) for leaf in cfg.logger.values()]
 
 
-def standard_callbacks(cfg: TrainConfig, folder: Path, data: Data) -> list[Callback]:
+def standard_callbacks(cfg: TrainConfig, folder: Path, data: Data, task: Task) -> list[Callback]:
     """Build the callbacks that ``conf/callbacks`` switches on, the user's own included.
 
     Append your own to the list: Lightning itself calls the one that saves the training state last.

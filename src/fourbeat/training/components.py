@@ -10,8 +10,9 @@ from lightning.pytorch import Callback, Trainer
 
 from fourbeat.data import DataModule, LoaderDataModule
 from fourbeat.lightning.trainer import callbacks_of
-from fourbeat.loop import SupervisedModule
+from fourbeat.loop import Loop
 from fourbeat.state import StateCheckpoint
+from fourbeat.tasks import Task
 
 Data: TypeAlias = DataModule | LoaderDataModule
 """A data set that a config can name, or loaders that were given."""
@@ -22,16 +23,28 @@ class Components:
     """What a training consists of.
 
     Attributes:
-        module: The network with its loss, metrics and optimizer.
+        module: What is learned; its loop plays the beats.
         datamodule: The batches of the three splits.
         trainer: Lightning's Trainer with callbacks and loggers.
         folder: The run folder, which need not exist yet.
     """
 
-    module: SupervisedModule
+    module: Task
     datamodule: Data
     trainer: Trainer
     folder: Path
+
+    @property
+    def loop(self) -> Loop:
+        """The task's loop, with the optimizers."""
+        loop = self.module.loop
+        assert isinstance(loop, Loop), "build.py gives each task a loop"
+        return loop
+
+    @property
+    def num_parameters(self) -> int:
+        """How many numbers are trained."""
+        return sum(p.numel() for p in self.module.parameters() if p.requires_grad)
 
     @property
     def callbacks(self) -> list[Callback]:

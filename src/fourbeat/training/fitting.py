@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,15 +16,19 @@ from fourbeat.base.process import set_up_process
 from fourbeat.config.schema import STANDARD_CALLBACKS, TrainConfig
 from fourbeat.config.stored import GIVEN_LOADERS
 from fourbeat.data import LoaderDataModule
-from fourbeat.loop import FourBeatModule
-from fourbeat.optim import build_optimizer, build_scheduler
-from fourbeat.preflight.devices import accelerator as device_kind
+from fourbeat.loop import FourBeatLoop
 from fourbeat.preflight.devices import device_faults
 from fourbeat.run import Run
-from fourbeat.tasks import LossTask, adapt_loss, choose_metrics, loss_faults
+from fourbeat.tasks import LossTask, Supervised, adapt_loss, choose_metrics, loss_faults
 from fourbeat.tasks.losses import BINARY_LOSSES
-from fourbeat.training.building import build_loggers, standard_callbacks, trainer_flags
+from fourbeat.training.building import (
+    attach_loop,
+    build_loggers,
+    standard_callbacks,
+    trainer_flags,
+)
 from fourbeat.training.components import Components
+from fourbeat.training.learning import optimizer_builders
 from fourbeat.training.running import new_run, new_run_dir, run_training
 
 
@@ -167,20 +170,21 @@ def _components(
     run_dir: str | Path | None,
 ) -> Components:
     folder = Path(run_dir) if run_dir else new_run_dir(cfg)
-    module = FourBeatModule(
-        net=model,
-        loss=adapt_loss(loss, task.task),
-        metrics=choose_metrics(task.task, 1 if task.task == "binary" else task.num_classes or 1),
-        optimizer=partial(
-            build_optimizer, cfg.optim.leaf(), device=device_kind(cfg.trainer.accelerator)
-        ),
-        scheduler=partial(build_scheduler, cfg.scheduler.leaf()),
+    num_outputs = 1 if task.task == "binary" else task.num_classes or 1
+    metrics = choose_metrics(task.task, num_outputs)
+    module = Supervised(model, adapt_loss(loss, task.task), metrics)
+    FourBeatLoop(
+        module,
+        *optimizer_builders(cfg),
+        seed=cfg.seed,
         gradient_clip_val=cfg.loop.gradient_clip_val,
     )
-    callbacks = standard_callbacks(cfg, folder, data)
+    callbacks = standard_callbacks(cfg, folder, data, module)
     flags = trainer_flags(cfg, folder, data, callbacks)
     trainer = Trainer(callbacks=callbacks, logger=build_loggers(cfg, folder), **flags)
-    return Components(module, data, trainer, folder)
+    components = Components(module, data, trainer, folder)
+    attach_loop(components)
+    return components
 
 
 def _first_batch(loader: DataLoader[Any]) -> tuple[Tensor, Tensor]:

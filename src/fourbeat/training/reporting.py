@@ -35,7 +35,7 @@ def print_start(cfg: TrainConfig, components: Components) -> None:
         log.info(
             "%s: %s on %s (train %d, val %d, test %d), %s, %s loop, %s%s, %s",
             *(components.folder, *names, *sizes),
-            f"{module.num_parameters:,} parameters",
+            f"{components.num_parameters:,} parameters",
             *(cfg.loop.name, device, processes, cfg.trainer.precision),
         )
         _print_schedule(cfg, components)

@@ -65,7 +65,7 @@ def new_run(
             overrides=overrides,
             seed=cfg.seed,
             config=cfg.plain(),
-            num_parameters=components.module.num_parameters,
+            num_parameters=components.num_parameters,
             code_dir=project.code_dir if project else None,
             entry=project.entry if project else "",
             composition=composition_of(cfg).stored(),
@@ -149,7 +149,7 @@ def run_fit(cfg: TrainConfig, components: Components, ckpt_path: Path | str | No
             trainer.fit(module, datamodule=data, ckpt_path=ckpt_path, weights_only=True)
     except BaseException:
         # Lightning has closed the loggers, which open again for what the module still holds.
-        module.training_log.write(trainer.loggers)
+        components.loop.training_log.write(trainer.loggers)
         for logger in trainer.loggers:
             logger.finalize("failed")
         raise

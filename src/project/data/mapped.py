@@ -13,7 +13,7 @@ from torch import Tensor
 from fourbeat.base.errors import Fault
 from fourbeat.base.shapes import Int64
 from fourbeat.config.typed import format_value
-from fourbeat.data.base import DataModule, Task
+from fourbeat.data.base import DataModule, TaskKind
 from fourbeat.data.loader import Gatherable
 from fourbeat.data.samples import Statistics, statistics_of
 from fourbeat.data.split_loaders import Split
@@ -74,7 +74,7 @@ class Mapped(DataModule):
         *,
         inputs: str,
         targets: str,
-        task: Task = "multiclass",
+        task: TaskKind = "multiclass",
         num_classes: int | None = None,
         on_device: bool = False,
         **common: Any,

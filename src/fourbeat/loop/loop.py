@@ -1,52 +1,45 @@
-"""What both loops share: network, loss, metrics, optimizer, scheduler."""
+"""What both loops share: optimizers, schedulers, what is logged, what is measured."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Mapping
+from typing import Any
 
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.types import STEP_OUTPUT, OptimizerLRScheduler
-from torch import Tensor, nn
-from torch.optim import Optimizer
-from torchmetrics import MetricCollection
+from torch import Tensor
 
 from fourbeat.base.errors import NonFiniteError
 from fourbeat.base.registry import StateFunctions, StateRegistry
-from fourbeat.data import (
-    AT_EPOCH_ENDS,
-    Validations,
-    count_batches_done,
-    count_loaded_batches,
-    limit_batches,
-)
-from fourbeat.events import Observer
+from fourbeat.data import AT_EPOCH_ENDS, Validations, count_loaded_batches, limit_batches
 from fourbeat.lightning.trainer import StepCounter, datamodule_of, log_interval, precision_of
 from fourbeat.lightning.validation import decide_validations
 from fourbeat.loop.accumulation import AccumulationGroup
-from fourbeat.loop.backend import Backend
-from fourbeat.loop.evaluated import EvaluatedModule
+from fourbeat.loop.backend import Backend, LoaderItem, indexed
+from fourbeat.loop.evaluation import Evaluation
+from fourbeat.loop.optimization import BuildOptimizers, BuildScheduler, Optimization
 from fourbeat.loop.precision import MixedPrecision
 from fourbeat.loop.training_log import TrainingLog
-from fourbeat.optim import Horizon, SchedulerPlan, apply_changes, hyperparameters
-from fourbeat.tasks.running_loss import RunningLoss
+from fourbeat.loop.weighing import GroupWeights
+from fourbeat.optim import Horizon, SchedulerPlan
+from fourbeat.tasks import Loss, Mean, Task
+from fourbeat.tasks.mean import TOTAL, total_of
+from fourbeat.tasks.running_loss import RunningLosses
 
-BuildOptimizer: TypeAlias = Callable[[nn.Module], Optimizer]
-BuildScheduler: TypeAlias = Callable[[Optimizer, Horizon], SchedulerPlan]
 
-
-class SupervisedModule(EvaluatedModule):
-    """A network, the loss that trains it, and the metrics that judge it.
+class Loop(Callback):
+    """Plays the beats of a task; Lightning calls it as a callback, and the task as its player.
 
     Logs ``train/loss`` every ``trainer.log_every_n_steps`` optimizer steps (the mean over the
-    samples since the last value) and ``train/loss_epoch``.
+    samples since the last value), ``train/loss_epoch``, and the same for each named loss; ``val/``
+    and ``test/`` losses and metrics over the whole split.
 
     Args:
-        net: Maps inputs ``[batch, ...]`` to outputs ``[batch, num_outputs]``.
-        loss: Maps outputs and targets to the scalar mean over the batch.
-        metrics: Fed with outputs and targets; cloned for validation and test.
-        optimizer: Builds the optimizer for the network.
-        scheduler: Builds the scheduler for the optimizer and the horizon of the training.
+        task: Whose loop it becomes.
+        optimizers: Builds the optimizers for the network, by name; a single one is called "".
+        scheduler: Builds the scheduler of an optimizer, for its name and the training's horizon.
+        seed: Of what the task draws in evaluation.
         gradient_clip_val: Largest gradient norm or value; None for no clipping.
         gradient_clip_algorithm: ``norm`` or ``value``.
         accumulate_grad_batches: Micro-batches per optimizer step, at least 1.
@@ -57,20 +50,19 @@ class SupervisedModule(EvaluatedModule):
         backend: May play some micro-batches by itself, or compile parts of the network.
 
     Attributes:
-        built_with: What the optimizer was built with, group by group.
-        observers: Are notified of the beats of the next training.
+        optim: The optimizers with their schedulers.
+        evaluation: Of the validation and test splits.
     """
 
     _checks_losses = False
 
     def __init__(
         self,
-        net: nn.Module,
-        loss: nn.Module,
-        metrics: MetricCollection,
-        optimizer: BuildOptimizer,
+        task: Task,
+        optimizers: BuildOptimizers,
         scheduler: BuildScheduler,
         *,
+        seed: int = 0,
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str = "norm",
         accumulate_grad_batches: int = 1,
@@ -79,8 +71,8 @@ class SupervisedModule(EvaluatedModule):
         terminate_on_nan: bool = True,
         backend: Backend | None = None,
     ) -> None:
-        super().__init__(net, loss, metrics)
-        self.build_optimizer, self.build_scheduler = optimizer, scheduler
+        self.task = task
+        self.optim = Optimization(optimizers, scheduler)
         self.gradient_clip_val = gradient_clip_val
         self.gradient_clip_algorithm = gradient_clip_algorithm
         self.accumulate_grad_batches = accumulate_grad_batches
@@ -88,27 +80,34 @@ class SupervisedModule(EvaluatedModule):
         self.log_learning_rate = log_learning_rate
         self.terminate_on_nan = terminate_on_nan
         self.backend = backend or Backend()
-        self.observers: list[Observer] = []
-        self.running_loss = RunningLoss()
+        self.running = RunningLosses(has_total=not task.takes_turns)
         self.training_log = TrainingLog()
+        self.evaluation = Evaluation(task, seed)
+        self._weights = GroupWeights()
+        task.loop = self
 
     @property
-    def num_parameters(self) -> int:
-        """How many numbers are trained."""
-        return sum(p.numel() for p in self.parameters() if p.requires_grad)
+    def trainer(self) -> Trainer:
+        """The task's Trainer."""
+        return self.task.trainer
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Build optimizer and scheduler; the scheduler's horizon comes from the Trainer."""
-        optimizer = self.build_optimizer(self.net)
-        self.plan = plan = self.build_scheduler(optimizer, self.horizon())
-        self.built_with = hyperparameters(optimizer, plan.scheduler)
+        """Build optimizers and schedulers; the horizon comes from the Trainer."""
+        self.optim.build(self.task.net, self.horizon())
+        configs = [
+            {"optimizer": optimizer, "lr_scheduler": self._for_lightning(self.optim.plans[name])}
+            for name, optimizer in self.optim.optimizers.items()
+        ]
+        return configs[0] if len(configs) == 1 else configs  # type: ignore[return-value]
+
+    def _for_lightning(self, plan: SchedulerPlan) -> dict[str, Any]:
         config: dict[str, Any] = {"scheduler": plan.scheduler, "interval": plan.interval}
-        # In manual optimization the module steps the scheduler, and Lightning takes no monitor.
-        if plan.monitor and self.automatic_optimization:
+        # In manual optimization the loop steps the scheduler, and Lightning takes no monitor.
+        if plan.monitor and self.task.automatic_optimization:
             # A plateau is judged when there is a new value, not at every epoch.
             frequency = self.validations.every_n_epochs or 1
             config |= {"monitor": plan.monitor, "frequency": frequency}
-        return {"optimizer": optimizer, "lr_scheduler": config}  # type: ignore[return-value]
+        return config
 
     def horizon(self) -> Horizon:
         """Count how long the training will last.
@@ -135,6 +134,18 @@ class SupervisedModule(EvaluatedModule):
         """
         return AccumulationGroup.of(batch_idx, self.num_train_batches, self.accumulate_grad_batches)
 
+    def objective(self, losses: Mapping[str, Loss], group: AccumulationGroup) -> Tensor:
+        """Return what is differentiated, once it is divided by the size of a full group.
+
+        Args:
+            losses: Of a micro-batch, by name.
+            group: The micro-batches that share an optimizer step with it.
+        """
+        shared = group.full_size > 1 or self.trainer.world_size > 1
+        if shared and any(isinstance(loss, Mean) for loss in losses.values()):
+            return self._weights.objective(losses, group, self.optim.optimizer, self.trainer)
+        return group.compensate(total_of(losses))
+
     @property
     def step_was_skipped(self) -> bool:
         """Whether the scaler of 16-mixed skipped the latest optimizer step."""
@@ -153,29 +164,25 @@ class SupervisedModule(EvaluatedModule):
         registry.micro_batches_per_step = lambda: self.accumulate_grad_batches
 
     def _own_state(self) -> dict[str, Any]:
-        return {"running_loss": self.running_loss.state_dict(), "built_with": self.built_with}
+        state = self.running.state_dict()
+        return {"running_loss": state, "built_with": self.optim.state_dict()}
 
     def _load_own_state(self, state: dict[str, Any]) -> None:
-        self.running_loss.load_state_dict(state["running_loss"], self.device)
-        (optimizer,) = self.trainer.optimizers
-        was = state.get("built_with", self.built_with)  # the first states lack it
-        apply_changes(optimizer, self.plan.scheduler, was, self.built_with)
+        self.running.load_state_dict(state["running_loss"], self.task.device)
+        self.optim.load_state_dict(state.get("built_with"))
 
-    def on_train_start(self) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Find where Lightning counts the optimizer steps, and whether each loss is checked."""
-        self._counter = StepCounter(self.trainer, automatic=self.automatic_optimization)
-        plugin = precision_of(self.trainer)
+        task = self.task
+        self._counter = StepCounter(trainer, automatic=task.automatic_optimization)
+        plugin = precision_of(trainer)
         is_scaled = isinstance(plugin, MixedPrecision) and plugin.scaler is not None
-        on_cpu = self.device.type == "cpu"
+        on_cpu = task.device.type == "cpu"
         self._checks_losses = self.terminate_on_nan and on_cpu and not is_scaled
         self.backend.start(self)
         self._num_done = 0
         if self.validations.are_within_epochs:
-            decide_validations(self.trainer, self.validation_is_due)
-
-    def on_train_batch_end(self, outputs: STEP_OUTPUT, batch: Any, batch_idx: int) -> None:
-        """Note how many mini-batches of the epoch are done."""
-        self._num_done = count_batches_done(batch, batch_idx)
+            decide_validations(trainer, self.validation_is_due)
 
     def validation_is_due(self) -> bool:
         """Return whether the validation runs after the mini-batches that are done.
@@ -183,33 +190,30 @@ class SupervisedModule(EvaluatedModule):
         Not before the first one: a run that is resumed has done what was due.
         """
         num_batches, done = self.num_train_batches, self._num_done
-        return done > 0 and self.validations.is_due(num_batches, self.current_epoch, done)
+        epoch = self.trainer.current_epoch
+        return done > 0 and self.validations.is_due(num_batches, epoch, done)
 
     def log_is_due(self, step: int) -> bool:
         """Return whether values are logged after this optimizer step, the first being 1."""
         return step % log_interval(self.trainer) == 0
 
-    def learning_rates(self, optimizer: Optimizer) -> dict[str, float]:
-        """Return the learning rate of each parameter group, if they are to be logged."""
-        groups = optimizer.param_groups if self.log_learning_rate else []
-        name = f"lr-{type(optimizer).__name__}"
-        if len(groups) == 1:
-            return {name: groups[0]["lr"]}
-        return {f"{name}/pg{i}": group["lr"] for i, group in enumerate(groups, start=1)}
+    def learning_rates(self, name: str = "") -> dict[str, float]:
+        """Return the learning rates of an optimizer, by name, if they are to be logged."""
+        return self.optim.learning_rates(name) if self.log_learning_rate else {}
 
     def log_training(self, values: Mapping[str, float], step: int) -> None:
-        """Buffer the mean loss since the last time, and other values, for the loggers.
+        """Buffer the mean losses since the last time, and other values, for the loggers.
 
-        Callbacks find the loss among the ``trainer.callback_metrics``. Not by ``self.log``, which
+        Callbacks find them among the ``trainer.callback_metrics``. Not by ``self.log``, which
         costs 150 us each time, and knows no step within an execution.
 
         Args:
-            values: Besides the loss, e.g. learning rates.
+            values: Besides the losses, e.g. learning rates.
             step: Optimizer steps made; the loggers count them from 0.
         """
-        loss = self.running_loss.recent()
-        self.trainer.callback_metrics["train/loss"] = loss  # which the progress bar shows
-        self.training_log.add(step - 1, loss, values)
+        losses = {f"train/{name}": loss for name, loss in self.running.recent().items()}
+        self.trainer.callback_metrics.update(losses)  # which the progress bar shows
+        self.training_log.add(step - 1, losses, values)
         if self.training_log.is_due:
             self.write_log()
 
@@ -227,7 +231,7 @@ class SupervisedModule(EvaluatedModule):
         """Write the held-back values, before the state is captured; NaN or Inf is no error here."""
         self.training_log.write(self.trainer.loggers)
 
-    def check_finite(self, loss: Tensor, *, corrupted: bool = False) -> None:
+    def check_finite(self, loss: Tensor, name: str = TOTAL, *, corrupted: bool = False) -> None:
         """Stop before a loss that is NaN or Inf corrupts the weights.
 
         Only on the CPU: a GPU would have to be waited for at each step. There, ``write_log`` sees
@@ -236,25 +240,56 @@ class SupervisedModule(EvaluatedModule):
 
         Args:
             loss: Of a mini-batch, before its gradients are computed.
+            name: Of the loss.
             corrupted: It was of a compiled step, which has applied its update already.
 
         Raises:
             NonFiniteError: It is NaN or infinite.
         """
         if self._checks_losses and not math.isfinite(loss.item()):
-            raise NonFiniteError(self.num_steps, "train/loss", loss.item(), corrupted=corrupted)
+            what = f"train/{name}"
+            raise NonFiniteError(self.num_steps, what, loss.item(), corrupted=corrupted)
 
-    def on_validation_start(self) -> None:
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the training's values before the validation's."""
-        self.write_log()
+        if trainer.state.fn == "fit":
+            self.write_log()
 
-    def on_train_epoch_end(self) -> None:
-        """Log the mean training loss of the epoch."""
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log the mean training losses of the epoch."""
         self.write_log()
         # A run can be resumed at the end of an epoch, and has seen nothing of it then.
-        if (loss := self.running_loss.epoch()) is not None:
-            self.log("train/loss_epoch", loss, sync_dist=True, prog_bar=True)
+        for name, loss in self.running.epoch().items():
+            pl_module.log(f"train/{name}_epoch", loss, sync_dist=True, prog_bar=True)
 
-    def on_train_end(self) -> None:
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Leave the network as it was: whoever gets it does not expect it to compile."""
         self.backend.end(self)
+
+    def training_step(self, batch: LoaderItem, batch_idx: int) -> STEP_OUTPUT:
+        """Train on what the loader has yielded."""
+        raise NotImplementedError
+
+    def evaluation_step(self, split: str, batch: LoaderItem, batch_idx: int) -> None:
+        """Add a batch, or an execution of several, to a split's losses and metrics."""
+        for index, mini_batch, num_samples in indexed(batch, batch_idx):
+            self.evaluation.add(split, mini_batch, index, num_samples)
+
+    def end_evaluation(self, split: str) -> None:
+        """Do nothing: as a callback it does, whatever hooks the task has."""
+
+    def update_metrics(self, outputs: Any, targets: Any) -> None:
+        """Feed the metrics, if something is being evaluated."""
+        self.evaluation.update_metrics(outputs, targets)
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any | None) -> bool:
+        """Return whether Lightning may step a scheduler now."""
+        return True
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log the losses and the scalar metrics of the whole validation split."""
+        self.evaluation.log("val")
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log the losses and the scalar metrics of the whole test split."""
+        self.evaluation.log("test")

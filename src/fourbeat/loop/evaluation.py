@@ -1,0 +1,82 @@
+"""What is measured on the validation and test splits, whoever trains the network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from fourbeat.base.generators import generator_states, generators_seeded, same_states
+from fourbeat.data.order import mix_seed
+from fourbeat.tasks import Task
+from fourbeat.tasks.evaluation import SplitEvaluation
+from fourbeat.tasks.mean import by_name
+
+SPLITS = ("val", "test")
+
+
+class Evaluation:
+    """Measures a task on a split, exact also when processes hold different numbers of samples.
+
+    Args:
+        task: Whose losses and metrics they are.
+        seed: Of what the task draws: each batch has a stream of its own, and the training's random
+            generators stand where they stood, once it has been measured.
+
+    Attributes:
+        confusion_matrix: Of the latest split, ``[num_classes, num_classes]``, rows are the true
+            classes; None where there is none.
+    """
+
+    def __init__(self, task: Task, seed: int) -> None:
+        self._task, self._seed = task, seed
+        self._split: SplitEvaluation | None = None
+        self._draws = False
+        self.confusion_matrix: Tensor | None = None
+
+    def add(self, split: str, batch: Any, batch_idx: int, num_samples: int) -> None:
+        """Add a mini-batch.
+
+        Args:
+            split: ``val`` or ``test``.
+            batch: Any tree of tensors.
+            batch_idx: Its index in the split, from 0.
+            num_samples: How many it has.
+        """
+        if self._split is None:
+            self._split = SplitEvaluation(self._task.metrics, self._task.device)
+            self._draws = True  # until the first batch has shown
+        if not self._draws:
+            self._add(batch, num_samples)
+            return
+        seed = mix_seed(self._seed, SPLITS.index(split), 0, self._task.global_rank, batch_idx)
+        with generators_seeded(seed):
+            before = generator_states() if batch_idx == 0 else None
+            self._add(batch, num_samples)
+            # To seed each batch of a small network that draws nothing would take as long as it.
+            self._draws = before is None or not same_states(before, generator_states())
+
+    def update_metrics(self, outputs: Any, targets: Any) -> None:
+        """Feed the metrics of the split, while one is measured."""
+        if self._split is not None and not self._task.training:
+            self._split.update_metrics(outputs, targets)
+
+    def log(self, split: str) -> None:
+        """Log the scalars, keep the confusion matrix for whoever draws it, start from scratch.
+
+        The metrics have been summed over the processes; ``sync_dist`` averages equal values.
+
+        Args:
+            split: ``val`` or ``test``.
+        """
+        if self._split is None:
+            return
+        values = self._split.compute(has_total=not self._task.takes_turns)
+        self._split = None
+        self.confusion_matrix = values.pop("confusion_matrix", None)
+        scalars = {f"{split}/{name}": value for name, value in values.items()}
+        self._task.log_dict(scalars, sync_dist=True, prog_bar=split == "val")
+
+    def _add(self, batch: Any, num_samples: int) -> None:
+        assert self._split is not None
+        self._split.add(by_name(self._task.evaluate(batch)), num_samples)

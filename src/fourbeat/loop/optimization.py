@@ -1,0 +1,81 @@
+"""The optimizers of a training with their schedulers, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+from torch import nn
+from torch.optim import Optimizer
+
+from fourbeat.optim import Horizon, SchedulerPlan, apply_changes, hyperparameters
+
+BuildOptimizers: TypeAlias = Callable[[nn.Module], Mapping[str, Optimizer]]
+BuildScheduler: TypeAlias = Callable[[str, Optimizer, Horizon], SchedulerPlan]
+
+
+class Optimization:
+    """Optimizers and their schedulers; a single optimizer's name is empty.
+
+    Args:
+        build_optimizers: Builds the optimizers for a network.
+        build_scheduler: Builds the scheduler of an optimizer, for its name and the horizon.
+
+    Attributes:
+        optimizers: By name, once they are built.
+        plans: The schedulers of the same names.
+        built_with: What each optimizer was built with, group by group.
+    """
+
+    def __init__(self, build_optimizers: BuildOptimizers, build_scheduler: BuildScheduler) -> None:
+        self._build_optimizers, self._build_scheduler = build_optimizers, build_scheduler
+        self.optimizers: dict[str, Optimizer] = {}
+        self.plans: dict[str, SchedulerPlan] = {}
+        self.built_with: dict[str, list[dict[str, Any]]] = {}
+
+    def build(self, net: nn.Module, horizon: Horizon) -> None:
+        """Build them, for a training of this length."""
+        self.optimizers = dict(self._build_optimizers(net))
+        self.plans = {n: self._build_scheduler(n, o, horizon) for n, o in self.optimizers.items()}
+        self.built_with = {
+            name: list(hyperparameters(optimizer, self.plans[name].scheduler))
+            for name, optimizer in self.optimizers.items()
+        }
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The only optimizer, or the first of several."""
+        return next(iter(self.optimizers.values()))
+
+    @property
+    def plan(self) -> SchedulerPlan:
+        """The only optimizer's scheduler, or the first one's."""
+        return next(iter(self.plans.values()))
+
+    def state_dict(self) -> Any:
+        """Return what they were built with: a list for a single one, as in the first states."""
+        return self.built_with.get("", self.built_with)
+
+    def load_state_dict(self, state: Any) -> None:
+        """Apply what has changed since a state was saved.
+
+        Args:
+            state: What :meth:`state_dict` returned; None: the first states lack it.
+        """
+        was = {"": state} if isinstance(state, list) else state or self.built_with
+        for name, optimizer in self.optimizers.items():
+            scheduler = self.plans[name].scheduler
+            apply_changes(optimizer, scheduler, was[name], self.built_with[name])
+
+    def learning_rates(self, name: str) -> dict[str, float]:
+        """Return the learning rate of each parameter group, as LearningRateMonitor calls them.
+
+        Args:
+            name: Of the optimizer.
+        """
+        optimizer = self.optimizers[name]
+        tag = f"lr-{name or type(optimizer).__name__}"
+        groups = optimizer.param_groups
+        if len(groups) == 1:
+            return {tag: groups[0]["lr"]}
+        return {f"{tag}/pg{i}": group["lr"] for i, group in enumerate(groups, start=1)}

@@ -1,0 +1,50 @@
+"""From a leaf to a task."""
+
+from __future__ import annotations
+
+import inspect
+import pkgutil
+from collections.abc import Mapping
+
+from torch import nn
+from torchmetrics import MetricCollection
+
+from fourbeat.base.errors import ConfigError, Fault
+from fourbeat.config.leaves import Leaf, instantiate
+from fourbeat.tasks.task import Task
+
+
+def takes_loss(leaf: Leaf) -> bool:
+    """Return whether a task's class takes the loss that the config names."""
+    return "loss" in inspect.signature(pkgutil.resolve_name(str(leaf["_target_"]))).parameters
+
+
+def instantiate_task(
+    leaf: Leaf, net: nn.Module, loss: nn.Module | None, metrics: MetricCollection
+) -> Task:
+    """Build a task.
+
+    Args:
+        leaf: Its class, and the arguments of its own.
+        net: Its network.
+        loss: Passed to a class that has an argument of that name.
+        metrics: What :meth:`~fourbeat.tasks.Task.update_metrics` feeds; what the task has set
+            itself stays, unless the config has one of the same name.
+
+    Raises:
+        ConfigError: The target builds something else.
+    """
+    # Not as keywords of the leaf: Hydra would copy network and loss.
+    build = instantiate({**leaf, "_partial_": True})
+    task = build(net, loss=loss) if takes_loss(leaf) else build(net)
+    if not isinstance(task, Task):
+        why = f"must build a fourbeat.Task, not a {type(task).__name__}"
+        hint = "See the README, Add your own."
+        raise ConfigError([Fault("wrong-type", "task._target_", str(leaf["_target_"]), why, hint)])
+    task.metrics.add_metrics(dict(metrics.items()))
+    return task
+
+
+def instantiate_metrics(leaves: Mapping[str, Leaf]) -> MetricCollection:
+    """Build the metrics that a config names."""
+    return MetricCollection({name: instantiate(leaf) for name, leaf in leaves.items()})

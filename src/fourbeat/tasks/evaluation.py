@@ -1,0 +1,107 @@
+"""Losses and metrics of an evaluated split, updated for many mini-batches at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics import MeanMetric, MetricCollection
+
+from fourbeat.tasks.mean import TOTAL, Loss, Mean
+from fourbeat.tasks.running_loss import weighted_sum
+
+# An update of the metrics costs more than the forward pass of a small network. So outputs wait, up
+# to these bounds. They do not depend on how mini-batches are grouped into executions: so the
+# metrics are bitwise the same.
+MOST_NUMBERS = 2**18  # of outputs: 1 MiB of float32
+MOST_BATCHES = 256
+
+
+class SplitEvaluation:
+    """The losses and the metrics of one split.
+
+    Args:
+        metrics: Fed with outputs and targets; a copy is.
+        device: Where they are computed.
+    """
+
+    def __init__(self, metrics: MetricCollection, device: torch.device) -> None:
+        self.metrics = metrics.clone().to(device)
+        self._device = device
+        self._means: dict[str, MeanMetric] = {}
+        self._forget()
+
+    def add(self, losses: Mapping[str, Loss], num_samples: int) -> None:
+        """Add the losses of a mini-batch.
+
+        Args:
+            losses: By name.
+            num_samples: What a loss that is a mean over samples weighs.
+        """
+        self._losses.append(losses)
+        self._sizes.append(num_samples)
+        if self._num_outputs >= MOST_NUMBERS or len(self._losses) == MOST_BATCHES:
+            self._add_up()
+
+    def update_metrics(self, outputs: Any, targets: Any) -> None:
+        """Add the outputs of a mini-batch, and what they are compared with."""
+        self._outputs.append(outputs)
+        self._targets.append(targets)
+        self._num_outputs += outputs.numel() if isinstance(outputs, Tensor) else MOST_NUMBERS
+
+    def compute(self, *, has_total: bool = True) -> dict[str, Tensor]:
+        """Return losses and metrics over all samples and all processes.
+
+        Args:
+            has_total: Whether the sum of named losses is among them, as ``loss``.
+        """
+        self._add_up()
+        named = {name: mean.compute() for name, mean in self._means.items()}
+        if has_total and TOTAL not in named:
+            named = {TOTAL: torch.stack(list(named.values())).sum(), **named}
+        return {**named, **(self.metrics.compute() if self._was_fed else {})}
+
+    def _add_up(self) -> None:
+        for name in dict.fromkeys(name for losses in self._losses for name in losses):
+            self._add_loss(name)
+        for outputs, targets in _together(self._outputs, self._targets):
+            self.metrics.update(outputs, targets)
+            self._was_fed = True
+        self._forget()
+
+    def _add_loss(self, name: str) -> None:
+        mean = self._means.setdefault(name, MeanMetric().to(self._device))
+        pairs = zip(self._losses, self._sizes, strict=True)
+        found = [(losses[name], size) for losses, size in pairs if name in losses]
+        plain = [(loss, size) for loss, size in found if not isinstance(loss, Mean)]
+        for loss, _ in found:
+            if isinstance(loss, Mean):
+                mean.update(loss.value, weight=loss.weight)
+        if plain:
+            values, sizes = map(list, zip(*plain, strict=True))
+            mean.update(weighted_sum(values, sizes) / sum(sizes), weight=sum(sizes))
+
+    _was_fed = False
+
+    def _forget(self) -> None:
+        self._losses: list[Mapping[str, Loss]] = []
+        self._sizes: list[int] = []
+        self._outputs: list[Any] = []
+        self._targets: list[Any] = []
+        self._num_outputs = 0
+
+
+def _together(outputs: list[Any], targets: list[Any]) -> list[tuple[Any, Any]]:
+    """Join the mini-batches, if they are tensors that differ in the number of samples alone."""
+    if len({(_kind(o), _kind(t)) for o, t in zip(outputs, targets, strict=True)}) != 1:
+        return list(zip(outputs, targets, strict=True))
+    if _kind(outputs[0]) is None or _kind(targets[0]) is None:
+        return list(zip(outputs, targets, strict=True))
+    return [(torch.cat(outputs), torch.cat(targets))]
+
+
+def _kind(value: Any) -> object:
+    is_batch = isinstance(value, Tensor) and value.ndim > 0
+    return (value.dtype, value.shape[1:]) if is_batch else None

@@ -1,0 +1,51 @@
+"""From a config to what is learned, and by which optimizers."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from fourbeat.config.leaves import instantiate
+from fourbeat.config.schema import TrainConfig
+from fourbeat.data import DataModule
+from fourbeat.loop.optimization import BuildOptimizers, BuildScheduler
+from fourbeat.optim import Horizon, SchedulerPlan, build_optimizer, build_scheduler
+from fourbeat.preflight.devices import accelerator
+from fourbeat.tasks import OneLogit, Task, adapt_loss, choose_metrics
+from fourbeat.tasks.building import instantiate_metrics, instantiate_task, takes_loss
+from fourbeat.training.components import Data
+
+
+def build_task(cfg: TrainConfig, data: Data) -> Task:
+    """Build the task with its network, loss and metrics.
+
+    Args:
+        cfg: The config.
+        data: Says which metrics fit, and whether a loss gets one logit for two classes.
+    """
+    loss, kind = None, getattr(data, "task", None)
+    if takes_loss(cfg.task.leaf()):
+        loss = instantiate(cfg.loss.leaf())
+        loss = adapt_loss(loss, kind) if kind else loss
+    metrics = instantiate_metrics({n: leaf.leaf() for n, leaf in cfg.metrics.named.items()})
+    if cfg.metrics.auto and kind:
+        num_outputs = 1 if isinstance(loss, OneLogit) else data.num_classes or 1
+        metrics.add_metrics(dict(choose_metrics(kind, num_outputs).items()))
+    task = instantiate_task(cfg.task.leaf(), instantiate(cfg.model.leaf()), loss, metrics)
+    if isinstance(data, DataModule):
+        task.example_input_array = torch.zeros(1, *data.input_shape)
+    return task
+
+
+def optimizer_builders(cfg: TrainConfig) -> tuple[BuildOptimizers, BuildScheduler]:
+    """Return what builds the optimizers of a network, and the scheduler of one of them."""
+    device = accelerator(cfg.trainer.accelerator)
+
+    def optimizers(net: nn.Module) -> dict[str, Optimizer]:
+        return {"": build_optimizer(cfg.optim.leaf(), net, device)}
+
+    def scheduler(name: str, optimizer: Optimizer, horizon: Horizon) -> SchedulerPlan:
+        return build_scheduler(cfg.scheduler.leaf(), optimizer, horizon)
+
+    return optimizers, scheduler
