@@ -9,7 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
 from fourbeat.config.schema import TrainConfig
-from fourbeat.data import EpochOrder
+from fourbeat.data import BatchOrder
 from fourbeat.events import Hooks, Observer
 from fourbeat.inspector.changes import Change, apply_change
 from fourbeat.inspector.places import BEATS, Beat, Here, Place
@@ -126,6 +126,6 @@ def find_indices(components: Components, epoch: int, batch_idx: int) -> list[int
     """
     loader = components.trainer.train_dataloader
     order = getattr(loader, "sampler", None)
-    assert isinstance(order, EpochOrder)
+    assert isinstance(order, BatchOrder)
     indices: list[int] = order.batches(epoch)[batch_idx].tolist()
     return indices

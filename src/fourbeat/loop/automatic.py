@@ -6,8 +6,8 @@ from typing import Any
 
 from lightning.pytorch.utilities.types import STEP_OUTPUT, LRSchedulerTypeUnion
 
+from fourbeat.data import Batch, count_samples
 from fourbeat.lightning.trainer import scheduler_interval
-from fourbeat.loop.backend import Batch
 from fourbeat.loop.supervised import SupervisedModule
 
 
@@ -32,7 +32,7 @@ class AutomaticModule(SupervisedModule):
         group = self.accumulation_group(batch_idx)
         loss = self.loss(self.net(inputs), targets)
         self.check_finite(loss)
-        self.running_loss.update(loss.detach(), inputs.shape[0])
+        self.running_loss.update(loss.detach(), count_samples(batch))
         step = self.num_steps + 1
         if group.is_last and self.log_is_due(step):
             # Before Lightning steps the scheduler.

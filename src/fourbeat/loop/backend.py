@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, TypeAlias
 
-from torch import Tensor
-
-from fourbeat.data import Execution
+from fourbeat.data import Batch, Execution, count_samples
 
 if TYPE_CHECKING:
     from fourbeat.loop.supervised import SupervisedModule
 
-Batch: TypeAlias = Sequence[Tensor]
-"""Inputs and targets: a tuple from a Dataset, a list from a DataLoader."""
-
 LoaderItem: TypeAlias = Batch | Execution
 """What a loader yields: a micro-batch, or an execution of several."""
 
-MicroBatch: TypeAlias = tuple[int, Tensor, Tensor]
-"""Index in its epoch, from 0; inputs; targets."""
+MicroBatch: TypeAlias = tuple[int, Batch, int]
+"""Index in its epoch, from 0; the batch; how many samples it has."""
 
 
 class Backend:
@@ -62,16 +57,18 @@ def indexed(batch: LoaderItem, batch_idx: int, first: int = 0) -> Iterator[Micro
         batch_idx: Lightning's index of it.
         first: Position of the first one that is wanted.
     """
-    start = batch.batch_idx if isinstance(batch, Execution) else batch_idx
-    for index, (inputs, targets) in enumerate(mini_batches(batch, first), start=start + first):
-        yield index, inputs, targets
+    if isinstance(batch, Execution):
+        indices = range(batch.batch_idx + first, batch.num_played)
+        yield from zip(indices, batch.mini_batches(first), batch.sizes[first:], strict=True)
+    elif first == 0:
+        yield batch_idx, batch, count_samples(batch)
 
 
 def mini_batches(batch: LoaderItem, first: int = 0) -> Iterable[Batch]:
-    """Return the pairs of inputs and targets in what a loader has yielded.
+    """Return the mini-batches of what a loader has yielded.
 
     Args:
-        batch: A pair, or an execution of several.
+        batch: A mini-batch, or an execution of several.
         first: Position of the first one that is wanted.
     """
     return batch.mini_batches(first) if isinstance(batch, Execution) else [batch][first:]

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
 from fourbeat.base.shapes import Float, Shaped
-from fourbeat.loop.backend import Batch, LoaderItem, mini_batches
+from fourbeat.data import Batch
+from fourbeat.loop.backend import LoaderItem, mini_batches
 from fourbeat.tasks.split_metrics import SplitMetrics
 
 

@@ -49,11 +49,11 @@ class FourBeatModule(SupervisedModule):
         Returns:
             The last micro-batch's mean loss, detached.
         """
-        for index, inputs, targets in self.backend.micro_batches(batch, batch_idx):
+        for index, (inputs, targets), size in self.backend.micro_batches(batch, batch_idx):
             group = self.accumulation_group(index)
             rates = self.rates_if_due(self.num_steps + 1) if group.is_last else None
             loss = self.beats(inputs, targets, group)
-            self.record(loss, inputs.shape[0], rates)
+            self.record(loss, size, rates)
         return {"loss": self.latest_loss}
 
     def beats(self, inputs: Tensor, targets: Tensor, group: AccumulationGroup) -> Tensor:

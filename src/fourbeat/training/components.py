@@ -8,12 +8,12 @@ from typing import TypeAlias
 
 from lightning.pytorch import Callback, Trainer
 
-from fourbeat.data import DataModule, LoaderDataModule
+from fourbeat.data import Data, LoaderDataModule
 from fourbeat.lightning.trainer import callbacks_of
 from fourbeat.loop import SupervisedModule
 from fourbeat.state import StateCheckpoint
 
-Data: TypeAlias = DataModule | LoaderDataModule
+AnyData: TypeAlias = Data | LoaderDataModule
 """A data set that a config can name, or loaders that were given."""
 
 
@@ -29,7 +29,7 @@ class Components:
     """
 
     module: SupervisedModule
-    datamodule: Data
+    datamodule: AnyData
     trainer: Trainer
     folder: Path
 
