@@ -62,9 +62,9 @@ class BesideBare(WrittenClock):
         (module,) = modules
         *hidden, _ = (m.out_features for m in module.net.modules() if isinstance(m, nn.Linear))
         data = trainer.datamodule  # type: ignore[attr-defined]
-        samples = data.samples("train")
-        inputs = samples.inputs.flatten(start_dim=1)
-        self.bare = BareLoop(inputs, samples.targets, tuple(hidden), data.batch_size)
+        inputs, targets = data.dataset("train").tensors
+        inputs = inputs.flatten(start_dim=1)
+        self.bare = BareLoop(inputs, targets, tuple(hidden), data.batch_size)
 
     def on_train_epoch_end(self, trainer: Trainer, *_: Any) -> None:
         """End the epoch, and train another network by hand."""

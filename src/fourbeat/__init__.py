@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fourbeat.cli.api import compose, resume, train
     from fourbeat.config.project import Project
+    from fourbeat.data import Data
     from fourbeat.recorder import read_records, watch
     from fourbeat.run import Run
     from fourbeat.training.evaluation import evaluate
     from fourbeat.training.fitting import fit
 
 _HOMES = {
+    "Data": "fourbeat.data",
     "Project": "fourbeat.config.project",
     "Run": "fourbeat.run",
     "compose": "fourbeat.cli.api",
@@ -29,6 +31,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Data",
     "Project",
     "Run",
     "compose",

@@ -51,7 +51,7 @@ class Mean(nn.Module):
 
 
 def loss_of(steps: CompiledSteps, optimizer: SGD) -> float:
-    execution = Execution(torch.ones(4, 2), torch.zeros(4), (4,), 0)
+    execution = Execution([(torch.ones(4, 2), torch.zeros(4))], (4,), 0)
     return float(steps.play(execution, [scheduled_hyperparameters(optimizer)]).losses)
 
 

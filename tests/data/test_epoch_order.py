@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from fourbeat.data.order import EpochOrder, count_batches, mix_seed
+from fourbeat.data.order import EpochOrder, count_batches
+from fourbeat.data.seeding import mix_seed
 
 
 def of_epoch(epoch: int, num_samples: int = 10, **kwargs: object) -> list[list[int]]:
@@ -143,7 +144,7 @@ def test_fewer_training_samples_than_ranks_are_repeated_as_often_as_needed() -> 
 @pytest.mark.parametrize("world_size", [1, 2, 3, 4])
 def test_in_evaluation_the_ranks_partition_the_samples(world_size: int) -> None:
     for num_samples, batch_size in SIZES:
-        ranks = of_all_ranks(world_size, num_samples, batch_size=batch_size, pad=False)
+        ranks = of_all_ranks(world_size, num_samples, batch_size=batch_size, split="val")
 
         assert sorted(flat(ranks)) == list(range(num_samples))
 
@@ -153,7 +154,7 @@ def test_in_evaluation_the_ranks_get_equally_many_batches_of_nearly_equal_size(
     world_size: int,
 ) -> None:
     for num_samples, batch_size in SIZES:
-        ranks = of_all_ranks(world_size, num_samples, batch_size=batch_size, pad=False)
+        ranks = of_all_ranks(world_size, num_samples, batch_size=batch_size, split="val")
         all_sizes = flat([sizes(batches) for batches in ranks])
 
         assert len({len(batches) for batches in ranks}) == 1
@@ -163,15 +164,15 @@ def test_in_evaluation_the_ranks_get_equally_many_batches_of_nearly_equal_size(
 
 
 def test_evaluation_on_one_process_has_full_batches_and_a_short_last_one() -> None:
-    assert of_epoch(0, 7, shuffle=False, pad=False) == [[0, 1, 2], [3, 4, 5], [6]]
+    assert of_epoch(0, 7, shuffle=False, split="val") == [[0, 1, 2], [3, 4, 5], [6]]
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3, 4])
-@pytest.mark.parametrize("pad", [True, False], ids=["training", "evaluation"])
-def test_the_length_is_the_number_of_batches(world_size: int, pad: bool) -> None:
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_the_length_is_the_number_of_batches(world_size: int, split: str) -> None:
     for num_samples, batch_size in SIZES:
         order = EpochOrder(
-            num_samples, batch_size=batch_size, shuffle=True, world_size=world_size, pad=pad
+            num_samples, batch_size=batch_size, shuffle=True, world_size=world_size, split=split
         )
 
         assert len(order) == len(list(order))
@@ -179,12 +180,12 @@ def test_the_length_is_the_number_of_batches(world_size: int, pad: bool) -> None
 
 def test_an_evaluation_cannot_drop_samples() -> None:
     with pytest.raises(ValueError, match="drop_last=True leaves samples out"):
-        EpochOrder(10, batch_size=3, shuffle=False, drop_last=True, pad=False)
+        EpochOrder(10, batch_size=3, shuffle=False, drop_last=True, split="val")
 
 
 def test_an_evaluation_needs_a_sample_for_each_rank() -> None:
     with pytest.raises(ValueError, match="2 samples cannot give 3 ranks a batch each"):
-        EpochOrder(2, batch_size=3, shuffle=False, world_size=3, pad=False)
+        EpochOrder(2, batch_size=3, shuffle=False, world_size=3, split="val")
 
 
 @pytest.mark.parametrize(

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import accumulate, chain
 
 import pytest
 import torch
 
-from fourbeat.data import EpochOrder, Execution, ExecutionPlan, TensorBatches, batch_loader
+from fourbeat.data import (
+    EpochOrder,
+    Execution,
+    ExecutionPlan,
+    TensorBatches,
+    TensorExecution,
+    batch_loader,
+)
 from fourbeat.data.loader import count_loaded_batches
 
 INPUTS = torch.arange(46.0).reshape(23, 2)
 TARGETS = torch.arange(23)
+
+# Python 3.12 and later warn of the fork of a process with threads, which torch always is.
+forking = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
 
 @pytest.mark.parametrize(
@@ -67,7 +78,7 @@ def order(plan: ExecutionPlan | None, **kwargs: object) -> EpochOrder:
 @pytest.mark.parametrize("steps_per_execution", [1, 3, 8])
 @pytest.mark.parametrize("limit", [1.0, 0.7, 2])
 def test_executions_hold_the_batches_of_the_order(steps_per_execution: int, limit: float) -> None:
-    samples = TensorBatches(INPUTS, TARGETS)
+    samples = TensorBatches((INPUTS, TARGETS))
     alone = batch_loader(samples, order(None, limit=limit))
     together = batch_loader(samples, order(ExecutionPlan(steps_per_execution), limit=limit))
     executions = list(together)
@@ -82,17 +93,30 @@ def test_executions_hold_the_batches_of_the_order(steps_per_execution: int, limi
 
 
 def test_an_execution_knows_where_in_the_epoch_it_begins() -> None:
-    executions = list(batch_loader(TensorBatches(INPUTS, TARGETS), order(ExecutionPlan(4))))
+    executions = list(batch_loader(TensorBatches((INPUTS, TARGETS)), order(ExecutionPlan(4))))
     assert [e.batch_idx for e in executions] == [0, 4]
     assert [e.sizes for e in executions] == [(4, 4, 4, 4), (4, 3)]
 
 
-def gathered_late() -> Execution:
+def gathered_late() -> TensorExecution:
     """From samples in memory: nothing has been gathered yet."""
-    loader = batch_loader(TensorBatches(INPUTS, TARGETS), order(ExecutionPlan(8)))
+    loader = batch_loader(TensorBatches((INPUTS, TARGETS)), order(ExecutionPlan(8)))
     (execution,) = loader
-    assert execution.inputs is INPUTS
+    assert isinstance(execution, TensorExecution)
+    assert execution.tensors[0] is INPUTS
     return execution
+
+
+def gathered() -> Execution:
+    """The same mini-batches, as a loading process fetches them."""
+    late = gathered_late()
+    return Execution(list(late.mini_batches()), late.sizes, late.batch_idx)
+
+
+def in_dicts() -> TensorExecution:
+    late = gathered_late()
+    tensors = {"inputs": INPUTS, "others": [TARGETS]}
+    return TensorExecution(tensors, late.sizes, late.batch_idx, late.indices)
 
 
 @pytest.mark.parametrize("together", [0, 100, 10**9], ids=["singly", "some", "all at once"])
@@ -111,47 +135,100 @@ def test_mini_batches_are_the_same_however_many_are_gathered_together(
         assert torch.equal(targets, TARGETS[chosen])
 
 
+def test_samples_in_any_nesting_are_gathered_alike() -> None:
+    pairs = zip(in_dicts().mini_batches(), gathered_late().mini_batches(), strict=True)
+    for batch, (inputs, targets) in pairs:
+        assert torch.equal(batch["inputs"], inputs)
+        assert torch.equal(batch["others"][0], targets)
+
+
 def test_no_more_is_gathered_at_once_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    late, gathered = gathered_late(), []
-    monkeypatch.setattr("fourbeat.data.executions.MOST_BYTES_TOGETHER", 11 * INPUTS[0].nbytes)
-    own = Execution.gathered
-    monkeypatch.setattr(Execution, "gathered", lambda *a: gathered.append(a[1:]) or own(*a))
+    late, calls = gathered_late(), []
+    num_bytes = INPUTS[0].nbytes + TARGETS[:1].nbytes
+    monkeypatch.setattr("fourbeat.data.executions.MOST_BYTES_TOGETHER", 11 * num_bytes)
+    own = TensorExecution.stacked
+    monkeypatch.setattr(TensorExecution, "stacked", lambda *a: calls.append(a[1:]) or own(*a))
     assert len(list(late.mini_batches())) == 6
-    assert gathered == [(0, 2), (2, 4), (4, 6)]
+    assert calls == [(0, 2), (2, 4), (4, 6)]
 
 
-@pytest.mark.parametrize("are_late", [True, False])
-def test_an_execution_moves_to_a_device_with_its_own_samples_alone(*, are_late: bool) -> None:
-    execution = gathered_late() if are_late else Execution(INPUTS, TARGETS, (12, 11), 0)
+EACH_KIND = pytest.mark.parametrize("build", [gathered_late, gathered], ids=["late", "fetched"])
+
+
+@EACH_KIND
+def test_an_execution_moves_to_a_device_with_its_own_samples_alone(
+    build: Callable[[], Execution],
+) -> None:
+    execution = build()
     there = execution.to(torch.device("meta"))
-    assert there.inputs.is_meta
-    assert there.targets.is_meta
-    assert there.indices is None
-    assert there.inputs.shape == INPUTS.shape
+    batches = list(there.mini_batches())
+    assert [len(inputs) for inputs, _ in batches] == list(execution.sizes)
+    assert all(tensor.is_meta for batch in batches for tensor in batch)
     assert (there.sizes, there.batch_idx) == (execution.sizes, execution.batch_idx)
 
 
+@EACH_KIND
+def test_mini_batches_of_one_size_can_be_had_one_after_the_other(
+    build: Callable[[], Execution],
+) -> None:
+    execution = build()
+    assert execution.can_stack(5)
+    inputs, targets = execution.stacked(1, 3)
+    expected = [
+        torch.cat(column) for column in zip(*list(execution.mini_batches())[1:3], strict=True)
+    ]
+    assert torch.equal(inputs, expected[0])
+    assert torch.equal(targets, expected[1])
+
+
+@EACH_KIND
+def test_each_mini_batch_is_converted_when_it_is_used(build: Callable[[], Execution]) -> None:
+    execution = build()
+    doubled = execution.converted(lambda batch: (batch[0] * 2, batch[1]))
+    for (inputs, _), (twice, _) in zip(
+        execution.mini_batches(), doubled.mini_batches(), strict=True
+    ):
+        assert torch.equal(twice, inputs * 2)
+    assert torch.equal(doubled.stacked(0, 2)[0], execution.stacked(0, 2)[0] * 2)
+
+
+def test_mini_batches_of_other_shapes_cannot_be_stacked() -> None:
+    padded = [(torch.zeros(2, length), torch.zeros(2)) for length in (3, 5)]
+    assert not Execution.of(padded, 0).can_stack(2)
+
+
 @pytest.mark.parametrize(
-    ("num_inputs", "num_targets", "num_chosen"), [(22, 23, None), (23, 22, None), (23, 23, 8)]
+    ("num_samples", "num_chosen"), [(22, None), (23, 8)], ids=["gathered", "late"]
 )
 def test_samples_that_do_not_fill_the_mini_batches_are_refused(
-    num_inputs: int, num_targets: int, num_chosen: int | None
+    num_samples: int, num_chosen: int | None
 ) -> None:
     indices = None if num_chosen is None else torch.arange(num_chosen)
-    with pytest.raises(ValueError, match=rf"of {num_inputs} inputs and {num_targets} targets"):
-        Execution(INPUTS[:num_inputs], TARGETS[:num_targets], (12, 11), 0, indices)
+    with pytest.raises(ValueError, match=r"samples are not mini-batches of \(12, 11\)"):
+        TensorExecution((INPUTS[:num_samples], TARGETS), (12, 11), 0, indices)
 
 
-def test_an_execution_stays_where_it_is() -> None:
+def test_an_execution_has_a_size_for_each_mini_batch() -> None:
+    with pytest.raises(ValueError, match=r"1 mini-batches are not of the sizes \(2, 2\)"):
+        Execution([INPUTS], (2, 2), 0)
+
+
+def test_an_execution_in_memory_stays_where_it_is() -> None:
     late = gathered_late()
     assert late.to(torch.device("cpu")) is late
 
 
-def test_a_loading_process_gathers_the_samples_itself() -> None:
-    """It would send the whole split otherwise."""
+@forking
+def test_loading_processes_fetch_mini_batches() -> None:
+    """They would send the whole split otherwise."""
     loader = batch_loader(
-        TensorBatches(INPUTS, TARGETS), order(ExecutionPlan(2), limit=2), num_workers=1
+        TensorBatches((INPUTS, TARGETS)), order(ExecutionPlan(2), limit=2), num_workers=2
     )
     (execution,) = loader
-    assert execution.indices is None
-    assert len(execution.inputs) == 8
+    assert not isinstance(execution, TensorExecution)
+    expected = list(batch_loader(TensorBatches((INPUTS, TARGETS)), order(None, limit=2)))
+    assert all(
+        torch.equal(one, other)
+        for batch, same in zip(execution.mini_batches(), expected, strict=True)
+        for one, other in zip(batch, same, strict=True)
+    )

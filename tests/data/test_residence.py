@@ -52,8 +52,9 @@ def test_nothing_is_copied_to_the_cpu() -> None:
 
 def test_a_split_on_the_device_needs_neither_workers_nor_pinned_memory() -> None:
     data = Circles(num_workers=2, pin_memory=True)
-    on_device = TensorBatches(*(tensor.to("meta") for tensor in SAMPLES))
-    loader = data._loader(on_device, data._order(on_device, shuffle=False))
+    on_device = TensorBatches(tuple(tensor.to("meta") for tensor in SAMPLES))
+    data._sources["val", torch.device("cpu")] = on_device
+    loader = data._loader("val", data._order("val"))
     assert loader.num_workers == 0
     assert not loader.pin_memory
     inputs, targets = next(iter(loader))

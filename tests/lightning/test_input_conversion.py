@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from lightning.pytorch.plugins.precision import (
 )
 from torch.utils.data import DataLoader
 
-from fourbeat.data import Execution
+from fourbeat.data import Execution, TensorExecution, map_tensors
 from fourbeat.lightning.input_conversion import ConvertedLater, convert_later
 
 CHANGED = (
@@ -24,9 +25,14 @@ CHANGED = (
 )
 
 
-def an_execution() -> Execution:
+@dataclass(frozen=True)
+class Frozen:
+    inputs: torch.Tensor
+
+
+def an_execution() -> TensorExecution:
     inputs = torch.arange(12, dtype=torch.float32).reshape(6, 2)
-    return Execution(inputs, torch.arange(6), (2, 1), 0, torch.tensor([5, 3, 0]))
+    return TensorExecution((inputs, torch.arange(6)), (2, 1), 0, torch.tensor([5, 3, 0]))
 
 
 @pytest.mark.parametrize(
@@ -41,16 +47,18 @@ def an_execution() -> Execution:
 def test_an_execution_is_converted_when_it_is_gathered(
     plugin: Precision, dtype: torch.dtype
 ) -> None:
-    convert_later(plugin)
-    convert_later(plugin)  # of a Trainer that is planned twice
+    convert_later(plugin, map_tensors)
+    convert_later(plugin, map_tensors)  # of a Trainer that is planned twice
     assert isinstance(an_execution(), ConvertedLater)
     execution = plugin.convert_input(an_execution())
-    assert execution.inputs.dtype == torch.float32, "all of the split was converted"
+    assert execution.tensors[0].dtype == torch.float32, "all of the split was converted"
     for inputs, targets in execution.mini_batches():
         assert inputs.dtype == dtype
         assert targets.dtype == torch.int64
     pair = plugin.convert_input((torch.ones(2), torch.ones(2).long()))
     assert [t.dtype for t in pair] == [dtype, torch.int64]
+    batch = plugin.convert_input({"frozen": Frozen(torch.ones(2)), "names": ["a"]})
+    assert (batch["frozen"].inputs.dtype, batch["names"]) == (dtype, ["a"])
 
 
 class Items(LightningModule):
@@ -61,7 +69,7 @@ class Items(LightningModule):
 
     def training_step(self, batch: Execution, batch_idx: int) -> torch.Tensor:
         self.seen.append(("fit", next(batch.mini_batches())[0].dtype))
-        return self.net(batch.gathered()[0]).sum()
+        return self.net(batch.stacked()[0]).sum()
 
     def validation_step(self, batch: Execution, batch_idx: int) -> None:
         self.seen.append(("validate", next(batch.mini_batches())[0].dtype))
@@ -74,7 +82,7 @@ def test_lightning_converts_each_item_through_the_plugin_of_the_trainer() -> Non
     flags: dict[str, Any] = {"logger": False, "enable_checkpointing": False}
     quiet = {"enable_progress_bar": False, "enable_model_summary": False, "max_steps": 1}
     trainer = Trainer(precision="64-true", accelerator="cpu", **flags, **quiet)
-    convert_later(trainer.precision_plugin)
+    convert_later(trainer.precision_plugin, map_tensors)
     module, loader = Items(), DataLoader([an_execution()], batch_size=None)
     trainer.fit(module, loader, loader)
     assert set(module.seen) == {("fit", torch.float64), ("validate", torch.float64)}, CHANGED

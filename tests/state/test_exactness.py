@@ -103,8 +103,8 @@ def test_it_may_be_resumed_with_other_executions_and_worker_processes(
 class Noisy(Circles):
     """Adds noise from all three generators, as augmentations do."""
 
-    def samples(self, split: Any) -> Any:
-        return WithNoise(super().samples(split)) if split == "train" else super().samples(split)
+    def dataset(self, split: Any) -> Any:
+        return WithNoise(super().dataset(split))
 
 
 class WithNoise:
@@ -114,8 +114,8 @@ class WithNoise:
     def __len__(self) -> int:
         return len(self._samples)
 
-    def __getitem__(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        inputs, targets = self._samples[indices]
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        inputs, targets = self._samples[index]
         noise = torch.randn_like(inputs) + random.random() + np.random.random()
         return inputs + 0.1 * noise, targets
 

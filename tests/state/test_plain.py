@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from fourbeat.base.errors import RunError
+from fourbeat.data import map_tensors
 from fourbeat.state import copy_to_cpu, read_state, write_state
-from fourbeat.state.plain import map_tensors
 
 
 class Pair(NamedTuple):

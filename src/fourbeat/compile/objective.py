@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from fourbeat.data import Batch, map_tensors
 from fourbeat.lightning.torch_compile import FakeTensorMode
 from fourbeat.lightning.torch_modules import attributes_of, has_gradient_hooks, has_hooks
 
@@ -33,7 +34,7 @@ def hook_obstacle(module: nn.Module) -> str | None:
 
 
 class Objective(nn.Module):
-    """Maps inputs and targets to the loss, as a function of every parameter and buffer.
+    """Maps a batch to its loss, as a function of every parameter and buffer.
 
     Args:
         net: Maps inputs to outputs.
@@ -47,8 +48,9 @@ class Objective(nn.Module):
         super().__init__()
         self.net, self.loss, self._autocast = net, loss, autocast
 
-    def forward(self, inputs: Tensor, targets: Tensor) -> Tensor:
+    def forward(self, batch: Batch) -> Tensor:
         """Compute the loss of a mini-batch."""
+        inputs, targets = batch
         with self._autocast():
             loss: Tensor = self.loss(self.net(inputs), targets)
         return loss
@@ -59,7 +61,7 @@ class Objective(nn.Module):
         return {name: tensor.detach() for name, tensor in tensors.items()}
 
     def gradients(
-        self, values: dict[str, Tensor], names: Collection[str], inputs: Tensor, targets: Tensor
+        self, values: dict[str, Tensor], names: Collection[str], batch: Batch
     ) -> tuple[Tensor, dict[str, Tensor | None]]:
         """Compute the loss and the gradients of some parameters; buffers change in place.
 
@@ -72,16 +74,14 @@ class Objective(nn.Module):
         leaves = {name: values[name].detach().requires_grad_() for name in names}
         used = {**values, **leaves}
         with torch.enable_grad():
-            loss = functional_call(self, used, (inputs, targets))
+            loss = functional_call(self, used, (batch,))
             grads = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
         for name in values.keys() - leaves.keys():
             if used[name] is not values[name]:  # a buffer that forward has replaced
                 values[name].copy_(used[name])
         return loss, dict(zip(names, grads, strict=True))
 
-    def names_with_gradient(
-        self, values: dict[str, Tensor], inputs: Tensor, targets: Tensor
-    ) -> list[str]:
+    def names_with_gradient(self, values: dict[str, Tensor], batch: Batch) -> list[str]:
         """Name the parameters that backward reaches; runs on fake tensors, without arithmetic.
 
         Raises:
@@ -90,9 +90,9 @@ class Objective(nn.Module):
         names = [name for name, p in self.named_parameters() if p.requires_grad]
         mode = FakeTensorMode()
         fake: dict[str, Tensor] = {name: mode.from_tensor(value) for name, value in values.items()}
-        batch = mode.from_tensor(inputs), mode.from_tensor(targets)
+        batch = map_tensors(batch, mode.from_tensor)
         with mode, self.unchanged():
-            _, grads = self.gradients(fake, names, *batch)
+            _, grads = self.gradients(fake, names, batch)
         return [name for name, grad in grads.items() if grad is not None]
 
     def behaviour(self) -> tuple[object, ...]:

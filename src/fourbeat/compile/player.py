@@ -92,11 +92,13 @@ class CompiledPlayer(CompiledForward):
             How many were played.
         """
         if not isinstance(batch, Execution):
-            batch = Execution(batch[0], batch[1], (len(batch[0]),), batch_idx)
+            batch = Execution.of([batch], batch_idx)
         sizes = batch.sizes
         self._batch_size = self._batch_size or sizes[0]
         count = sizes.count(self._batch_size)
-        if self._steps is None or count == 0:
+        # The full ones come first, but where a sampler chose them.
+        is_whole = sizes[:count] == (self._batch_size,) * count and batch.can_stack(count)
+        if self._steps is None or count == 0 or not is_whole:
             return 0
         scheduler = self._loop.optim.plan.scheduler
         before = scheduler.state_dict()

@@ -14,7 +14,8 @@ from torch.optim import Optimizer
 from fourbeat.compile.messages import CompileFailure, reason_of
 from fourbeat.compile.objective import Objective, hook_obstacle
 from fourbeat.compile.update import StepHyperparameters, Updates, optimizer_obstacle
-from fourbeat.data import Execution
+from fourbeat.data import Batch, Execution
+from fourbeat.data.batches import list_tensors, replace_tensors
 from fourbeat.lightning.torch_compile import BERNOULLI, compile_traced
 
 Graph: TypeAlias = Callable[..., Any]
@@ -132,31 +133,33 @@ class CompiledSteps:
         if num_steps == 0 or sizes[:num_steps] != sizes[:1] * num_steps:
             raise ValueError(f"mini-batches of {sizes} are not {num_steps} of one size")
         values = self._objective.values()
-        plan = self._plan(values, *execution.gathered(end=1))
+        first = execution.stacked(end=1)
+        plan = self._plan(values, first)
         updates = Updates(self._optimizer, plan.parameters, hyperparameters)
         table = updates.coefficients()
 
-        def batches(steps: range) -> tuple[Tensor, Tensor, Tensor]:
-            return *execution.gathered(steps.start, steps.stop), table[steps.start : steps.stop]
+        def batches(steps: range) -> list[Tensor]:
+            tensors = list_tensors(execution.stacked(steps.start, steps.stop))
+            return [*tensors, table[steps.start : steps.stop]]
 
         chunks = _chunks(num_steps, self._steps_per_call)
         # All graphs before the first step: a failure must find every weight as it was.
-        graphs = [self._graph(plan, updates, values, s, batches, measure) for s in chunks]
+        graphs = [self._graph(plan, updates, values, s, batches, first, measure) for s in chunks]
         tensors = [*values.values(), *updates.slots()]
         parts = [graph(*tensors, *batches(s)) for graph, s in zip(graphs, chunks, strict=True)]
         updates.count_steps(num_steps)
         losses, *norms = (torch.cat(column) for column in zip(*parts, strict=True))
         return CompiledResult(losses, plan.parameters, *norms)
 
-    def _plan(self, values: dict[str, Tensor], inputs: Tensor, targets: Tensor) -> _Plan:
+    def _plan(self, values: dict[str, Tensor], batch: Batch) -> _Plan:
         """Find the parameters that train, once for each thing that a graph depends on."""
-        tensors = [*values.values(), inputs, targets]
+        tensors = [*values.values(), *list_tensors(batch)]
         shapes = tuple((t.shape, t.stride(), t.dtype, t.device) for t in tensors)
         signature = (shapes, self._objective.behaviour())
         if signature not in self._plans:
             self._refuse_obstacles()
             with _failing_as_compile_failure():
-                names = self._objective.names_with_gradient(values, inputs, targets)
+                names = self._objective.names_with_gradient(values, batch)
             reached = {dict(self._objective.named_parameters())[name]: name for name in names}
             # In the optimizer's order, in which eager steps create its state.
             groups = self._optimizer.param_groups
@@ -172,6 +175,7 @@ class CompiledSteps:
         values: dict[str, Tensor],
         steps: range,
         batches: Callable[[range], Sequence[Tensor]],
+        first: Batch,
         measure: bool,
     ) -> Graph:
         """Compile the graph for some mini-batches, unless that has been done."""
@@ -182,27 +186,34 @@ class CompiledSteps:
             slots = [torch.empty_like(weight) for weight, names in pairs for _ in names]
             with _failing_as_compile_failure():
                 plan.graphs[key] = compile_traced(
-                    self._steps(plan.names, updates, list(values), measure),
+                    self._steps(plan.names, updates, list(values), first, measure),
                     [*values.values(), *slots, *batches(steps)],
                     _DECOMPOSITIONS,
                 )
         return plan.graphs[key]
 
     def _steps(
-        self, names: list[str], updates: Updates, all_names: list[str], measure: bool
+        self,
+        names: list[str],
+        updates: Updates,
+        all_names: list[str],
+        first: Batch,
+        measure: bool,
     ) -> Graph:
         """Write the beats of some mini-batches as a function of tensors alone, to be traced."""
         rule, slot_names = updates.rule, updates.slot_names
+        num_batch_tensors = len(list_tensors(first))
 
         def steps(*tensors: Tensor) -> list[Tensor]:
             values = dict(zip(all_names, tensors, strict=False))
-            slots = iter(tensors[len(all_names) : -3])
+            *before, table = tensors
+            slots = iter(before[len(all_names) :])
             state = [[next(slots) for _ in names] for names in slot_names]
-            inputs, targets, table = tensors[-3:]
+            leaves = [tensor.chunk(len(table)) for tensor in before[-num_batch_tensors:]]
             results = []
-            batches = zip(inputs.chunk(len(table)), targets.chunk(len(table)), table, strict=True)
-            for batch_inputs, batch_targets, rows in batches:
-                loss, grads = self._objective.gradients(values, names, batch_inputs, batch_targets)
+            for batch_tensors, rows in zip(zip(*leaves, strict=True), table, strict=True):
+                batch = replace_tensors(first, batch_tensors)
+                loss, grads = self._objective.gradients(values, names, batch)
                 raw = [grad for grad in grads.values() if grad is not None]
                 clipped = self._clip(raw)
                 measured = [raw] if clipped is raw else [raw, clipped]

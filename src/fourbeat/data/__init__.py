@@ -1,32 +1,47 @@
-"""Data sets, all behind the one interface of ``DataModule``; one file per data set."""
+"""Data sets, all behind the one interface of ``Data``."""
 
 from __future__ import annotations
 
 from fourbeat.data.base import DataModule
-from fourbeat.data.executions import Execution, ExecutionPlan, count_batches_done
+from fourbeat.data.batches import Batch, count_samples, map_tensors, same_shapes
+from fourbeat.data.data import Data
+from fourbeat.data.executions import Execution, TensorExecution, count_batches_done
 from fourbeat.data.given import LoaderDataModule
-from fourbeat.data.loader import TensorBatches, batch_loader, count_loaded_batches
-from fourbeat.data.order import EpochOrder, count_batches, limit_batches
+from fourbeat.data.loader import batch_loader, count_loaded_batches
+from fourbeat.data.order import BatchOrder, EpochOrder, count_batches, limit_batches
+from fourbeat.data.plan import ExecutionPlan
 from fourbeat.data.samples import Samples, Splits, SplitSizes
+from fourbeat.data.seeding import Split, evaluation_seed, evaluation_seeded
 from fourbeat.data.split_loaders import BatchLimits
+from fourbeat.data.tensors import TensorBatches
 from fourbeat.data.validations import AT_EPOCH_ENDS, Validations
 
 __all__ = [
     "AT_EPOCH_ENDS",
+    "Batch",
     "BatchLimits",
+    "BatchOrder",
+    "Data",
     "DataModule",
     "EpochOrder",
     "Execution",
     "ExecutionPlan",
     "LoaderDataModule",
     "Samples",
+    "Split",
     "SplitSizes",
     "Splits",
     "TensorBatches",
+    "TensorExecution",
     "Validations",
     "batch_loader",
     "count_batches",
     "count_batches_done",
     "count_loaded_batches",
+    "count_samples",
+    "evaluation_seed",
+    "evaluation_seeded",
     "limit_batches",
+    "map_tensors",
+    "same_shapes",
 ]

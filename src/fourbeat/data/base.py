@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from functools import cached_property
 from typing import Any, Literal
 
-from torch import Tensor, float32, int64
+from torch import Tensor, dtype, float32, int64, zeros
 
 from fourbeat.base.errors import ConfigError, Fault
-from fourbeat.data.checks import batch_faults, check_samples, split_faults
+from fourbeat.data.checks import check_samples, split_faults
+from fourbeat.data.data import Data
+from fourbeat.data.order import count_batches
 from fourbeat.data.residence import OnDevice
 from fourbeat.data.samples import (
     NO_STATISTICS,
@@ -22,7 +23,8 @@ from fourbeat.data.samples import (
     measure_statistics,
     split_indices,
 )
-from fourbeat.data.split_loaders import SplitLoaders
+from fourbeat.data.seeding import Split
+from fourbeat.data.tensors import TensorBatches
 
 TaskKind = Literal["multiclass", "binary", "regression"]
 """What is learned: one of several classes, one of two, or a number."""
@@ -34,8 +36,8 @@ _LOSSES: dict[TaskKind, str] = {
 }
 
 
-class DataModule(SplitLoaders, ABC):
-    """A data set in memory: its splits, its normalisation and its loaders.
+class DataModule(Data):
+    """A data set of tensors in memory: its splits and its normalisation.
 
     Your own data set is a subclass with the first few attributes below and a ``load`` method::
 
@@ -76,6 +78,10 @@ class DataModule(SplitLoaders, ABC):
         input_shape: Shape of one input, e.g. ``(1, 28, 28)``.
         num_samples: Samples that ``load`` returns.
         num_classes: Number of classes; None for regression.
+        target_shape: Shape of one target, e.g. ``(32, )`` for a class of each of 32 tokens; of
+            classes, ``()`` is one for each sample, and of numbers ``(num_outputs,)``.
+        input_dtype: Of the inputs, e.g. ``torch.int64`` for tokens: what the check runs the network
+            on. Integers that ``load`` returns stay integers, whatever is said here.
         input_statistics: Mean and deviation that the inputs were standardised with, once loaded.
         target_mean: Mean of the training targets of a regression, once loaded; otherwise 0.
         target_std: Their deviation; otherwise 1. ``targets * target_std + target_mean`` has the
@@ -86,6 +92,8 @@ class DataModule(SplitLoaders, ABC):
     input_shape: tuple[int, ...]
     num_samples: int
     num_classes: int | None = None
+    target_shape: tuple[int, ...] = ()
+    input_dtype: dtype = float32
 
     def __init__(
         self,
@@ -102,31 +110,21 @@ class DataModule(SplitLoaders, ABC):
         normalize: bool = True,
         on_device: OnDevice = "auto",
     ) -> None:
-        super().__init__()
-        self.batch_size = batch_size
-        self.shuffle = shuffle
-        self.num_workers = num_workers
-        self.pin_memory = pin_memory
-        self.drop_last = drop_last
+        super().__init__(
+            batch_size=batch_size,
+            shuffle=shuffle,
+            num_workers=num_workers,
+            pin_memory=pin_memory,
+            drop_last=drop_last,
+            seed=seed,
+        )
         self.val_fraction = val_fraction
         self.test_fraction = test_fraction
         self.split_seed = split_seed
-        self.seed = seed
         self.normalize = normalize
         self.on_device = on_device
         self.input_statistics = NO_STATISTICS
         self.target_mean, self.target_std = NO_STATISTICS
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Spell out ``**common`` in the signature, so that a config can be checked against it."""
-        super().__init_subclass__(**kwargs)
-        _, *own = inspect.signature(cls.__init__, eval_str=True).parameters.values()
-        parent = next(base for base in cls.__mro__[1:] if issubclass(base, DataModule))
-        inherited = inspect.signature(parent, eval_str=True).parameters
-        if own and own[-1].kind is inspect.Parameter.VAR_KEYWORD:
-            named = {parameter.name: parameter for parameter in own[:-1]}
-            own = list({**named, **{k: v for k, v in inherited.items() if k not in named}}.values())
-        cls.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]
 
     @abstractmethod
     def load(self) -> tuple[Tensor, Tensor]:
@@ -164,11 +162,6 @@ class DataModule(SplitLoaders, ABC):
         return _LOSSES[self.task]
 
     @property
-    def class_names(self) -> tuple[str, ...]:
-        """Names of the classes, in the order of their labels; empty for regression."""
-        return tuple(str(label) for label in range(self.num_classes or 0))
-
-    @property
     def split_sizes(self) -> SplitSizes:
         """Numbers of samples for training, validation and testing."""
         num_val = round(self.num_samples * self.val_fraction)
@@ -184,13 +177,7 @@ class DataModule(SplitLoaders, ABC):
         _, world_size = self._rank_and_world_size()
         sizes = self.split_sizes
         return [
-            *batch_faults(
-                batch_size=self.batch_size,
-                num_workers=self.num_workers,
-                drop_last=self.drop_last,
-                num_train=sizes.train,
-                world_size=world_size,
-            ),
+            *self._batch_faults(sizes.train),
             *split_faults(
                 sizes, self.val_fraction, self.test_fraction, self.num_classes or 0, world_size
             ),
@@ -198,21 +185,39 @@ class DataModule(SplitLoaders, ABC):
             *self._trainer_faults(),
         ]
 
-    def _seed_faults(self) -> list[Fault]:
-        if self.seed >= 0:
-            return []
-        negative = "must be a whole number of at least 0"
-        return [Fault("out-of-range", "data.seed", str(self.seed), negative, "Try data.seed=0.")]
+    def num_batches(self, split: Split, world_size: int = 1) -> int:
+        """Count the batches of an epoch that each process gets, without any limit.
 
-    def _trainer_faults(self) -> list[Fault]:
-        overfit_batches = getattr(self.trainer, "overfit_batches", 0)
-        if not overfit_batches:
-            return []
-        # Lightning would put a sampler of single samples in the place of ours.
-        allowed = "fetches single samples, while this data comes in whole batches"
-        hint = "Use data.shuffle=false trainer.limit_train_batches=1, which sees one batch only."
-        key, value = "trainer.overfit_batches", str(overfit_batches)
-        return [Fault("impossible-together", key, value, allowed, hint)]
+        Args:
+            split: ``train``, ``val`` or ``test``.
+            world_size: Number of processes.
+        """
+        own = type(self)
+        if (own.dataset, own.batch_sampler) != (DataModule.dataset, Data.batch_sampler):
+            return super().num_batches(split, world_size)
+        size, drops = getattr(self.split_sizes, split), self.drop_last and split == "train"
+        return count_batches(size, self.batch_size, drops, world_size)
+
+    def example(self) -> tuple[Tensor, Tensor]:
+        """Return a batch of two zeros as they are announced."""
+        inputs = zeros(2, *self.input_shape, dtype=self.input_dtype)
+        if self.task == "regression":
+            return inputs, zeros(2, *(self.target_shape or (self.num_outputs,)))
+        return inputs, zeros(2, *self.target_shape, dtype=int64)
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether the batches of training are gathered from tensors in memory."""
+        return type(self).dataset is DataModule.dataset or super().is_in_memory
+
+    def dataset(self, split: Split) -> Any:
+        """Return the samples of a split, in memory: to be wrapped, e.g. by an augmentation.
+
+        Args:
+            split: ``train``, ``val`` or ``test``.
+        """
+        samples = getattr(self.splits, split)
+        return TensorBatches((samples.inputs, samples.targets))
 
     @cached_property
     def splits(self) -> Splits:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from torch import Tensor
 
 from fourbeat.base.errors import DataError, Fault
 from fourbeat.data.order import count_batches
 from fourbeat.data.samples import SplitSizes
+from fourbeat.data.seeding import Split
 
 
 def batch_faults(
@@ -97,6 +101,30 @@ def _small_split(
     allowed = f"gives a split of {size} samples; it needs {needed}, or none"
     hint = f"Try {key}=0 or a larger fraction."
     return Fault("too-few-samples", key, str(fraction), allowed, hint)
+
+
+def check_dataset(name: str, split: Split, dataset: Any) -> Any:
+    """Return what a data set's ``dataset`` returned; None if there is no such split.
+
+    Args:
+        name: Of its class.
+        split: What it was asked for.
+        dataset: What it returned.
+
+    Raises:
+        DataError: It is no data set, or there is nothing to train on.
+    """
+    is_map = all(hasattr(dataset, method) for method in ("__getitem__", "__len__"))
+    if dataset is not None and (not is_map or isinstance(dataset, (Mapping, str))):
+        raise DataError(
+            f"{name}.dataset({split!r}) returned a {type(dataset).__name__}; it must return "
+            "samples with __len__ and __getitem__, e.g. a torch Dataset, or None for no such split."
+        )
+    if dataset is not None and len(dataset):
+        return dataset
+    if split == "train":
+        raise DataError(f"{name}.dataset('train') returned no samples to train on.")
+    return None
 
 
 def check_samples(

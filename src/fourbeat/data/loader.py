@@ -1,144 +1,131 @@
-"""How a whole batch of samples, or a whole execution of batches, is fetched at once."""
+"""How batches are fetched, by worker processes or not, and grouped into executions."""
 
 from __future__ import annotations
 
+import itertools
+import math
 import signal
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from fourbeat.base.generators import generator_states, generators_seeded, same_states
-from fourbeat.base.shapes import Int64, Shaped
-from fourbeat.data.executions import Chosen, Execution, gather
-from fourbeat.data.order import EpochOrder
+from fourbeat.base.generators import generators_seeded
+from fourbeat.data.batches import Batch
+from fourbeat.data.executions import Execution, TensorExecution
+from fourbeat.data.order import BatchOrder, Chosen
+from fourbeat.data.tensors import TensorBatches
+
+# Batches that a worker process fetches ahead: all workers together an execution, while the one
+# before it is played; torch's default is 2, and each one takes shared memory.
+MOST_AHEAD = 8
 
 
-@runtime_checkable
-class Gatherable(Protocol):
-    """A data set that gathers the samples of a whole batch in one go."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, indices: Int64[Tensor, " batch"], /) -> tuple[Tensor, Tensor]: ...
-
-
-class TensorBatches(Dataset[tuple[Tensor, Tensor]]):
-    """Inputs and targets in memory, from which a batch is gathered by one operation per tensor.
-
-    The usual way (sample by sample, then stacked) costs 170 to 400 us more per batch of 32.
+class SampleBatches(Dataset[Any]):
+    """Fetches a batch sample by sample, and collates it.
 
     Args:
-        inputs: All inputs.
-        targets: All targets, in the same order.
+        samples: A map-style data set; if it has torch's ``__getitems__``, that fetches the samples
+            of a batch at once.
+        collate: Makes a batch of a list of samples.
     """
 
-    def __init__(
-        self,
-        inputs: Shaped[Tensor, "samples ..."],
-        targets: Shaped[Tensor, "samples ..."],
-    ) -> None:
-        self.inputs = inputs
-        self.targets = targets
-
-    def __len__(self) -> int:
-        """Number of samples."""
-        return len(self.inputs)
-
-    @property
-    def is_on_device(self) -> bool:
-        """Whether the samples are on a GPU, so that a batch needs no copy from the host."""
-        return self.inputs.device.type != "cpu"
-
-    def __getitem__(
-        self, indices: Int64[Tensor, " batch"]
-    ) -> tuple[Shaped[Tensor, "batch ..."], Shaped[Tensor, "batch ..."]]:
-        return gather(self.inputs, self.targets, indices)
-
-
-class ExecutionBatches(Dataset[Any]):
-    """Gathers what a sampler chose: a batch, or the batches of an execution.
-
-    Args:
-        samples: Where from.
-        leaves_gathering: Leave it to the execution, where the samples lie in memory: only within
-            the process that trains.
-    """
-
-    def __init__(self, samples: Gatherable, *, leaves_gathering: bool = False) -> None:
+    def __init__(self, samples: Any, collate: Callable[[list[Any]], Batch]) -> None:
         self.samples = samples
-        self.leaves_gathering = leaves_gathering
+        self.collate = collate
 
     def __len__(self) -> int:
         """Number of samples."""
         return len(self.samples)
 
-    def __getitem__(self, chosen: Tensor | Chosen) -> tuple[Tensor, Tensor] | Execution:
-        if isinstance(chosen, Tensor):
-            return self.samples[chosen]
-        samples, about = self.samples, (chosen.sizes, chosen.batch_idx)
-        if chosen.is_execution and self.leaves_gathering and isinstance(samples, TensorBatches):
-            return Execution(samples.inputs, samples.targets, *about, chosen.indices)
-        inputs, targets = self._gathered(chosen)
-        return Execution(inputs, targets, *about) if chosen.is_execution else (inputs, targets)
-
-    def _gathered(self, chosen: Chosen) -> tuple[Tensor, Tensor]:
-        """With seeds, one by one: what is drawn must not depend on the execution."""
-        if not chosen.seeds:
-            return self.samples[chosen.indices]
-        gathered = []
-        batches = torch.split(chosen.indices, list(chosen.sizes))
-        for seed, indices in zip(chosen.seeds, batches, strict=True):
-            with generators_seeded(seed):
-                gathered.append(self.samples[indices])
-        inputs, targets = zip(*gathered, strict=True)
-        return torch.cat(inputs), torch.cat(targets)
+    def __getitem__(self, chosen: Chosen) -> Batch:
+        indices = chosen.indices.tolist()
+        fetch_all = getattr(self.samples, "__getitems__", None)
+        with generators_seeded(chosen.seed):
+            samples = fetch_all(indices) if fetch_all else [self.samples[i] for i in indices]
+            return self.collate(samples)
 
 
-def draws_numbers(samples: Gatherable) -> bool:
-    """Return whether gathering a batch draws random numbers, as augmentations do: tries it."""
-    if isinstance(samples, TensorBatches) or not len(samples):
-        return False
-    with generators_seeded():
-        before = generator_states()
-        samples[torch.arange(min(2, len(samples)))]
-        return not same_states(before, generator_states())
+class BatchLoader(DataLoader[Any]):
+    """Fetches the batches of an order, and groups them into executions if the order has a plan.
+
+    Worker processes fetch mini-batches; the grouping is done in the process that trains. Built by
+    :func:`batch_loader`; it has no arguments of its own, so that Lightning can build it again.
+    """
+
+    def __iter__(self) -> Any:
+        order = self.sampler
+        if not isinstance(order, BatchOrder) or order.plan is None:
+            return super().__iter__()
+        if isinstance(self.dataset, TensorBatches) and self.num_workers == 0:
+            return self._in_memory(self.dataset, order)
+        return _grouped(super().__iter__(), order)
+
+    def __len__(self) -> int:
+        """Number of batches, or of executions, that an epoch yields on this rank."""
+        order = self.sampler
+        return order.num_executions if isinstance(order, BatchOrder) else super().__len__()
+
+    def _in_memory(self, source: TensorBatches, order: BatchOrder) -> Iterator[Execution]:
+        """Leave the gathering to the executions."""
+        start, batches = order.first_batch, order.batches(order.epoch)
+        for size in order.execution_sizes():
+            chosen = batches[start : start + size]
+            sizes = tuple(map(len, chosen))
+            execution: Execution = TensorExecution(
+                source.tensors, sizes, start, torch.cat(list(chosen))
+            )
+            yield execution.pin_memory() if self.pin_memory else execution
+            start += size
+
+
+def _grouped(batches: Iterator[Batch], order: BatchOrder) -> Iterator[Execution]:
+    start = order.first_batch
+    for size in order.execution_sizes():
+        yield Execution.of(list(itertools.islice(batches, size)), start)
+        start += size
 
 
 def batch_loader(
-    samples: Gatherable, order: EpochOrder, *, num_workers: int = 0, pin_memory: bool = False
-) -> DataLoader[Any]:
+    source: Dataset[Any], order: BatchOrder, *, num_workers: int = 0, pin_memory: bool = False
+) -> BatchLoader:
     """Build the loader that fetches whole batches in the given order.
 
     Args:
-        samples: The samples of the split.
+        source: Maps what the order yields to a batch.
         order: Which samples make up which batch; Lightning finds it as ``loader.sampler``.
         num_workers: Loading processes; 0 loads in this one, which is fastest for data in memory.
         pin_memory: Copy batches to page-locked memory for faster transfer; done only where there is
             a device that can use it.
 
     Returns:
-        A loader of ``(inputs, targets)`` batches, or of :class:`Execution` if the order has a plan.
+        A loader of batches, or of :class:`Execution` if the order has a plan.
     """
-    return DataLoader(
-        ExecutionBatches(samples, leaves_gathering=num_workers == 0),
+    return BatchLoader(
+        source,
         sampler=order,
         batch_size=None,
         num_workers=num_workers,
         pin_memory=pin_memory and _can_pin_memory(),
         collate_fn=_as_it_is,
         persistent_workers=num_workers > 0,
+        prefetch_factor=_num_ahead(order, num_workers) if num_workers else None,
         worker_init_fn=_ignore_interrupts,
         # Without it, each epoch takes the workers' base seed from the global random state.
         generator=torch.Generator().manual_seed(order.seed),
     )
 
 
+def _num_ahead(order: BatchOrder, num_workers: int) -> int:
+    together = order.plan.steps_per_execution if order.plan else 1
+    return max(2, min(MOST_AHEAD, math.ceil(together / num_workers)))
+
+
 def count_loaded_batches(loader: DataLoader[Any]) -> int:
     """Count the mini-batches of an epoch, which a loader may yield in executions."""
     order = loader.sampler
-    return order.num_batches if isinstance(order, EpochOrder) else len(loader)
+    return order.num_batches if isinstance(order, BatchOrder) else len(loader)
 
 
 def _as_it_is(batch: Any) -> Any:

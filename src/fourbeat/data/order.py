@@ -7,15 +7,20 @@ batches of the epoch are done.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence, Sized
+from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DistributedSampler
 
+from fourbeat.base.errors import DataError
+from fourbeat.base.generators import generators_seeded
 from fourbeat.base.shapes import Int64
-from fourbeat.data.executions import Chosen, ExecutionPlan
+from fourbeat.data.plan import ExecutionPlan
+from fourbeat.data.seeding import Split, batch_seed, mix_seed
 
 
 def limit_batches(num_batches: int, limit: int | float) -> int:
@@ -45,36 +50,139 @@ def count_batches(num_samples: int, batch_size: int, drop_last: bool, world_size
     return full if drop_last or num_samples % samples_per_step == 0 else full + 1
 
 
-class EpochOrder(DistributedSampler[Tensor | Chosen]):
-    """The batches of an epoch, each one a tensor of sample indices, or several in an execution.
+class Chosen(NamedTuple):
+    """What a sampler says of a batch whose samples may draw numbers.
+
+    Attributes:
+        indices: Of the samples.
+        seed: Of what is drawn while they are fetched and collated.
+    """
+
+    indices: Int64[Tensor, " batch"]
+    seed: int
+
+
+class BatchOrder(DistributedSampler[Any], ABC):
+    """The batches of an epoch on one rank: which ones, how many, and in which executions.
+
+    It is a ``DistributedSampler`` because it does the sharing among ranks itself: Lightning puts
+    its own sampler around any other kind.
+
+    Args:
+        split: Whose batches they are. All but ``train`` are the same in each epoch.
+        seed: Of all that is random, at least 0.
+        rank: Index of this process.
+        world_size: Number of processes that share the split.
+        limit: Batches of the epoch to use: a number, or a fraction.
+        plan: How a loader groups the batches into executions; None: it yields them one by one.
+        start: Epoch and batch to begin with: the batches before it are not yielded, though the
+            length stays that of a whole epoch.
+        seeded: Give each batch a seed for what is drawn while it is fetched: so it depends neither
+            on executions nor on worker processes, whose random generators nobody can capture.
+    """
+
+    def __init__(
+        self,
+        *,
+        split: Split = "train",
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        limit: int | float = 1.0,
+        plan: ExecutionPlan | None = None,
+        start: tuple[int, int] = (0, 0),
+        seeded: bool = False,
+    ) -> None:
+        # Only the length of a data set would be asked for.
+        super().__init__(range(world_size), num_replicas=world_size, rank=rank, seed=seed)  # type: ignore[arg-type]
+        self.split: Split = split
+        self.limit = limit
+        self.plan = plan
+        self.seeded = seeded
+        self.start_epoch, self.start_batch = start
+        # Worker processes ask for their first batches before anybody calls set_epoch.
+        self.set_epoch(self.start_epoch)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose batches come next; Lightning calls it for each sampler."""
+        super().set_epoch(epoch if self.split == "train" else 0)
+
+    @property
+    @abstractmethod
+    def num_batches_of_split(self) -> int:
+        """Batches per epoch on this rank."""
+
+    @abstractmethod
+    def batches(self, epoch: int) -> Sequence[Tensor]:
+        """Return the sample indices of each batch of an epoch on this rank.
+
+        Args:
+            epoch: From 0.
+        """
+
+    def __iter__(self) -> Iterator[Tensor | Chosen]:
+        epoch, first = self.epoch, self.first_batch
+        for batch_idx, indices in enumerate(self.batches(epoch)[first:], start=first):
+            yield Chosen(indices, self.seed_of(epoch, batch_idx)) if self.seeded else indices
+
+    @property
+    def num_batches(self) -> int:
+        """Batches per epoch on this rank that are used."""
+        return limit_batches(self.num_batches_of_split, self.limit)
+
+    def __len__(self) -> int:
+        return self.num_batches
+
+    @property
+    def num_executions(self) -> int:
+        """Executions of an epoch; without a plan, its batches."""
+        return self.plan.num_executions(self.num_batches) if self.plan else self.num_batches
+
+    @property
+    def first_batch(self) -> int:
+        """Index of the batch with which this epoch begins: 0, but for one that is resumed."""
+        return self.start_batch if self.epoch == self.start_epoch else 0
+
+    def execution_sizes(self) -> list[int]:
+        """Return how many batches each execution holds that is left in this epoch."""
+        plan = self.plan or ExecutionPlan(1)
+        return plan.sizes(self.num_batches, self.epoch, self.first_batch)
+
+    @property
+    def num_executions_done(self) -> int:
+        """Executions that come before where the order begins, as Lightning is to count them."""
+        return self.num_executions - len(self.execution_sizes())
+
+    def seed_of(self, epoch: int, batch_idx: int) -> int:
+        """Return the seed of what a batch draws.
+
+        Args:
+            epoch: From 0.
+            batch_idx: Index of the batch in it.
+        """
+        return batch_seed(self.seed, self.split, epoch, self.rank, batch_idx)
+
+
+class EpochOrder(BatchOrder):
+    """The batches of an epoch, each one a tensor of sample indices.
 
     The order is drawn in ``__iter__``, after Lightning's ``set_epoch``, by a generator of its own:
-    the global random state is neither read nor changed. It is a ``DistributedSampler`` because it
-    does the sharing among ranks itself: Lightning puts its own sampler around any other kind.
+    the global random state is neither read nor changed.
 
-    Training (``pad=True``): every rank gets equally many batches, and the ranks' i-th batches are
-    of equal size; together they are the i-th batch of one process with ``world_size`` times the
-    batch size. Where the samples do not divide evenly, up to ``world_size - 1`` from the start of
-    the epoch's order come twice.
+    Training: every rank gets equally many batches, and the ranks' i-th batches are of equal size;
+    together they are the i-th batch of one process with ``world_size`` times the batch size. Where
+    the samples do not divide evenly, up to ``world_size - 1`` from the start of the epoch's order
+    come twice.
 
-    Evaluation (``pad=False``): every sample comes exactly once. Several ranks get equally many
-    batches, whose sizes differ by at most one; with ``batch_size=1`` one may therefore hold two.
+    Evaluation: every sample comes exactly once. Several ranks get equally many batches, whose sizes
+    differ by at most one; with ``batch_size=1`` one may therefore hold two.
 
     Args:
         num_samples: Samples in the split.
         batch_size: Samples per batch and rank.
         shuffle: Draw a new permutation in each epoch; otherwise samples come as they are stored.
         drop_last: Drop the last batch when it is short (training only).
-        seed: Seed of the permutations, at least 0.
-        rank: Index of this process.
-        world_size: Number of processes that share the split.
-        pad: Repeat a few samples so that all ranks get the same amount.
-        limit: Batches of the epoch to use: a number, or a fraction.
-        plan: How the batches divide into executions; None yields them one by one.
-        start: Epoch and batch to begin with: the batches before it are not yielded, though the
-            length stays that of a whole epoch.
-        seeded: Give each batch a seed for what is drawn while it is gathered: so it depends neither
-            on executions nor on worker processes, whose random generators nobody can capture.
+        **common: The arguments of :class:`BatchOrder`.
 
     Raises:
         ValueError: If evaluation should drop samples, or has fewer samples than ranks.
@@ -87,91 +195,34 @@ class EpochOrder(DistributedSampler[Tensor | Chosen]):
         batch_size: int,
         shuffle: bool,
         drop_last: bool = False,
-        seed: int = 0,
-        rank: int = 0,
-        world_size: int = 1,
-        pad: bool = True,
-        limit: int | float = 1.0,
-        plan: ExecutionPlan | None = None,
-        start: tuple[int, int] = (0, 0),
-        seeded: bool = False,
+        **common: Any,
     ) -> None:
-        if drop_last and not pad:
-            raise ValueError("drop_last=True leaves samples out, but pad=False promises each once.")
-        if not pad and num_samples < world_size:
-            raise ValueError(f"{num_samples} samples cannot give {world_size} ranks a batch each.")
-        super().__init__(
-            range(num_samples),  # type: ignore[arg-type]  # only its length is asked for
-            num_replicas=world_size,
-            rank=rank,
-            shuffle=shuffle,
-            seed=seed,
-            drop_last=drop_last,
-        )
+        super().__init__(**common)
+        is_training = self.split == "train"
+        if drop_last and not is_training:
+            raise ValueError("drop_last=True leaves samples out, but evaluation wants each once.")
+        if not is_training and num_samples < self.num_replicas:
+            raise ValueError(
+                f"{num_samples} samples cannot give {self.num_replicas} ranks a batch each."
+            )
         self.split_size = num_samples
         self.batch_size = batch_size
-        self.pad = pad
-        self.limit = limit
-        self.plan = plan
-        self.seeded = seeded
-        self.start_epoch, self.start_batch = start
-        # Worker processes ask for their first batches before anybody calls set_epoch.
-        self.set_epoch(self.start_epoch)
+        self.shuffle = shuffle
+        self.drop_last = drop_last
 
     @property
-    def num_batches(self) -> int:
-        """Batches per epoch on this rank that are used."""
-        return limit_batches(self._num_batches_of_split, self.limit)
-
-    @property
-    def _num_batches_of_split(self) -> int:
+    def num_batches_of_split(self) -> int:
+        """Batches per epoch on this rank."""
         count = count_batches(self.split_size, self.batch_size, self.drop_last, self.num_replicas)
-        return count if self.pad else min(count, self.split_size // self.num_replicas)
+        return count if self.split == "train" else min(count, self.split_size // self.num_replicas)
 
-    def __len__(self) -> int:
-        """Number of batches, or of executions, that an epoch yields on this rank."""
-        return self.plan.num_executions(self.num_batches) if self.plan else self.num_batches
-
-    @property
-    def _first_batch(self) -> int:
-        return self.start_batch if self.epoch == self.start_epoch else 0
-
-    @property
-    def num_left(self) -> int:
-        """Number of batches, or of executions, left in this epoch: all, but for one resumed."""
-        if self.plan is None:
-            return self.num_batches - self._first_batch
-        return len(self.plan.sizes(self.num_batches, self.epoch, self._first_batch))
-
-    def batches(self, epoch: int) -> tuple[Tensor, ...]:
-        """Return the sample indices of each batch of an epoch on this rank.
-
-        Args:
-            epoch: From 0.
-        """
+    def batches(self, epoch: int) -> Sequence[Tensor]:
+        """Return the sample indices of each batch of an epoch on this rank."""
         order = self._permutation(epoch)
-        batches = self._training_batches(order) if self.pad else self._evaluation_batches(order)
+        is_training = self.split == "train"
+        batches = self._training_batches(order) if is_training else self._evaluation_batches(order)
         # A short last batch, to be dropped, is cut off, too.
         return batches[: self.num_batches]
-
-    def __iter__(self) -> Iterator[Tensor | Chosen]:
-        batches, first = self.batches(self.epoch), self._first_batch
-        if self.plan is None and not self.seeded:
-            yield from batches[first:]
-        else:
-            yield from self._chosen(batches, first)
-
-    def _chosen(self, batches: tuple[Tensor, ...], start: int) -> Iterator[Chosen]:
-        plan = self.plan or ExecutionPlan(1)
-        for size in plan.sizes(len(batches), self.epoch, start):
-            chosen, end = batches[start : start + size], start + size
-            seeds = tuple(map(self._seed_of, range(start, end))) if self.seeded else ()
-            sizes = tuple(map(len, chosen))
-            yield Chosen(torch.cat(chosen), sizes, start, seeds, self.plan is not None)
-            start = end
-
-    def _seed_of(self, batch_idx: int) -> int:
-        return mix_seed(self.seed, self.epoch, self.rank, batch_idx)
 
     def _permutation(self, epoch: int) -> Int64[Tensor, " samples"]:
         if not self.shuffle:
@@ -189,17 +240,58 @@ class EpochOrder(DistributedSampler[Tensor | Chosen]):
         if self.num_replicas == 1:
             return torch.split(order, self.batch_size)
         # A rank without its own batch would leave the others waiting for it in the next reduction.
-        batches = order.tensor_split(self._num_batches_of_split * self.num_replicas)
+        batches = order.tensor_split(self.num_batches_of_split * self.num_replicas)
         return batches[self.rank :: self.num_replicas]
 
 
-def mix_seed(*numbers: int) -> int:
-    """Mix a seed and an epoch, so that (0, 1) and (1, 0) do not share an order as their sum would.
+class SampledOrder(BatchOrder):
+    """The batches that a sampler of the user's chooses, lists of sample indices.
+
+    What it draws is seeded by the epoch, which it gets by ``set_epoch`` if it has that. Several
+    ranks take its batches in turns; in training, those at the start come again for ranks that would
+    have one less.
 
     Args:
-        *numbers: The run's seed, an epoch and so on, each at least 0.
+        sampler: Chooses the same number of batches in each epoch.
+        **common: The arguments of :class:`BatchOrder`.
 
-    Returns:
-        A seed of 64 bits (NumPy's ``SeedSequence``).
+    Raises:
+        DataError: It chooses no batch.
     """
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])
+
+    batch_size = 0  # differs
+
+    def __init__(self, sampler: Iterable[Sequence[int]], **common: Any) -> None:
+        super().__init__(**common)
+        self.sampler = sampler
+        self._num_chosen = len(sampler) if isinstance(sampler, Sized) else len(self._chosen(0))
+        if not self._num_chosen:
+            raise DataError(f"batch_sampler({self.split!r}) returned a sampler without batches.")
+
+    @property
+    def num_batches_of_split(self) -> int:
+        """Batches per epoch on this rank."""
+        if self.split == "train":
+            return math.ceil(self._num_chosen / self.num_replicas)
+        return len(range(self.rank, self._num_chosen, self.num_replicas))
+
+    def batches(self, epoch: int) -> list[Tensor]:
+        """Return the sample indices of each batch of an epoch on this rank.
+
+        Raises:
+            DataError: They are not as many as in other epochs.
+        """
+        chosen = self._chosen(epoch)
+        if len(chosen) != self._num_chosen:
+            raise DataError(
+                f"batch_sampler({self.split!r}) chose {len(chosen)} batches in epoch {epoch}, and "
+                f"{self._num_chosen} before; each epoch must have as many."
+            )
+        indices = range(self.rank, self.num_batches_of_split * self.num_replicas, self.num_replicas)
+        return [chosen[i % len(chosen)] for i in indices][: self.num_batches]
+
+    def _chosen(self, epoch: int) -> list[Tensor]:
+        if callable(set_epoch := getattr(self.sampler, "set_epoch", None)):
+            set_epoch(epoch)
+        with generators_seeded(mix_seed(self.seed, epoch)):
+            return [torch.tensor(list(batch), dtype=torch.int64) for batch in self.sampler]

@@ -9,7 +9,7 @@ import torch
 
 from fourbeat.base.console import log
 from fourbeat.base.errors import DataError
-from fourbeat.data.samples import Samples
+from fourbeat.data.batches import Batch, list_tensors, map_tensors
 
 OnDevice = bool | Literal["auto"]
 
@@ -27,15 +27,15 @@ def free_memory(device: torch.device) -> int | None:
 
 
 def move_to_device(
-    samples: Samples,
+    tensors: Batch,
     on_device: OnDevice,
     device: torch.device,
     free: Callable[[torch.device], int | None] = free_memory,
-) -> Samples:
+) -> Batch:
     """Move a split to the device, where a batch is gathered without any copy from the host.
 
     Args:
-        samples: The split, in the host's memory.
+        tensors: The split, in the host's memory.
         on_device: ``data.on_device``: true moves it, auto does so when it takes at most half of the
             free memory, false leaves it.
         device: What trains on it.
@@ -49,14 +49,14 @@ def move_to_device(
     """
     available = free(device) if on_device else None
     if available is None:
-        return samples
-    num_bytes = sum(tensor.nbytes for tensor in samples)
+        return tensors
+    num_bytes = sum(tensor.nbytes for tensor in list_tensors(tensors))
     if num_bytes <= available * (LARGEST_FRACTION if on_device == "auto" else 1.0):
-        return Samples(*(tensor.to(device) for tensor in samples))
+        return map_tensors(tensors, lambda tensor: tensor.to(device))
     size = f"{num_bytes / 2**30:.2f} GiB, and {device} has {available / 2**30:.2f} GiB free"
     if on_device == "auto":
         log.info("data.on_device=auto: a split takes %s; its batches are copied one by one", size)
-        return samples
+        return tensors
     raise DataError(
         f"data.on_device=true: a split takes {size}. Use data.on_device=false, which copies batch "
         "by batch, and data.pin_memory=true, which lets the copies overlap with the training."

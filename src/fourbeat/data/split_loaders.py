@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from lightning.pytorch import LightningDataModule
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, default_collate
 
-from fourbeat.data.executions import ExecutionPlan
-from fourbeat.data.loader import Gatherable, TensorBatches, batch_loader, draws_numbers
-from fourbeat.data.order import EpochOrder
+from fourbeat.data.batches import Batch, move_batch
+from fourbeat.data.checks import check_dataset
+from fourbeat.data.loader import SampleBatches, batch_loader
+from fourbeat.data.order import BatchOrder, EpochOrder, SampledOrder
+from fourbeat.data.plan import ExecutionPlan
 from fourbeat.data.residence import OnDevice, move_to_device
-from fourbeat.data.samples import Samples, Splits
+from fourbeat.data.seeding import Split
+from fourbeat.data.tensors import TensorBatches
 
 Loader = DataLoader[Any]
-"""Yields pairs of inputs and targets, or executions of several such pairs."""
-
-
-Split = Literal["train", "val", "test"]
+"""Yields batches, or executions of several."""
 
 
 class BatchLimits(NamedTuple):
@@ -31,10 +32,11 @@ class BatchLimits(NamedTuple):
     test: int | float = 1.0
 
 
-class SplitLoaders(LightningDataModule):
-    """The loaders of three splits, which a subclass has.
+class SplitLoaders(LightningDataModule, ABC):
+    """The loaders of three splits, whose samples a subclass has.
 
     Attributes:
+        on_device: Keep a split of :class:`TensorBatches` on the GPU that trains.
         execution_plan: How the batches of an epoch divide into executions; None yields them one by
             one, as any LightningModule expects them.
         limits: What is used of each split. Not the Trainer's: it would count executions.
@@ -46,60 +48,80 @@ class SplitLoaders(LightningDataModule):
     num_workers: int
     pin_memory: bool
     drop_last: bool
-    on_device: OnDevice
     seed: int
+    on_device: OnDevice = False
 
     def __init__(self) -> None:
         super().__init__()
         self.execution_plan: ExecutionPlan | None = None
         self.limits = BatchLimits()
         self.first_batch = 0
-        self._resident: dict[tuple[Split, torch.device], Samples] = {}
+        self._datasets: dict[Split, Any] = {}
+        self._sources: dict[tuple[Split, torch.device], Any] = {}
 
-    @property
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a worker process needs to collate: no Trainer, and no samples."""
+        return {**vars(self), "trainer": None, "_datasets": {}, "_sources": {}}
+
     @abstractmethod
-    def splits(self) -> Splits:
-        """The three splits."""
+    def dataset(self, split: Split) -> Any:
+        """Return the samples of a split: a map-style data set of any of torch's kinds.
 
-    def samples(self, split: Split) -> Gatherable:
-        """Return what gathers the batches of a split, on the device that trains if it may."""
-        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
-        if (split, device) not in self._resident:
-            on_device = False if self.num_workers and self.on_device == "auto" else self.on_device
-            samples = move_to_device(getattr(self.splits, split), on_device, device)
-            self._resident[split, device] = samples
-        return TensorBatches(*self._resident[split, device])
+        Called once for each split, when it is first needed, after ``prepare_data``.
+
+        Args:
+            split: ``train``, ``val`` or ``test``.
+
+        Returns:
+            It has ``__len__`` and ``__getitem__``, e.g. a list; with a :class:`TensorBatches`, a
+            batch is gathered at once. None or an empty one: there is no such split.
+        """
+
+    def collate(self, samples: list[Any]) -> Batch:
+        """Make a batch of a list of samples; by default, torch's ``default_collate`` does it.
+
+        Args:
+            samples: Of one batch; they are those of a single one, so padding is to their longest.
+        """
+        return default_collate(samples)
+
+    def batch_sampler(self, split: Split) -> Iterable[Sequence[int]] | None:
+        """Return what chooses the batches of a split, as lists of sample indices; None: we do.
+
+        It may draw: it is seeded by the epoch. If the order depends on the epoch otherwise, as in a
+        curriculum, it has a ``set_epoch(epoch)``; each epoch has the same number of batches.
+
+        Args:
+            split: ``train``, ``val`` or ``test``.
+        """
+        return None
+
+    def transfer_batch_to_device(
+        self, batch: Batch, device: torch.device, dataloader_idx: int
+    ) -> Batch:
+        """Copy a batch to a device; Lightning's own function refuses frozen dataclasses."""
+        return move_batch(batch, device)
 
     def train_dataloader(self) -> Loader:
         """Return the loader of the training batches, from where the training stands."""
-        samples = self.samples("train")
         epoch, step = (0, 0)
         if self.trainer is not None:
             epoch, step = self.trainer.current_epoch, self.trainer.global_step
-        return self._loader(samples, self.train_order(epoch, step, samples))
+        return self._loader("train", self.train_order(epoch, step))
 
-    def train_order(self, epoch: int, step: int, samples: Gatherable | None = None) -> EpochOrder:
+    def train_order(self, epoch: int, step: int) -> BatchOrder:
         """Return the order of the training batches.
 
         Args:
             epoch: The epoch to begin with, at its ``first_batch``.
             step: Optimizer steps made so far.
-            samples: The split; None: the one in memory.
         """
         plan = self.execution_plan
-        samples = self.samples("train") if samples is None else samples
         if plan is not None:
             before = step - self.first_batch // plan.accumulate_grad_batches
             plan = replace(plan, start_epoch=epoch, start_step=before)
-        return self._order(
-            samples,
-            shuffle=self.shuffle,
-            drop_last=self.drop_last,
-            limit=self.limits.train,
-            plan=plan,
-            start=(epoch, self.first_batch),
-            seeded=draws_numbers(samples),
-        )
+        start = (epoch, self.first_batch)
+        return self._order("train", limit=self.limits.train, plan=plan, start=start)
 
     def val_dataloader(self) -> Loader | list[Loader]:
         """Return the loader of the validation batches; an empty list if there are none."""
@@ -114,32 +136,66 @@ class SplitLoaders(LightningDataModule):
         return self._evaluation("test", None)
 
     @property
+    def is_in_memory(self) -> bool:
+        """Whether the batches of training are gathered from tensors in memory."""
+        return isinstance(self._dataset("train"), TensorBatches)
+
+    @property
     def _evaluation_plan(self) -> ExecutionPlan | None:
         plan = self.execution_plan
         return plan and ExecutionPlan(plan.steps_per_execution)
 
     def _evaluation(self, split: Split, plan: ExecutionPlan | None) -> Loader | list[Loader]:
-        samples, limit = self.samples(split), getattr(self.limits, split)
-        if not len(samples):
+        if self._dataset(split) is None:
             return []
-        order = self._order(samples, shuffle=False, pad=False, limit=limit, plan=plan)
-        return self._loader(samples, order)
+        order = self._order(split, limit=getattr(self.limits, split), plan=plan)
+        return self._loader(split, order)
 
-    def _order(self, samples: Gatherable, **kwargs: Any) -> EpochOrder:
+    def _dataset(self, split: Split) -> Any:
+        """What ``dataset`` returned, checked; None if there is no such split."""
+        if split not in self._datasets:
+            if self.trainer is None:  # else Lightning has called it
+                self.prepare_data()
+            found = check_dataset(type(self).__name__, split, self.dataset(split))
+            self._datasets[split] = found
+        return self._datasets[split]
+
+    def _source(self, split: Split) -> Any:
+        """What maps the items of an order to batches."""
+        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+        if (split, device) not in self._sources:
+            dataset = self._dataset(split)
+            if isinstance(dataset, TensorBatches):
+                on_device = self.on_device
+                on_device = False if self.num_workers and on_device == "auto" else on_device
+                source: Any = TensorBatches(move_to_device(dataset.tensors, on_device, device))
+            else:
+                is_own = type(self).collate is not SplitLoaders.collate
+                source = SampleBatches(dataset, self.collate if is_own else default_collate)
+            self._sources[split, device] = source
+        return self._sources[split, device]
+
+    def _order(self, split: Split, **settings: Any) -> BatchOrder:
         rank, world_size = self._rank_and_world_size()
+        dataset = self._dataset(split)
+        common = {"split": split, "seed": self.seed, "rank": rank, "world_size": world_size}
+        common |= {"seeded": not isinstance(dataset, TensorBatches), **settings}
+        if (sampler := self.batch_sampler(split)) is not None:
+            return SampledOrder(sampler, **common)
+        is_training = split == "train"
         return EpochOrder(
-            len(samples),
+            len(dataset),
             batch_size=self.batch_size,
-            seed=self.seed,
-            rank=rank,
-            world_size=world_size,
-            **kwargs,
+            shuffle=self.shuffle and is_training,
+            drop_last=self.drop_last and is_training,
+            **common,
         )
 
-    def _loader(self, samples: Gatherable, order: EpochOrder) -> Loader:
-        on_host = not (isinstance(samples, TensorBatches) and samples.is_on_device)
+    def _loader(self, split: Split, order: BatchOrder) -> Loader:
+        source = self._source(split)
+        on_host = not (isinstance(source, TensorBatches) and source.is_on_device)
         return batch_loader(
-            samples,
+            source,
             order,
             # A process of its own cannot share what is on a GPU.
             num_workers=self.num_workers if on_host else 0,

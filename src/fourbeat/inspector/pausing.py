@@ -9,8 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from fourbeat.config.schema import TrainConfig
-from fourbeat.data import EpochOrder
-from fourbeat.data.batches import count_samples
+from fourbeat.data import BatchOrder, count_samples
 from fourbeat.events import Observer
 from fourbeat.inspector.changes import Change, apply_change
 from fourbeat.inspector.places import BEATS, Beat, Here, Place
@@ -112,6 +111,6 @@ def find_indices(components: Components, epoch: int, batch_idx: int) -> list[int
     """
     loader = components.trainer.train_dataloader
     order = getattr(loader, "sampler", None)
-    assert isinstance(order, EpochOrder)
+    assert isinstance(order, BatchOrder)
     indices: list[int] = order.batches(epoch)[batch_idx].tolist()
     return indices

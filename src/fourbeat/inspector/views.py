@@ -14,7 +14,7 @@ from torch import Tensor
 from fourbeat.base.extras import install_hint, is_installed
 from fourbeat.base.numbers import format_number
 from fourbeat.base.text import align_columns
-from fourbeat.data.batches import named_tensors, tensors_of
+from fourbeat.data.batches import list_tensors, name_tensors
 from fourbeat.inspector.places import BEATS, Here, describe_beat
 from fourbeat.recorder.layers import Layers
 from fourbeat.recorder.probes import measure_norms
@@ -97,7 +97,7 @@ def show_batch(here: Here) -> list[str]:
         return _show_pair(here, head, *here.pair)
     rows = [
         (name, f"{list(value.shape)} {str(value.dtype).removeprefix('torch.')}", *_numbers(value))
-        for name, value in named_tensors(here.batch)
+        for name, value in name_tensors(here.batch)
     ]
     indices = [f"indices  {_some(here.indices)}"] if here.indices else []
     return [head, *indices, *align_columns([("tensor", "shape", "mean", "std", "largest"), *rows])]
@@ -136,7 +136,7 @@ def show_picture(here: Here, position: int, file: Path | None = None) -> list[st
         IndexError: The batch has no such sample.
         OSError: The file cannot be written.
     """
-    inputs = here.pair[0] if here.pair else next(tensors_of(here.batch))
+    inputs = here.pair[0] if here.pair else list_tensors(here.batch)[0]
     sample = inputs[position].detach().float().cpu()
     title = f"sample {_index(here, position)}{_target(here, position)}"
     if sample.dim() not in (2, 3) or sample.shape[-1] < 2:

@@ -16,21 +16,28 @@ class ConvertedLater(Protocol):
         """Return the same, which applies ``convert`` to its tensors when they are used."""
 
 
-def convert_later(plugin: Precision) -> None:
-    """Let a plugin pass its conversion to items that know when to apply it.
+def convert_later(
+    plugin: Precision, map_tensors: Callable[[Any, Callable[[Any], Any]], Any]
+) -> None:
+    """Let a plugin convert any batch, and pass its conversion to items that know when to apply it.
 
     Lightning calls ``convert_input`` on each item of a loader. The plugins of 64-true, bf16-true,
-    fsdp and deepspeed walk into the item there, by a function that refuses frozen dataclasses, and
-    that of others would convert all tensors at once: of an execution, the whole split.
+    fsdp and deepspeed walk into the item there, by a function that refuses frozen dataclasses. Of
+    an execution they would convert all tensors at once: the whole split.
 
     Args:
         plugin: Of a Trainer; its ``convert_input`` is replaced, if it converts anything.
+        map_tensors: Applies a function to each tensor of a batch.
     """
     if type(plugin).convert_input is Precision.convert_input:
         return
     convert = type(plugin).convert_input.__get__(plugin)
 
-    def convert_input(data: Any) -> Any:
-        return data.converted(convert) if isinstance(data, ConvertedLater) else convert(data)
+    def convert_batch(batch: Any) -> Any:
+        return map_tensors(batch, convert)
 
-    plugin.convert_input = convert_input  # type: ignore[method-assign]
+    def convert_input(item: Any) -> Any:
+        later = isinstance(item, ConvertedLater)
+        return item.converted(convert_batch) if later else convert_batch(item)
+
+    plugin.convert_input = convert_input  # type: ignore[method-assign, assignment]

@@ -6,8 +6,7 @@ from typing import Any
 
 from lightning.pytorch.utilities.types import STEP_OUTPUT
 
-from fourbeat.data import count_batches_done
-from fourbeat.data.batches import Batch, count_samples
+from fourbeat.data import Batch, count_batches_done, count_samples
 from fourbeat.lightning.trainer import scheduler_interval
 from fourbeat.loop.loop import Loop
 from fourbeat.tasks.mean import by_name, detached

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, TypeAlias
 
-from fourbeat.data import Execution
-from fourbeat.data.batches import Batch, count_samples
+from fourbeat.data import Batch, Execution, count_samples
 
 if TYPE_CHECKING:
     from fourbeat.loop.loop import Loop
@@ -15,7 +14,7 @@ LoaderItem: TypeAlias = Batch | Execution
 """What a loader yields: a micro-batch, or an execution of several."""
 
 MicroBatch: TypeAlias = tuple[int, Batch, int]
-"""Index in its epoch, from 0; the batch; its samples."""
+"""Index in its epoch, from 0; the batch; how many samples it has."""
 
 
 class Backend:
@@ -58,9 +57,8 @@ def indexed(batch: LoaderItem, batch_idx: int, first: int = 0) -> Iterator[Micro
         batch_idx: Lightning's index of it.
         first: Position of the first one that is wanted.
     """
-    if not isinstance(batch, Execution):
-        if first == 0:
-            yield batch_idx, batch, count_samples(batch)
-        return
-    indices = range(batch.batch_idx + first, batch.num_played)
-    yield from zip(indices, batch.mini_batches(first), batch.sizes[first:], strict=True)
+    if isinstance(batch, Execution):
+        indices = range(batch.batch_idx + first, batch.num_played)
+        yield from zip(indices, batch.mini_batches(first), batch.sizes[first:], strict=True)
+    elif first == 0:
+        yield batch_idx, batch, count_samples(batch)

@@ -7,12 +7,11 @@ from typing import Any
 from torch import Tensor
 
 from fourbeat.base.generators import generator_states, generators_seeded, same_states
-from fourbeat.data.order import mix_seed
+from fourbeat.data import evaluation_seed
+from fourbeat.data.seeding import Split
 from fourbeat.tasks import Task
 from fourbeat.tasks.evaluation import SplitEvaluation
 from fourbeat.tasks.mean import by_name
-
-SPLITS = ("val", "test")
 
 
 class Evaluation:
@@ -34,7 +33,7 @@ class Evaluation:
         self._draws = False
         self.confusion_matrix: Tensor | None = None
 
-    def add(self, split: str, batch: Any, batch_idx: int, num_samples: int) -> None:
+    def add(self, split: Split, batch: Any, batch_idx: int, num_samples: int) -> None:
         """Add a mini-batch.
 
         Args:
@@ -49,7 +48,7 @@ class Evaluation:
         if not self._draws:
             self._add(batch, num_samples)
             return
-        seed = mix_seed(self._seed, SPLITS.index(split), 0, self._task.global_rank, batch_idx)
+        seed = evaluation_seed(self._seed, split, self._task.global_rank, batch_idx)
         with generators_seeded(seed):
             before = generator_states() if batch_idx == 0 else None
             self._add(batch, num_samples)

@@ -13,6 +13,7 @@ from torch import Tensor
 from fourbeat.base.errors import NonFiniteError
 from fourbeat.base.registry import StateFunctions, StateRegistry
 from fourbeat.data import AT_EPOCH_ENDS, Validations, count_loaded_batches, limit_batches
+from fourbeat.data.seeding import Split
 from fourbeat.lightning.trainer import StepCounter, datamodule_of, log_interval, precision_of
 from fourbeat.lightning.validation import decide_validations
 from fourbeat.loop.accumulation import AccumulationGroup
@@ -270,7 +271,7 @@ class Loop(Callback):
         """Train on what the loader has yielded."""
         raise NotImplementedError
 
-    def evaluation_step(self, split: str, batch: LoaderItem, batch_idx: int) -> None:
+    def evaluation_step(self, split: Split, batch: LoaderItem, batch_idx: int) -> None:
         """Add a batch, or an execution of several, to a split's losses and metrics."""
         for index, mini_batch, num_samples in indexed(batch, batch_idx):
             self.evaluation.add(split, mini_batch, index, num_samples)

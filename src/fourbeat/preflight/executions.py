@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import pkgutil
 from collections.abc import Sequence
 
@@ -11,10 +10,12 @@ from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint, Timer
 from torch.utils.flop_counter import FlopCounterMode
 
+from fourbeat.base.generators import generators_seeded
 from fourbeat.callbacks import ProgressBar
 from fourbeat.config.schema import TrainConfig
 from fourbeat.config.sections import LeafSection
-from fourbeat.data import DataModule, ExecutionPlan
+from fourbeat.data import Batch, Data, ExecutionPlan, count_samples
+from fourbeat.data.batches import list_tensors
 from fourbeat.lightning.trainer import step_interval
 from fourbeat.loop.fast_path import overrides_any
 from fourbeat.preflight.validations import plan_validations
@@ -24,6 +25,8 @@ from fourbeat.tasks import Task
 # Lightning's part of a small network's step falls from half of it to 3 % at 64; beyond, to 2 %
 # (benchmarks/RESULTS.md).
 MOST_STEPS = 64
+# Where samples are fetched one by one: that takes as long as Lightning's part of a step, or longer.
+MOST_FETCHED = 8
 # What else an execution may cost: it holds so many bytes of inputs, and does so many operations,
 # that Ctrl-C, a progress bar and a time limit need not wait for longer than about a second.
 MOST_BYTES = 64 * 2**20
@@ -37,7 +40,7 @@ CONTENT = (ModelCheckpoint, ProgressBar, StateCheckpoint, Timer)
 def plan_executions(
     cfg: TrainConfig,
     module: Task,
-    datamodule: DataModule,
+    datamodule: Data,
     callbacks: Sequence[Callback],
     device: torch.device,
 ) -> ExecutionPlan | None:
@@ -86,23 +89,25 @@ def _stops(callbacks: Sequence[Callback]) -> tuple[int, ...]:
     return tuple(sorted((theirs | ours) - {0}))
 
 
-def _affordable(module: Task, datamodule: DataModule, device: torch.device) -> int:
+def _affordable(module: Task, datamodule: Data, device: torch.device) -> int:
     """Count the mini-batches that an execution can hold without becoming long or large."""
-    num_bytes = 4 * math.prod(datamodule.input_shape) * datamodule.batch_size
-    flops = 3 * count_forward_flops(module, datamodule.input_shape) * datamodule.batch_size
+    batch = datamodule.example_batch()
+    share = datamodule.batch_size / count_samples(batch)
+    num_bytes = share * sum(tensor.nbytes for tensor in list_tensors(batch))
+    flops = 3 * share * count_forward_flops(module, batch)
     budget = MOST_FLOPS.get(device.type, MOST_FLOPS["cpu"])
-    return int(max(1, min(MOST_STEPS, MOST_BYTES // num_bytes, budget // max(flops, 1))))
+    most = MOST_STEPS if datamodule.is_in_memory else MOST_FETCHED
+    return int(max(1, min(most, MOST_BYTES // max(num_bytes, 1), budget // max(flops, 1))))
 
 
-def count_forward_flops(module: Task, input_shape: tuple[int, ...]) -> int:
-    """Count the floating-point operations of a forward pass on one input.
+def count_forward_flops(module: Task, batch: Batch) -> int:
+    """Count the floating-point operations of the forward pass and the loss of a batch.
 
     Those of matrix products, convolutions and attention, into which nearly all time goes (torch's
     ``FlopCounterMode``). A backward pass takes twice as many.
     """
-    counter, net = FlopCounterMode(display=False), module.net
-    was_training = net.training
-    with torch.no_grad(), torch.random.fork_rng(devices=[]), counter:
-        net.eval()(torch.zeros(1, *input_shape))
-    net.train(was_training)
+    counter, was_training = FlopCounterMode(display=False), module.training
+    with torch.no_grad(), generators_seeded(), counter:
+        module.eval().evaluate(batch)
+    module.train(was_training)
     return counter.get_total_flops()

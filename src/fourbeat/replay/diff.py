@@ -13,7 +13,7 @@ import torch
 from fourbeat.base.console import show_lines
 from fourbeat.base.errors import FourbeatError, RunError
 from fourbeat.config.project import Project
-from fourbeat.data import DataModule
+from fourbeat.data import Data
 from fourbeat.events import Observer
 from fourbeat.recorder import Records, read_records
 from fourbeat.replay.comparison import Comparison, compare
@@ -30,7 +30,7 @@ from fourbeat.replay.progress import show_progress
 from fourbeat.replay.session import find_starts, nearest_start, replay_config, replay_steps
 from fourbeat.run import Run
 from fourbeat.state import DamagedCheckpointError, read_state
-from fourbeat.training.components import Components, Data
+from fourbeat.training.components import AnyData, Components
 from fourbeat.training.stored import StoredRun
 
 LOOK_BACK = 10
@@ -53,7 +53,7 @@ class ReplayedRun:
     fingerprints: Fingerprints
     records: Records
     agreement: Comparison
-    datamodule: Data
+    datamodule: AnyData
 
     def samples(self, step: int) -> list[int]:
         """Return the indices of a step's samples in the training split; empty if unknown.
@@ -62,7 +62,7 @@ class ReplayedRun:
             step: Index of the optimizer step, one of those that were fingerprinted.
         """
         row = self.records.steps.row(step)
-        if row is None or not isinstance(self.datamodule, DataModule):
+        if row is None or not isinstance(self.datamodule, Data):
             return []
         batches = self.datamodule.train_order(0, 0).batches(int(row["epoch"]))
         prints = self.fingerprints.steps[step - self.first_step]

@@ -108,7 +108,7 @@ def set_position(trainer: Trainer, state: TrainingState) -> None:
         data.first_batch = position.batch
         order = data.train_order(position.epoch, position.step)
         # Lightning's "batches" are executions, which this run may group differently.
-        place_within_epoch(state.loops, len(order) - order.num_left)
+        place_within_epoch(state.loops, order.num_executions_done)
     _place_callbacks(trainer, state)
 
 

@@ -22,7 +22,8 @@ from torch import Tensor, nn
 
 from fourbeat.base.errors import RunError
 from fourbeat.base.files import remove_if_possible, replacing
-from fourbeat.state.plain import map_tensors, refuse_code
+from fourbeat.data.batches import map_tensors
+from fourbeat.state.plain import refuse_code
 from fourbeat.state.training_state import Checkpoint, DamagedCheckpointError, check_version
 
 # torch writes a zip archive. Its last two bytes give the length of a comment, which readers skip:

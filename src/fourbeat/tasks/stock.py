@@ -14,6 +14,7 @@ from fourbeat.tasks.evaluation import SplitEvaluation
 from fourbeat.tasks.mean import TOTAL, Loss, by_name, in_turn, total_of, value_of
 
 if TYPE_CHECKING:
+    from fourbeat.data.seeding import Split
     from fourbeat.tasks.task import Task
 
 
@@ -54,7 +55,7 @@ class StockPlayer:
         """Leave it to Lightning."""
         return True
 
-    def evaluation_step(self, split: str, batch: Any, batch_idx: int) -> None:
+    def evaluation_step(self, split: Split, batch: Any, batch_idx: int) -> None:
         """Add a batch to the split's losses and metrics."""
         task = self._task
         if self._evaluation is None:

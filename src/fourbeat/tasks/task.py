@@ -10,6 +10,7 @@ from lightning.pytorch.utilities.types import STEP_OUTPUT, OptimizerLRScheduler
 from torch import nn
 from torchmetrics import MetricCollection
 
+from fourbeat.data.seeding import Split
 from fourbeat.tasks.mean import Loss, Losses, in_turn
 from fourbeat.tasks.stock import StockPlayer
 
@@ -30,7 +31,7 @@ class Player(Protocol):
     def lr_scheduler_step(self, scheduler: Any, metric: Any | None) -> bool:
         """Return whether Lightning may step a scheduler now."""
 
-    def evaluation_step(self, split: str, batch: Any, batch_idx: int) -> None:
+    def evaluation_step(self, split: Split, batch: Any, batch_idx: int) -> None:
         """Measure what the loader of a split has yielded."""
 
     def end_evaluation(self, split: str) -> None:

@@ -31,7 +31,7 @@ from fourbeat.config.leaves import instantiate
 from fourbeat.config.project import Project
 from fourbeat.config.schema import ModelCheckpointConfig, TrainConfig
 from fourbeat.config.sections import LeafSection
-from fourbeat.data import BatchLimits, DataModule
+from fourbeat.data import BatchLimits, Data, map_tensors
 from fourbeat.lightning.input_conversion import convert_later
 from fourbeat.lightning.trainer import precision_of
 from fourbeat.loop import Backend, MixedPrecision
@@ -41,7 +41,7 @@ from fourbeat.preflight.validations import plan_validations
 from fourbeat.recorder import RecorderCallback
 from fourbeat.state import SNAPSHOT_DIR, CheckpointFiles, CheckpointIO, Snapshots, StateCheckpoint
 from fourbeat.tasks import Task
-from fourbeat.training.components import Components, Data
+from fourbeat.training.components import AnyData, Components
 
 CHECKPOINT_DIR = "checkpoints"
 # Strategies that bring the plugin of their precision.
@@ -86,7 +86,7 @@ def attach_loop(components: Components) -> None:
 def plan_batches(cfg: TrainConfig, components: Components) -> None:
     """Set how much of each split is used, and how many mini-batches the loader groups."""
     trainer, datamodule, limits = components.trainer, components.datamodule, cfg.trainer
-    if not isinstance(datamodule, DataModule):
+    if not isinstance(datamodule, Data):
         return  # loaders as they were given
     datamodule.limits = BatchLimits(
         limits.limit_train_batches, limits.limit_val_batches, limits.limit_test_batches
@@ -94,8 +94,8 @@ def plan_batches(cfg: TrainConfig, components: Components) -> None:
     device = trainer.strategy.root_device
     plan = plan_executions(cfg, components.module, datamodule, components.callbacks, device)
     datamodule.execution_plan = plan
+    convert_later(precision_of(trainer), map_tensors)
     if plan is not None:
-        convert_later(precision_of(trainer))
         batches = trainer.num_sanity_val_steps
         trainer.num_sanity_val_steps = math.ceil(batches / plan.steps_per_execution)
 
@@ -122,7 +122,7 @@ def _backend(cfg: TrainConfig) -> Backend:
 
 
 def trainer_flags(
-    cfg: TrainConfig, folder: Path, data: Data, callbacks: list[Callback]
+    cfg: TrainConfig, folder: Path, data: AnyData, callbacks: list[Callback]
 ) -> dict[str, Any]:
     """Return the arguments of Lightning's Trainer that ``conf/trainer`` and ``conf/loop`` decide.
 
@@ -212,7 +212,7 @@ def build_loggers(cfg: TrainConfig, folder: Path) -> list[Logger]:
     return [instantiate(leaf.leaf(), save_dir=str(folder)) for leaf in cfg.logger.values()]
 
 
-def standard_callbacks(cfg: TrainConfig, folder: Path, data: Data, task: Task) -> list[Callback]:
+def standard_callbacks(cfg: TrainConfig, folder: Path, data: AnyData, task: Task) -> list[Callback]:
     """Build the callbacks that ``conf/callbacks`` switches on, the user's own included.
 
     Append your own to the list: Lightning itself calls the one that saves the training state last.

@@ -8,13 +8,13 @@ from typing import TypeAlias
 
 from lightning.pytorch import Callback, Trainer
 
-from fourbeat.data import DataModule, LoaderDataModule
+from fourbeat.data import Data, LoaderDataModule
 from fourbeat.lightning.trainer import callbacks_of
 from fourbeat.loop import Loop
 from fourbeat.state import StateCheckpoint
 from fourbeat.tasks import Task
 
-Data: TypeAlias = DataModule | LoaderDataModule
+AnyData: TypeAlias = Data | LoaderDataModule
 """A data set that a config can name, or loaders that were given."""
 
 
@@ -30,7 +30,7 @@ class Components:
     """
 
     module: Task
-    datamodule: Data
+    datamodule: AnyData
     trainer: Trainer
     folder: Path
 

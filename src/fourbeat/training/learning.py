@@ -14,10 +14,10 @@ from fourbeat.optim import Horizon, SchedulerPlan, build_optimizer, build_schedu
 from fourbeat.preflight.devices import accelerator
 from fourbeat.tasks import OneLogit, Task, adapt_loss, choose_metrics
 from fourbeat.tasks.building import instantiate_metrics, instantiate_task, takes_loss
-from fourbeat.training.components import Data
+from fourbeat.training.components import AnyData
 
 
-def build_task(cfg: TrainConfig, data: Data) -> Task:
+def build_task(cfg: TrainConfig, data: AnyData) -> Task:
     """Build the task with its network, loss and metrics.
 
     Args:

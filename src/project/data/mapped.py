@@ -9,20 +9,20 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from fourbeat.base.errors import Fault
 from fourbeat.base.shapes import Int64
 from fourbeat.config.typed import format_value
 from fourbeat.data.base import DataModule, TaskKind
-from fourbeat.data.loader import Gatherable
 from fourbeat.data.samples import Statistics, statistics_of
-from fourbeat.data.split_loaders import Split
+from fourbeat.data.seeding import Split
 
 CHUNK_BYTES = 64 * 2**20  # read at once to measure the statistics
 
 
-class MappedSamples:
-    """A split of memory-mapped samples: a batch is gathered in one go, converted, standardised.
+class MappedSamples(Dataset[tuple[Tensor, Tensor]]):
+    """A split of memory-mapped samples: those of a batch are read in one go, and standardised.
 
     Args:
         inputs: Of all splits, memory-mapped, of any type.
@@ -43,10 +43,16 @@ class MappedSamples:
         """Number of samples of this split."""
         return len(self.rows)
 
-    def __getitem__(self, indices: Int64[Tensor, " batch"]) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        """Read one sample."""
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: list[int]) -> list[tuple[Tensor, Tensor]]:
+        """Read the samples of a batch: torch calls it instead, where there is one."""
         rows = self.rows[indices]
         inputs = self.inputs.index_select(0, rows).to(torch.float32)
-        return self.statistics.standardise(inputs), self.targets.index_select(0, rows)
+        targets = self.targets.index_select(0, rows)
+        return list(zip(self.statistics.standardise(inputs), targets, strict=True))
 
 
 class Mapped(DataModule):
@@ -120,8 +126,8 @@ class Mapped(DataModule):
         statistics = self.input_statistics
         return {s: MappedSamples(pool.inputs, targets, r, statistics) for s, r in rows.items()}
 
-    def samples(self, split: Split) -> Gatherable:
-        """Return what gathers the batches of a split from the file."""
+    def dataset(self, split: Split) -> MappedSamples:
+        """Return the samples of a split, still in their file."""
         return self.mapped_splits[split]
 
     def setup(self, stage: str) -> None:
