@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -64,10 +64,10 @@ def _on_cpu(
         try:
             net = build_net()
         except Exception as error:  # the user's own class may raise anything
-            reason = f"cannot be built: {_first_line(error.__cause__ or error)}"
+            reason = f"cannot be built: {first_line(error.__cause__ or error)}"
             return None, [Fault("cannot-build", "model", _target(leaf), reason)]
         entered: list[Call] = []
-        with _traced(net, entered):
+        with traced(net, entered):
             try:
                 return _forward(net, torch.zeros(2, *input_shape)).shape, []
             except Exception as error:
@@ -82,8 +82,13 @@ def _forward(net: nn.Module, inputs: Tensor) -> Tensor:
     return outputs
 
 
-def _traced(net: nn.Module, entered: list[Call]) -> Hooks:
-    """Keep ``entered`` the stack of modules that have been entered and not left."""
+def traced(net: nn.Module, entered: list[Call]) -> Hooks:
+    """Keep ``entered`` the stack of modules that have been entered and not left.
+
+    Args:
+        net: Whose modules are hooked, until the hooks are closed.
+        entered: Is changed.
+    """
 
     def enter(name: str, module: nn.Module, args: tuple[Tensor, ...]) -> None:
         entered.append(Call(name, module, tuple(getattr(args[0], "shape", ())) if args else ()))
@@ -102,14 +107,12 @@ def _fault(
     data = f"The data's inputs have the shape {list(input_shape)}"
     hint = f"{data}; set the model's sizes to fit them."
     if not entered:  # the network itself has returned
-        reason = f"does not fit: {_first_line(error)}"
+        reason = f"does not fit: {first_line(error)}"
         return Fault("shape-mismatch", "model", _target(leaf), reason, data + ".")
     call, misfit = entered[-1], _misfit(entered[-1])
-    kind = type(call.module).__name__
-    where = f"layer {call.name} ({kind})" if call.name else f"the network itself ({kind})"
-    got = f"{where} got the shape {list(call.shape)}"
+    got = layer_reached(entered)
     if misfit is None:
-        return Fault("shape-mismatch", "model", _target(leaf), f"{got}: {_first_line(error)}", hint)
+        return Fault("shape-mismatch", "model", _target(leaf), f"{got}: {first_line(error)}", hint)
     got += f" and wants {misfit.shape}"
     keys = [key for key, value in leaf.items() if value == misfit.wants]
     if len(keys) != 1:
@@ -117,6 +120,16 @@ def _fault(
     key = f"model.{keys[0]}"
     hint = f"{data}: set {key}={misfit.got}."
     return Fault("shape-mismatch", key, format_value(misfit.wants), got, hint)
+
+
+def layer_reached(entered: Sequence[Call]) -> str:
+    """Say which layer was entered last, and with what; empty if all have returned."""
+    if not entered:
+        return ""
+    call = entered[-1]
+    kind = type(call.module).__name__
+    where = f"layer {call.name} ({kind})" if call.name else f"the network itself ({kind})"
+    return f"{where} got the shape {list(call.shape)}"
 
 
 def _misfit(call: Call) -> Misfit | None:
@@ -133,5 +146,6 @@ def _target(leaf: Leaf) -> str:
     return str(leaf.get("_target_", ""))
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text, or its type."""
     return (str(error) or type(error).__name__).splitlines()[0]
