@@ -16,7 +16,7 @@ from fourbeat.config.leaves import instantiate
 from fourbeat.config.schema import TrainConfig
 from fourbeat.data import DataModule
 from fourbeat.loop import AutomaticModule, FourBeatModule, SupervisedModule
-from fourbeat.optim import build_optimizer, build_scheduler
+from fourbeat.optim import build_optimizer, build_scheduler, freeze
 from fourbeat.preflight.devices import accelerator
 from fourbeat.tasks import OneLogit, adapt_loss, choose_metrics
 from fourbeat.training.building import (
@@ -48,12 +48,14 @@ def build_module(cfg: TrainConfig, datamodule: DataModule) -> SupervisedModule:
     loss = adapt_loss(instantiate(cfg.loss.leaf()), datamodule.task)
     num_outputs = 1 if isinstance(loss, OneLogit) else datamodule.num_classes or 1
     device = accelerator(cfg.trainer.accelerator)
+    net = instantiate(cfg.model.leaf())
     module = LOOPS[cfg.loop.name](
-        net=instantiate(cfg.model.leaf()),
+        net=net,
         loss=loss,
         metrics=choose_metrics(datamodule.task, num_outputs),
-        optimizer=partial(build_optimizer, cfg.optim.leaf(), device=device),
-        scheduler=partial(build_scheduler, cfg.scheduler.leaf()),
+        optimizer=partial(build_optimizer, cfg.optimizers[""].leaf(), device=device),
+        scheduler=partial(build_scheduler, cfg.schedulers[""].leaf()),
+        frozen_layers=freeze(net, cfg.freeze),
         **loop_settings(cfg),  # clipping, accumulation, compiled steps: conf/loop
     )
     module.example_input_array = torch.zeros(1, *datamodule.input_shape)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from lightning.pytorch.utilities.types import STEP_OUTPUT, OptimizerLRScheduler
@@ -28,7 +28,13 @@ from fourbeat.loop.backend import Backend
 from fourbeat.loop.evaluated import EvaluatedModule
 from fourbeat.loop.precision import MixedPrecision
 from fourbeat.loop.training_log import TrainingLog
-from fourbeat.optim import Horizon, SchedulerPlan, apply_changes, hyperparameters
+from fourbeat.optim import (
+    Horizon,
+    SchedulerPlan,
+    apply_changes,
+    hyperparameters,
+    keep_statistics,
+)
 from fourbeat.tasks.running_loss import RunningLoss
 
 BuildOptimizer: TypeAlias = Callable[[nn.Module], Optimizer]
@@ -55,6 +61,7 @@ class SupervisedModule(EvaluatedModule):
             there are several parameter groups (the names of Lightning's LearningRateMonitor).
         terminate_on_nan: End the training when its loss is NaN or infinite.
         backend: May play some micro-batches by itself, or compile parts of the network.
+        frozen_layers: Layers of the network that stay in evaluation mode.
 
     Attributes:
         built_with: What the optimizer was built with, group by group.
@@ -78,6 +85,7 @@ class SupervisedModule(EvaluatedModule):
         log_learning_rate: bool = False,
         terminate_on_nan: bool = True,
         backend: Backend | None = None,
+        frozen_layers: Sequence[str] = (),
     ) -> None:
         super().__init__(net, loss, metrics)
         self.build_optimizer, self.build_scheduler = optimizer, scheduler
@@ -88,9 +96,16 @@ class SupervisedModule(EvaluatedModule):
         self.log_learning_rate = log_learning_rate
         self.terminate_on_nan = terminate_on_nan
         self.backend = backend or Backend()
+        self.frozen_layers = frozen_layers
         self.observers: list[Observer] = []
         self.running_loss = RunningLoss()
         self.training_log = TrainingLog()
+
+    def train(self, mode: bool = True) -> SupervisedModule:
+        """Put the network into training mode, or out of it; what is frozen is never in it."""
+        super().train(mode)
+        keep_statistics(self.net, self.frozen_layers)
+        return self
 
     @property
     def num_parameters(self) -> int:

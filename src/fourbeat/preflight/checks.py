@@ -20,8 +20,8 @@ from fourbeat.config.combinations import combination_faults
 from fourbeat.config.deferred import given_data
 from fourbeat.config.leaves import instantiate
 from fourbeat.config.schema import TrainConfig
-from fourbeat.config.sections import LeafSection
-from fourbeat.config.signatures import NAMING, OWN, SUPPLIED, builds_another, signature_faults
+from fourbeat.config.sections import LeafSection, key_of
+from fourbeat.config.signatures import builds_another, leaf_faults
 from fourbeat.config.trial import find_faults, try_leaf
 from fourbeat.data import DataModule
 from fourbeat.optim import optimizer_faults, scheduler_faults
@@ -29,6 +29,7 @@ from fourbeat.preflight.devices import device_faults
 from fourbeat.preflight.dry_run import dry_run
 from fourbeat.preflight.horizons import limit_faults, plan_horizon, sharing_faults
 from fourbeat.preflight.monitors import monitor_faults
+from fourbeat.preflight.parameters import parameter_faults
 from fourbeat.preflight.validations import validation_faults
 from fourbeat.tasks import LossTask
 from fourbeat.tasks.losses import mismatch_faults, try_loss
@@ -80,34 +81,21 @@ def check_config(cfg: TrainConfig) -> None:
 def _faults(cfg: TrainConfig, datamodule: DataModule | None) -> list[Fault]:
     """What is wrong besides the data set itself; without one, all that does not need it."""
     optim, model, loss = (
-        leaf_faults("optim", cfg.optim),
+        _optimizers(cfg),
         leaf_faults("model", cfg.model),
         leaf_faults("loss", cfg.loss),
     )
     faults = [*optim, *model, *loss, *device_faults(cfg), *_others(cfg)]
-    if not optim:
-        faults += optimizer_faults(cfg.optim.leaf())
-        faults += _scheduler(cfg, datamodule)
+    faults += _schedulers(cfg, datamodule)
     if datamodule is not None:
         faults += monitor_faults(cfg, datamodule)
         faults += [*limit_faults(cfg, datamodule), *sharing_faults(cfg, datamodule)]
         faults += validation_faults(cfg, datamodule)
+        if not (model or optim):
+            faults += parameter_faults(cfg)
         if not model:
             faults += _model_and_loss(cfg, datamodule, loss_is_good=not loss)
     return faults
-
-
-def leaf_faults(key: str, section: LeafSection) -> list[Fault]:
-    """Compare a leaf with its target's signature.
-
-    Args:
-        key: Where it stands, e.g. ``optim`` or ``logger.csv``.
-        section: The leaf.
-    """
-    group = key.split(".")[0]
-    given = SUPPLIED.get(group, ())
-    own, naming = OWN.get(group, ()), NAMING.get(group, ())
-    return signature_faults(key, section.leaf(), own=own, supplied=given, naming=naming)
 
 
 def _others(cfg: TrainConfig) -> list[Fault]:
@@ -144,11 +132,26 @@ def _data(cfg: TrainConfig) -> tuple[DataModule | None, list[Fault]]:
     return datamodule, datamodule.faults()
 
 
-def _scheduler(cfg: TrainConfig, datamodule: DataModule | None) -> list[Fault]:
-    leaf, optim = cfg.scheduler.leaf(), cfg.optim.leaf()
+def _optimizers(cfg: TrainConfig) -> list[Fault]:
+    keys = {key_of("optim", name): leaf for name, leaf in cfg.optimizers.items()}
+    return [
+        fault
+        for key, leaf in keys.items()
+        for fault in leaf_faults(key, leaf) or optimizer_faults(leaf.leaf(), key)
+    ]
+
+
+def _schedulers(cfg: TrainConfig, datamodule: DataModule | None) -> list[Fault]:
+    """A scheduler is not tried with an optimizer that has faults of its own."""
     horizon = plan_horizon(cfg, datamodule) if datamodule else None
-    faults = leaf_faults("scheduler", cfg.scheduler)
-    return faults or scheduler_faults(leaf, optim, horizon)
+    is_named, faults = isinstance(cfg.scheduler, dict), list[Fault]()
+    for name, section in cfg.schedulers.items():
+        key, optim_key = key_of("scheduler", name if is_named else ""), key_of("optim", name)
+        optim = cfg.optimizers[name]
+        if not leaf_faults(optim_key, optim) and not optimizer_faults(optim.leaf()):
+            own = leaf_faults(key, section)
+            faults += own or scheduler_faults(section.leaf(), optim.leaf(), horizon, key)
+    return faults
 
 
 def _model_and_loss(cfg: TrainConfig, datamodule: DataModule, *, loss_is_good: bool) -> list[Fault]:

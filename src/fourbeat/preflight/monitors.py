@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from fourbeat.base.errors import Fault
 from fourbeat.config.schema import TrainConfig
+from fourbeat.config.sections import key_of, named
 from fourbeat.config.suggest import did_you_mean
 from fourbeat.data import DataModule
 from fourbeat.tasks import choose_metrics
@@ -83,7 +84,8 @@ def _monitors(cfg: TrainConfig, datamodule: DataModule) -> list[Monitor]:
     if checkpoint:
         section = "callbacks.model_checkpoint"
         monitors.append(Monitor(section, "monitor", checkpoint.monitor, checkpoint.mode, training))
-    if cfg.scheduler.monitor:
-        mode = cfg.scheduler.leaf().get("mode", "min")
-        monitors.append(Monitor("scheduler", "monitor", cfg.scheduler.monitor, mode, training))
+    for name, scheduler in named(cfg.scheduler).items():
+        if scheduler.monitor:
+            section, mode = key_of("scheduler", name), scheduler.leaf().get("mode", "min")
+            monitors.append(Monitor(section, "monitor", scheduler.monitor, mode, training))
     return monitors

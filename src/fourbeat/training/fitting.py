@@ -172,9 +172,9 @@ def _components(
         loss=adapt_loss(loss, task.task),
         metrics=choose_metrics(task.task, 1 if task.task == "binary" else task.num_classes or 1),
         optimizer=partial(
-            build_optimizer, cfg.optim.leaf(), device=device_kind(cfg.trainer.accelerator)
+            build_optimizer, cfg.optimizers[""].leaf(), device=device_kind(cfg.trainer.accelerator)
         ),
-        scheduler=partial(build_scheduler, cfg.scheduler.leaf()),
+        scheduler=partial(build_scheduler, cfg.schedulers[""].leaf()),
         gradient_clip_val=cfg.loop.gradient_clip_val,
     )
     callbacks = standard_callbacks(cfg, folder, data)
