@@ -23,7 +23,7 @@ def combination_faults(cfg: TrainConfig) -> list[Fault]:
 
 def _name_faults(cfg: TrainConfig) -> list[Fault]:
     """Several optimizers, each with its parameters and its scheduler."""
-    faults, optimizers, schedulers = [], cfg.optimizers, cfg.schedulers
+    faults, optimizers, schedulers = [], named(cfg.optim), cfg.schedulers
     for name in (name for name in optimizers if name):
         if not name.isidentifier():
             key, why = key_of("optim", name), "must be a name of letters, digits and _"

@@ -158,7 +158,7 @@ def _leaf(group: str, model: type[LeafSection], files: list[Path]) -> Schema:
     targets: dict[str, Schema] = {}
     for leaf, comments in leaves:
         path = str(leaf.get("_target_", "???"))
-        if path != "???" and "${" not in path:
+        if path != "???" and "${" not in path and path not in targets:
             targets[path] = _closed(path, group, own, comments, common)
     known = {"type": "string", "description": _TARGET, "examples": [*targets]}
     union = {name: each for closed in targets.values() for name, each in closed.items()}

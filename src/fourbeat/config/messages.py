@@ -107,7 +107,9 @@ def _fault(
     if kinds[0] == "missing":
         return _missing(key)
     value = _at(values, key)
-    field = {} if kinds[0] == "model_type" else _field_schema(schema, key)
+    field = _field_schema(schema, key)
+    if kinds[0] == "model_type" and "$ref" not in str(field):  # beside leaves that have names
+        field = {}
     finite = not (isinstance(value, float) and not math.isfinite(value))
     wanted = (
         describe_schema(field)

@@ -38,18 +38,19 @@ def parameter_faults(cfg: TrainConfig) -> list[Fault]:
 
 
 def _build(leaf: Leaf) -> nn.Module | None:
-    """The network without numbers, or on the CPU where it needs some."""
-    for device in ("meta", "cpu"):
+    """The network without numbers, or on the CPU where it needs some; None: it cannot be built."""
+    return _built_on("meta", leaf) or _built_on("cpu", leaf)
+
+
+def _built_on(device: str, leaf: Leaf) -> nn.Module | None:
+    # A network that loads weights of its own makes torch warn of "copying to a meta parameter".
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings(), torch.device(device):
+        warnings.simplefilter("ignore", UserWarning)
         try:
-            with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-                # One that loads its own weights: "copying from a non-meta parameter".
-                warnings.simplefilter("ignore", UserWarning)
-                with torch.device(device):
-                    net: nn.Module = instantiate(leaf)
-                    return net
+            net: nn.Module = instantiate(leaf)
         except Exception:  # the user's own class may raise anything
-            continue
-    return None
+            return None
+    return net
 
 
 def _file_faults(file: str, net: nn.Module) -> list[Fault]:
