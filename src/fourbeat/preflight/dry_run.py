@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -72,6 +73,17 @@ def _on_cpu(
                 return _forward(net, torch.zeros(2, *input_shape)).shape, []
             except Exception as error:
                 return None, [_fault(entered, input_shape, error, leaf)]
+
+
+@contextmanager
+def evaluating(net: nn.Module) -> Iterator[nn.Module]:
+    """Put a network into evaluation mode for a while; a layer that was in it before stays in it."""
+    modes = [(each, each.training) for each in net.modules()]
+    try:
+        yield net.eval()
+    finally:
+        for each, mode in modes:
+            each.training = mode
 
 
 def _forward(net: nn.Module, inputs: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from fourbeat.data import DataModule, ExecutionPlan
 from fourbeat.lightning.trainer import step_interval
 from fourbeat.loop import SupervisedModule
 from fourbeat.loop.fast_path import overrides_any
+from fourbeat.preflight.dry_run import evaluating
 from fourbeat.preflight.validations import plan_validations
 from fourbeat.state import StateCheckpoint
 
@@ -100,9 +101,7 @@ def count_forward_flops(module: SupervisedModule, input_shape: tuple[int, ...]) 
     Those of matrix products, convolutions and attention, into which nearly all time goes (torch's
     ``FlopCounterMode``). A backward pass takes twice as many.
     """
-    counter, net = FlopCounterMode(display=False), module.net
-    was_training = net.training
-    with torch.no_grad(), torch.random.fork_rng(devices=[]), counter:
-        net.eval()(torch.zeros(1, *input_shape))
-    net.train(was_training)
+    counter = FlopCounterMode(display=False)
+    with evaluating(module.net) as net, torch.no_grad(), torch.random.fork_rng(devices=[]), counter:
+        net(torch.zeros(1, *input_shape))
     return counter.get_total_flops()

@@ -151,7 +151,7 @@ def run_fit(cfg: TrainConfig, components: Components, ckpt_path: Path | str | No
     seed_everything(cfg.seed, workers=True, verbose=False)
     trainer, module, data = components.trainer, components.module, components.datamodule
     try:
-        with expected_warnings(trainer.loggers), existing_objects_frozen():
+        with expected_warnings(trainer.loggers, module.frozen_layers), existing_objects_frozen():
             trainer.fit(module, datamodule=data, ckpt_path=ckpt_path, weights_only=True)
     except BaseException:
         # Lightning has closed the loggers, which open again for what the module still holds.
