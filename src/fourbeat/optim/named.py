@@ -78,12 +78,13 @@ def ownership_faults(leaves: Mapping[str, OptimConfig], net: nn.Module) -> list[
         why = "has no parameter left to train" if [*net.parameters()] else "has no parameters"
         return [Fault("not-trained", "model", "", why, "Leave some out of freeze.")]
     owners = {key_of("optim", name): leaf.params or "*" for name, leaf in leaves.items()}
-    faults = _claim_faults({f"{key}.params": globs for key, globs in owners.items()}, names, net)
+    params = {f"{key}.params": globs for key, globs in owners.items()}
+    faults = _claim_faults(params, names, net, "matches no parameter that is trained")
     for name, leaf in leaves.items():
         key = key_of("optim", name)
         own = [n for n in names if matches(n, owners[key])]
         groups = {f"{key}.groups.{i}.params": group.params for i, group in enumerate(leaf.groups)}
-        faults += _claim_faults(groups, own, net)
+        faults += _claim_faults(groups, own, net, f"matches no parameter that {key} trains")
     left = [n for n in names if not any(matches(n, globs) for globs in owners.values())]
     # A pattern that was mistyped is the cause, most likely.
     if left and not faults:
@@ -93,11 +94,13 @@ def ownership_faults(leaves: Mapping[str, OptimConfig], net: nn.Module) -> list[
     return faults
 
 
-def _claim_faults(claims: Mapping[str, Globs], names: list[str], net: nn.Module) -> list[Fault]:
+def _claim_faults(
+    claims: Mapping[str, Globs], names: list[str], net: nn.Module, unmatched: str
+) -> list[Fault]:
     """Patterns without a match, and parameters that two of them match."""
     faults, owner = [], dict[str, str]()
     for key, globs in claims.items():
-        faults += unmatched_faults(key, globs, names, net, "matches no parameter that is trained")
+        faults += unmatched_faults(key, globs, names, net, unmatched)
         mine = [name for name in names if matches(name, globs)]
         for other in dict.fromkeys(owner[name] for name in mine if name in owner):
             both = [name for name in mine if owner.get(name) == other]

@@ -145,9 +145,11 @@ def _schedulers(cfg: TrainConfig, datamodule: DataModule | None) -> list[Fault]:
     """A scheduler is not tried with an optimizer that has faults of its own."""
     horizon = plan_horizon(cfg, datamodule) if datamodule else None
     is_named, faults = isinstance(cfg.scheduler, dict), list[Fault]()
-    for name, section in cfg.schedulers.items():
+    for name, optim in cfg.optimizers.items():
         key, optim_key = key_of("scheduler", name if is_named else ""), key_of("optim", name)
-        optim = cfg.optimizers[name]
+        section = cfg.schedulers.get(name)
+        if section is None:
+            continue  # a fault of its own
         if not leaf_faults(optim_key, optim) and not optimizer_faults(optim.leaf()):
             own = leaf_faults(key, section)
             faults += own or scheduler_faults(section.leaf(), optim.leaf(), horizon, key)

@@ -123,7 +123,7 @@ def refuse_another_run(run: Run, cfg: TrainConfig, *, force: bool) -> None:
         # A peak may change: the rates are scaled. So may the numbers of a group.
         fixed = [key for key in changed if is_one_of(FIXED, _unnamed(key, cfg))]
         changed = [key for key in fixed if key not in peaks.values()]
-        changed += [key for key in set(keys) if _regroups(key, was.get(key), now.get(key))]
+        changed += [key for key in sorted(keys) if _regroups(key, was.get(key), now.get(key))]
         allowed = "which the saved state cannot take"
         hint = "Leave it as it was, or start a new run."
     else:
@@ -188,8 +188,13 @@ def _unnamed(key: str, cfg: TrainConfig) -> str:
 
 def _regroups(key: str, was: Any, now: Any) -> bool:
     """Whether other parameters than before have numbers of their own."""
-    groups = [[g["params"] for g in each] if isinstance(each, list) else [] for each in (was, now)]
-    return key.endswith(".groups") and key.startswith("optim.") and groups[0] != groups[1]
+    if not (key.startswith("optim.") and key.endswith(".groups")):
+        return False
+    patterns = [
+        [group["params"] for group in groups] if isinstance(groups, list) else []
+        for groups in (was, now)
+    ]
+    return patterns[0] != patterns[1]
 
 
 def peak_key(scheduler: Mapping[str, Any], key: str = "scheduler") -> str:
