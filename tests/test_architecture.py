@@ -38,7 +38,7 @@ ALLOWED: dict[str, set[str]] = {
     "data": _SEAM | {"config"},
     "optim": _SEAM | {"config"},
     "events": _SEAM,
-    "tasks": _SEAM | {"config", "data"},
+    "tasks": _SEAM | {"config", "data", "optim"},
     "loop": _SEAM | {"data", "events", "optim", "tasks"},
     "compile": _SEAM | {"data", "events", "loop", "tasks"},
     "recorder": _SEAM | {"events"},

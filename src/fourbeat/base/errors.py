@@ -37,9 +37,16 @@ FaultCode = Literal[
     # Of components that do not fit each other:
     "shape-mismatch",  # network against data
     "loss-mismatch",  # loss against data or network
+    "task-fails",  # a task that raises on a batch
+    "wrong-turns",  # turns of an optimizer that is not there, or the reverse
     "not-measured",  # a metric that is monitored and never computed
     "wrong-direction",  # a metric that is best large, minimised; or the reverse
-    "wrong-weights",  # an optimizer of another model
+    "wrong-weights",  # an optimizer, or a file of weights, of another model
+    "not-readable",  # a file that is damaged, or that only code could read
+    # Of patterns over the names of parameters:
+    "unmatched-pattern",  # one that matches nothing
+    "matched-twice",  # a parameter that the patterns of two owners match
+    "not-trained",  # trainable parameters that no optimizer has
     # Of the data:
     "too-few-samples",  # for the batch, the split or the number of processes
     "no-batches",  # a limit that leaves none

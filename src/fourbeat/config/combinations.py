@@ -4,18 +4,52 @@ from __future__ import annotations
 
 from fourbeat.base.errors import Fault
 from fourbeat.config.schema import ResumeConfig, TrainConfig
+from fourbeat.config.sections import key_of, named
+from fourbeat.config.suggest import did_you_mean
 from fourbeat.config.typed import format_value
 
 
 def combination_faults(cfg: TrainConfig) -> list[Fault]:
     """Find keys that are right alone and impossible together."""
     return [
+        *_name_faults(cfg),
         *_horizon_faults(cfg),
         *_validation_faults(cfg),
         *_strategy_faults(cfg),
         *_loop_faults(cfg),
         *_resume_faults(cfg),
     ]
+
+
+def _name_faults(cfg: TrainConfig) -> list[Fault]:
+    """Several optimizers, each with its parameters and its scheduler."""
+    faults, optimizers, schedulers = [], named(cfg.optim), cfg.schedulers
+    for name in (name for name in optimizers if name):
+        if not name.isidentifier():
+            key, why = key_of("optim", name), "must be a name of letters, digits and _"
+            faults.append(Fault("not-a-choice", key, "", why))
+        if len(optimizers) > 1 and optimizers[name].params is None:
+            key, why = f"optim.{name}.params", "must say which parameters it trains"
+            faults.append(Fault("missing", key, "", why, f"Add e.g. {key}={name}.*."))
+        if name not in schedulers:
+            key, why = f"scheduler.{name}", "must be given, as the other optimizers' are"
+            hint = "Choose one for all of them: scheduler=constant."
+            faults.append(Fault("missing", key, "", why, hint))
+    for name in (name for name in schedulers if name not in optimizers):
+        hint = did_you_mean(name, filter(None, optimizers), "scheduler.")
+        hint = hint or "Choose one for the only optimizer: scheduler=constant."
+        faults.append(Fault("unknown-key", f"scheduler.{name}", "", "is of no optimizer", hint))
+    return faults or _turn_faults(cfg)
+
+
+def _turn_faults(cfg: TrainConfig) -> list[Fault]:
+    """Optimizers in turn, and gradients that are added up over batches."""
+    size = cfg.loop.accumulate_grad_batches
+    if len(cfg.optimizers) == 1 or size == 1:
+        return []
+    key, why = "loop.accumulate_grad_batches", "is for one optimizer, not for several in turn"
+    hint = "Use loop.accumulate_grad_batches=1 and a larger data.batch_size."
+    return [Fault("impossible-together", key, str(size), why, hint)]
 
 
 def _horizon_faults(cfg: TrainConfig) -> list[Fault]:
@@ -66,7 +100,10 @@ def _unmeasured_faults(cfg: TrainConfig) -> list[Fault]:
             checkpoint,
             "callbacks.model_checkpoint.monitor=train/loss_epoch",
         ),
-        "scheduler": (cfg.scheduler, "scheduler=constant"),
+        **{
+            key_of("scheduler", name): (section, "scheduler=constant")
+            for name, section in named(cfg.scheduler).items()
+        },
     }
     never = f"is never measured with {off}"
     return [

@@ -8,6 +8,7 @@ names. A key's meaning is the comment beside it, or what the target's docstring 
 
 from __future__ import annotations
 
+import copy
 import inspect
 import json
 import pkgutil
@@ -23,9 +24,10 @@ from pydantic import TypeAdapter
 from pydantic.errors import PydanticUserError
 
 from fourbeat.config.meanings import read_comments, read_docstrings
+from fourbeat.config.messages import holds_mapping, section_in
 from fourbeat.config.schema import TrainConfig
 from fourbeat.config.second_names import SECOND_NAMES
-from fourbeat.config.sections import LeafSection
+from fourbeat.config.sections import LeafSection, has_names
 from fourbeat.config.signatures import HYDRA_KEYS, NAMING, OWN, SUPPLIED, argument_hints
 
 Schema = dict[str, Any]
@@ -57,14 +59,17 @@ def editor_schemas(conf_dir: Path) -> dict[str, Schema]:
     sections = {}
     for own_name, field in TrainConfig.model_fields.items():
         name = field.alias or own_name
-        model = field.annotation if isinstance(field.annotation, type) else None
-        if model and issubclass(model, LeafSection):
+        model, may_be_named = section_in(field.annotation), holds_mapping(field.annotation)
+        if name != "logger" and model and issubclass(model, LeafSection):
             sections[name] = _leaf(name, model, _files(conf_dir, name))
+            if may_be_named:
+                *_, without_target = sections[name]["allOf"]
+                without_target["then"]["additionalProperties"] = copy.deepcopy(sections[name])
         else:
             explained = {**comments, **_group_comments(conf_dir, name)}
             sections[name] = _loosened(fields["properties"][name], fields, explained, (name,))
         if name == "logger":
-            leaf = _leaf(name, LeafSection, _files(conf_dir, name), is_named=True)
+            leaf = _leaf(name, LeafSection, _files(conf_dir, name))
             sections[name]["additionalProperties"] = leaf
     for second, home in SECOND_NAMES.items():
         (other, name), (section, key) = second.split("."), home.split(".")
@@ -143,11 +148,9 @@ def _or_reference(schema: Schema, description: str | None = None) -> Schema:
     return {"anyOf": [*alternatives, {"$ref": "#/definitions/reference"}], **told} if bare else told
 
 
-def _leaf(
-    group: str, model: type[LeafSection], files: list[Path], *, is_named: bool = False
-) -> Schema:
+def _leaf(group: str, model: type[LeafSection], files: list[Path]) -> Schema:
     """A leaf: closed where its target is known, or left to the file that this one builds on."""
-    leaves = list(_leaves(files, is_named=is_named))
+    leaves = list(_leaves(files))
     filled = {leaf.get(key) for leaf, _ in leaves for key in NAMING.get(group, ())}
     own = _own_keys(model, {name for name in filled if isinstance(name, str)})
     own |= {name: {} for name in sorted(HYDRA_KEYS - {"_target_"})}
@@ -155,7 +158,7 @@ def _leaf(
     targets: dict[str, Schema] = {}
     for leaf, comments in leaves:
         path = str(leaf.get("_target_", "???"))
-        if path != "???" and "${" not in path:
+        if path != "???" and "${" not in path and path not in targets:
             targets[path] = _closed(path, group, own, comments, common)
     known = {"type": "string", "description": _TARGET, "examples": [*targets]}
     union = {name: each for closed in targets.values() for name, each in closed.items()}
@@ -182,12 +185,12 @@ def _keys(closed: Mapping[str, Schema]) -> Schema:
     return {"properties": properties, "additionalProperties": properties.pop("**", False) == {}}
 
 
-def _leaves(files: list[Path], *, is_named: bool) -> Iterator[tuple[Mapping[str, Any], Any]]:
+def _leaves(files: list[Path]) -> Iterator[tuple[Mapping[str, Any], Any]]:
     """Each leaf of a group with the comments of its keys."""
     for path in files:
         node: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
         comments = read_comments(path)
-        if not is_named:
+        if not has_names(node):
             yield node, {keys[0]: text for keys, text in comments.items()}
             continue
         for name, leaf in node.items():

@@ -15,6 +15,8 @@ from fourbeat.config.sections import (
     LeafSection,
     NonNegative,
     NonNegativeInt,
+    OpenSection,
+    Patterns,
     Positive,
     Seed,
     Share,
@@ -37,14 +39,27 @@ class DataConfig(LeafSection):
     on_device: bool | Literal["auto"] | None = optional("auto")
 
 
-class OptimConfig(LeafSection):
-    """An optimizer and which parameters its weight decay spares."""
+class HyperparametersConfig(OpenSection):
+    """Numbers of an optimizer."""
 
     lr: Positive | None = optional(0.001)
     weight_decay: NonNegative | None = optional(0.01)
     momentum: Fraction | None = optional(0.9)
     dampening: Share | None = optional(0.0)
     betas: Betas | None = optional([0.9, 0.999])
+
+
+class ParameterGroupConfig(HyperparametersConfig):
+    """Other numbers for the parameters whose names match."""
+
+    params: Patterns
+
+
+class OptimConfig(HyperparametersConfig, LeafSection):
+    """An optimizer, what it trains, and which of these its weight decay spares."""
+
+    params: Patterns | None = optional("head.*")
+    groups: list[ParameterGroupConfig] = Field(default=[])
     fused: bool | None = optional(True)
     exclude_from_weight_decay: list[Literal["bias", "norm"]] = Field(default=[])
 

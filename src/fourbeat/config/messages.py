@@ -12,6 +12,7 @@ from fourbeat.base.errors import Fault, FaultCode
 from fourbeat.config.allowed import describe_schema
 from fourbeat.config.flag_values import OWN_REASON
 from fourbeat.config.forbidden_flags import forbidden_fault
+from fourbeat.config.sections import LEAF, NAMED
 from fourbeat.config.suggest import nearest_key
 from fourbeat.config.typed import first_leaf, format_value
 
@@ -52,7 +53,7 @@ def faults_of(
 
 def _key(schema: type[BaseModel], loc: Sequence[int | str]) -> str:
     """The dotted key, without the names that pydantic adds for the members of a union."""
-    names = [str(name) for name in loc]
+    names = [str(name) for name in loc if name not in (LEAF, NAMED)]
     depth = next((d for d in range(1, len(names)) if _home(schema, names[:d]) is None), len(names))
     return ".".join(names[:depth])
 
@@ -62,27 +63,35 @@ def _home(schema: type[BaseModel], names: Sequence[str]) -> type[BaseModel] | No
     model: type[BaseModel] | None = schema
     is_mapping = False
     for name in names:
-        if is_mapping:  # the keys of a mapping are the user's own
+        own = model.model_fields if model else {}
+        # The keys of a mapping are the user's own, and those of a list numbers.
+        if model and name not in own and (is_mapping or name.isdigit()):
             is_mapping = False
             continue
-        field = model.model_fields.get(name) if model else None
+        field = own.get(name)
         others = _others_in(model) if model else None
-        model = _model_in(field.annotation) if field else others
-        is_mapping = field is not None and get_origin(field.annotation) is dict
+        model = section_in(field.annotation) if field else others
+        is_mapping = field is not None and holds_mapping(field.annotation)
     return model
+
+
+def holds_mapping(annotation: Any) -> bool:
+    """Return whether a section may stand under names of the user's: ``dict[str, LeafSection]``."""
+    args = getattr(annotation, "__args__", ())
+    return get_origin(annotation) is dict or any(holds_mapping(arg) for arg in args)
 
 
 def _others_in(model: type[BaseModel]) -> type[BaseModel] | None:
     """The section that each key must be which is not one of a model's own."""
     extra = get_type_hints(model).get("__pydantic_extra__")
-    return _model_in(get_args(extra)[1]) if get_origin(extra) is dict else None
+    return section_in(get_args(extra)[1]) if get_origin(extra) is dict else None
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The one Section inside an annotation such as ``EarlyStoppingConfig | None``."""
+def section_in(annotation: Any) -> type[BaseModel] | None:
+    """Return the one section in an annotation such as ``EarlyStoppingConfig | None``."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    found = (_model_in(arg) for arg in getattr(annotation, "__args__", ()))
+    found = (section_in(arg) for arg in getattr(annotation, "__args__", ()))
     return next((model for model in found if model), None)
 
 
@@ -99,6 +108,8 @@ def _fault(
         return _missing(key)
     value = _at(values, key)
     field = _field_schema(schema, key)
+    if kinds[0] == "model_type" and "$ref" not in str(field):  # beside leaves that have names
+        field = {}
     finite = not (isinstance(value, float) and not math.isfinite(value))
     wanted = (
         describe_schema(field)
@@ -134,13 +145,18 @@ def _missing(key: str) -> Fault:
     if name == "_target_":
         hint = f"Add +{key}=DOTTED.PATH of a class or function."
         return Fault("missing", key, "", "is missing: nothing says what to build", hint)
+    if name == "params":
+        return Fault("missing", key, "", "must be given", f"Add it: {name}: 'head.*'.")
     hint = f"Choose one with {key}=NAME; --help lists the names."
     return Fault("missing", key, "", "must be given", hint)
 
 
 def _at(values: Any, key: str) -> Any:
     for name in key.split("."):
-        values = values.get(name) if isinstance(values, Mapping) else None
+        if isinstance(values, list):
+            values = dict(enumerate(values)).get(int(name)) if name.isdigit() else None
+        else:
+            values = values.get(name) if isinstance(values, Mapping) else None
     return values
 
 

@@ -4,7 +4,8 @@ The YAML files in ``conf/`` spell the same defaults where users look for them (a
 equal); the defaults here let a config written by an older version load.
 
 Leaves (``data``, ``model``, ``loss``, ``optim``, ``scheduler``, loggers, more callbacks) are
-mappings with a ``_target_``: see ``config.leaf_sections``.
+mappings with a ``_target_``: see ``config.leaf_sections``. ``optim`` and ``scheduler`` may be
+several by name: ``config.sections.OneOrNamed``.
 """
 
 from __future__ import annotations
@@ -30,11 +31,14 @@ from fourbeat.config.sections import (
     Mode,
     NonNegative,
     NonNegativeInt,
+    OneOrNamed,
+    Pattern,
     Positive,
     Precision,
     Section,
     Seed,
     UnlimitedOr,
+    named,
 )
 
 
@@ -224,6 +228,8 @@ class TrainConfig(Section):
     from_: Annotated[str, Field(min_length=1)] | None = Field(default=None, alias="from")
     resume: Annotated[ResumeConfig, BeforeValidator(_section)] = ResumeConfig()
     test: bool = True
+    init_from: Annotated[str, Field(min_length=1)] | None = None
+    freeze: Pattern | list[Pattern] = Field(default=[])
     paths: PathsConfig = PathsConfig()
     loop: LoopConfig = LoopConfig()
     trainer: TrainerConfig = TrainerConfig()
@@ -235,8 +241,8 @@ class TrainConfig(Section):
     task: LeafSection = SUPERVISED
     loss: LossConfig
     metrics: MetricsConfig = Field(default_factory=lambda: MetricsConfig.model_validate({}))
-    optim: OptimConfig
-    scheduler: SchedulerConfig
+    optim: OneOrNamed[OptimConfig]
+    scheduler: OneOrNamed[SchedulerConfig]
     logger: dict[str, LeafSection] = Field(default={})
     # Not a key: what the config was composed from, for the manifest.
     _composition: Composition = PrivateAttr(default_factory=Composition)
@@ -245,6 +251,18 @@ class TrainConfig(Section):
     def composition(self) -> Composition:
         """What the config was composed from; empty for one that was made in Python."""
         return self._composition
+
+    @property
+    def optimizers(self) -> dict[str, OptimConfig]:
+        """The optimizers by name; the name of a single one is ""."""
+        return named(self.optim)
+
+    @property
+    def schedulers(self) -> dict[str, SchedulerConfig]:
+        """The scheduler of each optimizer, by its name; a single one is that of each."""
+        if isinstance(self.scheduler, dict):
+            return self.scheduler
+        return dict.fromkeys(self.optimizers, self.scheduler)
 
     def composed_from(self, composition: Composition) -> TrainConfig:
         """Return the config with what it was composed from."""

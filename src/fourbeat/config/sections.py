@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_serializer
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PositiveInt,
+    Tag,
+    model_serializer,
+)
 
 UnlimitedOr = Literal[-1] | PositiveInt
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -16,6 +25,8 @@ BatchLimit = NonNegativeInt | Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Betas = Annotated[list[Fraction], Field(min_length=2, max_length=2)]
 Mode = Literal["min", "max"]
+Pattern = Annotated[str, Field(min_length=1)]
+Patterns = Pattern | Annotated[list[Pattern], Field(min_length=1)]
 MixedOrTrue = Literal["32-true", "16-mixed", "bf16-mixed", "64-true", "16-true", "bf16-true"]
 Precision = MixedOrTrue | Literal["transformer-engine", "transformer-engine-float16"]
 
@@ -45,16 +56,10 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-class LeafSection(BaseModel):
-    """A leaf: our keys are checked here, the others against the target's signature."""
+class OpenSection(BaseModel):
+    """A section of which some keys are ours, and checked here; only what was given is passed on."""
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True, populate_by_name=True)
-
-    target: str = Field(alias="_target_", min_length=1)
-
-    def leaf(self) -> dict[str, Any]:
-        """Return the keys that were given, with ``_target_``: what ``build`` takes."""
-        return self.model_dump()
 
     @model_serializer
     def _given(self) -> dict[str, Any]:
@@ -63,3 +68,43 @@ class LeafSection(BaseModel):
         own = (n for n in fields if n in self.model_fields_set)
         given = {fields[n].alias or n: getattr(self, n) for n in own}
         return given | (self.model_extra or {})
+
+
+class LeafSection(OpenSection):
+    """A leaf: our keys are checked here, the others against the target's signature."""
+
+    target: str = Field(alias="_target_", min_length=1)
+
+    def leaf(self) -> dict[str, Any]:
+        """Return the keys that were given, with ``_target_``: what ``build`` takes."""
+        return self.model_dump()
+
+
+LEAF, NAMED = "one leaf", "named leaves"
+"""What pydantic calls the members of :data:`OneOrNamed` in its errors."""
+
+L = TypeVar("L", bound=LeafSection)
+
+
+def has_names(section: Any) -> bool:
+    """Return whether a section, not checked yet, is no leaf but holds some by their names."""
+    if not isinstance(section, Mapping) or "_target_" in section:
+        return False
+    return any(isinstance(each, (Mapping, LeafSection)) for each in section.values())
+
+
+OneOrNamed = Annotated[
+    Annotated[L, Tag(LEAF)] | Annotated[dict[str, L], Tag(NAMED)],
+    Discriminator(lambda section: NAMED if has_names(section) else LEAF),
+]
+"""One leaf, or several by names of the user's: the leaf is what has a ``_target_``."""
+
+
+def named(section: L | dict[str, L]) -> dict[str, L]:
+    """Return the leaves of a :data:`OneOrNamed` section by name; the name of a single one is ""."""
+    return section if isinstance(section, dict) else {"": section}
+
+
+def key_of(group: str, name: str) -> str:
+    """Return where a leaf of a :data:`OneOrNamed` section stands, e.g. ``optim`` or ``optim.d``."""
+    return f"{group}.{name}" if name else group

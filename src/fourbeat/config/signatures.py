@@ -15,6 +15,7 @@ from typing import Any
 from fourbeat.base.errors import Fault
 from fourbeat.config.allowed import describe_annotation
 from fourbeat.config.leaves import Leaf, is_deferred
+from fourbeat.config.sections import LeafSection
 from fourbeat.config.suggest import did_you_mean
 from fourbeat.config.typed import format_value
 from fourbeat.lightning.hydra import silent_instantiate
@@ -23,15 +24,49 @@ from fourbeat.lightning.hydra import silent_instantiate
 HYDRA_KEYS = frozenset({"_target_", "_args_", "_partial_", "_recursive_", "_convert_"})
 
 # Which arguments the program adds when it builds a leaf of a group, and which keys it takes out.
-SUPPLIED = {"optim": {"params"}, "scheduler": {"optimizer"}, "logger": {"save_dir"}}
+SUPPLIED = {
+    "optim": {"params"},
+    "scheduler": {"optimizer"},
+    "logger": {"save_dir"},
+    "task": {"net", "loss"},
+}
 OWN = {
-    "optim": {"exclude_from_weight_decay"},
+    "optim": {"exclude_from_weight_decay", "groups", "params"},
     "scheduler": {"interval", "horizon", "peak", "monitor"},
 }
 # Which keys of a leaf name an argument that the program adds.
 NAMING = {"scheduler": ("horizon", "peak")}
 
+# Whose leaves may be several, by name.
+MAY_BE_NAMED = ("optim", "scheduler")
+
 Parameters = Mapping[str, inspect.Parameter]
+
+
+def leaf_faults(key: str, section: LeafSection) -> list[Fault]:
+    """Compare a leaf with its target's signature.
+
+    Args:
+        key: Where it stands, e.g. ``optim`` or ``logger.csv``.
+        section: The leaf.
+    """
+    group = key.split(".")[0]
+    given = SUPPLIED.get(group, ())
+    own, naming = OWN.get(group, ()), NAMING.get(group, ())
+    faults = signature_faults(key, section.leaf(), own=own, supplied=given, naming=naming)
+    return [_beside_names(key, section, fault) for fault in faults]
+
+
+def _beside_names(key: str, section: LeafSection, fault: Fault) -> Fault:
+    """Say of a leaf that holds others by name, as when a file's is merged with them, what it is."""
+    name = fault.key.rpartition(".")[2]
+    value = (section.model_extra or {}).get(name)
+    is_leaf = isinstance(value, Mapping) and ("_target_" in value or "params" in value)
+    if fault.code != "unknown-argument" or key not in MAY_BE_NAMED or not is_leaf:
+        return fault
+    why = f"cannot stand beside {key}.{name}, which has a name: it is one of the two"
+    hint = f"Choose an option whose file, conf/{key}/OPTION.yaml, has the names."
+    return Fault("impossible-together", f"{key}._target_", section.target, why, hint)
 
 
 def signature_faults(

@@ -121,8 +121,9 @@ def _scale(change: Change, cfg: TrainConfig) -> float:
     """Return by what a rate is multiplied, wherever the schedule has brought it."""
     if not (_is_number(change.value) and change.value >= 0):  # type: ignore[operator]
         raise _refused(change, "must be a number, at least 0")
-    assert cfg.optim.lr is not None
-    return float(change.value) / cfg.optim.lr  # type: ignore[arg-type]
+    rate = cfg.optimizers[""].lr
+    assert rate is not None
+    return float(change.value) / rate  # type: ignore[arg-type]
 
 
 def _split(components: Components, own: set[nn.Parameter]) -> set[int]:

@@ -94,7 +94,7 @@ class Loop(Callback):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Build optimizers and schedulers; the horizon comes from the Trainer."""
-        self.optim.build(self.task.net, self.horizon())
+        self.optim.build(self.task.net, self.horizon)
         configs = [
             {"optimizer": optimizer, "lr_scheduler": self._for_lightning(self.optim.plans[name])}
             for name, optimizer in self.optim.optimizers.items()
@@ -110,22 +110,29 @@ class Loop(Callback):
             config |= {"monitor": plan.monitor, "frequency": frequency}
         return config
 
-    def horizon(self) -> Horizon:
-        """Count how long the training will last.
+    def horizon(self, name: str = "") -> Horizon:
+        """Count how many steps an optimizer will make.
 
         Not ``trainer.estimated_stepping_batches``: reading it here makes Lightning drop a loader's
         restored position (its issue 20550), and in manual optimization it ignores accumulation.
+
+        Args:
+            name: Of the optimizer.
         """
-        trainer = self.trainer
+        trainer, turns = self.trainer, self.task.turns_per_batch
         loader = datamodule_of(trainer).train_dataloader()
         batches = limit_batches(count_loaded_batches(loader), trainer.limit_train_batches)
         self.num_train_batches = batches
-        return Horizon.of(
+        # The Trainer's limit counts the steps of all optimizers.
+        each = sum(turns.get(other, 1) for other in self.optim.optimizers) or 1
+        max_steps = trainer.max_steps if trainer.max_steps < 0 else -(-trainer.max_steps // each)
+        horizon = Horizon.of(
             num_batches=batches,
             accumulate_grad_batches=self.accumulate_grad_batches,
             max_epochs=trainer.max_epochs,
-            max_steps=trainer.max_steps,
+            max_steps=max_steps,
         )
+        return Horizon(horizon.num_steps * turns.get(name, 1), horizon.num_epochs)
 
     def accumulation_group(self, batch_idx: int) -> AccumulationGroup:
         """Find which micro-batches share an optimizer step with this one.

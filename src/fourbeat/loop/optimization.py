@@ -33,10 +33,17 @@ class Optimization:
         self.plans: dict[str, SchedulerPlan] = {}
         self.built_with: dict[str, list[dict[str, Any]]] = {}
 
-    def build(self, net: nn.Module, horizon: Horizon) -> None:
-        """Build them, for a training of this length."""
+    def build(self, net: nn.Module, horizon: Callable[[str], Horizon]) -> None:
+        """Build them.
+
+        Args:
+            net: What they train.
+            horizon: Returns how many steps an optimizer will make, for its name.
+        """
         self.optimizers = dict(self._build_optimizers(net))
-        self.plans = {n: self._build_scheduler(n, o, horizon) for n, o in self.optimizers.items()}
+        self.plans = {
+            n: self._build_scheduler(n, o, horizon(n)) for n, o in self.optimizers.items()
+        }
         self.built_with = {
             name: list(hyperparameters(optimizer, self.plans[name].scheduler))
             for name, optimizer in self.optimizers.items()

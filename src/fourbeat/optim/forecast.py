@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from fourbeat.config.leaves import Leaf
-from fourbeat.optim.optimizer import build_optimizer, one_parameter
+from fourbeat.optim.optimizer import trial_optimizer
 from fourbeat.optim.scheduler import Horizon, build_scheduler
 
 # A schedule is played through in some 10 us an interval.
@@ -26,7 +26,7 @@ def describe_rates(leaf: Leaf, optim_leaf: Leaf, horizon: Horizon) -> str:
     Returns:
         The first rate and what becomes of it. Of a very long schedule only the first.
     """
-    optimizer = build_optimizer(optim_leaf, one_parameter())
+    optimizer = trial_optimizer(optim_leaf)
     plan = build_scheduler(leaf, optimizer, horizon)
     (group,) = optimizer.param_groups
     first = float(group["lr"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -10,7 +11,9 @@ from torch.optim import Optimizer
 
 from fourbeat.base.errors import Fault
 from fourbeat.config.leaves import Leaf, instantiate
+from fourbeat.config.suggest import did_you_mean
 from fourbeat.config.trial import find_faults
+from fourbeat.config.typed import format_value
 from fourbeat.optim.parameter_groups import parameter_groups
 
 
@@ -18,9 +21,10 @@ def build_optimizer(leaf: Leaf, module: nn.Module, device: torch.device | str = 
     """Build the optimizer of a module's trainable parameters.
 
     Args:
-        leaf: The optimizer and its arguments, and one key of ours, ``exclude_from_weight_decay``: a
-            list of ``bias`` and ``norm``. ``fused: true`` is a wish: where the device has no fused
-            kernel for this optimizer, it is built without.
+        leaf: The optimizer and its arguments, and keys of ours. ``exclude_from_weight_decay``: a
+            list of ``bias`` and ``norm``. ``params``: which parameters it trains, patterns over
+            their names. ``groups``: other numbers for some of them. ``fused: true`` is a wish:
+            where the device has no fused kernel for this optimizer, it is built without.
         module: What it trains.
         device: Where the module's parameters are when the optimizer steps.
 
@@ -32,33 +36,60 @@ def build_optimizer(leaf: Leaf, module: nn.Module, device: torch.device | str = 
     """
     arguments = dict(leaf)
     exclude = arguments.pop("exclude_from_weight_decay", [])
-    groups = parameter_groups(module, arguments.get("weight_decay"), exclude)
+    params, others = arguments.pop("params", None), arguments.pop("groups", [])
+    decay = arguments.get("weight_decay")
+    groups = parameter_groups(module, decay, exclude, params or "*", others)
     if arguments.get("fused") and not _has_fused_kernel(arguments, groups, device):
         arguments["fused"] = False
     optimizer: Optimizer = instantiate(arguments, groups)
     return optimizer
 
 
-def optimizer_faults(leaf: Leaf) -> list[Fault]:
-    """Try an optimizer's config on a parameter of one number.
+def optimizer_faults(leaf: Leaf, key: str = "optim") -> list[Fault]:
+    """Try an optimizer's config, and that of each of its groups, on a parameter of one number.
 
     Args:
         leaf: As for `build_optimizer`.
+        key: Where it stands.
 
     Returns:
         Every fault found, each naming its key (``optim.betas``) with the optimizer's own reason;
         none when the optimizer can be built.
     """
-    return find_faults("optim", leaf, lambda trial: build_optimizer(trial, one_parameter()))
+    found = find_faults(key, leaf, trial_optimizer)
+    groups = {} if found else {f"{key}.groups.{i}": g for i, g in enumerate(leaf.get("groups", []))}
+    return [*found, *(f for at, group in groups.items() for f in _group_faults(leaf, at, group))]
 
 
-def one_parameter() -> nn.Module:
-    """Make a module with a single number to train, without touching the random number generator.
+def _group_faults(leaf: Leaf, key: str, group: Mapping[str, Any]) -> list[Fault]:
+    """What the optimizer says of a group's numbers; torch takes any key of a group for a number."""
+    known = trial_optimizer(leaf).defaults
+    numbers = {name: value for name, value in group.items() if name != "params"}
+    unknown = [
+        Fault(
+            *("unknown-argument", f"{key}.{name}", format_value(value)),
+            f"is no number that {leaf['_target_']} has for each group",
+            did_you_mean(name, known, f"{key}.", f"={format_value(value)}"),
+        )
+        for name, value in numbers.items()
+        if name not in known
+    ]
+    return unknown or find_faults(key, {**leaf, **numbers}, trial_optimizer)
+
+
+def trial_optimizer(leaf: Leaf) -> Optimizer:
+    """Build an optimizer of a single number, whichever parameters the leaf is for.
+
+    Without touching the random number generator.
+
+    Args:
+        leaf: As for `build_optimizer`.
 
     Returns:
-        The module, on the CPU.
+        The optimizer, on the CPU.
     """
-    return nn.ParameterList([nn.Parameter(torch.zeros(1))])
+    own = {key: value for key, value in leaf.items() if key not in ("params", "groups")}
+    return build_optimizer(own, nn.ParameterList([nn.Parameter(torch.zeros(1))]))
 
 
 def _has_fused_kernel(

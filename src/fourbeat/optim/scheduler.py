@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from fourbeat.base.errors import Fault
 from fourbeat.config.leaves import Leaf, instantiate
 from fourbeat.config.trial import find_argument, find_faults
-from fourbeat.optim.optimizer import build_optimizer, one_parameter, optimizer_faults
+from fourbeat.optim.optimizer import optimizer_faults, trial_optimizer
 
 Interval = Literal["step", "epoch"]
 """When a scheduler moves: after each optimizer step, or after each epoch."""
@@ -121,7 +121,9 @@ def build_scheduler(leaf: Leaf, optimizer: Optimizer, horizon: Horizon) -> Sched
     return SchedulerPlan(scheduler, interval, _monitor_of(scheduler, interval, monitor))
 
 
-def scheduler_faults(leaf: Leaf, optim_leaf: Leaf, horizon: Horizon | None = None) -> list[Fault]:
+def scheduler_faults(
+    leaf: Leaf, optim_leaf: Leaf, horizon: Horizon | None = None, key: str = "scheduler"
+) -> list[Fault]:
     """Try a scheduler's config on an optimizer of one number.
 
     Args:
@@ -130,6 +132,7 @@ def scheduler_faults(leaf: Leaf, optim_leaf: Leaf, horizon: Horizon | None = Non
         horizon: How long the training will last: some arguments are sound for most lengths, such
             as ``pct_start`` of a `OneCycleLR`, which divides by zero where that is exactly 1 step.
             None: a short one.
+        key: Where it stands.
 
     Returns:
         Every fault found, each naming its key (``scheduler.step_size``) with the scheduler's own
@@ -138,14 +141,12 @@ def scheduler_faults(leaf: Leaf, optim_leaf: Leaf, horizon: Horizon | None = Non
     if optimizer_faults(optim_leaf):
         return []
     # Blamed last: a schedule of epochs is so short that many a fault does not show.
-    ordered = {key: leaf[key] for key in sorted(leaf, key=lambda key: key == "interval")}
-    return find_faults(
-        "scheduler", ordered, lambda trial: _try_out(trial, optim_leaf, horizon or _TRIAL)
-    )
+    ordered = {name: leaf[name] for name in sorted(leaf, key=lambda name: name == "interval")}
+    return find_faults(key, ordered, lambda trial: _try_out(trial, optim_leaf, horizon or _TRIAL))
 
 
 def _try_out(leaf: Leaf, optim_leaf: Leaf, horizon: Horizon) -> None:
-    optimizer = build_optimizer(optim_leaf, one_parameter())
+    optimizer = trial_optimizer(optim_leaf)
     plan = build_scheduler(leaf, optimizer, horizon)
     # Some arguments fail only when the schedule gets there, one even at its very end. A schedule
     # that was given a length of its own is not asked to outlast it.

@@ -19,16 +19,18 @@ from fourbeat.config.check import check_train, resolve_train
 from fourbeat.config.combinations import combination_faults
 from fourbeat.config.deferred import given_data
 from fourbeat.config.leaves import instantiate
-from fourbeat.config.schema import TrainConfig
-from fourbeat.config.sections import LeafSection
-from fourbeat.config.signatures import NAMING, OWN, SUPPLIED, builds_another, signature_faults
+from fourbeat.config.schema import SUPERVISED, TrainConfig
+from fourbeat.config.sections import LeafSection, key_of
+from fourbeat.config.signatures import builds_another, leaf_faults
 from fourbeat.config.trial import find_faults, try_leaf
-from fourbeat.data import DataModule
+from fourbeat.data import Data, DataModule
 from fourbeat.optim import optimizer_faults, scheduler_faults
 from fourbeat.preflight.devices import device_faults
 from fourbeat.preflight.dry_run import dry_run
 from fourbeat.preflight.horizons import limit_faults, plan_horizon, sharing_faults
 from fourbeat.preflight.monitors import monitor_faults
+from fourbeat.preflight.parameters import parameter_faults
+from fourbeat.preflight.task_trial import TaskTrial, try_task
 from fourbeat.preflight.validations import validation_faults
 from fourbeat.tasks import LossTask
 from fourbeat.tasks.losses import mismatch_faults, try_loss
@@ -77,37 +79,43 @@ def check_config(cfg: TrainConfig) -> None:
     raise_faults([*combination_faults(cfg), *faults, *_faults(cfg, datamodule)])
 
 
-def _faults(cfg: TrainConfig, datamodule: DataModule | None) -> list[Fault]:
+def _faults(cfg: TrainConfig, datamodule: Data | None) -> list[Fault]:
     """What is wrong besides the data set itself; without one, all that does not need it."""
-    optim, model, loss = (
-        leaf_faults("optim", cfg.optim),
+    optim, model, task, loss = (
+        _optimizers(cfg),
         leaf_faults("model", cfg.model),
+        leaf_faults("task", cfg.task),
         leaf_faults("loss", cfg.loss),
     )
-    faults = [*optim, *model, *loss, *device_faults(cfg), *_others(cfg)]
-    if not optim:
-        faults += optimizer_faults(cfg.optim.leaf())
-        faults += _scheduler(cfg, datamodule)
+    faults = [*optim, *model, *task, *loss, *device_faults(cfg), *_others(cfg)]
+    faults += _schedulers(cfg, datamodule)
     if datamodule is not None:
-        faults += monitor_faults(cfg, datamodule)
         faults += [*limit_faults(cfg, datamodule), *sharing_faults(cfg, datamodule)]
         faults += validation_faults(cfg, datamodule)
-        if not model:
-            faults += _model_and_loss(cfg, datamodule, loss_is_good=not loss)
+        if not (model or optim):
+            faults += parameter_faults(cfg)
+        if not (model or task or (optim and not _is_plain(cfg, datamodule))):
+            faults += _task(cfg, datamodule, loss_is_good=not loss)
     return faults
 
 
-def leaf_faults(key: str, section: LeafSection) -> list[Fault]:
-    """Compare a leaf with its target's signature.
+def _is_plain(cfg: TrainConfig, datamodule: Data) -> bool:
+    """Whether shapes and losses are known from rules, so that nothing need be loaded or run."""
+    plain_data = isinstance(datamodule, DataModule) and not datamodule.target_shape
+    return cfg.task.target == SUPERVISED.target and plain_data
 
-    Args:
-        key: Where it stands, e.g. ``optim`` or ``logger.csv``.
-        section: The leaf.
-    """
-    group = key.split(".")[0]
-    given = SUPPLIED.get(group, ())
-    own, naming = OWN.get(group, ()), NAMING.get(group, ())
-    return signature_faults(key, section.leaf(), own=own, supplied=given, naming=naming)
+
+def _task(cfg: TrainConfig, datamodule: Data, *, loss_is_good: bool) -> list[Fault]:
+    trial, faults = TaskTrial(), list[Fault]()
+    if _is_plain(cfg, datamodule):
+        assert isinstance(datamodule, DataModule)
+        faults = _model_and_loss(cfg, datamodule, loss_is_good=loss_is_good)
+    elif loss_is_good:
+        tried, faults = try_task(cfg, datamodule)
+        if tried is None:
+            return faults
+        trial = tried
+    return [*faults, *monitor_faults(cfg, datamodule, trial)]
 
 
 def _others(cfg: TrainConfig) -> list[Fault]:
@@ -130,25 +138,42 @@ def _kind_faults(key: str, section: LeafSection) -> list[Fault]:
     return [Fault("wrong-type", f"{key}._target_", section.target, why, hint)]
 
 
-def _data(cfg: TrainConfig) -> tuple[DataModule | None, list[Fault]]:
+def _data(cfg: TrainConfig) -> tuple[Data | None, list[Fault]]:
     """The data set, not loaded, and what is wrong with it; None if it cannot even be built."""
     if faults := leaf_faults("data", cfg.data):
         return None, faults
     datamodule, faults = try_leaf("data", cfg.data.leaf(), instantiate)
     if faults:
         return None, faults
-    if not isinstance(datamodule, DataModule):
-        hint = "See the README, Add your own data."
-        why = f"must build a fourbeat.data.DataModule, not a {type(datamodule).__name__}"
+    if not isinstance(datamodule, Data):
+        hint = "See the README, Add your own."
+        why = f"must build a fourbeat.Data, not a {type(datamodule).__name__}"
         return None, [Fault("wrong-type", "data._target_", cfg.data.target, why, hint)]
     return datamodule, datamodule.faults()
 
 
-def _scheduler(cfg: TrainConfig, datamodule: DataModule | None) -> list[Fault]:
-    leaf, optim = cfg.scheduler.leaf(), cfg.optim.leaf()
+def _optimizers(cfg: TrainConfig) -> list[Fault]:
+    keys = {key_of("optim", name): leaf for name, leaf in cfg.optimizers.items()}
+    return [
+        fault
+        for key, leaf in keys.items()
+        for fault in leaf_faults(key, leaf) or optimizer_faults(leaf.leaf(), key)
+    ]
+
+
+def _schedulers(cfg: TrainConfig, datamodule: Data | None) -> list[Fault]:
+    """A scheduler is not tried with an optimizer that has faults of its own."""
     horizon = plan_horizon(cfg, datamodule) if datamodule else None
-    faults = leaf_faults("scheduler", cfg.scheduler)
-    return faults or scheduler_faults(leaf, optim, horizon)
+    is_named, faults = isinstance(cfg.scheduler, dict), list[Fault]()
+    for name, optim in cfg.optimizers.items():
+        key, optim_key = key_of("scheduler", name if is_named else ""), key_of("optim", name)
+        section = cfg.schedulers.get(name)
+        if section is None:
+            continue  # a fault of its own
+        if not leaf_faults(optim_key, optim) and not optimizer_faults(optim.leaf()):
+            own = leaf_faults(key, section)
+            faults += own or scheduler_faults(section.leaf(), optim.leaf(), horizon, key)
+    return faults
 
 
 def _model_and_loss(cfg: TrainConfig, datamodule: DataModule, *, loss_is_good: bool) -> list[Fault]:

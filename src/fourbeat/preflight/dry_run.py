@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -74,6 +75,17 @@ def _on_cpu(
                 return None, [_fault(entered, input_shape, error, leaf)]
 
 
+@contextmanager
+def evaluating(net: nn.Module) -> Iterator[nn.Module]:
+    """Put a network into evaluation mode for a while; a layer that was in it before stays in it."""
+    modes = [(each, each.training) for each in net.modules()]
+    try:
+        yield net.eval()
+    finally:
+        for each, mode in modes:
+            each.training = mode
+
+
 def _forward(net: nn.Module, inputs: Tensor) -> Tensor:
     with torch.no_grad():
         outputs = net.eval()(inputs)
@@ -109,7 +121,7 @@ def _fault(
     if not entered:  # the network itself has returned
         reason = f"does not fit: {first_line(error)}"
         return Fault("shape-mismatch", "model", _target(leaf), reason, data + ".")
-    call, misfit = entered[-1], _misfit(entered[-1])
+    misfit = _misfit(entered[-1])
     got = layer_reached(entered)
     if misfit is None:
         return Fault("shape-mismatch", "model", _target(leaf), f"{got}: {first_line(error)}", hint)

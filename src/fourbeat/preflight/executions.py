@@ -18,6 +18,7 @@ from fourbeat.data import Batch, Data, ExecutionPlan, count_samples
 from fourbeat.data.batches import list_tensors
 from fourbeat.lightning.trainer import step_interval
 from fourbeat.loop.fast_path import overrides_any
+from fourbeat.preflight.dry_run import evaluating
 from fourbeat.preflight.validations import plan_validations
 from fourbeat.state import StateCheckpoint
 from fourbeat.tasks import Task
@@ -60,9 +61,9 @@ def plan_executions(
     if steps == "auto":
         pauses = cfg.debug.pause_at is not None or cfg.debug.pause_on == "spike"
         each = pauses or cfg.loop.name == "automatic" or cfg.trainer.profiler is not None
-        each = each or any(map(_needs_each_batch, callbacks))
+        each = each or module.takes_turns or any(map(_needs_each_batch, callbacks))
         steps = 1 if each else _affordable(module, datamodule, device)
-    if steps == 1:
+    if steps == 1 or module.takes_turns:
         return None
     return ExecutionPlan(
         steps_per_execution=steps,
@@ -106,8 +107,7 @@ def count_forward_flops(module: Task, batch: Batch) -> int:
     Those of matrix products, convolutions and attention, into which nearly all time goes (torch's
     ``FlopCounterMode``). A backward pass takes twice as many.
     """
-    counter, was_training = FlopCounterMode(display=False), module.training
-    with torch.no_grad(), generators_seeded(), counter:
-        module.eval().evaluate(batch)
-    module.train(was_training)
+    counter = FlopCounterMode(display=False)
+    with evaluating(module), torch.no_grad(), generators_seeded(), counter:
+        module.evaluate(batch)
     return counter.get_total_flops()

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 
 from fourbeat.base.errors import Fault
 from fourbeat.config.schema import TrainConfig
+from fourbeat.config.sections import key_of, named
 from fourbeat.config.suggest import did_you_mean
-from fourbeat.data import DataModule
+from fourbeat.data import Data, DataModule
+from fourbeat.preflight.task_trial import TaskTrial
 from fourbeat.tasks import choose_metrics
+from fourbeat.tasks.building import instantiate_metrics
 
-LOSS_MODES: Mapping[str, str] = {"loss": "min"}
-TRAIN_MODES: Mapping[str, str] = {"train/loss": "min", "train/loss_epoch": "min"}
+DEFAULT_METRIC = "val/loss"
+"""What is monitored unless the config says otherwise; a task with turns has none of that name."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Monitor:
                 hint += " Measured are: " + ", ".join(self.modes) + "."
             return Fault("not-measured", key, self.metric, "is not measured here", hint)
         best = self.modes[self.metric]
-        if best == self.mode:
+        if best in ("", self.mode):
             return None
         size = "small" if best == "min" else "large"
         hint = f"Set {self.section}.mode={best}."
@@ -50,32 +53,43 @@ class Monitor:
         return Fault("wrong-direction", f"{self.section}.mode", self.mode, wrong, hint)
 
 
-def monitor_faults(cfg: TrainConfig, datamodule: DataModule) -> list[Fault]:
+def monitor_faults(
+    cfg: TrainConfig, datamodule: Data, trial: TaskTrial | None = None
+) -> list[Fault]:
     """Check every key of the config that names a metric.
 
     Args:
         cfg: The config.
-        datamodule: The data set, which need not be loaded: its task says what is measured.
+        datamodule: The data set, which need not be loaded: it may say which metrics fit.
+        trial: What the task has shown on a batch; None: it is a plain one.
     """
-    faults = (monitor.fault() for monitor in _monitors(cfg, datamodule))
+    faults = (monitor.fault() for monitor in _monitors(cfg, datamodule, trial or TaskTrial()))
     return [fault for fault in faults if fault]
 
 
-def split_modes(datamodule: DataModule, split: str) -> dict[str, str]:
-    """Return the metrics of a split, e.g. ``val/accuracy``, and when each is best."""
-    metrics = choose_metrics(datamodule.task, datamodule.num_outputs)
+def metric_modes(cfg: TrainConfig, datamodule: Data) -> dict[str, str]:
+    """Return the metrics that the config and the data set name, and when each is best."""
+    metrics = instantiate_metrics({n: leaf.leaf() for n, leaf in cfg.metrics.named.items()})
+    if cfg.metrics.auto and isinstance(datamodule, DataModule):
+        auto = choose_metrics(datamodule.task, datamodule.num_outputs)
+        metrics.add_metrics(dict(auto.items()))
     higher = {name: metric.higher_is_better for name, metric in metrics.items()}
     # The confusion matrix is neither better high nor low: it is not one number.
-    modes = {n: "max" if h else "min" for n, h in higher.items() if h is not None}
-    return {f"{split}/{name}": mode for name, mode in {**LOSS_MODES, **modes}.items()}
+    return {n: "max" if h else "min" for n, h in higher.items() if h is not None}
 
 
-def _monitors(cfg: TrainConfig, datamodule: DataModule) -> list[Monitor]:
-    val = split_modes(datamodule, "val")
-    training = {**val, **TRAIN_MODES}
-    test = split_modes(datamodule, "test") if cfg.test else {}
-    ends = {**val, **test, "train/loss_epoch": "min"}
+def _monitors(cfg: TrainConfig, datamodule: Data, trial: TaskTrial) -> list[Monitor]:
+    total = () if trial.turns else ("loss",)
+    losses = dict.fromkeys([*total, *trial.losses], "min")
+    metrics = metric_modes(cfg, datamodule) if trial.feeds_metrics else {}
+    val = {f"val/{name}": mode for name, mode in {**losses, **metrics}.items()}
+    epochs = {f"train/{name}_epoch": "min" for name in losses}
+    training = {**val, **{f"train/{name}": "min" for name in losses}, **epochs}
+    test = {name.replace("val/", "test/"): mode for name, mode in val.items()} if cfg.test else {}
+    ends = {**val, **test, **epochs}
     stopping, checkpoint = cfg.callbacks.early_stopping, cfg.callbacks.model_checkpoint
+    if trial.turns and trial.monitor:
+        training, ends = ({**known, trial.monitor: ""} for known in (training, ends))
     monitors = [Monitor("sweep", "metric", cfg.sweep.metric, cfg.sweep.mode, ends)]
     if stopping:
         section = "callbacks.early_stopping"
@@ -83,7 +97,8 @@ def _monitors(cfg: TrainConfig, datamodule: DataModule) -> list[Monitor]:
     if checkpoint:
         section = "callbacks.model_checkpoint"
         monitors.append(Monitor(section, "monitor", checkpoint.monitor, checkpoint.mode, training))
-    if cfg.scheduler.monitor:
-        mode = cfg.scheduler.leaf().get("mode", "min")
-        monitors.append(Monitor("scheduler", "monitor", cfg.scheduler.monitor, mode, training))
-    return monitors
+    for name, scheduler in named(cfg.scheduler).items():
+        if scheduler.monitor:
+            section, mode = key_of("scheduler", name), scheduler.leaf().get("mode", "min")
+            monitors.append(Monitor(section, "monitor", scheduler.monitor, mode, training))
+    return [m for m in monitors if not (trial.turns and m.metric == DEFAULT_METRIC)]

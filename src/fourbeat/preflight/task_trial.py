@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import nn
 from torchmetrics import MetricCollection
 
@@ -64,7 +63,7 @@ def try_task(cfg: TrainConfig, data: Data) -> tuple[TaskTrial | None, list[Fault
         batch = data.example_batch()
         probe = task.loop = _Probe()  # type: ignore[assignment]
         # There is no Trainer yet to log to.
-        task.log = task.log_dict = lambda *_, **__: None  # type: ignore[method-assign]
+        vars(task).update(log=_ignore, log_dict=_ignore)
         entered: list[Any] = []
         with traced(task, entered):
             try:
@@ -72,7 +71,7 @@ def try_task(cfg: TrainConfig, data: Data) -> tuple[TaskTrial | None, list[Fault
             except Exception as error:  # the user's own code may raise anything
                 return None, [_fault(cfg, batch, entered, error)]
     trial = TaskTrial(tuple(losses), turns, probe.fed, task.monitor)
-    return trial, _turn_faults(cfg, trial)
+    return trial, _turn_faults(cfg, task, trial)
 
 
 def _build(cfg: TrainConfig, data: Data) -> Task:
@@ -103,24 +102,35 @@ def _fault(cfg: TrainConfig, batch: Batch, entered: list[Any], error: Exception)
     return Fault("task-fails", "task", cfg.task.target, reason, hint)
 
 
-def _turn_faults(cfg: TrainConfig, trial: TaskTrial) -> list[Fault]:
+def _turn_faults(cfg: TrainConfig, task: Task, trial: TaskTrial) -> list[Fault]:
     """Turns of optimizers that the config does not have; several, but no turns."""
-    names = [*cfg.optimizers]
-    listed = ", ".join(names)
-    if trial.turns and cfg.loop.name == "automatic":
-        why = "leaves tasks with one loss to Lightning, and this one takes turns"
+    names, target = [*cfg.optimizers], cfg.task.target
+    if not trial.turns:
+        if names == [""]:
+            return []
+        why, hint = f"are several, and {target} takes no turns", "Write steps(), or use one."
+        return [Fault("wrong-turns", "optim", ", ".join(names), why, hint)]
+    if cfg.loop.name == "automatic":
+        why = f"leaves tasks with one loss to Lightning, and {target} takes turns"
         return [Fault("impossible-together", "loop.name", "automatic", why, "Use loop=four_beat.")]
-    if trial.turns and names == [""]:
-        turns = ", ".join(trial.turns)
-        hint = f"Give the optimizers names, {turns}, as conf/optim/gan.yaml does."
-        why = f"is one optimizer, and {cfg.task.target} takes turns of {turns}"
+    if names == [""]:
+        why = f"is one optimizer, and {target} takes turns of {', '.join(trial.turns)}"
+        hint = "Give each a name, as conf/optim/gan.yaml does."
         return [Fault("wrong-turns", "optim", cfg.optimizers[""].target, why, hint)]
-    if not trial.turns and names != [""]:
-        why = f"has the optimizers {listed}, and {cfg.task.target} takes no turns"
-        return [Fault("wrong-turns", "optim", listed, why, "Write steps(), or use one optimizer.")]
-    absent = [turn for turn in trial.turns if turn not in names]
-    return [
-        Fault("wrong-turns", "task", cfg.task.target, f"yields {turn!r}", f"There are {listed}.")
-        for turn in absent
-        if names != [""]
-    ]
+    return [fault for name, n in trial.turns.items() for fault in _of_turn(cfg, task, name, n)]
+
+
+def _of_turn(cfg: TrainConfig, task: Task, name: str, num_turns: int) -> list[Fault]:
+    target, names = cfg.task.target, [*cfg.optimizers]
+    if name not in names:
+        return [Fault("wrong-turns", "task", target, f"yields {name!r}", f"There are {names}.")]
+    expected = task.turns_per_batch.get(name, 1)
+    if expected == num_turns or cfg.schedulers[name].horizon is None:
+        return []
+    why = f"takes {num_turns} turns of {name} on a batch, and its schedule reckons with {expected}"
+    hint = f"Set turns_per_batch = {{{name!r}: {num_turns}}} on the class."
+    return [Fault("wrong-turns", "task", target, why, hint)]
+
+
+def _ignore(*_: Any, **__: Any) -> None:
+    pass

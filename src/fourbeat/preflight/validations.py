@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fourbeat.base.errors import Fault
 from fourbeat.config.schema import TrainConfig
-from fourbeat.data import DataModule, Validations
+from fourbeat.data import Data, Validations
 from fourbeat.preflight.horizons import count_train_batches, plan_horizon
 
 
@@ -18,7 +18,7 @@ def plan_validations(cfg: TrainConfig) -> Validations:
     return Validations(trainer.val_check_interval, trainer.check_val_every_n_epoch, accumulate)
 
 
-def validation_faults(cfg: TrainConfig, datamodule: DataModule) -> list[Fault]:
+def validation_faults(cfg: TrainConfig, datamodule: Data) -> list[Fault]:
     """Find validations that epochs are too short for, or that the training ends before.
 
     Args:
@@ -28,14 +28,14 @@ def validation_faults(cfg: TrainConfig, datamodule: DataModule) -> list[Fault]:
     return _interval_faults(cfg, datamodule) or _never_faults(cfg, datamodule)
 
 
-def _never_faults(cfg: TrainConfig, datamodule: DataModule) -> list[Fault]:
+def _never_faults(cfg: TrainConfig, datamodule: Data) -> list[Fault]:
     """A training that ends before its first validation measures nothing that is monitored."""
     horizon, batches = plan_horizon(cfg, datamodule), count_train_batches(cfg, datamodule)
     if horizon is None or not datamodule.split_sizes.val or not cfg.trainer.limit_val_batches:
         return []
     epochs, every = horizon.num_epochs, cfg.trainer.check_val_every_n_epoch
-    sections = (cfg.callbacks.early_stopping, cfg.callbacks.model_checkpoint, cfg.scheduler)
-    monitors = [section.monitor for section in sections if section is not None]
+    sections = (cfg.callbacks.early_stopping, cfg.callbacks.model_checkpoint)
+    monitors = [section.monitor for section in (*sections, *cfg.schedulers.values()) if section]
     monitored = next((name for name in monitors if name and name.startswith("val/")), None)
     is_measured = every <= epochs if every else cfg.trainer.val_check_interval <= batches * epochs
     if is_measured or monitored is None:
@@ -49,16 +49,17 @@ def _never_faults(cfg: TrainConfig, datamodule: DataModule) -> list[Fault]:
     ]
 
 
-def _interval_faults(cfg: TrainConfig, datamodule: DataModule) -> list[Fault]:
+def _interval_faults(cfg: TrainConfig, datamodule: Data) -> list[Fault]:
     """An interval of more batches than an epoch has, where epochs need a validation each."""
     interval, batches = cfg.trainer.val_check_interval, count_train_batches(cfg, datamodule)
     across = cfg.trainer.check_val_every_n_epoch is None
-    needed = not across or cfg.scheduler.monitor is not None
+    followed = next((each.monitor for each in cfg.schedulers.values() if each.monitor), None)
+    needed = not across or followed is not None
     if not isinstance(interval, int) or batches < 1 or interval <= batches or not needed:
         return []
     why = f"is more than the {batches} batches of an epoch"
     hint = f"Use at most {batches}, or trainer.check_val_every_n_epoch=null to count across epochs."
     if across:
-        why += f", at whose end scheduler.monitor={cfg.scheduler.monitor} must have a new value"
+        why += f", at whose end scheduler.monitor={followed} must have a new value"
         hint = f"Use at most {batches}, or a scheduler that follows no metric."
     return [Fault("out-of-range", "trainer.val_check_interval", str(interval), why, hint)]

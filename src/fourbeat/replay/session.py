@@ -32,6 +32,7 @@ from fourbeat.state import (
 from fourbeat.training.building import CHECKPOINT_DIR
 from fourbeat.training.components import Components
 from fourbeat.training.evaluation import without_outputs
+from fourbeat.training.initial_weights import restore_initial
 from fourbeat.training.running import run_fit
 from fourbeat.training.stored import StoredRun
 
@@ -178,6 +179,8 @@ def replay_steps(
         # It says so in the name of whoever called the metric.
         warnings.filterwarnings("ignore", "Encountered `nan` values", UserWarning)
         components = stored.build(cfg, folder or Path(temporary))
+        if start.path is None:
+            restore_initial(components.module.net, cfg, stored.run.dir)
         watching = [*observers(components), StopAfter(start.step, last_step)]
         for observer in watching:
             stack.callback(observer.close)

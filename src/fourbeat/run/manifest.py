@@ -100,6 +100,7 @@ class Manifest:
         composition: What ``config`` was composed from: ``primary`` (the primary config),
             ``choices`` (the option of each group), ``config`` (with its references, ``${...}``).
             None where nothing was composed, and in runs from before it was recorded.
+        init_sha256: The SHA-256 of the file of ``init_from``; empty where there is none.
     """
 
     format_version: int
@@ -120,6 +121,7 @@ class Manifest:
     resumed: list[dict[str, Any]]
     entry: str = ""
     composition: dict[str, Any] | None = None
+    init_sha256: str = ""
 
     def write(self, folder: Path) -> None:
         """Write the manifest into ``folder``, replacing the one there all at once.

@@ -87,6 +87,7 @@ def start_run(
     code_dir: Path | None = None,
     entry: str = "",
     composition: dict[str, Any] | None = None,
+    init_sha256: str = "",
 ) -> Run:
     """Make the run folder, with the manifest of a run that is running and the uncommitted patch.
 
@@ -103,6 +104,7 @@ def start_run(
         entry: The entry point that rebuilds the components, e.g. ``project.build:build``; a
             resume, a replay and an evaluation take it from the current project only.
         composition: What the config was composed from, see :class:`Manifest`.
+        init_sha256: Of the file of ``init_from``; empty: there is none.
 
     Raises:
         RunError: The folder holds a run already, or cannot be written.
@@ -127,6 +129,7 @@ def start_run(
         resumed=[],
         entry=entry,
         composition=composition,
+        init_sha256=init_sha256,
     )
     return _saved(Run(folder, manifest))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,7 +28,7 @@ from fourbeat.state.checkpoint_files import CheckpointFiles, StateWriter
 from fourbeat.state.disk_budget import GIB
 from fourbeat.state.file import clear_temporary_files
 from fourbeat.state.judge import Judge
-from fourbeat.state.moments import Moments, Pauser
+from fourbeat.state.moments import Moments, Pauser, reached_max_steps
 from fourbeat.state.ranking import RankedState, Ranking
 from fourbeat.state.snapshots import Snapshots
 from fourbeat.state.stop import StopRequest
@@ -214,6 +215,7 @@ class StateCheckpoint(Checkpoint):
         if self._writer is not None:
             self._writer.limit_disk(trainer, self._module)
         self._install_handlers()
+        self._last_step = trainer.global_step
         self._time.start()
         stop, _ = self._agreed("between epochs", is_due=False)
         if stop:
@@ -226,11 +228,14 @@ class StateCheckpoint(Checkpoint):
         trainer, step = self._trainer, self._trainer.global_step
         if self._batches_done % self.registry.micro_batches_per_step():
             return  # accumulated gradients are pending, which no state holds
-        if trainer.should_stop or step == trainer.max_steps:
+        if trainer.should_stop or reached_max_steps(trainer):
             return  # the epoch ends here
         improved = self.files is not None and self._judge.within_epoch(trainer)
-        every = self.every_n_train_steps
-        is_due = improved or self._time.interval_is_over or bool(every and step % every == 0)
+        every = self.every_n_train_steps or sys.maxsize
+        # Not by the remainder: a batch may have been of several steps.
+        is_due = improved or step // every > self._last_step // every
+        is_due = is_due or self._time.interval_is_over
+        self._last_step = step
         is_due = is_due and self._may_save(improved=improved)
         stop, is_due = self._agreed("within an epoch", is_due=is_due)
         if stop or is_due:
@@ -244,7 +249,7 @@ class StateCheckpoint(Checkpoint):
     def _after_epoch(self) -> None:
         trainer = self._trainer
         improved = self.files is not None and self._judge.end_of_epoch(trainer)
-        is_over = trainer.should_stop or trainer.global_step == trainer.max_steps
+        is_over = trainer.should_stop or reached_max_steps(trainer)
         is_over = is_over or trainer.current_epoch == trainer.max_epochs
         stop, is_due = self._agreed("between epochs", is_due=self._may_save(improved=improved))
         if improved and not (stop or is_due):

@@ -63,3 +63,8 @@ class Moments:
         if not self._has_begun:
             self._has_begun = True
             self._begin()
+
+
+def reached_max_steps(trainer: Trainer) -> bool:
+    """Return whether ``max_steps`` were made, or more: a batch of several turns is finished."""
+    return 0 < trainer.max_steps <= trainer.global_step

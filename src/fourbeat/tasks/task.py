@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from lightning.pytorch import LightningModule
@@ -11,6 +12,7 @@ from torch import nn
 from torchmetrics import MetricCollection
 
 from fourbeat.data.seeding import Split
+from fourbeat.optim import keep_statistics
 from fourbeat.tasks.mean import Loss, Losses, in_turn
 from fourbeat.tasks.stock import StockPlayer
 
@@ -65,11 +67,17 @@ class Task(LightningModule):
             ``val/fid``; None: the last state is the best.
         optimizer_names: Under a stock Trainer, whose turn is whose: the names that :meth:`steps`
             yields, in the order in which ``configure_optimizers`` returns the optimizers.
+        turns_per_batch: How often an optimizer has its turn on a batch, by name, if not once: from
+            it schedules reckon their length.
+        frozen_layers: Layers of the network that stay in evaluation mode: those of the config's
+            ``freeze`` that have running statistics.
     """
 
     monitor: str | None = None
     optimizer_names: tuple[str, ...] = ()
+    turns_per_batch: Mapping[str, int] = MappingProxyType({})
     metrics: MetricCollection
+    frozen_layers: Sequence[str] = ()
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
@@ -123,6 +131,12 @@ class Task(LightningModule):
             targets: What they are compared with: ``[batch, ...]``.
         """
         self.loop.update_metrics(outputs, targets)
+
+    def train(self, mode: bool = True) -> Task:
+        """Put the network into training mode, or out of it; what is frozen is never in it."""
+        super().train(mode)
+        keep_statistics(self.net, self.frozen_layers)
+        return self
 
     @property
     def takes_turns(self) -> bool:

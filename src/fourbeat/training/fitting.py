@@ -18,6 +18,7 @@ from fourbeat.config.stored import GIVEN_LOADERS
 from fourbeat.data import LoaderDataModule
 from fourbeat.loop import FourBeatLoop
 from fourbeat.preflight.devices import device_faults
+from fourbeat.preflight.dry_run import evaluating
 from fourbeat.run import Run
 from fourbeat.tasks import LossTask, Supervised, adapt_loss, choose_metrics, loss_faults
 from fourbeat.tasks.losses import BINARY_LOSSES
@@ -203,16 +204,13 @@ def _first_batch(loader: DataLoader[Any]) -> tuple[Tensor, Tensor]:
 
 
 def _outputs(model: nn.Module, inputs: Tensor) -> Tensor:
-    was_training = model.training
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            outputs: Tensor = model.eval()(inputs[:2])
+        with evaluating(model), torch.no_grad(), torch.random.fork_rng(devices=[]):
+            outputs: Tensor = model(inputs[:2])
     except Exception as error:  # the user's own model may raise anything
         shape = list(inputs[:2].shape)
         why = f"{type(model).__name__} cannot run on inputs {shape}: {str(error).splitlines()[0]}"
         raise ConfigError([Fault("shape-mismatch", "model", "", why)]) from error
-    finally:
-        model.train(was_training)
     return outputs
 
 

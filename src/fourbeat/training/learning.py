@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import nn
 from torch.optim import Optimizer
@@ -10,7 +12,7 @@ from fourbeat.config.leaves import instantiate
 from fourbeat.config.schema import TrainConfig
 from fourbeat.data import DataModule
 from fourbeat.loop.optimization import BuildOptimizers, BuildScheduler
-from fourbeat.optim import Horizon, SchedulerPlan, build_optimizer, build_scheduler
+from fourbeat.optim import Horizon, SchedulerPlan, build_optimizers, build_scheduler, freeze
 from fourbeat.preflight.devices import accelerator
 from fourbeat.tasks import OneLogit, Task, adapt_loss, choose_metrics
 from fourbeat.tasks.building import instantiate_metrics, instantiate_task, takes_loss
@@ -32,7 +34,9 @@ def build_task(cfg: TrainConfig, data: AnyData) -> Task:
     if cfg.metrics.auto and kind:
         num_outputs = 1 if isinstance(loss, OneLogit) else data.num_classes or 1
         metrics.add_metrics(dict(choose_metrics(kind, num_outputs).items()))
-    task = instantiate_task(cfg.task.leaf(), instantiate(cfg.model.leaf()), loss, metrics)
+    net: nn.Module = instantiate(cfg.model.leaf())
+    task = instantiate_task(cfg.task.leaf(), net, loss, metrics)
+    task.frozen_layers = freeze(net, cfg.freeze)
     if isinstance(data, DataModule):
         task.example_input_array = torch.zeros(1, *data.input_shape)
     return task
@@ -42,10 +46,7 @@ def optimizer_builders(cfg: TrainConfig) -> tuple[BuildOptimizers, BuildSchedule
     """Return what builds the optimizers of a network, and the scheduler of one of them."""
     device = accelerator(cfg.trainer.accelerator)
 
-    def optimizers(net: nn.Module) -> dict[str, Optimizer]:
-        return {"": build_optimizer(cfg.optim.leaf(), net, device)}
-
     def scheduler(name: str, optimizer: Optimizer, horizon: Horizon) -> SchedulerPlan:
-        return build_scheduler(cfg.scheduler.leaf(), optimizer, horizon)
+        return build_scheduler(cfg.schedulers[name].leaf(), optimizer, horizon)
 
-    return optimizers, scheduler
+    return partial(build_optimizers, cfg.optim, device=device), scheduler

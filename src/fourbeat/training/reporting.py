@@ -49,10 +49,11 @@ def _print_schedule(cfg: TrainConfig, components: Components) -> None:
     data = components.datamodule
     horizon = plan_horizon(cfg, data) if isinstance(data, DataModule) else None
     if horizon is not None:
-        optim, scheduler = cfg.optim, cfg.scheduler
-        names = [leaf.target.rpartition(".")[2] for leaf in (optim, scheduler)]
-        rates = describe_rates(scheduler.leaf(), optim.leaf(), horizon)
-        log.info("%s with %s: learning rate %s", *names, rates)
+        for name, optim in cfg.optimizers.items():
+            scheduler = cfg.schedulers[name]
+            kinds = [leaf.target.rpartition(".")[2] for leaf in (optim, scheduler)]
+            rates = describe_rates(scheduler.leaf(), optim.leaf(), horizon)
+            log.info("%s%s with %s: learning rate %s", f"{name}: " if name else "", *kinds, rates)
 
 
 def print_end(run: Run) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from fourbeat.base.errors import ConfigError, Fault, RunError, raise_faults
 from fourbeat.config.references import leaves
 from fourbeat.config.schema import TrainConfig
+from fourbeat.config.sections import key_of, named
 from fourbeat.config.typed import format_value
 from fourbeat.lightning.own_checkpoints import ends_an_epoch
 from fourbeat.run import Run
@@ -32,6 +33,7 @@ HARMLESS = (
 # What the saved state, or the stored config, holds in another form, or not at all.
 FIXED = (
     *("optim._target_", "optim.exclude_from_weight_decay", "optim.amsgrad", "optim.centered"),
+    *("optim.params", "freeze", "init_from"),
     "scheduler",
     # The stored config has what they stand for, which is not undone with them.
     *("trainer.fast_dev_run", "trainer.overfit_batches"),
@@ -82,9 +84,10 @@ def refuse_new_horizon(run: Run, cfg: TrainConfig) -> None:
     was = run.config["trainer"]
     keys = {"max_epochs": cfg.trainer.max_epochs, "max_steps": cfg.trainer.max_steps}
     changed = {name: value for name, value in keys.items() if value != was[name]}
-    if not cfg.scheduler.horizon or not changed:
+    spanning = [leaf.target for leaf in cfg.schedulers.values() if leaf.horizon]
+    if not spanning or not changed:
         return
-    name = cfg.scheduler.target.rpartition(".")[2]
+    name = spanning[0].rpartition(".")[2]
     raise ConfigError(
         [
             Fault(
@@ -114,10 +117,13 @@ def refuse_another_run(run: Run, cfg: TrainConfig, *, force: bool) -> None:
     keys = was.keys() | now.keys()
     changed = sorted(key for key in keys if was.get(key, ABSENT) != now.get(key, ABSENT))
     if force:
-        peak = peak_key(cfg.scheduler.leaf())
-        _refuse_without_effect(changed, now, peak)
-        # A peak may change: the rates are scaled.
-        changed = [key for key in changed if is_one_of(FIXED, key) and key != peak]
+        named_schedulers = named(cfg.scheduler).items()
+        peaks = {n: peak_key(leaf.leaf(), key_of("scheduler", n)) for n, leaf in named_schedulers}
+        _refuse_without_effect(changed, now, peaks)
+        # A peak may change: the rates are scaled. So may the numbers of a group.
+        fixed = [key for key in changed if is_one_of(FIXED, _unnamed(key, cfg))]
+        changed = [key for key in fixed if key not in peaks.values()]
+        changed += [key for key in sorted(keys) if _regroups(key, was.get(key), now.get(key))]
         allowed = "which the saved state cannot take"
         hint = "Leave it as it was, or start a new run."
     else:
@@ -173,22 +179,45 @@ def refuse_the_middle_of_an_epoch(path: Path, state: TrainingState) -> None:
         )
 
 
-def peak_key(scheduler: Mapping[str, Any]) -> str:
+def _unnamed(key: str, cfg: TrainConfig) -> str:
+    """A key of an optimizer that has a name, as if it had none."""
+    section, name, *rest = *key.split("."), ""
+    is_named = section == "optim" and name in cfg.optimizers
+    return ".".join([section, *rest[:-1]]) if is_named else key
+
+
+def _regroups(key: str, was: Any, now: Any) -> bool:
+    """Whether other parameters than before have numbers of their own."""
+    if not (key.startswith("optim.") and key.endswith(".groups")):
+        return False
+    patterns = [
+        [group["params"] for group in groups] if isinstance(groups, list) else []
+        for groups in (was, now)
+    ]
+    return patterns[0] != patterns[1]
+
+
+def peak_key(scheduler: Mapping[str, Any], key: str = "scheduler") -> str:
     """Return the key of the peak that a schedule may have been given in place of ``optim.lr``.
 
     Args:
         scheduler: The leaf. The first ones did not say which argument it is.
+        key: Where it stands.
     """
-    return f"scheduler.{scheduler.get('peak') or 'max_lr'}"
+    return f"{key}.{scheduler.get('peak') or 'max_lr'}"
 
 
-def _refuse_without_effect(changed: Sequence[str], now: Mapping[str, Any], peak: str) -> None:
-    if "optim.lr" in changed and now.get(peak) is not None and peak not in changed:
-        rate = str(now["optim.lr"])
-        name = str(now["scheduler._target_"]).rpartition(".")[2]
-        hint = f"Add {peak}={rate}."
-        why = f"{name} goes by {peak} alone"
-        raise ConfigError([Fault("without-effect", "optim.lr", rate, why, hint)])
+def _refuse_without_effect(
+    changed: Sequence[str], now: Mapping[str, Any], peaks: Mapping[str, str]
+) -> None:
+    for optimizer, peak in peaks.items():
+        key = f"{key_of('optim', optimizer)}.lr"
+        if key in changed and now.get(peak) is not None and peak not in changed:
+            rate = str(now[key])
+            name = str(now[f"{key_of('scheduler', optimizer)}._target_"]).rpartition(".")[2]
+            hint = f"Add {peak}={rate}."
+            why = f"{name} goes by {peak} alone"
+            raise ConfigError([Fault("without-effect", key, rate, why, hint)])
 
 
 def is_one_of(names: Sequence[str], key: str) -> bool:

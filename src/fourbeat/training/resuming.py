@@ -29,6 +29,7 @@ from fourbeat.state import (
 from fourbeat.training.building import CHECKPOINT_DIR
 from fourbeat.training.components import Components
 from fourbeat.training.debugging import Debugger
+from fourbeat.training.initial_weights import restore_initial
 from fourbeat.training.resume_checks import (
     refuse_another_network,
     refuse_another_run,
@@ -94,7 +95,9 @@ def _build(
     point = restart_point(stored.run, checkpoint)
     _refuse(stored.run, cfg, point, force=force)
     components = stored.build(cfg)
-    if point is not None:
+    if point is None:
+        restore_initial(components.module.net, cfg, stored.run.dir)
+    else:
         refuse_another_network(point.path, point.state.weights, components.module.state_dict())
     return components, point
 

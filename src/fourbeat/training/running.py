@@ -32,6 +32,7 @@ from fourbeat.training.failures import (
     quiet_on_a_full_disk,
     user_error_for,
 )
+from fourbeat.training.initial_weights import keep_initial, load_initial
 from fourbeat.training.reporting import as_floats, log_hyperparameters, print_end, print_start
 from fourbeat.training.warnings import expected_warnings
 
@@ -45,7 +46,7 @@ def new_run(
     project: Project | None = None,
     overrides: Sequence[str] = (),
 ) -> Iterator[Run | None]:
-    """Make the run folder, and hold it while the training lasts.
+    """Make the run folder, and hold it while the training lasts; load what ``init_from`` names.
 
     Args:
         cfg: The config.
@@ -57,8 +58,10 @@ def new_run(
     Yields:
         The run; None in all processes but the first.
     """
-    run = None
+    run, net, file = None, components.module.net, cfg.init_from
+    loaded = load_initial(net, file) if file else ""
     if is_first_process():
+        sha256 = keep_initial(net, file, components.folder) if file else ""
         run = start_run(
             components.folder,
             command=sys.argv,
@@ -69,10 +72,13 @@ def new_run(
             code_dir=project.code_dir if project else None,
             entry=project.entry if project else "",
             composition=composition_of(cfg).stored(),
+            init_sha256=sha256,
         )
         write_config(cfg, components.folder)
         note_job(components.folder)
     with hold_folder(components.folder), log_file(components.folder):
+        if run and loaded:
+            log.info("%s", loaded)
         yield run
 
 
@@ -145,7 +151,7 @@ def run_fit(cfg: TrainConfig, components: Components, ckpt_path: Path | str | No
     seed_everything(cfg.seed, workers=True, verbose=False)
     trainer, module, data = components.trainer, components.module, components.datamodule
     try:
-        with expected_warnings(trainer.loggers), existing_objects_frozen():
+        with expected_warnings(trainer.loggers, module.frozen_layers), existing_objects_frozen():
             trainer.fit(module, datamodule=data, ckpt_path=ckpt_path, weights_only=True)
     except BaseException:
         # Lightning has closed the loggers, which open again for what the module still holds.

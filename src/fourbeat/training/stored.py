@@ -66,7 +66,10 @@ class StoredRun:
         set_up_process()
         composed = OmegaConf.create(run.config)
         assert isinstance(composed, DictConfig)
-        return check_composed(apply_overrides(composed, overrides))
+        changed = apply_overrides(composed, overrides)
+        # The run has the file's weights already: nobody needs it any more.
+        file, changed.init_from = changed.get("init_from"), None
+        return check_composed(changed).model_copy(update={"init_from": file})
 
     def composition(self, cfg: TrainConfig) -> dict[str, Any] | None:
         """Return what the run's config was composed from, for a manifest.

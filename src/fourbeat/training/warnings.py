@@ -52,6 +52,10 @@ _OF_A_TRAINING = (
         rf"{_LOOPS}\.training_epoch_loop$",
     ),
 )
+_OF_FROZEN_LAYERS = (
+    # They keep their statistics.
+    Remark("Found .* in eval mode at the start", PossibleUserWarning, rf"{_LOOPS}\.fit_loop$"),
+)
 # A logger draws the graph by tracing the network: once, and nothing else comes of it.
 _OF_A_DRAWING = (
     Remark(r"`torch\.jit\.trace.* is deprecated", DeprecationWarning, r"torch\.jit\._trace$"),
@@ -64,18 +68,22 @@ _OF_A_DRAWING = (
 
 
 @contextmanager
-def expected_warnings(loggers: Sequence[Logger] = ()) -> Iterator[None]:
+def expected_warnings(
+    loggers: Sequence[Logger] = (), frozen_layers: Sequence[str] = ()
+) -> Iterator[None]:
     """Silence the remarks of libraries that do not ask the user to act.
 
     Args:
         loggers: Those of the Trainer. What torch says of tracing is silenced while one of them
             draws the graph, and at no other time.
+        frozen_layers: Layers that stay in evaluation mode, as they should.
     """
     with ExitStack() as stack:
         for logger in loggers:
             stack.enter_context(_quiet_graph(logger))
         stack.enter_context(warnings.catch_warnings())
         _silence(_OF_A_TRAINING)
+        _silence(_OF_FROZEN_LAYERS if frozen_layers else ())
         yield
 
 

@@ -1,0 +1,75 @@
+"""What the config says of single parameters of the network, before anything is loaded."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from fourbeat.base.errors import Fault, RunError
+from fourbeat.config.leaves import Leaf, instantiate
+from fourbeat.config.schema import TrainConfig
+from fourbeat.optim import freeze, freeze_faults, list_names, ownership_faults
+from fourbeat.state.weights import fit_weights, read_weights
+
+
+def parameter_faults(cfg: TrainConfig) -> list[Fault]:
+    """Compare patterns, and the file of the first weights, with the network's parameters.
+
+    Builds the network, where anything in the config refers to its parameters.
+
+    Args:
+        cfg: The config; its optimizers must be right by themselves.
+    """
+    leaves = cfg.optimizers
+    has_patterns = any(name or leaf.params or leaf.groups for name, leaf in leaves.items())
+    if not (has_patterns or cfg.freeze or cfg.init_from):
+        return []
+    net = _build(cfg.model.leaf())
+    if net is None:  # which the check of the model itself reports
+        return []
+    faults = freeze_faults(net, cfg.freeze)
+    if not faults:
+        freeze(net, cfg.freeze)
+        faults = ownership_faults(leaves, net)
+    return [*faults, *(_file_faults(cfg.init_from, net) if cfg.init_from else [])]
+
+
+def _build(leaf: Leaf) -> nn.Module | None:
+    """The network without numbers, or on the CPU where it needs some; None: it cannot be built."""
+    return _built_on("meta", leaf) or _built_on("cpu", leaf)
+
+
+def _built_on(device: str, leaf: Leaf) -> nn.Module | None:
+    # A network that loads weights of its own makes torch warn of "copying to a meta parameter".
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings(), torch.device(device):
+        warnings.simplefilter("ignore", UserWarning)
+        try:
+            net: nn.Module = instantiate(leaf)
+        except Exception:  # the user's own class may raise anything
+            return None
+    return net
+
+
+def _file_faults(file: str, net: nn.Module) -> list[Fault]:
+    path, key = Path(file).expanduser(), "init_from"
+    hint = "Give a checkpoint, or a state dict that torch.save has written."
+    if not path.is_file():
+        why = "is a folder" if path.is_dir() else "is not there"
+        return [Fault("no-such-file", key, file, why, hint)]
+    try:
+        held = read_weights(path)
+    except RunError as error:
+        why = str(error).removeprefix(f"{path}: ")
+        hint = "Save the state dict alone: torch.save(model.state_dict(), FILE)."
+        return [Fault("not-readable", key, file, why, hint)]
+    fitted = fit_weights(held, net)
+    if fitted.values:
+        return []
+    why = f"holds nothing that fits the network: it has {list_names(held)}"
+    hint = f"The network has {list_names(net.state_dict())}."
+    if fitted.mismatched:
+        hint = f"Of another shape: {list_names(fitted.mismatched)}."
+    return [Fault("wrong-weights", key, file, why, hint)]
