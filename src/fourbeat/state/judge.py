@@ -14,7 +14,8 @@ class Judge:
     """Ranks the states whose metric has just been measured.
 
     Args:
-        monitor: The metric. One of the validation is judged right after it, one of the training
+        monitor: The metric; empty: the latest state is the best. One of the validation is judged
+            right after it, one of the training
             at the end of each epoch.
         ranking: The best states so far.
 
@@ -48,6 +49,11 @@ class Judge:
         if self._is_of_validation and not is_new:
             return False  # an epoch may end early, right after what has been judged
         step, measured = trainer.global_step, trainer.callback_metrics
+        if not self._monitor:
+            validated = self.validated_at == step
+            latest = select_metrics({"": 0.0, **measured}, "", validated=validated)
+            score = float(step if self._ranking.mode == "max" else -step)
+            return self._ranking.add(RankedState(score, epoch, step, latest or {}))
         metrics = select_metrics(measured, self._monitor, validated=self.validated_at == step)
         if metrics is None:
             return False

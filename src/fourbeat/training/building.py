@@ -37,6 +37,7 @@ from fourbeat.lightning.trainer import precision_of
 from fourbeat.loop import Backend, MixedPrecision
 from fourbeat.preflight.devices import accelerator
 from fourbeat.preflight.executions import plan_executions, saves_checkpoints
+from fourbeat.preflight.monitors import DEFAULT_METRIC
 from fourbeat.preflight.validations import plan_validations
 from fourbeat.recorder import RecorderCallback
 from fourbeat.state import SNAPSHOT_DIR, CheckpointFiles, CheckpointIO, Snapshots, StateCheckpoint
@@ -219,9 +220,10 @@ def standard_callbacks(cfg: TrainConfig, folder: Path, data: AnyData, task: Task
     """
     settings = cfg.callbacks
     callbacks: list[Callback | None] = [progress_callback(settings.progress)]
-    if stopping := settings.early_stopping:
+    if (stopping := settings.early_stopping) and (name := monitored(stopping.monitor, task)):
         # Not strict: a run may end before its first validation, and names were checked before.
-        callbacks.append(StopWithoutImprovement(**stopping.model_dump(), strict=False))
+        own = stopping.model_dump() | {"monitor": name}
+        callbacks.append(StopWithoutImprovement(**own, strict=False))
     if cfg.trainer.max_time is not None:
         callbacks.append(TimeLimit(cfg.trainer.max_time))
     if data.num_classes and "tensorboard" in cfg.logger:
@@ -231,7 +233,7 @@ def standard_callbacks(cfg: TrainConfig, folder: Path, data: AnyData, task: Task
         stops = cfg.loop.terminate_on_nan
         callbacks.append(RecorderCallback(**recorder.model_dump(), stop_on_nan=stops))
     callbacks += [build_callback(name, leaf, folder) for name, leaf in settings.others.items()]
-    callbacks.append(_checkpoint(settings.model_checkpoint, folder))
+    callbacks.append(_checkpoint(settings.model_checkpoint, folder, task))
     return [callback for callback in callbacks if callback is not None]
 
 
@@ -255,13 +257,28 @@ def build_callback(name: str, section: LeafSection, folder: Path) -> Callback:
     return callback
 
 
-def _checkpoint(settings: ModelCheckpointConfig | None, folder: Path) -> StateCheckpoint:
+def monitored(metric: str, task: Task) -> str:
+    """Return what is monitored: of a task with turns, which has no ``val/loss``, its own metric.
+
+    Args:
+        metric: What the config says.
+        task: What is trained.
+
+    Returns:
+        The metric; empty: there is none.
+    """
+    return (task.monitor or "") if task.takes_turns and metric == DEFAULT_METRIC else metric
+
+
+def _checkpoint(
+    settings: ModelCheckpointConfig | None, folder: Path, task: Task
+) -> StateCheckpoint:
     """Without settings, it only stops the training on a signal."""
     if settings is None:
         return StateCheckpoint()
     return StateCheckpoint(
         CheckpointFiles(folder / CHECKPOINT_DIR, settings.save_last, settings.save_top_k),
-        monitor=settings.monitor,
+        monitor=monitored(settings.monitor, task),
         mode=settings.mode,
         every_n_train_steps=settings.every_n_train_steps,
         interval_s=settings.train_time_interval_s,

@@ -15,6 +15,7 @@ from fourbeat.data import DataModule
 from fourbeat.optim import describe_rates
 from fourbeat.preflight.horizons import plan_horizon
 from fourbeat.run import Run
+from fourbeat.training.building import monitored
 from fourbeat.training.components import Components
 
 # What a person compares runs by; the rest would fill the HPARAMS tab with equal columns.
@@ -39,6 +40,7 @@ def print_start(cfg: TrainConfig, components: Components) -> None:
             *(cfg.loop.name, device, processes, cfg.trainer.precision),
         )
         _print_schedule(cfg, components)
+        _print_turns(cfg, components)
         if components.checkpoint.files is None:
             log.info(
                 "nothing is saved (callbacks.model_checkpoint is off): no resume, no best state"
@@ -54,6 +56,21 @@ def _print_schedule(cfg: TrainConfig, components: Components) -> None:
             kinds = [leaf.target.rpartition(".")[2] for leaf in (optim, scheduler)]
             rates = describe_rates(scheduler.leaf(), optim.leaf(), horizon)
             log.info("%s%s with %s: learning rate %s", f"{name}: " if name else "", *kinds, rates)
+
+
+def _print_turns(cfg: TrainConfig, components: Components) -> None:
+    """Say what a task with several optimizers gives up."""
+    task, checkpoint = components.module, cfg.callbacks.model_checkpoint
+    if not task.takes_turns:
+        return
+    name = type(task).__name__
+    log.info("%s: optimizers take turns, batch by batch: no executions, no compiled steps", name)
+    if checkpoint and not monitored(checkpoint.monitor, task):
+        log.info(
+            "%s: no metric says which state is best: it is the last one, and nothing stops early. "
+            "Set callbacks.model_checkpoint.monitor, or monitor in the class.",
+            name,
+        )
 
 
 def print_end(run: Run) -> None:
