@@ -1,0 +1,71 @@
+"""The programs of the conformance suite: each an experiment in ``conf`` and a module of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+CONF = Path(__file__).parent / "conf"
+
+# A whole run with all its files, on the CPU; how fast the machine is decides nothing.
+BASE = (
+    f"hydra.searchpath=['file://{CONF}']",
+    *("trainer=cpu", "trainer.max_epochs=2", "trainer.log_every_n_steps=5"),
+    *("callbacks.progress=none", "logger=[tensorboard,csv]"),
+    *("callbacks.model_checkpoint.max_time_share=1", "callbacks.recorder.layers_every_n_steps=4"),
+    *("callbacks.model_checkpoint.every_n_train_steps=8",),
+    "callbacks.model_checkpoint.save_snapshots=20",
+)
+
+
+@dataclass(frozen=True)
+class Program:
+    """What is known of a program beside its files.
+
+    Attributes:
+        name: Of its experiment.
+        losses: Names of its losses; empty: it has one without a name.
+        turns: Optimizer steps of each batch.
+        files: Key of each file or folder that it reads, and the fixture's name for it.
+        has_workers: Whether processes may load its data.
+        has_executions: Whether its mini-batches may be grouped.
+        is_quick: Whether its cheap checks are in the quick suite.
+    """
+
+    name: str
+    losses: tuple[str, ...] = ()
+    turns: int = 1
+    files: tuple[tuple[str, str], ...] = ()
+    has_workers: bool = True
+    has_executions: bool = True
+    is_quick: bool = False
+
+    def overrides(self, files: Path) -> tuple[str, ...]:
+        """Return what selects it.
+
+        Args:
+            files: The folder in which its files are.
+        """
+        read = (f"{key}={files / name}" for key, name in self.files)
+        return (f"experiment={self.name}", *read)
+
+
+PROGRAMS = (
+    Program("rings", is_quick=True),
+    Program("images", files=(("data.root", "images"),)),
+    Program("text"),
+    Program("vae", losses=("reconstruction", "kl"), is_quick=True),
+    Program("gan", losses=("d", "g"), turns=2, is_quick=True),
+    Program("wgan", losses=("critic", "generator"), turns=4),
+    Program("simclr"),
+    Program("diffusion", has_executions=False),
+    Program("unet"),
+    Program("heads", losses=("shape", "size")),
+    Program("tagger", is_quick=True),
+    Program("finetune", files=(("init_from", "backbone.pt"),)),
+    Program("folds"),
+    Program("stream", has_workers=False),
+    Program("passing_stream", has_workers=False),
+    Program("classes"),
+    Program("curriculum"),
+)
