@@ -40,9 +40,9 @@ def program(request: pytest.FixtureRequest) -> Program:
 
 
 @pytest.fixture
-def overrides(program: Program, files: Path) -> tuple[str, ...]:
-    """What selects the program."""
-    return program.overrides(files)
+def overrides(program: Program, request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """What selects the program; only those that read files need them written."""
+    return program.overrides(request.getfixturevalue("files") if program.files else Path())
 
 
 @pytest.fixture
