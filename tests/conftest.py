@@ -17,7 +17,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 SUPPORT = (
-    *("commands", "finished_runs", "interruptions", "programs", "run_folders", "small_fits"),
+    *("commands", "finished_runs", "interruptions", "program_runs", "run_folders", "small_fits"),
     "web_server",
 )
 # Before the import hook: what a module under the hook imports first is compiled from source in each

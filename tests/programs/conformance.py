@@ -186,7 +186,7 @@ def broken_by_an_evaluation(run: Run) -> Iterator[str]:
     """Measure the best weights again, on both splits, and compare with the run's own metrics."""
     measured = evaluate(run.dir, split="val") | evaluate(run.dir)
     own = {name: run.metrics[name] for name in measured.keys() & run.metrics.keys()}
-    if not {name.partition("/")[0] for name in own} == {"val", "test"}:
+    if {name.partition("/")[0] for name in own} != {"val", "test"}:
         yield f"metrics: {sorted(run.metrics)} became {sorted(measured)}"
     yield from (f"{n}: {own[n]} became {measured[n]}" for n in own if own[n] != measured[n])
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from programs.catalogue import BASE, PROGRAMS, Program
 from programs.files import write_files
+
 from support.finished_runs import FinishedRuns
 
 
