@@ -51,10 +51,10 @@ class Program:
 
 
 PROGRAMS = (
-    Program("rings", is_quick=True),
+    Program("rings"),
     Program("images", files=(("data.root", "images"),)),
     Program("text"),
-    Program("small_vae", losses=("reconstruction", "kl"), is_quick=True),
+    Program("small_vae", losses=("reconstruction", "kl")),
     Program("small_gan", losses=("d", "g"), turns=2, is_quick=True),
     Program("wgan", losses=("critic", "generator"), turns=4),
     Program("simclr"),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -60,3 +60,14 @@ class Stream(fourbeat.Data):
         if split == "train":
             return Endless() if self.is_endless else Passing(1, 90)
         return Passing({"val": 2000, "test": 3000}[split], 20)
+
+
+class Watched(Stream):
+    """Notes the points of the batches of the endless stream."""
+
+    seen: ClassVar[list[Tensor]] = []
+
+    def collate(self, samples: Sequence[Sample]) -> tuple[Tensor, Tensor]:
+        points, labels = (torch.stack(column) for column in zip(*samples, strict=True))
+        self.seen.append(points)
+        return points, labels

@@ -29,7 +29,7 @@ Train = Callable[..., Run]
 def test_it_trains(finished_run: Train) -> None:
     run = finished_run()
     assert (run.outcome.status, run.manifest.num_epochs) == ("finished", 2)
-    assert {name.partition("/")[0] for name in run.metrics} == {"val", "test"}
+    assert {name.partition("/")[0] for name in run.metrics} >= {"val", "test"}
     assert all(map(math.isfinite, run.metrics.values()))
 
 
