@@ -25,7 +25,7 @@ class Program:
     Attributes:
         name: Of its experiment.
         losses: Names of its losses; empty: it has one without a name.
-        turns: Optimizer steps of each batch.
+        turns: Of each step of a batch, the index of its optimizer.
         files: Key of each file or folder that it reads, and the fixture's name for it.
         has_workers: Whether processes may load its data.
         has_executions: Whether its mini-batches may be grouped.
@@ -34,7 +34,7 @@ class Program:
 
     name: str
     losses: tuple[str, ...] = ()
-    turns: int = 1
+    turns: tuple[int, ...] = (0,)
     files: tuple[tuple[str, str], ...] = ()
     has_workers: bool = True
     has_executions: bool = True
@@ -55,8 +55,8 @@ PROGRAMS = (
     Program("images", files=(("data.root", "images"),)),
     Program("text"),
     Program("small_vae", losses=("reconstruction", "kl")),
-    Program("small_gan", losses=("d", "g"), turns=2, is_quick=True),
-    Program("wgan", losses=("critic", "generator"), turns=4),
+    Program("small_gan", losses=("d", "g"), turns=(0, 1), is_quick=True),
+    Program("wgan", losses=("critic", "generator"), turns=(0, 0, 0, 1)),
     Program("simclr"),
     Program("diffusion", has_executions=False),
     Program("unet"),

@@ -191,24 +191,25 @@ def broken_by_an_evaluation(run: Run) -> Iterator[str]:
     yield from (f"{n}: {own[n]} became {measured[n]}" for n in own if own[n] != measured[n])
 
 
-def missing_in_the_records(run: Run, losses: Sequence[str], turns: int) -> Iterator[str]:
+def missing_in_the_records(
+    run: Run, losses: Sequence[str], turns: Sequence[int] = (0,)
+) -> Iterator[str]:
     """Yield what the records lack: a row of each step, each named loss, each turn.
 
     Args:
         run: The run.
         losses: Names of the program's losses.
-        turns: Optimizer steps of each batch.
+        turns: Of each step of a batch, the index of its optimizer.
     """
-    table = read_records(run.dir).steps
-    if not np.array_equal(table.steps, np.arange(run.manifest.num_steps)):
-        yield f"{run.manifest.num_steps} steps: {table.steps}"
-    names = [f"loss/{name}" for name in losses]
-    yield from (f"column {name}" for name in names if name not in table.columns)
-    if turns == 1 and all(name in table.columns for name in names) and names:
-        total = sum(table.columns[name] for name in names)
-        if not np.allclose(total, table.columns["loss"], rtol=1e-5):
-            yield "the named losses do not add up to the loss"
-    if turns > 1:
-        expected = np.arange(run.manifest.num_steps) % turns
+    table, num_steps = read_records(run.dir).steps, run.manifest.num_steps
+    if not np.array_equal(table.steps, np.arange(num_steps)):
+        yield f"{num_steps} steps: {table.steps}"
+    named = {name: table.columns.get(f"loss/{name}") for name in losses}
+    yield from (f"column loss/{name}" for name, column in named.items() if column is None)
+    if len(turns) > 1:
+        expected = np.resize(turns, num_steps)
         if not np.array_equal(table.columns.get("turn"), expected):
             yield f"turns: {table.columns.get('turn')}"
+    elif losses and all(column is not None for column in named.values()):
+        if not np.allclose(sum(named.values()), table.columns["loss"], rtol=1e-5):
+            yield "the named losses do not add up to the loss"

@@ -58,9 +58,14 @@ def test_whoever_inspects_it_changes_nothing(finished_run: Train) -> None:
 
 @pytest.mark.slow
 def test_stopped_and_resumed_it_is_bitwise_the_run(
-    finished_run: Train, overrides: tuple[str, ...], stop_at: Any, tmp_path: Path
+    program: Program,
+    finished_run: Train,
+    overrides: tuple[str, ...],
+    stop_at: Any,
+    tmp_path: Path,
 ) -> None:
-    settings = [*BASE, *overrides, "loop.steps_per_execution=3"]
+    size = 3 if program.has_executions else 1
+    settings = [*BASE, *overrides, f"loop.steps_per_execution={size}"]
     found = broken_by_a_stop(finished_run(), settings, [2, 4], stop_at, tmp_path / "stopped")
     assert not list(found)
 
@@ -100,7 +105,7 @@ def test_with_and_without_recorder_it_is_bitwise_the_same(finished_run: Train) -
 
 @pytest.mark.slow
 def test_both_loops_are_bitwise_the_same(program: Program, finished_run: Train) -> None:
-    if program.turns > 1:
+    if len(program.turns) > 1:
         pytest.skip("Lightning's loop has one optimizer")
     other = finished_run("loop=automatic")
     assert not list(broken_by_another_run(finished_run(), other))
