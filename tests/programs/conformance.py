@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,7 @@ def broken_by_a_replayed_step(run: Run) -> Iterator[str]:
         yield "no layer was measured"
 
 
+BEATS = ("before forward", "after forward", "after loss", "after backward", "after step")
 VIEWS = ("layers", "batch", "losses", "gradients", "moments", "loss", "torch.rand(3)", "model")
 
 
@@ -172,10 +174,11 @@ def broken_by_an_inspection(run: Run) -> Iterator[str]:
     lines = [line for _ in range(5) for line in (*VIEWS, "beat")]
     shown, weights = inspected(run, *lines, "back 2", "goto 9")
     quiet, expected = inspected(run, "goto 9")
-    places = [line.partition(":")[0] for line in shown if line.startswith("step ")]
-    beats = ("before forward", *(f"after {b}" for b in ("forward", "loss", "backward", "step")))
-    if places[:5] != [f"step 4, {beat}" for beat in beats]:
-        yield f"places: {places}"
+    places = (line.partition(":")[0] for line in shown if line.startswith("step "))
+    beats = [place.partition(", ")[2] for place in takewhile(lambda p: "step 4," in p, places)]
+    # A task that calls parts of its network itself has no beat that is the network's forward.
+    if beats not in ([*BEATS], [beat for beat in BEATS if beat != "after forward"]):
+        yield f"beats: {beats}"
     if shown[-1] != quiet[-1]:
         yield f"{quiet[-1]} became {shown[-1]}"
     if not same(weights, expected):
@@ -210,6 +213,6 @@ def missing_in_the_records(
         expected = np.resize(turns, num_steps)
         if not np.array_equal(table.columns.get("turn"), expected):
             yield f"turns: {table.columns.get('turn')}"
-    elif losses and all(column is not None for column in named.values()):
-        if not np.allclose(sum(named.values()), table.columns["loss"], rtol=1e-5):
-            yield "the named losses do not add up to the loss"
+    elif losses and not any(column is None for column in named.values()):
+        added_up = np.allclose(sum(named.values()), table.columns["loss"], rtol=1e-5)
+        yield from () if added_up else ["the named losses do not add up to the loss"]
