@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
@@ -9,7 +11,7 @@ from fourbeat import Task
 
 
 class DigitsTask(Task):
-    def losses(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+    def losses(self, batch: Sequence[Tensor]) -> Tensor:
         images, digits = batch
         logits = self.net(images)  # [batch, 10]: one score for each digit
         self.update_metrics(logits, digits)  # counts in validation and test only

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ class GAN(Task):
     At each yield the optimizer of that name makes a step (``conf/optim/gan.yaml``).
     """
 
-    def steps(self, batch: tuple[Tensor, Tensor]) -> Iterator[tuple[str, Tensor]]:
+    def steps(self, batch: Sequence[Tensor]) -> Iterator[tuple[str, Tensor]]:
         real, _ = batch
         noise = torch.randn(len(real), self.net.num_noise, device=self.device)
         fake = self.net.g(noise)

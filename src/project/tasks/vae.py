@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
@@ -20,7 +22,7 @@ class VAE(Task):
         super().__init__(net)
         self.beta = beta
 
-    def losses(self, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+    def losses(self, batch: Sequence[Tensor]) -> dict[str, Tensor]:
         images, _ = batch
         reconstructions, mean, log_var = self.net(images)
         # Both are per image: the squared error is that of all its pixels.
