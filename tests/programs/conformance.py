@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -125,22 +125,26 @@ def run_process(words: Sequence[str], log: Path, moment: int | None) -> int | No
 
 
 def broken_by_a_replay(run: Run) -> Iterator[str]:
-    """Replay a run from its beginning and from its last snapshot, and compare with it."""
+    """Replay a run from its beginning to its last snapshot but that of the end, and from there."""
     stored, recorded = StoredRun.load(PROJECT, run.dir), read_records(run.dir)
-    ended, last = last_state(run), run.manifest.num_steps - 1
-    # A callback that averages weights saves them as those of the network.
-    weights = ended.get("current_model_state", ended["state_dict"])
-    snapshots = {step for step in find_snapshots(run.dir / "snapshots") if step <= last}
-    for step in (0, max(snapshots)):
-        memory = RecordsInMemory()
-        path = find_snapshots(run.dir / "snapshots").get(step)
-        start, cfg = Start(step, path), replay_config(stored)
-        components = replay_steps(stored, cfg, start, last, write=memory.write)
+    snapshots, num_steps = find_snapshots(run.dir / "snapshots"), run.manifest.num_steps
+    middle = max(step for step in snapshots if step < num_steps)
+    for start, end in ((Start(0), middle), (Start(middle, snapshots[middle]), num_steps)):
+        memory, cfg = RecordsInMemory(), replay_config(stored)
+        components = replay_steps(stored, cfg, start, end - 1, write=memory.write)
         found = compare(recorded, memory.records)
-        if found.first or found.num_steps != last + 1 - step:
-            yield f"from step {step}, {found.num_steps} steps: {found.first}"
+        if found.first or found.num_steps != end - start.step:
+            yield f"steps {start.step} to {end}, {found.num_steps} of them: {found.first}"
         replayed = components.module.state_dict()
-        yield from (f"from step {step}: {n}" for n in weights if not same(weights[n], replayed[n]))
+        weights = trained_weights(read_state(snapshots[end]), is_over=end == num_steps)
+        yield from (f"at step {end}: {n}" for n in weights if not same(weights[n], replayed[n]))
+
+
+def trained_weights(state: Mapping[str, Any], *, is_over: bool) -> Mapping[str, Any]:
+    """Return the weights of a state; none where averaged ones have taken their place for good."""
+    if "current_model_state" not in state:
+        return dict(state["state_dict"])
+    return {} if is_over else dict(state["current_model_state"])
 
 
 def broken_by_a_replayed_step(run: Run) -> Iterator[str]:

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 import torch
-from benchmarks.torture.comparison import same
+from benchmarks.torture.comparison import differences, same
 from programs.catalogue import BASE, PROGRAMS
 from programs.conformance import last_state
 from support.finished_runs import FinishedRuns
-from support.project import compose, evaluate, train
+from support.project import compose, evaluate, resume, train
 from torch import nn
 from torch.nn.functional import cross_entropy
 
@@ -117,6 +117,14 @@ def test_the_averaged_weights_are_those_that_are_tested(run_of: Callable[..., Ru
     assert torch.equal(
         best_model(run).get_parameter("points.weight"), averaged["net.points.weight"]
     )
+
+
+def test_a_run_of_averaged_weights_that_is_extended_is_the_longer_run(
+    run_of: Callable[..., Run], tmp_path: Path
+) -> None:
+    train(compose(*BASE, "experiment=diffusion", "trainer.max_epochs=1"), tmp_path / "short")
+    longer = resume(tmp_path / "short", ["trainer.max_epochs=2"])
+    assert not list(differences(run_of("diffusion").dir, longer.dir))
 
 
 def test_frozen_layers_stay_as_they_were_in_the_file(
