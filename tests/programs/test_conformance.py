@@ -93,8 +93,8 @@ def test_executions_of_any_size_are_bitwise_the_same(
 def test_processes_load_bitwise_the_same(program: Program, finished_run: Train) -> None:
     if not program.has_workers:
         pytest.skip("its data is loaded in the training process")
-    other = finished_run("data.num_workers=2")
-    assert not list(broken_by_another_run(finished_run("data.num_workers=0"), other))
+    other = finished_run("++data.num_workers=2")
+    assert not list(broken_by_another_run(finished_run("++data.num_workers=0"), other))
 
 
 @pytest.mark.slow
