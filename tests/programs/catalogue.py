@@ -27,7 +27,7 @@ class Program:
         losses: Names of its losses; empty: it has one without a name.
         turns: Of each step of a batch, the index of its optimizer.
         files: Key of each file or folder that it reads, and the fixture's name for it.
-        has_workers: Whether processes may load its data.
+        other_workers: Another number of processes that may load its data; None: there is none.
         has_executions: Whether its mini-batches may be grouped.
         is_quick: Whether its cheap checks are in the quick suite.
     """
@@ -36,7 +36,7 @@ class Program:
     losses: tuple[str, ...] = ()
     turns: tuple[int, ...] = (0,)
     files: tuple[tuple[str, str], ...] = ()
-    has_workers: bool = True
+    other_workers: int | None = 2
     has_executions: bool = True
     is_quick: bool = False
 
@@ -52,7 +52,7 @@ class Program:
 
 PROGRAMS = (
     Program("rings"),
-    Program("images", files=(("data.root", "images"),)),
+    Program("images", files=(("data.root", "images"),), other_workers=0),
     Program("text"),
     Program("small_vae", losses=("reconstruction", "kl")),
     Program("small_gan", losses=("d", "g"), turns=(0, 1), is_quick=True),
@@ -64,8 +64,8 @@ PROGRAMS = (
     Program("tagger", is_quick=True),
     Program("finetune", files=(("init_from", "backbone.pt"),)),
     Program("folds"),
-    Program("stream", has_workers=False),
-    Program("passing_stream", has_workers=False),
+    Program("stream", other_workers=None),
+    Program("passing_stream", other_workers=None),
     Program("classes"),
     Program("curriculum"),
 )

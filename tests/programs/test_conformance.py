@@ -91,10 +91,10 @@ def test_executions_of_any_size_are_bitwise_the_same(
 
 @pytest.mark.slow
 def test_processes_load_bitwise_the_same(program: Program, finished_run: Train) -> None:
-    if not program.has_workers:
+    if program.other_workers is None:
         pytest.skip("its data is loaded in the training process")
-    other = finished_run("++data.num_workers=2")
-    assert not list(broken_by_another_run(finished_run("++data.num_workers=0"), other))
+    other = finished_run(f"++data.num_workers={program.other_workers}")
+    assert not list(broken_by_another_run(finished_run(), other))
 
 
 @pytest.mark.slow
