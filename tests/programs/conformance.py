@@ -29,6 +29,7 @@ from fourbeat.state import find_snapshots, read_state
 from fourbeat.training.stored import StoredRun
 from project import PROJECT
 
+NAMED = "named_loss"  # the column of each of several losses
 RECORDS = "fourbeat/"  # tags of the records among those of the loggers
 
 
@@ -56,11 +57,12 @@ def _different_records(one: Run, other: Run) -> Iterator[str]:
     records = [read_records(run.dir).steps for run in (one, other)]
     if not all(map(len, records)):
         return  # one of them has no recorder
-    if list(records[0].columns) != list(records[1].columns):
-        yield f"records: {list(records[0].columns)} became {list(records[1].columns)}"
+    names = [sorted(table.columns) for table in records]
+    if names[0] != names[1]:
+        yield f"records: {names[0]} became {names[1]}"
     elif not np.array_equal(records[0].steps, records[1].steps):
         yield f"records: {len(records[0])} steps became {len(records[1])}"
-    for name in records[0].columns.keys() & records[1].columns.keys():
+    for name in sorted({*names[0]} & {*names[1]}):
         numbers = [table.columns[name] for table in records]
         if not np.array_equal(*numbers, equal_nan=True):
             yield f"records, {name}"
@@ -211,8 +213,8 @@ def missing_in_the_records(
     table, num_steps = read_records(run.dir).steps, run.manifest.num_steps
     if not np.array_equal(table.steps, np.arange(num_steps)):
         yield f"{num_steps} steps: {table.steps}"
-    named = {name: table.columns.get(f"loss/{name}") for name in losses}
-    yield from (f"column loss/{name}" for name, column in named.items() if column is None)
+    named = {name: table.columns.get(f"{NAMED}/{name}") for name in losses}
+    yield from (f"column {NAMED}/{name}" for name, column in named.items() if column is None)
     if len(turns) > 1:
         expected = np.resize(turns, num_steps)
         if not np.array_equal(table.columns.get("turn"), expected):
