@@ -17,7 +17,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 SUPPORT = (
-    *("commands", "finished_runs", "interruptions", "run_folders", "small_fits", "web_server"),
+    *("commands", "finished_runs", "interruptions", "program_runs", "run_folders", "small_fits"),
+    "web_server",
 )
 # Before the import hook: what a module under the hook imports first is compiled from source in each
 # process, because the hook looks for its byte code under another name. It is half of what a start

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,13 +14,13 @@ from support.settings import SMALL
 
 
 class FinishedRuns:
-    """Trains with some overrides beside ``SMALL``; asked for again, it returns the same run.
+    """Trains with some overrides beside ``base``; asked for again, it returns the same run.
 
     Ask before anything is patched: the run is what later tests get.
     """
 
-    def __init__(self, place: Path) -> None:
-        self._place = place
+    def __init__(self, place: Path, base: Sequence[str] = SMALL) -> None:
+        self._place, self._base = place, base
         self._runs: dict[tuple[str, ...], Run] = {}
         self._files: dict[Path, tuple[int, int]] = {}
 
@@ -28,7 +28,7 @@ class FinishedRuns:
         """Return a run that no test may write to."""
         if overrides not in self._runs:
             folder = self._place / str(len(self._runs))
-            self._runs[overrides] = train(compose(*SMALL, *overrides), folder)
+            self._runs[overrides] = train(compose(*self._base, *overrides), folder)
             self._files.update(listing(folder))
         return self._runs[overrides]
 

@@ -1,0 +1,44 @@
+"""Named losses and several optimizers in two processes: the same promises."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+from benchmarks.torture.comparison import differences
+from programs.catalogue import BASE
+from training.test_distributed import run, start, wait_for_a_save
+
+from fourbeat.recorder import read_records
+from fourbeat.run import Run
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="asks Linux which processes there are"),
+]
+
+
+def settings(program: str) -> list[str]:
+    alone = [word for word in BASE if not word.startswith(("trainer=", "trainer.max_epochs="))]
+    often = "callbacks.model_checkpoint.train_time_interval_s=0.01"
+    two = ["trainer=ddp_cpu", "trainer.max_epochs=25", "callbacks.early_stopping=null", often]
+    return [*alone, *two, f"experiment={program}", "loop.steps_per_execution=1"]
+
+
+@pytest.mark.parametrize("program", ["small_vae", "small_gan"])
+def test_killed_and_resumed_they_are_bitwise_the_run(tmp_path: Path, program: str) -> None:
+    run(tmp_path, *settings(program), "hydra.run.dir=whole")
+    with start(tmp_path, *settings(program), "hydra.run.dir=killed") as first:
+        wait_for_a_save(tmp_path / "killed")
+        os.kill(first.pid, signal.SIGKILL)
+        first.communicate(timeout=60)
+    run(tmp_path, "resume=killed")
+    assert Run.load(tmp_path / "killed").outcome.status == "finished"
+    assert (
+        len(read_records(tmp_path / "whole").steps)
+        == Run.load(tmp_path / "whole").manifest.num_steps
+    )
+    assert not list(differences(tmp_path / "whole", tmp_path / "killed"))
