@@ -14,13 +14,17 @@ if TYPE_CHECKING:
     from fourbeat.data import Data
     from fourbeat.recorder import read_records, watch
     from fourbeat.run import Run
+    from fourbeat.tasks import Mean, Supervised, Task
     from fourbeat.training.evaluation import evaluate
     from fourbeat.training.fitting import fit
 
 _HOMES = {
     "Data": "fourbeat.data",
+    "Mean": "fourbeat.tasks",
     "Project": "fourbeat.config.project",
     "Run": "fourbeat.run",
+    "Supervised": "fourbeat.tasks",
+    "Task": "fourbeat.tasks",
     "compose": "fourbeat.cli.api",
     "evaluate": "fourbeat.training.evaluation",
     "fit": "fourbeat.training.fitting",
@@ -32,8 +36,11 @@ _HOMES = {
 
 __all__ = [
     "Data",
+    "Mean",
     "Project",
     "Run",
+    "Supervised",
+    "Task",
     "compose",
     "evaluate",
     "fit",
