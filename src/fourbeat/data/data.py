@@ -86,6 +86,11 @@ class Data(SplitLoaders):
         return source[next(iter(order))]
 
     @property
+    def loss(self) -> str:
+        """Dotted path of the loss that ``loss=auto`` is."""
+        return "fourbeat.tasks.NoLoss"
+
+    @property
     def class_names(self) -> tuple[str, ...]:
         """Names of the classes, in the order of their labels; empty where there are none."""
         return tuple(str(label) for label in range(self.num_classes or 0))

@@ -71,6 +71,18 @@ def counts_samples(loss: nn.Module, targets: Tensor) -> bool:
     return targets.ndim == 1 and loss.weight is None and loss.ignore_index < 0
 
 
+class NoLoss(nn.Module):
+    """What ``loss=auto`` is for data that does not say which loss fits: of use to no one."""
+
+    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Refuse.
+
+        Raises:
+            ValueError: Always.
+        """
+        raise ValueError("the data does not say which loss fits: choose one, e.g. loss=mse")
+
+
 def adapt_loss(loss: nn.Module, task: TaskKind) -> nn.Module:
     """Return the loss as it takes the batches of a task."""
     return OneLogit(loss) if task == "binary" and not isinstance(loss, CLASS_LOSSES) else loss
