@@ -12,7 +12,7 @@ from lightning.pytorch import Trainer
 
 from fourbeat.config.leaves import instantiate
 from fourbeat.config.schema import TrainConfig
-from fourbeat.data import DataModule
+from fourbeat.data import Data
 from fourbeat.loop import AutomaticLoop, FourBeatLoop
 from fourbeat.tasks import Task
 from fourbeat.training.building import (
@@ -45,7 +45,7 @@ def build(cfg: TrainConfig, folder: Path) -> Components:
     return Components(task, data, trainer, folder)
 
 
-def build_trainer(cfg: TrainConfig, folder: Path, data: DataModule, task: Task) -> Trainer:
+def build_trainer(cfg: TrainConfig, folder: Path, data: Data, task: Task) -> Trainer:
     """Build Lightning's Trainer with callbacks and loggers."""
     callbacks = standard_callbacks(cfg, folder, data, task)  # conf/callbacks; add yours here
     return Trainer(

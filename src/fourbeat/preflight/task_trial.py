@@ -20,6 +20,7 @@ from fourbeat.preflight.dry_run import first_line, layer_reached, traced
 from fourbeat.tasks import Losses, Task, adapt_loss
 from fourbeat.tasks.building import instantiate_task, takes_loss
 from fourbeat.tasks.mean import Loss, by_name, in_turn
+from fourbeat.tasks.stock import StockPlayer
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,8 @@ class TaskTrial:
     monitor: str | None = None
 
 
-class _Probe:
-    """Stands in for the loop."""
+class _Probe(StockPlayer):
+    """Notes whether the metrics are fed."""
 
     fed = False
 
@@ -61,7 +62,7 @@ def try_task(cfg: TrainConfig, data: Data) -> tuple[TaskTrial | None, list[Fault
     with generators_seeded(cfg.seed):
         task = _build(cfg, data)
         batch = data.example_batch()
-        probe = task.loop = _Probe()  # type: ignore[assignment]
+        probe = task.loop = _Probe(task)
         # There is no Trainer yet to log to.
         vars(task).update(log=_ignore, log_dict=_ignore)
         entered: list[Any] = []

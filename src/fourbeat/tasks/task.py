@@ -76,6 +76,7 @@ class Task(LightningModule):
     monitor: str | None = None
     optimizer_names: tuple[str, ...] = ()
     turns_per_batch: Mapping[str, int] = MappingProxyType({})
+    net: Any  # an nn.Module, whose attributes are the user's
     metrics: MetricCollection
     frozen_layers: Sequence[str] = ()
 
