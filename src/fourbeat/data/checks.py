@@ -12,6 +12,9 @@ from fourbeat.data.order import count_batches
 from fourbeat.data.samples import SplitSizes
 from fourbeat.data.seeding import Split
 
+IGNORED = -100
+"""torch's label of what has no class, e.g. padding (``ignore_index`` of its losses)."""
+
 
 def batch_faults(
     *, batch_size: int, num_workers: int, drop_last: bool, num_train: int, world_size: int
@@ -90,16 +93,17 @@ def split_faults(
 def _small_split(
     key: str, fraction: float, size: int, num_classes: int, world_size: int
 ) -> Fault | None:
+    hint = f"Try {key}=0 or a larger fraction."
     if fraction > 0 == size:
         needed = "at least one"
     elif 0 < size < num_classes:
         needed = f"at least the {num_classes} of one of each class"
+        hint += " Where each token or pixel has a class, the data set says so by its target_shape."
     elif 0 < size < world_size:
         needed = f"at least one for each of the {world_size} processes"
     else:
         return None
     allowed = f"gives a split of {size} samples; it needs {needed}, or none"
-    hint = f"Try {key}=0 or a larger fraction."
     return Fault("too-few-samples", key, str(fraction), allowed, hint)
 
 
@@ -129,44 +133,63 @@ def check_dataset(name: str, split: Split, dataset: Any) -> Any:
 
 def check_samples(
     source: str,
-    inputs: Tensor,
-    targets: Tensor,
+    loaded: Any,
     *,
     num_samples: int,
     input_shape: tuple[int, ...],
     num_classes: int | None,
-) -> None:
+) -> tuple[Tensor, Tensor]:
     """Compare what a data set loaded with what it announced.
 
     Args:
         source: What loaded the tensors, for the message, e.g. ``Moons.load()``.
-        inputs: The loaded inputs.
-        targets: The loaded targets.
+        loaded: The loaded inputs and targets.
         num_samples: Announced number of samples.
         input_shape: Announced shape of one input.
         num_classes: Announced number of classes; None for regression.
 
+    Returns:
+        Inputs and targets.
+
     Raises:
         DataError: If they disagree; names what was announced and what came.
     """
+    inputs, targets = _pair(source, loaded)
     expected = (num_samples, *input_shape)
     if tuple(inputs.shape) != expected:
         raise DataError(
             f"{source} returned inputs of shape {tuple(inputs.shape)}; num_samples and input_shape "
             f"announce {expected}."
         )
-    if len(targets) != num_samples:
-        raise DataError(f"{source} returned {num_samples} inputs but {len(targets)} targets.")
+    num_targets = len(targets) if targets.ndim else 0
+    if num_targets != num_samples:
+        raise DataError(f"{source} returned {num_samples} inputs but {num_targets} targets.")
     if num_classes is not None:
         _check_labels(source, targets, num_classes)
+    return inputs, targets
+
+
+def _pair(source: str, loaded: Any) -> tuple[Tensor, Tensor]:
+    pair = tuple(loaded) if isinstance(loaded, (tuple, list)) else (loaded,)
+    if len(pair) == 2 and all(isinstance(each, Tensor) for each in pair):
+        return pair
+    kinds = ", ".join(type(each).__name__ for each in pair[:3])
+    came = f"a {type(loaded).__name__} of {len(pair)} ({kinds})" if len(pair) > 1 else f"a {kinds}"
+    raise DataError(
+        f"{source} returned {came}; it must return two tensors, the inputs and their targets. "
+        "torch.as_tensor makes one of an array or a list."
+    )
 
 
 def _check_labels(source: str, labels: Tensor, num_classes: int) -> None:
-    if labels.is_floating_point() or labels.ndim != 1:
+    if labels.is_floating_point() or labels.is_complex():
         raise DataError(
-            f"{source} returned targets of type {labels.dtype} and shape {tuple(labels.shape)}; "
-            "class labels must be integers, one for each sample."
+            f"{source} returned targets of type {labels.dtype}; class labels must be integers."
         )
+    if labels.ndim > 1:  # of tokens or pixels: those that the loss ignores have a class below 0
+        labels = labels.flatten()[labels.flatten() != IGNORED]
+    if not labels.numel():
+        return
     lowest, highest = int(labels.min()), int(labels.max())
     if lowest < 0 or highest >= num_classes:
         raise DataError(

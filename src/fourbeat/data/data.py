@@ -112,11 +112,19 @@ class Data(SplitLoaders):
         Returns:
             All faults; none if the data can be loaded.
         """
-        faults = [*self._batch_faults(0), *self._seed_faults(), *self._trainer_faults()]
-        return faults or self._batch_faults(self.split_sizes.train)
-
-    def _batch_faults(self, num_train: int) -> list[Fault]:
         _, world_size = self._rank_and_world_size()
+        settings = [
+            *self._batch_faults(0, world_size),
+            *self._seed_faults(),
+            *self._trainer_faults(),
+        ]
+        return settings or self.sharing_faults(world_size)
+
+    def sharing_faults(self, world_size: int) -> list[Fault]:
+        """Find what is wrong with the division into batches, for so many processes."""
+        return self._batch_faults(self.split_sizes.train, world_size)
+
+    def _batch_faults(self, num_train: int, world_size: int) -> list[Fault]:
         return batch_faults(
             batch_size=self.batch_size,
             num_workers=self.num_workers,

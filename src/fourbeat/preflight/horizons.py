@@ -5,13 +5,12 @@ from __future__ import annotations
 from fourbeat.base.errors import Fault
 from fourbeat.config.schema import TrainConfig
 from fourbeat.config.typed import format_value
-from fourbeat.data import DataModule, count_batches, limit_batches
-from fourbeat.data.checks import batch_faults, split_faults
+from fourbeat.data import Data, Split, limit_batches
 from fourbeat.optim import Horizon
 from fourbeat.preflight.devices import count_processes
 
 
-def plan_horizon(cfg: TrainConfig, datamodule: DataModule) -> Horizon | None:
+def plan_horizon(cfg: TrainConfig, datamodule: Data) -> Horizon | None:
     """Count the steps and epochs of a training as the module will, once the data is there.
 
     Args:
@@ -32,7 +31,7 @@ def plan_horizon(cfg: TrainConfig, datamodule: DataModule) -> Horizon | None:
     )
 
 
-def count_train_batches(cfg: TrainConfig, datamodule: DataModule) -> int:
+def count_train_batches(cfg: TrainConfig, datamodule: Data) -> int:
     """Count the mini-batches of each epoch that a process trains on.
 
     Args:
@@ -42,13 +41,13 @@ def count_train_batches(cfg: TrainConfig, datamodule: DataModule) -> int:
     return limit_batches(_num_train(cfg, datamodule), cfg.trainer.limit_train_batches)
 
 
-def limit_faults(cfg: TrainConfig, datamodule: DataModule) -> list[Fault]:
+def limit_faults(cfg: TrainConfig, datamodule: Data) -> list[Fault]:
     """Find a fraction of an epoch that is less than one batch; Lightning would stop there."""
-    trainer, sizes, batch_size = cfg.trainer, datamodule.split_sizes, datamodule.batch_size
+    trainer = cfg.trainer
     counts = {
         "train": (_num_train(cfg, datamodule), trainer.limit_train_batches),
-        "val": (count_batches(sizes.val, batch_size, False), trainer.limit_val_batches),
-        "test": (count_batches(sizes.test, batch_size, False), trainer.limit_test_batches),
+        "val": (_num_batches(datamodule, "val"), trainer.limit_val_batches),
+        "test": (_num_batches(datamodule, "test"), trainer.limit_test_batches),
     }
     return [
         Fault(
@@ -63,24 +62,19 @@ def limit_faults(cfg: TrainConfig, datamodule: DataModule) -> list[Fault]:
     ]
 
 
-def sharing_faults(cfg: TrainConfig, datamodule: DataModule) -> list[Fault]:
+def sharing_faults(cfg: TrainConfig, datamodule: Data) -> list[Fault]:
     """Find a split too small for its processes; the data set itself checks for one process."""
-    processes, sizes = count_processes(cfg.trainer), datamodule.split_sizes
+    processes = count_processes(cfg.trainer)
     if processes == 1 or datamodule.faults():
         return []
-    batches = batch_faults(
-        batch_size=datamodule.batch_size,
-        num_workers=datamodule.num_workers,
-        drop_last=datamodule.drop_last,
-        num_train=sizes.train,
-        world_size=processes,
-    )
-    fractions = datamodule.val_fraction, datamodule.test_fraction
-    return [*batches, *split_faults(sizes, *fractions, datamodule.num_classes or 0, processes)]
+    return datamodule.sharing_faults(processes)
 
 
-def _num_train(cfg: TrainConfig, datamodule: DataModule) -> int:
-    size, processes = datamodule.split_sizes.train, count_processes(cfg.trainer)
-    if datamodule.batch_size < 1 or size < 1:
+def _num_train(cfg: TrainConfig, datamodule: Data) -> int:
+    return _num_batches(datamodule, "train", count_processes(cfg.trainer))
+
+
+def _num_batches(datamodule: Data, split: Split, processes: int = 1) -> int:
+    if datamodule.batch_size < 1:
         return 0
-    return count_batches(size, datamodule.batch_size, datamodule.drop_last, processes)
+    return max(0, datamodule.num_batches(split, processes))
