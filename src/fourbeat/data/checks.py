@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
+from torch.utils.data import IterableDataset
 
 from fourbeat.base.errors import DataError, Fault
 from fourbeat.data.order import count_batches
@@ -118,17 +119,49 @@ def check_dataset(name: str, split: Split, dataset: Any) -> Any:
     Raises:
         DataError: It is no data set, or there is nothing to train on.
     """
+    if isinstance(dataset, IterableDataset):
+        return dataset
     is_map = all(hasattr(dataset, method) for method in ("__getitem__", "__len__"))
     if dataset is not None and (not is_map or isinstance(dataset, (Mapping, str))):
         raise DataError(
             f"{name}.dataset({split!r}) returned a {type(dataset).__name__}; it must return "
-            "samples with __len__ and __getitem__, e.g. a torch Dataset, or None for no such split."
+            "samples with __len__ and __getitem__, e.g. a torch Dataset, an IterableDataset, or "
+            "None for no such split."
         )
     if dataset is not None and len(dataset):
         return dataset
     if split == "train":
         raise DataError(f"{name}.dataset('train') returned no samples to train on.")
     return None
+
+
+def stream_faults(stream: Any, steps_per_epoch: int | None) -> list[Fault]:
+    """Find what is wrong with the length of the training epochs.
+
+    Args:
+        stream: What is trained on; None if that is no stream.
+        steps_per_epoch: Batches of an epoch, if that is said.
+    """
+    key, value = "data.steps_per_epoch", str(steps_per_epoch)
+    if stream is None and steps_per_epoch is not None:
+        why = "is for streams, and this data set has a length"
+        hint = "Use trainer.limit_train_batches for a part of an epoch."
+        return [Fault("impossible-together", key, value, why, hint)]
+    if steps_per_epoch is not None and steps_per_epoch < 1:
+        return [Fault("out-of-range", key, value, "must be 1 or more")]
+    if stream is None or steps_per_epoch or stream_length(stream) is not None:
+        return []
+    why = f"must be set: the stream {type(stream).__name__} does not say how long it is, and the "
+    why += "learning rate's schedule must know how many batches an epoch has"
+    return [Fault("no-length", key, "", why, f"Try {key}=1000.")]
+
+
+def stream_length(stream: Any) -> int | None:
+    """Return how many samples a stream says that it yields; None if it does not."""
+    try:
+        return len(stream)
+    except TypeError:
+        return None
 
 
 def check_samples(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Callable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from fourbeat.base.errors import DataError
 from fourbeat.base.generators import generators_seeded
 from fourbeat.data.batches import Batch
+from fourbeat.data.checks import stream_length
 from fourbeat.data.order import BatchOrder, count_batches
 
 
@@ -63,6 +64,12 @@ class StreamOrder(BatchOrder):
         """Return an empty tensor for each batch: samples of a stream have no index."""
         return [torch.empty(0, dtype=torch.int64)] * self.num_batches
 
+    def execution_sizes(self) -> Iterable[int]:
+        """Return how many batches each execution holds that is left in this epoch."""
+        if self.has_length:
+            return super().execution_sizes()
+        return itertools.repeat(self.plan.steps_per_execution if self.plan else 1)
+
     def __iter__(self) -> Iterator[Any]:
         counts = itertools.count if self._count is None else range
         span = counts(self.first_batch, *([self.num_batches] if self.has_length else []))
@@ -75,18 +82,18 @@ class StreamBatches(Dataset[Any]):
     Args:
         stream: An iterable data set. If it has a ``set_epoch``, that is called before each pass.
         collate: Makes a batch of a list of samples.
+        seed_of: Returns the seed of a batch, given its epoch and its index in it.
         batch_size: Samples per batch.
         drop_last: Drop the last batch of a pass when it is short.
         steps_per_epoch: Batches of an epoch: the next one goes on where it ended, and the stream
             begins again where it ends. None: each epoch is a pass.
-        order: Knows the seed of each batch.
     """
 
     def __init__(
         self,
         stream: Any,
         collate: Callable[[list[Any]], Batch],
-        order: StreamOrder,
+        seed_of: Callable[[int, int], int],
         *,
         batch_size: int,
         drop_last: bool,
@@ -94,7 +101,7 @@ class StreamBatches(Dataset[Any]):
     ) -> None:
         self.stream = stream
         self.collate = collate
-        self.seed_of = order.seed_of
+        self.seed_of = seed_of
         self.batch_size = batch_size
         self.drop_last = drop_last
         self.steps_per_epoch = steps_per_epoch
@@ -130,7 +137,7 @@ class StreamBatches(Dataset[Any]):
         """Place the stream where :meth:`state_dict` was read."""
         self._run, self._num_pulled = state["run"], state["pulled"]
         self._num_passes = state["num_passes"]
-        self._tell_pass()
+        self._set_epoch()
         self.stream.load_state_dict(state["stream"])
         self._iterator = iter(self.stream)
 
@@ -177,20 +184,17 @@ class StreamBatches(Dataset[Any]):
         return samples
 
     def _begin_pass(self) -> None:
-        self._tell_pass()
+        self._set_epoch()
         self._iterator = iter(self.stream)
 
-    def _tell_pass(self) -> None:
+    def _set_epoch(self) -> None:
         if callable(set_epoch := getattr(self.stream, "set_epoch", None)):
             set_epoch(self._num_passes)
 
 
 def count_stream(stream: Any, batch_size: int, drop_last: bool) -> int | None:
     """Count the batches of one pass over a stream; None if it has no length."""
-    try:
-        length = len(stream) if isinstance(stream, Sized) else None
-    except TypeError:  # a wrapper of what has none
-        length = None
+    length = stream_length(stream)
     return None if length is None else count_batches(length, batch_size, drop_last)
 
 
