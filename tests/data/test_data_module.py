@@ -251,9 +251,7 @@ def broken(inputs: Tensor, targets: Tensor) -> DataModule:
         pytest.param(
             torch.ones(200, 2), torch.zeros(200), "float32.*must be integers", id="floats"
         ),
-        pytest.param(
-            torch.ones(200, 2), torch.zeros(200, 3).int(), r"\(200, 3\).*one for each", id="one_hot"
-        ),
+        pytest.param(torch.ones(200, 2), torch.tensor(1), "200 inputs but 0 targets", id="one"),
         pytest.param(
             torch.ones(200, 2), torch.full((200,), 3), "labels from 3 to 3.*0 and 2", id="high"
         ),
@@ -267,3 +265,115 @@ def test_loaded_data_must_be_what_was_announced(
 ) -> None:
     with pytest.raises(DataError, match=r"(?s)Broken\.load\(\) returned.*" + message):
         broken(inputs, targets).setup("fit")
+
+
+@pytest.mark.parametrize(
+    ("loaded", "came"),
+    [
+        pytest.param(None, "a NoneType;", id="nothing"),
+        pytest.param(torch.ones(200, 2), "a Tensor;", id="inputs alone"),
+        pytest.param(
+            (torch.ones(200, 2), [0] * 200), r"a tuple of 2 \(Tensor, list\)", id="a list"
+        ),
+        pytest.param(
+            (torch.ones(200, 2).numpy(), None), r"a tuple of 2 \(ndarray, NoneType\)", id="an array"
+        ),
+        pytest.param((torch.ones(200, 2),) * 3, "a tuple of 3", id="three"),
+        pytest.param({"x": 1}, "a dict;", id="a dict"),
+    ],
+)
+def test_what_is_not_two_tensors_is_refused_in_one_line(loaded: Any, came: str) -> None:
+    class Wrong(Blobs):
+        def load(self) -> Any:
+            return loaded
+
+    with pytest.raises(DataError, match=rf"Wrong\.load\(\) returned {came}.*two tensors") as raised:
+        Wrong().setup("fit")
+    assert "\n" not in str(raised.value)
+
+
+class Texts(DataModule):
+    """A class for each of four tokens; the last one is padding, which has none."""
+
+    task = "multiclass"
+    input_shape = (4,)
+    num_classes = 50
+    num_samples = 100
+    target_shape = (4,)
+    input_dtype = torch.int64
+
+    def load(self) -> tuple[Tensor, Tensor]:
+        tokens = torch.arange(400).reshape(100, 4)
+        targets = tokens % 50
+        targets[:, -1] = -100
+        return tokens, targets
+
+
+def test_integer_inputs_stay_what_they_are() -> None:
+    data = Texts(shuffle=False, val_fraction=0.1)
+    inputs, targets = next(iter(data.train_dataloader()))
+    assert (inputs.dtype, targets.dtype) == (torch.int64, torch.int64)
+    assert torch.equal(inputs[:, 1:] % 50, targets.where(targets >= 0, (inputs % 50))[:, 1:])
+    assert targets.shape == (32, 4)
+    assert (data.splits.train.inputs[:, 0] % 4 == 0).all()
+
+
+def test_a_split_needs_no_sample_of_each_class_where_tokens_have_classes() -> None:
+    data = Texts(val_fraction=0.1, test_fraction=0.1)
+    assert data.faults() == []
+    assert tuple(len(split.inputs) for split in data.splits) == (80, 10, 10)
+
+
+def test_a_class_of_a_token_must_be_one_that_was_announced() -> None:
+    class Wrong(Texts):
+        num_classes = 49
+
+    with pytest.raises(DataError, match="labels from 0 to 49"):
+        Wrong().setup("fit")
+
+
+def test_a_sample_may_have_several_numbers_as_its_target() -> None:
+    class Points(Line):
+        target_shape = (3,)
+
+        def load(self) -> tuple[Tensor, Tensor]:
+            numbers = torch.arange(300.0).reshape(100, 3)
+            return numbers[:, :1], numbers
+
+    data = Points()
+    targets = data.splits.train.targets
+    assert data.num_outputs == 3
+    torch.testing.assert_close(targets.mean(0), torch.zeros(3), atol=1e-5, rtol=0)
+    assert targets.shape == (70, 3)
+
+
+@pytest.mark.parametrize(
+    ("data", "inputs", "targets"),
+    [
+        pytest.param(Blobs(), ((2, 2), torch.float32), ((2,), torch.int64), id="classes"),
+        pytest.param(Line(), ((2, 1), torch.float32), ((2, 1), torch.float32), id="numbers"),
+        pytest.param(Texts(), ((2, 4), torch.int64), ((2, 4), torch.int64), id="tokens"),
+    ],
+)
+def test_an_example_is_what_is_announced(data: DataModule, inputs: Any, targets: Any) -> None:
+    example = data.example()
+    assert [(tuple(part.shape), part.dtype) for part in example] == [inputs, targets]
+
+
+class Shaken(Blobs):
+    """Augments the samples that a DataModule has loaded."""
+
+    def dataset(self, split: Any) -> Any:
+        samples = super().dataset(split)
+        return [(x + torch.rand(2), y) for x, y in samples] if split == "train" else samples
+
+
+def test_the_samples_of_a_data_module_can_be_wrapped() -> None:
+    plain, shaken = (cls(shuffle=False, normalize=False) for cls in (Blobs, Shaken))
+    one, other = (next(iter(data.train_dataloader())) for data in (plain, shaken))
+    assert torch.equal(one[1], other[1])
+    assert ((other[0] - one[0]) > 0).all()
+    assert (plain.is_in_memory, shaken.is_in_memory) == (True, False)
+    assert (
+        plain.num_batches("train") == shaken.num_batches("train") == len(plain.train_dataloader())
+    )

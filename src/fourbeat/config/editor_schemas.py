@@ -99,8 +99,8 @@ def _file(schema: Schema) -> Schema:
 
 
 def _files(conf_dir: Path, group: str) -> list[Path]:
-    base = conf_dir / f"{group}_base.yaml"
-    return [*([base] if base.is_file() else []), *sorted((conf_dir / group).glob("*.yaml"))]
+    bases = sorted(conf_dir.glob(f"{group}_*base.yaml"))
+    return [*bases, *sorted((conf_dir / group).glob("*.yaml"))]
 
 
 def _is_of_its_group(path: Path) -> bool:

@@ -25,7 +25,7 @@ from fourbeat.config.sections import (
 
 
 class DataConfig(LeafSection):
-    """A DataModule; see :class:`fourbeat.data.DataModule` for the meaning of each key."""
+    """A data set; see :class:`fourbeat.Data` and :class:`fourbeat.data.DataModule`."""
 
     batch_size: PositiveInt | None = optional(32)
     shuffle: bool | None = optional(True)
@@ -37,6 +37,7 @@ class DataConfig(LeafSection):
     test_fraction: Fraction | None = optional(0.15)
     split_seed: Seed | None = optional(0)
     on_device: bool | Literal["auto"] | None = optional("auto")
+    steps_per_epoch: PositiveInt | None = optional(1000)
 
 
 class HyperparametersConfig(OpenSection):

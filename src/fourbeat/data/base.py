@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from torch import Tensor, dtype, float32, int64, zeros
+from torch import bool as bool_
 
 from fourbeat.base.errors import ConfigError, Fault
 from fourbeat.data.checks import check_samples, split_faults
@@ -36,6 +37,12 @@ _LOSSES: dict[TaskKind, str] = {
 }
 
 
+def as_numbers(inputs: Tensor) -> Tensor:
+    """Return inputs as float32, and integers as they are: they may be tokens."""
+    is_number = inputs.is_floating_point() or inputs.dtype == bool_
+    return inputs.to(float32) if is_number else inputs
+
+
 class DataModule(Data):
     """A data set of tensors in memory: its splits and its normalisation.
 
@@ -55,8 +62,8 @@ class DataModule(Data):
     this one's. Building it must stay cheap and read no file, for a config is checked before any
     data is loaded: all properties are known without loading.
 
-    Batches are pairs of inputs (float32, ``[batch, *input_shape]``) and targets (int64 ``[batch]``
-    for classes, also for two; float32 ``[batch, outputs]`` for regression).
+    Batches are pairs of inputs (``[batch, *input_shape]``, float32 or integers) and targets (int64
+    ``[batch, ...]`` for classes, also for two; float32 ``[batch, outputs]`` for regression).
 
     Args:
         batch_size: Samples per batch and process.
@@ -78,8 +85,8 @@ class DataModule(Data):
         input_shape: Shape of one input, e.g. ``(1, 28, 28)``.
         num_samples: Samples that ``load`` returns.
         num_classes: Number of classes; None for regression.
-        target_shape: Shape of one target, e.g. ``(32, )`` for a class of each of 32 tokens; of
-            classes, ``()`` is one for each sample, and of numbers ``(num_outputs,)``.
+        target_shape: Shape of one target, e.g. ``(32,)`` for the classes of 32
+            tokens, or ``(3,)`` for three numbers; ``()``: one class, or one number.
         input_dtype: Of the inputs, e.g. ``torch.int64`` for tokens: what the check runs the network
             on. Integers that ``load`` returns stay integers, whatever is said here.
         input_statistics: Mean and deviation that the inputs were standardised with, once loaded.
@@ -130,8 +137,9 @@ class DataModule(Data):
     def load(self) -> tuple[Tensor, Tensor]:
         """Return all samples: ``num_samples`` inputs of ``input_shape``, and their targets.
 
-        Targets are class labels from 0, or the numbers to predict. They are split and standardised
-        afterwards; types are converted.
+        Targets are class labels from 0, one for each sample, token or pixel, or the numbers to
+        predict. They are split and standardised afterwards, and become int64 or float32; inputs
+        become float32, but for integers, e.g. tokens: those stay as they are.
         """
 
     def load_test(self) -> tuple[Tensor, Tensor] | None:
@@ -151,7 +159,7 @@ class DataModule(Data):
             NotImplementedError: If a data set of classes does not say how many there are.
         """
         if self.task == "regression":
-            return 1
+            return math.prod(self.target_shape)
         if self.num_classes is None:
             raise NotImplementedError(f"{type(self).__name__} has classes: set its num_classes.")
         return self.num_classes if self.task == "multiclass" else 1
@@ -169,20 +177,21 @@ class DataModule(Data):
         return SplitSizes(self.num_samples - num_val - num_test, num_val, num_test)
 
     def faults(self) -> list[Fault]:
-        """Find what is wrong with the settings, without loading anything.
-
-        Returns:
-            All faults; none if the data can be loaded.
-        """
+        """Find what is wrong with the settings, without loading anything."""
         _, world_size = self._rank_and_world_size()
-        sizes = self.split_sizes
         return [
-            *self._batch_faults(sizes.train),
-            *split_faults(
-                sizes, self.val_fraction, self.test_fraction, self.num_classes or 0, world_size
-            ),
+            *self.sharing_faults(world_size),
             *self._seed_faults(),
             *self._trainer_faults(),
+        ]
+
+    def sharing_faults(self, world_size: int) -> list[Fault]:
+        """Find what is wrong with the division into splits and batches, for so many processes."""
+        sizes, per_class = self.split_sizes, 0 if self.target_shape else self.num_classes or 0
+        fractions = self.val_fraction, self.test_fraction
+        return [
+            *self._batch_faults(sizes.train, world_size),
+            *split_faults(sizes, *fractions, per_class, world_size),
         ]
 
     def num_batches(self, split: Split, world_size: int = 1) -> int:
@@ -202,7 +211,7 @@ class DataModule(Data):
         """Return a batch of two zeros as they are announced."""
         inputs = zeros(2, *self.input_shape, dtype=self.input_dtype)
         if self.task == "regression":
-            return inputs, zeros(2, *(self.target_shape or (self.num_outputs,)))
+            return inputs, zeros(2, *(self.target_shape or (1,)))
         return inputs, zeros(2, *self.target_shape, dtype=int64)
 
     @property
@@ -241,28 +250,26 @@ class DataModule(Data):
 
     def _rows(self, pool: Samples, has_own_test: bool = False) -> tuple[Tensor, Tensor, Tensor]:
         sizes = self.split_sizes._replace(test=0) if has_own_test else self.split_sizes
-        labels = None if self.task == "regression" else pool.targets
+        has_classes = self.task != "regression" and pool.targets.ndim == 1
+        labels = pool.targets if has_classes else None
         return split_indices(sizes, self.split_seed, labels)
 
-    def _checked(self, loaded: tuple[Tensor, Tensor], method: str, num_samples: int) -> Samples:
-        inputs, targets = loaded
-        check_samples(
+    def _checked(self, loaded: Any, method: str, num_samples: int) -> Samples:
+        inputs, targets = check_samples(
             f"{type(self).__name__}.{method}()",
-            inputs,
-            targets,
+            loaded,
             num_samples=num_samples,
             input_shape=self.input_shape,
-            num_classes=self.num_classes,
+            num_classes=None if self.task == "regression" else self.num_classes,
         )
         if self.task == "regression":
-            targets = targets.to(float32).reshape(num_samples, self.num_outputs)
-        else:
-            targets = targets.to(int64)
-        return Samples(inputs, targets)
+            numbers = targets.to(float32)
+            return Samples(inputs, numbers.unsqueeze(1) if numbers.ndim == 1 else numbers)
+        return Samples(inputs, targets.to(int64))
 
     def _normalized(self, splits: Splits) -> Splits:
-        splits = Splits(*(s._replace(inputs=s.inputs.to(float32)) for s in splits))
-        if self.normalize:
+        splits = Splits(*(s._replace(inputs=as_numbers(s.inputs)) for s in splits))
+        if self.normalize and splits.train.inputs.is_floating_point():
             inputs = measure_statistics(splits.train.inputs, per_feature=self._per_feature)
             self.input_statistics = inputs
             splits = Splits(*(s._replace(inputs=inputs.standardise(s.inputs)) for s in splits))

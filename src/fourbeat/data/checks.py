@@ -6,11 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
+from torch.utils.data import IterableDataset
 
 from fourbeat.base.errors import DataError, Fault
 from fourbeat.data.order import count_batches
 from fourbeat.data.samples import SplitSizes
 from fourbeat.data.seeding import Split
+
+IGNORED = -100
+"""torch's label of what has no class, e.g. padding (``ignore_index`` of its losses)."""
 
 
 def batch_faults(
@@ -90,16 +94,17 @@ def split_faults(
 def _small_split(
     key: str, fraction: float, size: int, num_classes: int, world_size: int
 ) -> Fault | None:
+    hint = f"Try {key}=0 or a larger fraction."
     if fraction > 0 == size:
         needed = "at least one"
     elif 0 < size < num_classes:
         needed = f"at least the {num_classes} of one of each class"
+        hint += " Where each token or pixel has a class, the data set says so by its target_shape."
     elif 0 < size < world_size:
         needed = f"at least one for each of the {world_size} processes"
     else:
         return None
     allowed = f"gives a split of {size} samples; it needs {needed}, or none"
-    hint = f"Try {key}=0 or a larger fraction."
     return Fault("too-few-samples", key, str(fraction), allowed, hint)
 
 
@@ -114,11 +119,14 @@ def check_dataset(name: str, split: Split, dataset: Any) -> Any:
     Raises:
         DataError: It is no data set, or there is nothing to train on.
     """
+    if isinstance(dataset, IterableDataset):
+        return dataset
     is_map = all(hasattr(dataset, method) for method in ("__getitem__", "__len__"))
     if dataset is not None and (not is_map or isinstance(dataset, (Mapping, str))):
         raise DataError(
             f"{name}.dataset({split!r}) returned a {type(dataset).__name__}; it must return "
-            "samples with __len__ and __getitem__, e.g. a torch Dataset, or None for no such split."
+            "samples with __len__ and __getitem__, e.g. a torch Dataset, an IterableDataset, or "
+            "None for no such split."
         )
     if dataset is not None and len(dataset):
         return dataset
@@ -127,46 +135,94 @@ def check_dataset(name: str, split: Split, dataset: Any) -> Any:
     return None
 
 
+def stream_faults(stream: Any, steps_per_epoch: int | None) -> list[Fault]:
+    """Find what is wrong with the length of the training epochs.
+
+    Args:
+        stream: What is trained on; None if that is no stream.
+        steps_per_epoch: Batches of an epoch, if that is said.
+    """
+    key, value = "data.steps_per_epoch", str(steps_per_epoch)
+    if stream is None and steps_per_epoch is not None:
+        why = "is for streams, and this data set has a length"
+        hint = "Use trainer.limit_train_batches for a part of an epoch."
+        return [Fault("impossible-together", key, value, why, hint)]
+    if steps_per_epoch is not None and steps_per_epoch < 1:
+        return [Fault("out-of-range", key, value, "must be 1 or more")]
+    if stream is None or steps_per_epoch or stream_length(stream) is not None:
+        return []
+    why = f"must be set: the stream {type(stream).__name__} does not say how long it is, and the "
+    why += "learning rate's schedule must know how many batches an epoch has"
+    return [Fault("no-length", key, "", why, f"Try {key}=1000.")]
+
+
+def stream_length(stream: Any) -> int | None:
+    """Return how many samples a stream says that it yields; None if it does not."""
+    try:
+        return len(stream)
+    except TypeError:
+        return None
+
+
 def check_samples(
     source: str,
-    inputs: Tensor,
-    targets: Tensor,
+    loaded: Any,
     *,
     num_samples: int,
     input_shape: tuple[int, ...],
     num_classes: int | None,
-) -> None:
+) -> tuple[Tensor, Tensor]:
     """Compare what a data set loaded with what it announced.
 
     Args:
         source: What loaded the tensors, for the message, e.g. ``Moons.load()``.
-        inputs: The loaded inputs.
-        targets: The loaded targets.
+        loaded: The loaded inputs and targets.
         num_samples: Announced number of samples.
         input_shape: Announced shape of one input.
         num_classes: Announced number of classes; None for regression.
 
+    Returns:
+        Inputs and targets.
+
     Raises:
         DataError: If they disagree; names what was announced and what came.
     """
+    inputs, targets = _pair(source, loaded)
     expected = (num_samples, *input_shape)
     if tuple(inputs.shape) != expected:
         raise DataError(
             f"{source} returned inputs of shape {tuple(inputs.shape)}; num_samples and input_shape "
             f"announce {expected}."
         )
-    if len(targets) != num_samples:
-        raise DataError(f"{source} returned {num_samples} inputs but {len(targets)} targets.")
+    num_targets = len(targets) if targets.ndim else 0
+    if num_targets != num_samples:
+        raise DataError(f"{source} returned {num_samples} inputs but {num_targets} targets.")
     if num_classes is not None:
         _check_labels(source, targets, num_classes)
+    return inputs, targets
+
+
+def _pair(source: str, loaded: Any) -> tuple[Tensor, Tensor]:
+    pair = tuple(loaded) if isinstance(loaded, (tuple, list)) else (loaded,)
+    if len(pair) == 2 and all(isinstance(each, Tensor) for each in pair):
+        return pair
+    kinds = ", ".join(type(each).__name__ for each in pair[:3])
+    came = f"a {type(loaded).__name__} of {len(pair)} ({kinds})" if len(pair) > 1 else f"a {kinds}"
+    raise DataError(
+        f"{source} returned {came}; it must return two tensors, the inputs and their targets. "
+        "torch.as_tensor makes one of an array or a list."
+    )
 
 
 def _check_labels(source: str, labels: Tensor, num_classes: int) -> None:
-    if labels.is_floating_point() or labels.ndim != 1:
+    if labels.is_floating_point() or labels.is_complex():
         raise DataError(
-            f"{source} returned targets of type {labels.dtype} and shape {tuple(labels.shape)}; "
-            "class labels must be integers, one for each sample."
+            f"{source} returned targets of type {labels.dtype}; class labels must be integers."
         )
+    if labels.ndim > 1:  # of tokens or pixels: those that the loss ignores have a class below 0
+        labels = labels.flatten()[labels.flatten() != IGNORED]
+    if not labels.numel():
+        return
     lowest, highest = int(labels.min()), int(labels.max())
     if lowest < 0 or highest >= num_classes:
         raise DataError(

@@ -5,9 +5,11 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+from torch.utils.data import IterableDataset
+
 from fourbeat.base.errors import Fault
 from fourbeat.data.batches import Batch
-from fourbeat.data.checks import batch_faults
+from fourbeat.data.checks import batch_faults, stream_faults, stream_length
 from fourbeat.data.samples import SplitSizes
 from fourbeat.data.seeding import Split
 from fourbeat.data.split_loaders import SplitLoaders
@@ -36,6 +38,8 @@ class Data(SplitLoaders):
         pin_memory: Page-locked memory, from which copies to a GPU overlap with the training.
         drop_last: Drop the last training batch when it is short.
         seed: Seed of the order of the epochs, and of what samples draw.
+        steps_per_epoch: Batches of an epoch of a stream, which goes on in the next one where it
+            stood, and begins again where it ends; None: each epoch is a pass over the data.
 
     Attributes:
         num_classes: Number of classes, if there are any: names the rows of the confusion matrix.
@@ -52,6 +56,7 @@ class Data(SplitLoaders):
         pin_memory: bool = False,
         drop_last: bool = False,
         seed: int = 0,
+        steps_per_epoch: int | None = None,
     ) -> None:
         super().__init__()
         self.batch_size = batch_size
@@ -60,6 +65,7 @@ class Data(SplitLoaders):
         self.pin_memory = pin_memory
         self.drop_last = drop_last
         self.seed = seed
+        self.steps_per_epoch = steps_per_epoch
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Spell out ``**common`` in the signature, so that a config can be checked against it."""
@@ -81,9 +87,8 @@ class Data(SplitLoaders):
         example = self.example()
         if example is not None:
             return example
-        source, order = self._source("train"), self.train_order(0, 0)
-        order.set_epoch(0)
-        return source[next(iter(order))]
+        order = self._order("train")
+        return self._source("train", order)[next(iter(order))]
 
     @property
     def loss(self) -> str:
@@ -97,11 +102,20 @@ class Data(SplitLoaders):
 
     @property
     def split_sizes(self) -> SplitSizes:
-        """Numbers of samples for training, validation and testing."""
-        return SplitSizes(*(len(self._dataset(s) or ()) for s in ("train", "val", "test")))
+        """Numbers of samples; -1 for a stream of unknown length, 0 for a split that is missing."""
+        return SplitSizes(*(self._size_of(split) for split in ("train", "val", "test")))
+
+    def _size_of(self, split: Split) -> int:
+        dataset = self._dataset(split)
+        if dataset is None:
+            return 0
+        if not isinstance(dataset, IterableDataset):
+            return len(dataset)
+        length = stream_length(dataset)
+        return -1 if length is None else length
 
     def num_batches(self, split: Split, world_size: int = 1) -> int:
-        """Count the batches of an epoch that each process gets, without any limit.
+        """Count the batches of an epoch that each process gets, without any limit; -1: unknown.
 
         Args:
             split: ``train``, ``val`` or ``test``.
@@ -109,7 +123,8 @@ class Data(SplitLoaders):
         """
         if self._dataset(split) is None:
             return 0
-        return self._order(split, rank=0, world_size=world_size).num_batches
+        order = self._order(split, rank=0, world_size=world_size)
+        return order.num_batches if order.has_length else -1
 
     def faults(self) -> list[Fault]:
         """Find what is wrong with the settings; asks for the samples if nothing else is.
@@ -117,11 +132,25 @@ class Data(SplitLoaders):
         Returns:
             All faults; none if the data can be loaded.
         """
-        faults = [*self._batch_faults(0), *self._seed_faults(), *self._trainer_faults()]
-        return faults or self._batch_faults(self.split_sizes.train)
-
-    def _batch_faults(self, num_train: int) -> list[Fault]:
         _, world_size = self._rank_and_world_size()
+        settings = [
+            *self._batch_faults(0, world_size),
+            *self._seed_faults(),
+            *self._trainer_faults(),
+        ]
+        train = None if settings else self._dataset("train")
+        stream = train if isinstance(train, IterableDataset) else None
+        return (
+            settings
+            or stream_faults(stream, self.steps_per_epoch)
+            or self.sharing_faults(world_size)
+        )
+
+    def sharing_faults(self, world_size: int) -> list[Fault]:
+        """Find what is wrong with the division into batches, for so many processes."""
+        return self._batch_faults(self.split_sizes.train, world_size)
+
+    def _batch_faults(self, num_train: int, world_size: int) -> list[Fault]:
         return batch_faults(
             batch_size=self.batch_size,
             num_workers=self.num_workers,

@@ -15,6 +15,7 @@ from fourbeat.base.generators import generators_seeded
 from fourbeat.data.batches import Batch
 from fourbeat.data.executions import Execution, TensorExecution
 from fourbeat.data.order import BatchOrder, Chosen
+from fourbeat.data.streams import StreamBatches, without_end
 from fourbeat.data.tensors import TensorBatches
 
 # Batches that a worker process fetches ahead: all workers together an execution, while the one
@@ -55,12 +56,14 @@ class BatchLoader(DataLoader[Any]):
     """
 
     def __iter__(self) -> Any:
-        order = self.sampler
-        if not isinstance(order, BatchOrder) or order.plan is None:
-            return super().__iter__()
-        if isinstance(self.dataset, TensorBatches) and self.num_workers == 0:
+        order: Any = self.sampler
+        is_planned = isinstance(order, BatchOrder) and order.plan is not None
+        if is_planned and isinstance(self.dataset, TensorBatches) and self.num_workers == 0:
             return self._in_memory(self.dataset, order)
-        return _grouped(super().__iter__(), order)
+        batches: Iterator[Batch] = super().__iter__()
+        if isinstance(self.dataset, StreamBatches):
+            batches = without_end(batches, order, type(self.dataset.stream).__name__)
+        return _grouped(batches, order) if is_planned else batches
 
     def __len__(self) -> int:
         """Number of batches, or of executions, that an epoch yields on this rank."""
@@ -83,7 +86,10 @@ class BatchLoader(DataLoader[Any]):
 def _grouped(batches: Iterator[Batch], order: BatchOrder) -> Iterator[Execution]:
     start = order.first_batch
     for size in order.execution_sizes():
-        yield Execution.of(list(itertools.islice(batches, size)), start)
+        together = list(itertools.islice(batches, size))
+        if not together:
+            return  # a stream has ended
+        yield Execution.of(together, start)
         start += size
 
 

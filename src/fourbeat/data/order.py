@@ -7,17 +7,14 @@ batches of the epoch are done.
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence, Sized
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils.data import DistributedSampler
 
-from fourbeat.base.errors import DataError
-from fourbeat.base.generators import generators_seeded
 from fourbeat.base.shapes import Int64
 from fourbeat.data.plan import ExecutionPlan
 from fourbeat.data.seeding import Split, batch_seed, mix_seed
@@ -108,6 +105,11 @@ class BatchOrder(DistributedSampler[Any], ABC):
         super().set_epoch(epoch if self.split == "train" else 0)
 
     @property
+    def has_length(self) -> bool:
+        """Whether it is known how many batches an epoch has."""
+        return True
+
+    @property
     @abstractmethod
     def num_batches_of_split(self) -> int:
         """Batches per epoch on this rank."""
@@ -143,7 +145,7 @@ class BatchOrder(DistributedSampler[Any], ABC):
         """Index of the batch with which this epoch begins: 0, but for one that is resumed."""
         return self.start_batch if self.epoch == self.start_epoch else 0
 
-    def execution_sizes(self) -> list[int]:
+    def execution_sizes(self) -> Iterable[int]:
         """Return how many batches each execution holds that is left in this epoch."""
         plan = self.plan or ExecutionPlan(1)
         return plan.sizes(self.num_batches, self.epoch, self.first_batch)
@@ -151,7 +153,7 @@ class BatchOrder(DistributedSampler[Any], ABC):
     @property
     def num_executions_done(self) -> int:
         """Executions that come before where the order begins, as Lightning is to count them."""
-        return self.num_executions - len(self.execution_sizes())
+        return self.num_executions - len(list(self.execution_sizes()))
 
     def seed_of(self, epoch: int, batch_idx: int) -> int:
         """Return the seed of what a batch draws.
@@ -242,56 +244,3 @@ class EpochOrder(BatchOrder):
         # A rank without its own batch would leave the others waiting for it in the next reduction.
         batches = order.tensor_split(self.num_batches_of_split * self.num_replicas)
         return batches[self.rank :: self.num_replicas]
-
-
-class SampledOrder(BatchOrder):
-    """The batches that a sampler of the user's chooses, lists of sample indices.
-
-    What it draws is seeded by the epoch, which it gets by ``set_epoch`` if it has that. Several
-    ranks take its batches in turns; in training, those at the start come again for ranks that would
-    have one less.
-
-    Args:
-        sampler: Chooses the same number of batches in each epoch.
-        **common: The arguments of :class:`BatchOrder`.
-
-    Raises:
-        DataError: It chooses no batch.
-    """
-
-    batch_size = 0  # differs
-
-    def __init__(self, sampler: Iterable[Sequence[int]], **common: Any) -> None:
-        super().__init__(**common)
-        self.sampler = sampler
-        self._num_chosen = len(sampler) if isinstance(sampler, Sized) else len(self._chosen(0))
-        if not self._num_chosen:
-            raise DataError(f"batch_sampler({self.split!r}) returned a sampler without batches.")
-
-    @property
-    def num_batches_of_split(self) -> int:
-        """Batches per epoch on this rank."""
-        if self.split == "train":
-            return math.ceil(self._num_chosen / self.num_replicas)
-        return len(range(self.rank, self._num_chosen, self.num_replicas))
-
-    def batches(self, epoch: int) -> list[Tensor]:
-        """Return the sample indices of each batch of an epoch on this rank.
-
-        Raises:
-            DataError: They are not as many as in other epochs.
-        """
-        chosen = self._chosen(epoch)
-        if len(chosen) != self._num_chosen:
-            raise DataError(
-                f"batch_sampler({self.split!r}) chose {len(chosen)} batches in epoch {epoch}, and "
-                f"{self._num_chosen} before; each epoch must have as many."
-            )
-        indices = range(self.rank, self.num_batches_of_split * self.num_replicas, self.num_replicas)
-        return [chosen[i % len(chosen)] for i in indices][: self.num_batches]
-
-    def _chosen(self, epoch: int) -> list[Tensor]:
-        if callable(set_epoch := getattr(self.sampler, "set_epoch", None)):
-            set_epoch(epoch)
-        with generators_seeded(mix_seed(self.seed, epoch)):
-            return [torch.tensor(list(batch), dtype=torch.int64) for batch in self.sampler]

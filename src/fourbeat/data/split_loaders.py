@@ -9,15 +9,19 @@ from typing import Any, NamedTuple
 
 import torch
 from lightning.pytorch import LightningDataModule
-from torch.utils.data import DataLoader, default_collate
+from torch.utils.data import DataLoader, IterableDataset, default_collate
 
+from fourbeat.base.errors import raise_faults
+from fourbeat.base.registry import StateRegistry
 from fourbeat.data.batches import Batch, move_batch
-from fourbeat.data.checks import check_dataset
+from fourbeat.data.checks import check_dataset, stream_faults
 from fourbeat.data.loader import SampleBatches, batch_loader
-from fourbeat.data.order import BatchOrder, EpochOrder, SampledOrder
+from fourbeat.data.order import BatchOrder, EpochOrder
 from fourbeat.data.plan import ExecutionPlan
 from fourbeat.data.residence import OnDevice, move_to_device
+from fourbeat.data.sampled import SampledOrder
 from fourbeat.data.seeding import Split
+from fourbeat.data.streams import Place, StreamBatches, StreamOrder, count_stream
 from fourbeat.data.tensors import TensorBatches
 
 Loader = DataLoader[Any]
@@ -50,6 +54,7 @@ class SplitLoaders(LightningDataModule, ABC):
     drop_last: bool
     seed: int
     on_device: OnDevice = False
+    steps_per_epoch: int | None = None
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,7 +70,7 @@ class SplitLoaders(LightningDataModule, ABC):
 
     @abstractmethod
     def dataset(self, split: Split) -> Any:
-        """Return the samples of a split: a map-style data set of any of torch's kinds.
+        """Return the samples of a split: a data set of any of torch's kinds.
 
         Called once for each split, when it is first needed, after ``prepare_data``.
 
@@ -73,8 +78,11 @@ class SplitLoaders(LightningDataModule, ABC):
             split: ``train``, ``val`` or ``test``.
 
         Returns:
-            It has ``__len__`` and ``__getitem__``, e.g. a list; with a :class:`TensorBatches`, a
-            batch is gathered at once. None or an empty one: there is no such split.
+            It has ``__len__`` and ``__getitem__``, e.g. a list; of a :class:`TensorBatches`, a
+            batch is gathered at once. None or an empty one: there is no such split. Or an
+            ``IterableDataset``: a stream. One process reads it, at most one worker, in its own
+            order. A resume finds its place by its ``state_dict`` and ``load_state_dict``, if it has
+            them and there are no workers; else by reading it from its start.
         """
 
     def collate(self, samples: list[Any]) -> Batch:
@@ -108,6 +116,37 @@ class SplitLoaders(LightningDataModule, ABC):
         if self.trainer is not None:
             epoch, step = self.trainer.current_epoch, self.trainer.global_step
         return self._loader("train", self.train_order(epoch, step))
+
+    def register_state(self, registry: StateRegistry) -> None:
+        """Register where the stream stands that is trained on, if it can say so."""
+        if self._is_stream("train"):
+            source = self._source("train", self._order("train"))
+            if source.can_be_captured and not self.num_workers:
+                registry.register("stream", source)
+
+    def describe_resume(self, epoch: int) -> str | None:
+        """Say what it costs to find the place of a stream when a training is resumed.
+
+        Args:
+            epoch: The one to begin with, at its ``first_batch``.
+
+        Returns:
+            A line; None where it costs nothing.
+        """
+        if not self._is_stream("train"):
+            return None
+        source = self._source("train", self._order("train"))
+        skipped = source.num_skipped(Place(epoch, self.first_batch))
+        if not skipped or (source.can_be_captured and not self.num_workers):
+            return None
+        return (
+            f"{type(source.stream).__name__} is read from its start, and {skipped} batches are "
+            "dropped, to come to where the training stood; a stream with state_dict and "
+            "load_state_dict is placed there at once (with data.num_workers=0)"
+        )
+
+    def _is_stream(self, split: Split) -> bool:
+        return isinstance(self._dataset(split), IterableDataset)
 
     def train_order(self, epoch: int, step: int) -> BatchOrder:
         """Return the order of the training batches.
@@ -160,45 +199,65 @@ class SplitLoaders(LightningDataModule, ABC):
             self._datasets[split] = found
         return self._datasets[split]
 
-    def _source(self, split: Split) -> Any:
+    def _source(self, split: Split, order: BatchOrder) -> Any:
         """What maps the items of an order to batches."""
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
         if (split, device) not in self._sources:
-            dataset = self._dataset(split)
-            if isinstance(dataset, TensorBatches):
-                on_device = self.on_device
-                on_device = False if self.num_workers and on_device == "auto" else on_device
-                source: Any = TensorBatches(move_to_device(dataset.tensors, on_device, device))
-            else:
-                is_own = type(self).collate is not SplitLoaders.collate
-                source = SampleBatches(dataset, self.collate if is_own else default_collate)
-            self._sources[split, device] = source
-        return self._sources[split, device]
+            self._sources[split, device] = self._new_source(split, device, order)
+        source = self._sources[split, device]
+        if isinstance(source, StreamBatches):
+            source.seed_of = order.seed_of  # the rank may have become known
+        return source
+
+    def _new_source(self, split: Split, device: torch.device, order: BatchOrder) -> Any:
+        dataset = self._dataset(split)
+        if isinstance(dataset, TensorBatches):
+            on_device = self.on_device
+            on_device = False if self.num_workers and on_device == "auto" else on_device
+            return TensorBatches(move_to_device(dataset.tensors, on_device, device))
+        is_own = type(self).collate is not SplitLoaders.collate
+        collate = self.collate if is_own else default_collate
+        if not isinstance(dataset, IterableDataset):
+            return SampleBatches(dataset, collate)
+        return StreamBatches(
+            dataset,
+            collate,
+            order.seed_of,
+            batch_size=self.batch_size,
+            drop_last=self.drop_last and split == "train",
+            steps_per_epoch=self.steps_per_epoch if split == "train" else None,
+        )
 
     def _order(self, split: Split, **settings: Any) -> BatchOrder:
         rank, world_size = self._rank_and_world_size()
         dataset = self._dataset(split)
         common = {"split": split, "seed": self.seed, "rank": rank, "world_size": world_size}
         common |= {"seeded": not isinstance(dataset, TensorBatches), **settings}
+        is_training = split == "train"
+        drop_last = self.drop_last and is_training
+        if isinstance(dataset, IterableDataset):
+            raise_faults(stream_faults(dataset, self.steps_per_epoch) if is_training else [])
+            own = self.steps_per_epoch if is_training else None
+            return StreamOrder(own or count_stream(dataset, self.batch_size, drop_last), **common)
         if (sampler := self.batch_sampler(split)) is not None:
             return SampledOrder(sampler, **common)
-        is_training = split == "train"
         return EpochOrder(
             len(dataset),
             batch_size=self.batch_size,
             shuffle=self.shuffle and is_training,
-            drop_last=self.drop_last and is_training,
+            drop_last=drop_last,
             **common,
         )
 
     def _loader(self, split: Split, order: BatchOrder) -> Loader:
-        source = self._source(split)
+        source = self._source(split, order)
         on_host = not (isinstance(source, TensorBatches) and source.is_on_device)
+        # A process of its own cannot share what is on a GPU; two would each read the whole stream.
+        most = 1 if isinstance(source, StreamBatches) else self.num_workers
         return batch_loader(
             source,
             order,
-            # A process of its own cannot share what is on a GPU.
-            num_workers=self.num_workers if on_host else 0,
+            num_workers=min(self.num_workers, most) if on_host else 0,
             pin_memory=self.pin_memory and on_host,
         )
 

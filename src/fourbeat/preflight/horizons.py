@@ -5,9 +5,7 @@ from __future__ import annotations
 from fourbeat.base.errors import Fault
 from fourbeat.config.schema import TrainConfig
 from fourbeat.config.typed import format_value
-from fourbeat.data import Data, DataModule, limit_batches
-from fourbeat.data.checks import batch_faults, split_faults
-from fourbeat.data.seeding import Split
+from fourbeat.data import Data, Split, limit_batches
 from fourbeat.optim import Horizon
 from fourbeat.preflight.devices import count_processes
 
@@ -66,28 +64,17 @@ def limit_faults(cfg: TrainConfig, datamodule: Data) -> list[Fault]:
 
 def sharing_faults(cfg: TrainConfig, datamodule: Data) -> list[Fault]:
     """Find a split too small for its processes; the data set itself checks for one process."""
-    processes, sizes = count_processes(cfg.trainer), datamodule.split_sizes
+    processes = count_processes(cfg.trainer)
     if processes == 1 or datamodule.faults():
         return []
-    batches = batch_faults(
-        batch_size=datamodule.batch_size,
-        num_workers=datamodule.num_workers,
-        drop_last=datamodule.drop_last,
-        num_train=sizes.train,
-        world_size=processes,
-    )
-    if not isinstance(datamodule, DataModule):
-        return batches
-    fractions = datamodule.val_fraction, datamodule.test_fraction
-    return [*batches, *split_faults(sizes, *fractions, datamodule.num_classes or 0, processes)]
+    return datamodule.sharing_faults(processes)
 
 
 def _num_train(cfg: TrainConfig, datamodule: Data) -> int:
     return _num_batches(datamodule, "train", count_processes(cfg.trainer))
 
 
-def _num_batches(datamodule: Data, split: Split, world_size: int = 1) -> int:
-    """Count the batches of an epoch; 0 where a fault of the data's own says why."""
-    if datamodule.batch_size < 1 or datamodule.split_sizes.train < 1:
+def _num_batches(datamodule: Data, split: Split, processes: int = 1) -> int:
+    if datamodule.batch_size < 1:
         return 0
-    return datamodule.num_batches(split, world_size)
+    return max(0, datamodule.num_batches(split, processes))

@@ -102,10 +102,13 @@ def set_position(trainer: Trainer, state: TrainingState) -> None:
         state: Is changed: the loops' counters are those of this run's executions.
     """
     position, data = state.position, datamodule_of(trainer)
+    if isinstance(data, SplitLoaders):
+        data.first_batch = position.batch
+        if trainer.is_global_zero and (line := data.describe_resume(position.epoch)):
+            log.info("%s", line)
     if position.moment == "between epochs":
         place_between_epochs(state.loops)
     elif isinstance(data, SplitLoaders):
-        data.first_batch = position.batch
         order = data.train_order(position.epoch, position.step)
         # Lightning's "batches" are executions, which this run may group differently.
         place_within_epoch(state.loops, order.num_executions_done)

@@ -11,7 +11,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from fourbeat.base.console import log, short_path
 from fourbeat.config.schema import TrainConfig
-from fourbeat.data import DataModule
+from fourbeat.data import Data
 from fourbeat.optim import describe_rates
 from fourbeat.preflight.horizons import plan_horizon
 from fourbeat.run import Run
@@ -49,7 +49,7 @@ def print_start(cfg: TrainConfig, components: Components) -> None:
 
 def _print_schedule(cfg: TrainConfig, components: Components) -> None:
     data = components.datamodule
-    horizon = plan_horizon(cfg, data) if isinstance(data, DataModule) else None
+    horizon = plan_horizon(cfg, data) if isinstance(data, Data) else None
     if horizon is not None:
         for name, optim in cfg.optimizers.items():
             scheduler = cfg.schedulers[name]

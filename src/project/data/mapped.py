@@ -28,11 +28,16 @@ class MappedSamples(Dataset[tuple[Tensor, Tensor]]):
         inputs: Of all splits, memory-mapped, of any type.
         targets: Of all splits.
         rows: The samples of this split.
-        statistics: What the inputs are standardised with.
+        statistics: What the inputs are standardised with, as float32; None: they are integers, and
+            stay so.
     """
 
     def __init__(
-        self, inputs: Tensor, targets: Tensor, rows: Int64[Tensor, " split"], statistics: Statistics
+        self,
+        inputs: Tensor,
+        targets: Tensor,
+        rows: Int64[Tensor, " split"],
+        statistics: Statistics | None,
     ) -> None:
         self.inputs = inputs
         self.targets = targets
@@ -50,9 +55,12 @@ class MappedSamples(Dataset[tuple[Tensor, Tensor]]):
     def __getitems__(self, indices: list[int]) -> list[tuple[Tensor, Tensor]]:
         """Read the samples of a batch: torch calls it instead, where there is one."""
         rows = self.rows[indices]
-        inputs = self.inputs.index_select(0, rows).to(torch.float32)
-        targets = self.targets.index_select(0, rows)
-        return list(zip(self.statistics.standardise(inputs), targets, strict=True))
+        inputs = self.inputs.index_select(0, rows)
+        if self.statistics is None:
+            inputs = inputs.to(torch.int64)
+        else:
+            inputs = self.statistics.standardise(inputs.to(torch.float32))
+        return list(zip(inputs, self.targets.index_select(0, rows), strict=True))
 
 
 class Mapped(DataModule):
@@ -64,7 +72,8 @@ class Mapped(DataModule):
     order.
 
     Args:
-        inputs: Path of the inputs, ``[samples, ...]``, of any real type; converted batch by batch.
+        inputs: Path of the inputs, ``[samples, ...]``, of any real type; converted batch by batch:
+            bytes, as of pixels, and floats to float32, other integers, as of tokens, to int64.
         targets: Path of the targets, ``[samples]`` or ``[samples, 1]``; they are read at once.
         task: ``multiclass``, ``binary`` or ``regression``.
         num_classes: Number of classes; None for a regression.
@@ -117,13 +126,13 @@ class Mapped(DataModule):
         """The three splits; no input has been read but those that were measured."""
         pool = self._checked_pool()
         train, val, test = self._rows(pool)
-        targets = pool.targets
-        if self.normalize:
+        targets, are_tokens = pool.targets, _are_tokens(pool.inputs)
+        if self.normalize and not are_tokens:
             self.input_statistics = measure_rows(pool.inputs, train, self._per_feature)
         if self._measures_targets(targets[train]):
             targets = Statistics(self.target_mean, self.target_std).standardise(targets)
         rows: dict[Split, Tensor] = {"train": train, "val": val, "test": test}
-        statistics = self.input_statistics
+        statistics = None if are_tokens else self.input_statistics
         return {s: MappedSamples(pool.inputs, targets, r, statistics) for s, r in rows.items()}
 
     def dataset(self, split: Split) -> MappedSamples:
@@ -164,6 +173,11 @@ def measure_rows(inputs: Tensor, rows: Int64[Tensor, " rows"], per_feature: bool
         squares = squares + variance * added + gap**2 * count * added / total
         count = total
     return statistics_of(mean.to(torch.float32), (squares / count).sqrt().to(torch.float32))
+
+
+def _are_tokens(inputs: Tensor) -> bool:
+    others = (torch.uint8, torch.bool)
+    return not inputs.is_floating_point() and inputs.dtype not in others
 
 
 def _mapped(path: Path) -> Tensor:

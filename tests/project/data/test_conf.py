@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,9 +10,11 @@ from omegaconf import OmegaConf
 from support.project import compose_config
 
 import project.data
+from fourbeat.data import Data
 
 CONF = Path(__file__).parents[3] / "conf" / "data"
-BASE = CONF.parent / "data_base.yaml"
+BASE, LOADING = (CONF.parent / f"{name}.yaml" for name in ("data_base", "data_loading_base"))
+UNUSUAL = {"steps_per_epoch"}  # of streams alone
 TARGETS = {path: OmegaConf.load(path)["_target_"] for path in sorted(CONF.glob("*.yaml"))}
 # Those that the template brings; whoever adds one explains as much of it as they like.
 FILES = [
@@ -19,6 +22,20 @@ FILES = [
     for path, target in TARGETS.items()
     if target.removeprefix("project.data.") in project.data.__all__
 ]
+
+
+def all_common() -> dict[str, Any]:
+    loading, base = (OmegaConf.to_container(OmegaConf.load(file)) for file in (LOADING, BASE))
+    assert isinstance(loading, dict)
+    assert isinstance(base, dict)
+    assert base.pop("defaults") == ["/data_loading_base@_here_"]
+    return loading | base
+
+
+def test_the_keys_of_loading_are_the_arguments_of_any_data_set() -> None:
+    keys = OmegaConf.to_container(OmegaConf.load(LOADING))
+    assert isinstance(keys, dict)
+    assert keys.keys() - {"_target_"} == inspect.signature(Data).parameters.keys() - UNUSUAL
 
 
 def test_there_is_a_file_for_each_data_set() -> None:
@@ -50,7 +67,9 @@ def test_the_settings_are_sound(path: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES)
 def test_a_file_says_only_what_is_its_own(path: Path) -> None:
-    common, own = (OmegaConf.to_container(OmegaConf.load(file)) for file in (BASE, path))
+    own = OmegaConf.to_container(OmegaConf.load(path))
+    assert isinstance(own, dict)
+    common = all_common()
 
     assert own.pop("defaults") == ["/data_base@_here_"]
     assert {key: value for key, value in own.items() if value == common.get(key, "")} == {}
@@ -58,13 +77,15 @@ def test_a_file_says_only_what_is_its_own(path: Path) -> None:
 
 def test_what_is_common_is_the_default_of_every_data_set() -> None:
     arguments = inspect.signature(project.data.Digits).parameters
-    common = OmegaConf.to_container(OmegaConf.load(BASE))
+    common = all_common()
 
     assert (common.pop("_target_"), common.pop("seed")) == ("???", "${seed}")
     assert common == {key: arguments[key].default for key in common}
 
 
-@pytest.mark.parametrize("path", [*FILES, pytest.param(BASE, id="base")])
+@pytest.mark.parametrize(
+    "path", [*FILES, *(pytest.param(path, id=path.stem) for path in (BASE, LOADING))]
+)
 def test_every_key_is_explained(path: Path) -> None:
     lines = [line for line in path.read_text().splitlines() if line != "defaults:"]
     keys = [line for line in lines if ":" in line and line[0] != "#"]

@@ -50,13 +50,15 @@ class InMemory(DataModule):
 
     def load(self) -> tuple[torch.Tensor, torch.Tensor]:
         inputs, targets = arrays(self.task, self.input_shape, self.dtype)
-        return torch.from_numpy(inputs), torch.from_numpy(targets)
+        numbers = torch.from_numpy(inputs)
+        return numbers.float() if self.dtype == "uint8" else numbers, torch.from_numpy(targets)
 
 
 CASES = [
     pytest.param("multiclass", (1, 6, 6), "uint8", id="images of bytes"),
     pytest.param("binary", (3,), "float64", id="features"),
     pytest.param("regression", (3,), "float32", id="numbers"),
+    pytest.param("multiclass", (5,), "int64", id="tokens"),
 ]
 
 
@@ -72,6 +74,7 @@ def test_its_batches_are_those_of_the_same_data_in_memory(
         loaders = (getattr(data, f"{split}_dataloader")() for data in (mapped, in_memory))
         for batch, same in zip(*loaders, strict=True):
             torch.testing.assert_close(batch[0], same[0], rtol=1e-5, atol=1e-5)
+            assert batch[0].dtype == (torch.int64 if dtype == "int64" else torch.float32)
             assert torch.equal(batch[1], same[1])
 
 
