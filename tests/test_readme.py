@@ -18,7 +18,9 @@ COMMANDS = re.findall(r"^ *python scripts/train\.py(?! -m)(.*)$", README, re.MUL
 RECIPES = [
     choice
     for choice in re.findall(r"`([a-z_./]+=[^`]+)`", README)
-    if not choice.startswith(("resume=", "from=", "loop=", "logger=wandb", "logger=mlflow"))
+    if not choice.startswith(
+        ("resume=", "from=", "init_from=", "loop=", "logger=wandb", "logger=mlflow")
+    )
     if not choice.startswith("data=mapped") and "my_ema" not in choice
 ]
 

@@ -49,3 +49,11 @@ def test_the_peak_of_one_layer_alone_is_scaled(tmp_path: Path, overrides: list[s
     plain, quartered = ([group["lr"] for group in groups] for groups in seen)
     assert quartered == [plain[0], pytest.approx(0.25 * plain[1])]
     assert plain[0] == plain[1]
+
+
+def test_a_number_that_a_group_has_for_itself_is_not_changed_for_all(tmp_path: Path) -> None:
+    run = train(tmp_path / "run", "optim.groups=[{params:layers.0.*,lr:1e-4}]")
+    typing = inspect(run, "goto 10", "set optim.lr=0.1", "set optim.eps=1e-7", "step")
+    refused = [line for line in typing.shown if "optim.lr=0.1:" in line]
+    assert len(refused) == 1
+    assert "optim.lr.LAYER can" in refused[0]

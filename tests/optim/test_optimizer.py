@@ -156,7 +156,10 @@ def test_building_leaves_the_leaf_and_the_random_numbers_as_they_were() -> None:
 
 
 def test_every_optimizer_of_the_config_is_known_to_these_tests() -> None:
-    assert {path.stem for path in CONF.glob("*.yaml")} == {"sgd", "momentum", "adam", "adamw"}
+    single = {"sgd", "momentum", "adam", "adamw"}
+    assert {path.stem for path in CONF.glob("*.yaml")} == {*single, "gan"}
+    for leaf in leaf_of("gan").values():
+        assert optimizer_faults(leaf) == []
 
 
 @pytest.mark.parametrize("name", ["sgd", "momentum", "adam", "adamw"])

@@ -137,3 +137,11 @@ def test_layers_stay_frozen_whoever_puts_the_module_into_training_mode(tmp_path:
     assert [name for name, training in modes.items() if not training] == ["layers.1"]
     module.eval().train()
     assert {name: each.training for name, each in module.net.named_modules()} == modes
+
+
+def test_each_rate_is_said_at_the_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = (*TUNED, "scheduler=cosine", "trainer.max_steps=2", "test=false")
+    train(compose(*SMALL, *words), tmp_path / "run")
+    (line,) = [each for each in capsys.readouterr().out.splitlines() if "learning rate" in each]
+    assert line.startswith("Adam with CosineAnnealingLR: learning rate 0.01 to 0.005; ")
+    assert line.endswith("; layers.3.* 0.0001 to 5e-05")

@@ -95,6 +95,8 @@ def _hyperparameter(change: Change, components: Components, cfg: TrainConfig) ->
         allowed = ", ".join(f"optim.{n}" for n in was[0] if n == "lr" or "lr" not in n)
         kind = type(optim.optimizer).__name__
         raise _refused(change, f"is not a number of {kind}: {allowed}")
+    if any(name in group.model_fields_set for group in cfg.optimizers[""].groups):
+        raise _refused(change, "is not that of every group of optim.groups; optim.lr.LAYER can")
     old = was[0][name]
     if isinstance(old, tuple) and isinstance(value, list):
         value = tuple(value)

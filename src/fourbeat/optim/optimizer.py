@@ -68,7 +68,7 @@ def _group_faults(leaf: Leaf, key: str, group: Mapping[str, Any]) -> list[Fault]
     unknown = [
         Fault(
             *("unknown-argument", f"{key}.{name}", format_value(value)),
-            f"is no number that {leaf['_target_']} has for each group",
+            f"is no hyperparameter of {leaf['_target_']}",
             did_you_mean(name, known, f"{key}.", f"={format_value(value)}"),
         )
         for name, value in numbers.items()

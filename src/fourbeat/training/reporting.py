@@ -11,6 +11,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from fourbeat.base.console import log, short_path
 from fourbeat.config.schema import TrainConfig
+from fourbeat.config.typed import format_value
 from fourbeat.data import Data
 from fourbeat.optim import describe_rates
 from fourbeat.preflight.horizons import plan_horizon
@@ -52,10 +53,14 @@ def _print_schedule(cfg: TrainConfig, components: Components) -> None:
     horizon = plan_horizon(cfg, data) if isinstance(data, Data) else None
     if horizon is not None:
         for name, optim in cfg.optimizers.items():
-            scheduler = cfg.schedulers[name]
-            kinds = [leaf.target.rpartition(".")[2] for leaf in (optim, scheduler)]
-            rates = describe_rates(scheduler.leaf(), optim.leaf(), horizon)
-            log.info("%s%s with %s: learning rate %s", f"{name}: " if name else "", *kinds, rates)
+            scheduler, leaf = cfg.schedulers[name], optim.leaf()
+            kinds = [each.target.rpartition(".")[2] for each in (optim, scheduler)]
+            rates = [describe_rates(scheduler.leaf(), leaf, horizon)]
+            for group in optim.groups:
+                own = describe_rates(scheduler.leaf(), {**leaf, **group.model_dump()}, horizon)
+                rates.append(f"{format_value(group.params)} {own}")
+            who = f"{name}: " if name else ""
+            log.info("%s%s with %s: learning rate %s", who, *kinds, "; ".join(rates))
 
 
 def _print_turns(cfg: TrainConfig, components: Components) -> None:
