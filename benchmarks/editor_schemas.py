@@ -1,6 +1,6 @@
 """JSON schemas of the files in ``conf/``, with which editors complete, check and explain them.
 
-``python -m fourbeat.config.editor_schemas conf docs/schemas`` writes one for each group, and
+``python -m benchmarks.editor_schemas conf docs/schemas`` writes one for each group, and
 ``train.json`` for files of the package ``_global_``. The keys of ours are those of
 :mod:`fourbeat.config.schema`, those of leaves are the arguments of the targets that ``conf/``
 names. A key's meaning is the comment beside it, or what the target's docstring says of it.
@@ -22,7 +22,7 @@ from omegaconf import OmegaConf
 from pydantic import TypeAdapter
 from pydantic.errors import PydanticUserError
 
-from fourbeat.config.meanings import read_comments, read_docstrings
+from benchmarks.meanings import read_comments, read_docstrings
 from fourbeat.config.schema import TrainConfig
 from fourbeat.config.second_names import SECOND_NAMES
 from fourbeat.config.sections import LeafSection
