@@ -14,7 +14,6 @@ from fourbeat.base.console import show_lines
 from fourbeat.base.errors import FourbeatError, RunError
 from fourbeat.config.project import Project
 from fourbeat.data import DataModule
-from fourbeat.events import Observer
 from fourbeat.recorder import Records, read_records
 from fourbeat.replay.comparison import Comparison, compare
 from fourbeat.replay.divergence import (
@@ -24,13 +23,11 @@ from fourbeat.replay.divergence import (
     find_recorded_divergence,
 )
 from fourbeat.replay.fingerprints import Fingerprints
-from fourbeat.replay.instruments import RecordsInMemory
 from fourbeat.replay.origins import Origins, compare_origins, is_harmless
-from fourbeat.replay.progress import show_progress
-from fourbeat.replay.session import find_starts, nearest_start, replay_config, replay_steps
+from fourbeat.replay.session import find_starts, nearest_start, replay_shown
 from fourbeat.run import Run
 from fourbeat.state import DamagedCheckpointError, read_state
-from fourbeat.training.components import Components, Data
+from fourbeat.training.components import Data
 from fourbeat.training.stored import StoredRun
 
 LOOK_BACK = 10
@@ -246,21 +243,12 @@ def _changed_at(run: Run, step: int) -> int:
 def _replay_one(
     stored: StoredRun, recorded: Records, first_step: int, last_step: int
 ) -> ReplayedRun:
-    start, memory = nearest_start(stored.run, first_step), RecordsInMemory()
-    found: list[Fingerprints] = []
-
-    def watch(components: Components) -> list[Observer]:
-        found.append(Fingerprints(components.module.net, first_step - start.step))
-        return [*found, shown]
-
-    with show_progress(last_step - start.step + 1) as shown:
-        components = replay_steps(
-            *(stored, replay_config(stored), start, last_step),
-            write=memory.write,
-            observers=watch,
-        )
-    records, datamodule = memory.records, components.datamodule
-    return ReplayedRun(first_step, found[0], records, compare(recorded, records), datamodule)
+    start = nearest_start(stored.run, first_step)
+    prints, records, components = replay_shown(
+        stored, start, last_step, lambda network: Fingerprints(network, first_step - start.step)
+    )
+    agreement = compare(recorded, records)
+    return ReplayedRun(first_step, prints, records, agreement, components.datamodule)
 
 
 def _explain_batch(found: Divergence, replayed: BothReplayed) -> Divergence:
