@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import io
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -84,31 +83,13 @@ def _unusual(value: Any, keys: tuple[Key, ...]) -> Iterator[tuple[tuple[Key, ...
         yield keys, value
 
 
-def map_tensors(value: Any, function: Callable[[Tensor], Any]) -> Any:
-    """Return a value with each tensor in its dicts, lists and tuples replaced; others are kept.
-
-    Containers keep their types, and the attributes that Python code has set.
-
-    Args:
-        value: Nested as deeply as it may be; left as it was.
-        function: From a tensor to what replaces it.
-    """
+def find_tensors(value: Any) -> Iterator[Tensor]:
+    """Yield the tensors in dicts, lists and tuples, however they are nested."""
     if isinstance(value, Tensor):
-        return function(value)
-    if isinstance(value, dict):
-        mapped = copy.copy(value)
-        mapped.update({key: map_tensors(item, function) for key, item in value.items()})
-        return mapped
-    if not isinstance(value, list | tuple):
-        return value
-    items = [map_tensors(item, function) for item in value]
-    if isinstance(value, list):
-        (mapped_list := copy.copy(value))[:] = items
-        return mapped_list
-    if all(new is old for new, old in zip(items, value, strict=True)):
-        return value
-    # Of a subclass only a named tuple can hold tensors, and be read again.
-    return tuple(items) if type(value) is tuple else type(value)(*items)
+        yield value
+    inner = value.values() if isinstance(value, Mapping) else value
+    for item in inner if isinstance(value, (Mapping, list, tuple)) else ():
+        yield from find_tensors(item)
 
 
 def _is_readable(value: Any) -> bool:
