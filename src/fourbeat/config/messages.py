@@ -99,12 +99,9 @@ def _fault(
         return _missing(key)
     value = _at(values, key)
     field = _field_schema(schema, key)
-    finite = not (isinstance(value, float) and not math.isfinite(value))
-    wanted = (
-        describe_schema(field)
-        if finite
-        else describe_schema(field).replace("a number", "a finite number")
-    )
+    wanted = describe_schema(field)
+    if isinstance(value, float) and not math.isfinite(value):
+        wanted = wanted.replace("a number", "a finite number")
     allowed = reason or f"must be {wanted}"
     return Fault(refusal_code(kinds), key, format_value(value), allowed, _hint(key, field))
 

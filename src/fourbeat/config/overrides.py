@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from fourbeat.base.errors import Fault
 from fourbeat.base.extras import install_hint, is_installed
 from fourbeat.config.forbidden_flags import forbidden_fault
+from fourbeat.config.resolve import has_key
 from fourbeat.config.suggest import did_you_mean, nearest_key
 from fourbeat.config.typed import first_leaf, format_value
 from fourbeat.lightning.hydra import (
@@ -98,13 +99,6 @@ def split_overrides(overrides: Sequence[str], config_name: str) -> tuple[list[st
     bad = {text_of(o): f for o in values if (f := _value_fault(o, good, config_name))}
     good += [text_of(o) for o in values if text_of(o) not in bad]
     return good, [*faults, *bad_groups.values(), *bad.values()]
-
-
-def has_key(cfg: DictConfig, key: str) -> bool:
-    """Return whether a dotted key is there, whatever its value."""
-    parent, _, name = key.rpartition(".")
-    node = OmegaConf.select(cfg, parent) if parent else cfg
-    return isinstance(node, DictConfig) and name in node
 
 
 def to_plain(cfg: DictConfig) -> dict[str, Any]:
