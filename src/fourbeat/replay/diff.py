@@ -157,21 +157,21 @@ def diff_runs(
     recorded = find_recorded_divergence(one, other)
     last_steps = int(one.steps.steps[-1]), int(other.steps.steps[-1])
     weights_step, same_weights = (None, True) if recorded else _compare_weights(*runs)
-    found = RunDiff(
+    replayed, why_not = None, "" if replay else "not asked for (replay=false)"
+    if replay and (recorded or not same_weights):
+        step = recorded.step if recorded else (weights_step or 1) - 1
+        replayed, why_not = _try_replays(stored, (one, other), step)
+    return RunDiff(
         runs,
         num_steps=len(np.intersect1d(one.steps.steps, other.steps.steps)),
         last_steps=last_steps,
         recorded=recorded,
         weights_step=weights_step,
         same_weights=same_weights,
-        replayed=None,
-        why_not_replayed="" if replay else "not asked for (replay=false)",
+        replayed=replayed,
+        why_not_replayed=why_not,
         origins=compare_origins(*runs),
     )
-    if found.is_same or not replay:
-        return found
-    step = recorded.step if recorded else (weights_step or 1) - 1
-    return _with_replays(found, stored, (one, other), step)
 
 
 def _records(key: str, run: Run) -> Records:
@@ -199,19 +199,17 @@ def _compare_weights(one: Run, other: Run) -> tuple[int | None, bool]:
     return None, True
 
 
-def _with_replays(
-    found: RunDiff, runs: tuple[StoredRun, StoredRun], records: tuple[Records, Records], step: int
-) -> RunDiff:
+def _try_replays(
+    runs: tuple[StoredRun, StoredRun], records: tuple[Records, Records], step: int
+) -> tuple[BothReplayed | None, str]:
+    """Replay both up to a step, or say why that cannot be done."""
     try:
-        replayed = _replay_both(runs, records, step)
+        return _replay_both(runs, records, step), ""
     except FourbeatError as error:
-        why = str(error)
+        return None, str(error)
     # Code that has changed since may fail in any way; the records are still there.
     except Exception as error:
-        why = f"{type(error).__name__}: {error}"
-    else:
-        return dataclasses.replace(found, replayed=replayed, why_not_replayed="")
-    return dataclasses.replace(found, why_not_replayed=why)
+        return None, f"{type(error).__name__}: {error}"
 
 
 def _replay_both(

@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import json
 import traceback
-from pathlib import Path
 
 from fourbeat.base.errors import FourbeatError
-from fourbeat.cli.folders import find_folder
 from fourbeat.cli.report import print_result
-from fourbeat.cli.script import Runs, Script
+from fourbeat.cli.script import OfRun, Script
 from fourbeat.config.project import Project
-from fourbeat.config.sections import Section, required
+from fourbeat.config.sections import required
 
 
-class DiffConfig(Section):
+class DiffConfig(OfRun):
     """Which two runs, and how it is printed."""
 
-    run: str = required("Add run=last, or run=RUN_FOLDER.", min_length=1)
     other: str = required("Add other=RUN_FOLDER.", min_length=1)
     replay: bool = True
     as_json: bool = False
-    paths: Runs = Runs()
 
 
 def _diff(project: Project, cfg: DiffConfig) -> None:
     """Print where two runs diverge; exit as diff(1) does, with 2 for any trouble."""
     try:
-        root = Path(cfg.paths.output_dir)
-        folders = [find_folder(key, getattr(cfg, key), root) for key in ("run", "other")]
+        folders = cfg.folder("run"), cfg.folder("other")
 
         # Torch and Lightning take seconds to import.
         from fourbeat.replay.diff import diff_runs

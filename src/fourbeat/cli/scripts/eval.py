@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
-from fourbeat.cli.folders import find_folder
-from fourbeat.cli.script import Runs, Script
+from fourbeat.cli.script import OfRun, Script
 from fourbeat.config.project import Project
-from fourbeat.config.sections import Section, required
 
 
-class EvalConfig(Section):
+class EvalConfig(OfRun):
     """Which run, which weights, on which split."""
 
-    run: str = required("Add run=last, or run=RUN_FOLDER.", min_length=1)
     checkpoint: str = Field(default="best", min_length=1)
     split: Literal["val", "test"] = "test"
-    paths: Runs = Runs()
 
 
 def _eval(project: Project, cfg: EvalConfig) -> None:
-    folder = find_folder("run", cfg.run, Path(cfg.paths.output_dir))
+    folder = cfg.folder()
 
     from fourbeat.training.evaluation import evaluate  # torch and Lightning take seconds to import
 

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from fourbeat.cli.folders import find_folder
-from fourbeat.cli.script import Runs, Script
+from fourbeat.cli.script import OfRun, Script
 from fourbeat.config.project import Project
-from fourbeat.config.sections import NonNegativeInt, Section, required
+from fourbeat.config.sections import NonNegativeInt
 
 
-class InspectConfig(Section):
+class InspectConfig(OfRun):
     """At which step of which run to stop."""
 
-    run: str = required("Add run=last, or run=RUN_FOLDER.", min_length=1)
     step: NonNegativeInt | None = None
-    paths: Runs = Runs()
 
 
 def _inspect(project: Project, cfg: InspectConfig) -> None:
-    folder = find_folder("run", cfg.run, Path(cfg.paths.output_dir))
+    folder = cfg.folder()
 
     from fourbeat.inspector import inspect_run  # torch and Lightning take seconds to import
 

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
-from fourbeat.cli.folders import find_folder
 from fourbeat.cli.report import print_result
-from fourbeat.cli.script import Runs, Script
+from fourbeat.cli.script import OfRun, Script
 from fourbeat.config.project import Project
-from fourbeat.config.sections import NonNegativeInt, Section, required
+from fourbeat.config.sections import NonNegativeInt, required
 
 
-class ReplayConfig(Section):
+class ReplayConfig(OfRun):
     """Which step of which run, and how it is printed."""
 
-    run: str = required("Add run=last, or run=RUN_FOLDER.", min_length=1)
     step: NonNegativeInt = required("Add step=N, counted from 0 as on TensorBoard's axis.")
     as_json: bool = False
-    paths: Runs = Runs()
 
 
 def _replay(project: Project, cfg: ReplayConfig) -> None:
-    folder = find_folder("run", cfg.run, Path(cfg.paths.output_dir))
+    folder = cfg.folder()
 
     from fourbeat.replay import replay, replay_data, replay_lines  # torch takes long to import
 
