@@ -44,14 +44,14 @@ class Script:
         name: Of the script, and of its primary config.
         schema: Its keys; ``paths.output_dir`` is one of them.
         job: What it does with the checked config.
-        help: What ``--help`` prints.
+        help: What ``--help`` prints: the docstring of the module that declares it.
         flags: Words that stand for an override, e.g. ``--json``.
     """
 
     name: str
     schema: type[BaseModel]
     job: Callable[[Project, Any], None]
-    help: str
+    help: str | None
     flags: Mapping[str, str] = field(default_factory=dict)
 
     def run(self, project: Project) -> None:

@@ -5,6 +5,7 @@ The first half of the check's second stage. Importing a target usually imports t
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 import pkgutil
@@ -221,13 +222,8 @@ def fits(value: Any, hint: Any) -> bool:
         adapter = TypeAdapter(hint, config=ConfigDict(strict=True, arbitrary_types_allowed=True))
     except (PydanticUserError, TypeError):
         return True
-    candidates = [value, tuple(value)] if isinstance(value, list) else [value]
-    return any(_accepts(adapter, candidate, ValidationError) for candidate in candidates)
-
-
-def _accepts(adapter: Any, value: Any, refusal: type[Exception]) -> bool:
-    try:
-        adapter.validate_python(value)
-    except refusal:
-        return False
-    return True
+    for candidate in [value, tuple(value)] if isinstance(value, list) else [value]:
+        with contextlib.suppress(ValidationError):
+            adapter.validate_python(candidate)
+            return True
+    return False

@@ -1,4 +1,28 @@
-"""``scripts/diff.py``: the first divergence between two runs."""
+"""Say where two runs diverge: the step, the beat, the layer; and what differs between them.
+
+Nothing is written.
+
+  python scripts/diff.py run=RUN_FOLDER other=RUN_FOLDER [--json]
+
+The records say which step it was. Then both are replayed up to it, each from its nearest saved
+state, and everything that they compute is compared bitwise. Numbers stand as "run / other".
+
+== Keys ==
+run                 a run folder, or last: the newest under paths.output_dir
+other               another one
+replay              true; false: say what the records say, without replaying anything
+as_json             true, or --json: all of it, for a program
+paths.output_dir    the folder of the runs
+
+== Exit code, as of diff(1) ==
+0  bitwise identical, as far as both went (one may have run for longer)
+1  they diverge
+2  trouble: a key is missing, a folder is no run, nothing was recorded
+
+== Examples ==
+  python scripts/diff.py run=last other=runs/2026-11-23/09-15-00-123456
+  python scripts/diff.py run=runs/a other=runs/b replay=false --json
+"""
 
 from __future__ import annotations
 
@@ -41,34 +65,4 @@ def _diff(project: Project, cfg: DiffConfig) -> None:
         raise SystemExit(1)
 
 
-DIFF = Script(
-    "diff",
-    DiffConfig,
-    _diff,
-    """\
-fourbeat: say at which step two runs diverge, in which beat and layer, and what differs between
-them. Nothing is written.
-
-  python scripts/diff.py run=RUN_FOLDER other=RUN_FOLDER [--json]
-
-The records say which step it was. Then both are replayed up to it, each from its nearest saved
-state, and everything that they compute is compared bitwise. Numbers stand as "run / other".
-
-== Keys ==
-run                 a run folder, or last: the newest under paths.output_dir
-other               another one
-replay              true; false: say what the records say, without replaying anything
-as_json             true, or --json: all of it, for a program
-paths.output_dir    the folder of the runs
-
-== Exit code, as of diff(1) ==
-0  bitwise identical, as far as both went (one may have run for longer)
-1  they diverge
-2  trouble: a key is missing, a folder is no run, nothing was recorded
-
-== Examples ==
-  python scripts/diff.py run=last other=runs/2026-11-23/09-15-00-123456
-  python scripts/diff.py run=runs/a other=runs/b replay=false --json
-""",
-    flags={"--json": "as_json=true"},
-)
+DIFF = Script("diff", DiffConfig, _diff, __doc__, flags={"--json": "as_json=true"})

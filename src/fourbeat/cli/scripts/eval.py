@@ -1,4 +1,17 @@
-"""``scripts/eval.py``: measure a run again."""
+"""Measure a run again, from its folder alone. Nothing is written.
+
+  python scripts/eval.py run=RUN_FOLDER [checkpoint=best] [split=test]
+
+== Keys ==
+run                 a run folder, or last: the newest under paths.output_dir
+checkpoint          best, last, or a path
+split               test or val
+paths.output_dir    the folder of the runs
+
+== Examples ==
+  python scripts/eval.py run=last
+  python scripts/eval.py run=runs/2026-11-23/09-15-00-123456 checkpoint=last split=val
+"""
 
 from __future__ import annotations
 
@@ -25,23 +38,4 @@ def _eval(project: Project, cfg: EvalConfig) -> None:
     evaluate(project, folder, cfg.checkpoint, cfg.split)
 
 
-EVAL = Script(
-    "eval",
-    EvalConfig,
-    _eval,
-    """\
-fourbeat: measure a run again, from its folder alone. Nothing is written.
-
-  python scripts/eval.py run=RUN_FOLDER [checkpoint=best] [split=test]
-
-== Keys ==
-run                 a run folder, or last: the newest under paths.output_dir
-checkpoint          best, last, or a path
-split               test or val
-paths.output_dir    the folder of the runs
-
-== Examples ==
-  python scripts/eval.py run=last
-  python scripts/eval.py run=runs/2026-11-23/09-15-00-123456 checkpoint=last split=val
-""",
-)
+EVAL = Script("eval", EvalConfig, _eval, __doc__)

@@ -1,4 +1,20 @@
-"""``scripts/replay.py``: replay a step of a run, and show each layer."""
+"""Replay a step of a run, and show each layer. Nothing is written.
+
+  python scripts/replay.py run=RUN_FOLDER step=N [--json]
+
+From the nearest saved state before it, bitwise identical, with every layer measured. The layers
+that left their usual range are shown first.
+
+== Keys ==
+run                 a run folder, or last: the newest under paths.output_dir
+step                index of the optimizer step, from 0, as on TensorBoard's axis
+as_json             true, or --json: all numbers, for a program
+paths.output_dir    the folder of the runs
+
+== Examples ==
+  python scripts/replay.py run=last step=47
+  python scripts/replay.py run=runs/2026-11-23/09-15-00-123456 step=47 --json
+"""
 
 from __future__ import annotations
 
@@ -27,27 +43,4 @@ def _replay(project: Project, cfg: ReplayConfig) -> None:
     print_result(text)
 
 
-REPLAY = Script(
-    "replay",
-    ReplayConfig,
-    _replay,
-    """\
-fourbeat: replay a step of a run, and show each layer. Nothing is written.
-
-  python scripts/replay.py run=RUN_FOLDER step=N [--json]
-
-From the nearest saved state before it, bitwise identical, with every layer measured. The layers
-that left their usual range are shown first.
-
-== Keys ==
-run                 a run folder, or last: the newest under paths.output_dir
-step                index of the optimizer step, from 0, as on TensorBoard's axis
-as_json             true, or --json: all numbers, for a program
-paths.output_dir    the folder of the runs
-
-== Examples ==
-  python scripts/replay.py run=last step=47
-  python scripts/replay.py run=runs/2026-11-23/09-15-00-123456 step=47 --json
-""",
-    flags={"--json": "as_json=true"},
-)
+REPLAY = Script("replay", ReplayConfig, _replay, __doc__, flags={"--json": "as_json=true"})
