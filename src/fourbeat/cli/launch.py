@@ -1,4 +1,4 @@
-"""A config composed once, checked, and run in a folder that Hydra makes.
+"""A config composed once, checked, and run in a folder that Hydra makes; or printed by Hydra.
 
 ``hydra.main`` composes by itself and makes the folder before anybody can check the config. So a
 single run is launched with Hydra's own pieces; sweeps and what only prints go through
@@ -15,16 +15,20 @@ from typing import Any
 
 import hydra
 from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from fourbeat.base.errors import Fault
-from fourbeat.config.compose import compose_good
+from fourbeat.cli.arguments import Arguments
+from fourbeat.cli.exits import end_with_reader
+from fourbeat.config.compose import compose_config, compose_good
 from fourbeat.config.overrides import COMPOSITION_ERRORS
 from fourbeat.lightning.hydra import (
     ConfigLoader,
     JobReturn,
     asks_for_sweep,
     error_of_job,
+    folders_read_once,
     job_runner,
     loader_in_use,
     make_callbacks,
@@ -121,3 +125,32 @@ def launching(composed: Composed) -> Iterator[Launch]:
 def hydra_main(conf_dir: Path, config_name: str, job: Callable[[DictConfig], Any]) -> None:
     """Let Hydra read the command line by itself: for sweeps, and for what only prints."""
     hydra.main(version_base="1.3", config_path=str(conf_dir), config_name=config_name)(job)()
+
+
+def inform(conf_dir: Path, arguments: Arguments, config_name: str, job_name: str) -> None:
+    """Let Hydra print what is asked for.
+
+    Args:
+        conf_dir: The project's config folder.
+        arguments: The command line.
+        config_name: The primary config.
+        job_name: What Hydra would call the job, for ``--cfg hydra``.
+
+    Raises:
+        ConfigError: The overrides cannot be composed.
+    """
+    end_with_reader()
+    try:
+        with folders_read_once():
+            hydra_main(conf_dir, config_name, _nothing_named(job_name))
+    except HydraException:
+        compose_config(conf_dir, arguments.overrides, config_name)  # says it better
+        raise
+
+
+def _nothing_named(name: str) -> Callable[[DictConfig], None]:
+    def nothing(_: DictConfig) -> None:
+        pass
+
+    nothing.__module__ = name  # Hydra names the job after its function's module
+    return nothing

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from fourbeat.base.errors import Fault, raise_faults
 from fourbeat.cli.arguments import Arguments
 from fourbeat.cli.folders import find_folder, output_root
-from fourbeat.cli.information import inform
+from fourbeat.cli.launch import inform
 from fourbeat.cli.primary import JOB, base_stored, find_base
 from fourbeat.config.compose import apply_overrides
 from fourbeat.config.overrides import parse_overrides

@@ -20,7 +20,7 @@ from fourbeat.base.errors import Fault, raise_faults
 from fourbeat.cli.arguments import Arguments
 from fourbeat.cli.exits import exit_codes
 from fourbeat.cli.folders import find_folder
-from fourbeat.cli.information import inform
+from fourbeat.cli.launch import inform
 from fourbeat.config.check import check_keys
 from fourbeat.config.compose import compose_good
 from fourbeat.config.deferred import register

@@ -25,9 +25,8 @@ from fourbeat.state.capture import (
 from fourbeat.state.checkpoint_files import CheckpointFiles, StateWriter
 from fourbeat.state.disk_budget import GIB
 from fourbeat.state.file import clear_temporary_files
-from fourbeat.state.judge import Judge
 from fourbeat.state.moments import Pauser, agree
-from fourbeat.state.ranking import RankedState, Ranking
+from fourbeat.state.ranking import Judge, RankedState, Ranking
 from fourbeat.state.snapshots import Snapshots
 from fourbeat.state.stop import StopRequest
 from fourbeat.state.time_share import TimeShare

@@ -30,7 +30,7 @@ import json
 import traceback
 
 from fourbeat.base.errors import FourbeatError
-from fourbeat.cli.report import print_result
+from fourbeat.cli.exits import print_result
 from fourbeat.cli.script import OfRun, Script
 from fourbeat.config.project import Project
 from fourbeat.config.sections import required

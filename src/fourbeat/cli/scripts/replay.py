@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import json
 
-from fourbeat.cli.report import print_result
+from fourbeat.cli.exits import print_result
 from fourbeat.cli.script import OfRun, Script
 from fourbeat.config.project import Project
 from fourbeat.config.sections import NonNegativeInt, required

@@ -20,8 +20,7 @@ from omegaconf import DictConfig
 from fourbeat.base.errors import Fault, FourbeatError, raise_faults
 from fourbeat.cli.arguments import Arguments
 from fourbeat.cli.exits import exit_codes
-from fourbeat.cli.information import inform
-from fourbeat.cli.launch import compose_once, hydra_main, launching
+from fourbeat.cli.launch import compose_once, hydra_main, inform, launching
 from fourbeat.cli.primary import JOB, Primary, reading_base
 from fourbeat.cli.resuming import (
     read_request,
