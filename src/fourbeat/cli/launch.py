@@ -7,8 +7,7 @@ single run is launched with Hydra's own pieces; sweeps and what only prints go t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,38 +87,36 @@ def compose_once(
         raise  # of Hydra's own keys, which its message names
 
 
-@dataclass
 class Launch:
-    """A job that is ready to run.
-
-    Attributes:
-        run: Makes the run folder as Hydra does, and calls a job with the composed config.
-        returned: What ``run`` has returned, to be set by whoever calls it.
-    """
-
-    run: Callable[[Callable[[DictConfig], Any]], JobReturn]
-    returned: JobReturn | None = None
-
-    def raise_error(self) -> None:
-        """Raise what the job has raised; not by Hydra's property, which prints its own line."""
-        if self.returned is not None and (error := error_of_job(self.returned)) is not None:
-            raise error
-
-
-@contextmanager
-def launching(composed: Composed) -> Iterator[Launch]:
-    """Do within this block what ``hydra.main`` would do around a single run.
+    """What ``hydra.main`` would do around a single run.
 
     Args:
         composed: The config, which has been checked.
+
+    Attributes:
+        run: Makes the run folder as Hydra does, and calls a job with the composed config.
     """
-    config, name = composed.config, composed.name
-    set_single_run(config)
-    callbacks = make_callbacks(config)
-    launch = Launch(job_runner(config, composed.loader, callbacks))
-    callbacks.on_run_start(config=config, config_name=name)
-    yield launch
-    callbacks.on_run_end(config=config, config_name=name, job_return=launch.returned)
+
+    def __init__(self, composed: Composed) -> None:
+        config = composed.config
+        set_single_run(config)
+        self._about: dict[str, Any] = {"config": config, "config_name": composed.name}
+        self._callbacks = make_callbacks(config)
+        self.run: Callable[[Callable[[DictConfig], Any]], JobReturn] = job_runner(
+            config, composed.loader, self._callbacks
+        )
+        self._callbacks.on_run_start(**self._about)
+
+    def end(self, returned: JobReturn) -> None:
+        """End the run, and raise what the job has raised.
+
+        Args:
+            returned: What ``run`` has returned.
+        """
+        self._callbacks.on_run_end(**self._about, job_return=returned)
+        # Not by Hydra's own property, which prints a line of its own.
+        if (error := error_of_job(returned)) is not None:
+            raise error
 
 
 def hydra_main(conf_dir: Path, config_name: str, job: Callable[[DictConfig], Any]) -> None:
