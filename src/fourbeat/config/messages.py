@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
@@ -43,47 +43,22 @@ def faults_of(
     kinds: dict[str, list[str]] = {}
     reasons: dict[str, str] = {}
     for detail in error.errors(include_url=False):
-        key = _key(schema, detail["loc"])
+        key = _key(detail["loc"], detail["type"], values)
         kinds.setdefault(key, []).append(detail["type"])
         if detail["type"] == OWN_REASON:
             reasons[key] = str(detail["ctx"]["error"])
     return [_fault(schema, values, key, kinds[key], reasons.get(key)) for key in kinds]
 
 
-def _key(schema: type[BaseModel], loc: Sequence[int | str]) -> str:
+def _key(loc: Sequence[int | str], kind: str, values: Any) -> str:
     """The dotted key, without the names that pydantic adds for the members of a union."""
-    names = [str(name) for name in loc]
-    depth = next((d for d in range(1, len(names)) if _home(schema, names[:d]) is None), len(names))
-    return ".".join(names[:depth])
-
-
-def _home(schema: type[BaseModel], names: Sequence[str]) -> type[BaseModel] | None:
-    """The section at a path; None where the path ends in a single value."""
-    model: type[BaseModel] | None = schema
-    is_mapping = False
-    for name in names:
-        if is_mapping:  # the keys of a mapping are the user's own
-            is_mapping = False
-            continue
-        field = model.model_fields.get(name) if model else None
-        others = _others_in(model) if model else None
-        model = _model_in(field.annotation) if field else others
-        is_mapping = field is not None and get_origin(field.annotation) is dict
-    return model
-
-
-def _others_in(model: type[BaseModel]) -> type[BaseModel] | None:
-    """The section that each key must be which is not one of a model's own."""
-    extra = get_type_hints(model).get("__pydantic_extra__")
-    return _model_in(get_args(extra)[1]) if get_origin(extra) is dict else None
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The one Section inside an annotation such as ``EarlyStoppingConfig | None``."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    found = (_model_in(arg) for arg in getattr(annotation, "__args__", ()))
-    return next((model for model in found if model), None)
+    names = []
+    for name in loc:
+        if not isinstance(values, Mapping) or (name not in values and kind != "missing"):
+            break
+        names.append(str(name))
+        values = values.get(name)
+    return ".".join(names)
 
 
 def _fault(
@@ -107,11 +82,7 @@ def _fault(
 
 
 def refusal_code(kinds: Collection[str]) -> FaultCode:
-    """Return the code of a value that pydantic has refused.
-
-    Args:
-        kinds: Pydantic's error types, one for each member of a union: each has its own reason.
-    """
+    """Return the code of a value that each member of a union has refused for a reason of its own."""
     if _RANGES.intersection(kinds):
         return "out-of-range"
     return "not-a-choice" if set(kinds) == {"literal_error"} else "wrong-type"
@@ -143,13 +114,24 @@ def _at(values: Any, key: str) -> Any:
 
 def _field_schema(schema: type[BaseModel], key: str) -> dict[str, Any]:
     """The JSON schema of a key; a leaf's optional key must not be null for all that."""
-    *parents, name = key.split(".")
-    model = _home(schema, parents)
-    if model is None:
-        return {}
-    field = dict(model.model_json_schema()["properties"].get(name, {}))
+    whole = schema.model_json_schema()
+    field: dict[str, Any] = whole
+    for name in key.split("."):
+        section = _section(field, whole["$defs"])
+        others = section.get("additionalProperties")
+        own = section.get("properties", {}).get(name)
+        field = dict(own or (others if isinstance(others, dict) else {}))
     if field.get("examples") and "anyOf" in field:
         field["anyOf"] = [member for member in field["anyOf"] if member.get("type") != "null"]
+    return field
+
+
+def _section(field: Mapping[str, Any], sections: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The keys that a field holds, which may be null."""
+    for each in (field, *field.get("anyOf", ())):
+        if "$ref" in each:
+            found: Mapping[str, Any] = sections[each["$ref"].rpartition("/")[2]]
+            return found
     return field
 
 
