@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from fourbeat.base.errors import RunError
-from fourbeat.state import copy_to_cpu, read_state, write_state
+from fourbeat.state import read_state, write_state
+from fourbeat.state.file import copy_to_cpu
 from fourbeat.state.plain import find_tensors
 
 

@@ -82,7 +82,7 @@ def _fault(
 
 
 def refusal_code(kinds: Collection[str]) -> FaultCode:
-    """Return the code of a value that each member of a union has refused for a reason of its own."""
+    """Return the code of a value, which each member of a union refuses for a reason of its own."""
     if _RANGES.intersection(kinds):
         return "out-of-range"
     return "not-a-choice" if set(kinds) == {"literal_error"} else "wrong-type"
