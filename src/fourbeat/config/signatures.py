@@ -75,7 +75,7 @@ def signature_faults(
     return [
         *misnamed,
         *(() if takes_any else _unknown_faults(key, leaf, given, parameters, supplied)),
-        *(_missing_fault(key, leaf, name) for name in _needed(parameters) if name not in present),
+        *_missing_faults(key, leaf, parameters, present),
         *_type_faults(key, given, target, parameters),
     ]
 
@@ -144,14 +144,14 @@ def _unknown_faults(
         yield Fault("unknown-argument", f"{key}.{name}", value, why, hint)
 
 
-def _needed(parameters: Parameters) -> list[str]:
-    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return [name for name, p in parameters.items() if p.default is p.empty and p.kind in kinds]
-
-
-def _missing_fault(key: str, leaf: Leaf, name: str) -> Fault:
-    hint = f"Add +{key}.{name}=VALUE."
-    return Fault("missing", f"{key}.{name}", "", f"is needed by {leaf['_target_']}", hint)
+def _missing_faults(
+    key: str, leaf: Leaf, parameters: Parameters, present: Collection[str]
+) -> Iterator[Fault]:
+    why = f"is needed by {leaf['_target_']}"
+    for name, p in parameters.items():
+        is_needed = p.default is p.empty and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+        if is_needed and name not in present:
+            yield Fault("missing", f"{key}.{name}", "", why, f"Add +{key}.{name}=VALUE.")
 
 
 def _type_faults(

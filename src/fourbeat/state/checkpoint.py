@@ -125,7 +125,7 @@ class StateCheckpoint(Checkpoint):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Restore the latest metric values, which Lightning clears when a fit starts."""
         if self._read is not None:
-            show_latest(trainer, pl_module, self._read)
+            show_latest(trainer, self._read)
 
     def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Handle signals from before the first batch on, too."""
