@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lightning.pytorch.loggers.logger import Logger
 
-from fourbeat.base.files import write_whole
+from fourbeat.base.files import sync, write_whole
 from fourbeat.lightning.loggers import flush_logger
 from fourbeat.recorder.store import EVENT_FILES
 from fourbeat.state.training_state import LogPosition
@@ -35,7 +35,7 @@ def read_log_position(
     events, tables = _event_files(folder), _tables(folder)
     if durable:
         for path in (*events, *tables):
-            _sync(path)
+            sync(path)
     return LogPosition(
         {_name(path, folder): path.stat().st_size for path in events},
         {_name(path, folder): max(0, len(_lines(path)) - 1) for path in tables},
@@ -72,14 +72,6 @@ def _tables(folder: Path) -> list[Path]:
 
 def _name(path: Path, folder: Path) -> str:
     return path.relative_to(folder).as_posix()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _lines(path: Path) -> list[bytes]:
