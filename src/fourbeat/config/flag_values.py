@@ -35,7 +35,7 @@ def _is_length(units: Mapping[Any, Any]) -> bool:
         return False
     try:
         is_some = timedelta(**units) > timedelta()
-    except (OverflowError, TypeError):  # of more than 999,999,999 days; of what is no number
+    except (OverflowError, TypeError):  # of more than 999,999,999 days; of text
         return False
     return is_some and all(type(count) is int and count >= 0 for count in units.values())
 
