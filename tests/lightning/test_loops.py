@@ -61,6 +61,9 @@ class Noting(Callback):
     def on_train_epoch_end(self, *_: Any) -> None:
         self.noted.append("epoch")
 
+    def on_train_end(self, *_: Any) -> None:
+        self.noted.append("end")
+
 
 def test_the_moments_come_after_all_hooks_of_a_batch_and_an_epoch(trainer: Trainer) -> None:
     noted: list[str] = []
@@ -70,13 +73,15 @@ def test_the_moments_come_after_all_hooks_of_a_batch_and_an_epoch(trainer: Train
         lambda: noted.append("BEGIN"),
         lambda: noted.append("AFTER BATCH"),
         lambda: noted.append("AFTER EPOCH"),
+        lambda: noted.append("BEFORE END"),
     )
     trainer.fit(Model())
     one = [*["batch", "AFTER BATCH"] * (NUM_BATCHES - 1), "batch"]
     one += ["validation", "epoch", "AFTER EPOCH"]
-    assert noted == ["BEGIN", *one, *one], (
-        "Lightning's loops no longer end a batch and an epoch in on_advance_end, or begin an epoch "
-        "in on_advance_start: states would be captured in the middle of something."
+    assert noted == ["BEGIN", *one, *one, "BEFORE END", "end"], (
+        "Lightning's loops no longer end a batch and an epoch in on_advance_end, a training in "
+        "on_run_end, or begin an epoch in on_advance_start: states would be captured in the middle "
+        "of something."
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from lightning.pytorch import Trainer
 
-WRAPPED = ("on_advance_start", "on_advance_end")
+WRAPPED = ("on_advance_start", "on_advance_end", "on_run_end")
 
 
 def watch_loops(
@@ -15,6 +15,7 @@ def watch_loops(
     begin: Callable[[], None],
     after_batch: Callable[[], None],
     after_epoch: Callable[[], None],
+    before_end: Callable[[], None] = lambda: None,
 ) -> None:
     """Call back where no hook is called: replaces methods of the loops, which end an iteration.
 
@@ -24,11 +25,13 @@ def watch_loops(
         after_batch: Called when everything about a batch is done, a validation that was due
             included; not after an epoch's last one.
         after_epoch: Called when everything about an epoch is done.
+        before_end: Called when the training has ended, before any callback's ``on_train_end``: one
+            that averages weights puts them in the place of the trained ones there.
     """
     unwatch_loops(trainer)
     epochs, batches = trainer.fit_loop, trainer.fit_loop.epoch_loop
     begin_epoch, end_epoch = epochs.on_advance_start, epochs.on_advance_end
-    end_batch = batches.on_advance_end
+    end_batch, end_training = batches.on_advance_end, epochs.on_run_end
 
     def on_epoch_start() -> None:
         vars(epochs).pop("on_advance_start")
@@ -44,6 +47,11 @@ def watch_loops(
         end_epoch()
         after_epoch()
 
+    def on_end() -> None:
+        before_end()
+        end_training()
+
+    epochs.on_run_end = on_end  # type: ignore[method-assign]
     epochs.on_advance_start = on_epoch_start  # type: ignore[method-assign]
     batches.on_advance_end = on_batch_end  # type: ignore[method-assign]
     epochs.on_advance_end = on_epoch_end  # type: ignore[method-assign]

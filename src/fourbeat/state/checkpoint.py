@@ -105,7 +105,9 @@ class StateCheckpoint(Checkpoint):
         if stage == "fit":
             self._trainer, self._module = trainer, pl_module
             self.registry = build_registry(trainer, pl_module)
-            watch_loops(trainer, self._begin, self._after_batch, self._after_epoch)
+            watch_loops(
+                trainer, self._begin, self._after_batch, self._after_epoch, self._before_end
+            )
             if self.files and trainer.is_global_zero:
                 clear_temporary_files(self.files.folder)
 
@@ -142,11 +144,6 @@ class StateCheckpoint(Checkpoint):
     ) -> None:
         """Note how many mini-batches of the epoch are done."""
         self._batches_done = count_batches_done(batch, batch_idx)
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save the final state; a run that is stopped from now on lacks only its test."""
-        self._save("between epochs", is_over=True)
-        self.stop.obey()
 
     def on_test_batch_end(self, *_: Any) -> None:
         """Stop between two batches of the test, if a signal asked for it."""
@@ -257,6 +254,11 @@ class StateCheckpoint(Checkpoint):
             self.stop.obey()
         if not is_over:
             self._offer_pause("between epochs")
+
+    def _before_end(self) -> None:
+        """Save the final state; a run that is stopped from now on lacks only its test."""
+        self._save("between epochs", is_over=True)
+        self.stop.obey()
 
     def _offer_pause(self, moment: Moment) -> None:
         step = self._trainer.global_step
