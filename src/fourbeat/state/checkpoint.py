@@ -105,9 +105,8 @@ class StateCheckpoint(Checkpoint):
         if stage == "fit":
             self._trainer, self._module = trainer, pl_module
             self.registry = build_registry(trainer, pl_module)
-            watch_loops(
-                trainer, self._begin, self._after_batch, self._after_epoch, self._before_end
-            )
+            moments = (self._after_batch, self._after_epoch, self._before_end)
+            watch_loops(trainer, self._begin, *moments)
             if self.files and trainer.is_global_zero:
                 clear_temporary_files(self.files.folder)
 
