@@ -143,8 +143,18 @@ def test_an_evaluation_that_was_cut_short_begins_at_the_start_again(stream: type
     data = Streamed(Counted(10))
     data.streams["val"] = stream(10)
     loader = data.val_dataloader()
-    next(iter(loader))
+    for _ in range(2):
+        next(iter(loader))
     assert counted(epochs(data, 0, split="val")[0])[0] == [0, 1, 2, 3]
+
+
+def test_an_epoch_that_is_begun_twice_begins_at_its_start() -> None:
+    """As Lightning does where worker processes have fetched already."""
+    data, stream = Streamed(ResumableCounted(10)), ResumableCounted(10)
+    (_, expected) = epochs(data, 0, 1)
+    again = resumed_at((1, 0), stream, None)
+    next(iter(again.train_dataloader()))
+    assert epochs(again, 1) == [expected]
 
 
 @pytest.mark.parametrize("steps_per_epoch", [2, None], ids=["steps", "passes"])
