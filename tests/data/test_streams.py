@@ -167,7 +167,7 @@ def test_a_stream_without_a_state_is_skipped_forward_to_a_place(
     resumed = resumed_at(place, Counted(10), steps_per_epoch)
     assert epochs(resumed, epoch) == [whole[-1][first_batch:]]
     skipped = first_batch + (2 * epoch if steps_per_epoch else 0)
-    said = resumed.describe_resume(epoch)
+    said = resumed.describe_resume(epoch, [])
     assert said is None if skipped == 0 else f"{skipped} batches are dropped" in str(said)
 
 
@@ -201,7 +201,7 @@ def test_a_stream_with_a_state_is_placed_where_it_stood(
     place = divmod(num_done, 3)
     stream = ResumableCounted(10)
     resumed = resumed_at(place, stream, steps_per_epoch)
-    assert resumed.describe_resume(place[0]) is None
+    assert resumed.describe_resume(place[0], state.keys()) is None
     registry_of(resumed).load_state_dict(state)
     assert stream.position == whole.streams["train"].position
     expected = epochs(Streamed(ResumableCounted(10), steps_per_epoch=steps_per_epoch), 0, 1, 2)
