@@ -83,9 +83,10 @@ class SplitLoaders(LightningDataModule, ABC):
         Returns:
             It has ``__len__`` and ``__getitem__``, e.g. a list; of a :class:`TensorBatches`, a
             batch is gathered at once. None or an empty one: there is no such split. Or an
-            ``IterableDataset``: a stream. One process reads it, at most one worker, in its own
-            order. A resume finds its place by its ``state_dict`` and ``load_state_dict``, if it has
-            them and there are no workers; else by reading it from its start.
+            ``IterableDataset``: a stream. Each process that trains, or one worker of it, reads it
+            in its own order, so it chooses its share by the rank. A resume finds its place by its
+            ``state_dict`` and ``load_state_dict``, if it has them and there are no workers; else by
+            reading it from its start.
         """
 
     def collate(self, samples: list[Any]) -> Batch:
@@ -206,7 +207,9 @@ class SplitLoaders(LightningDataModule, ABC):
 
     def _source(self, split: Split, order: BatchOrder) -> Any:
         """What maps the items of an order to batches."""
-        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+        in_memory = isinstance(self._dataset(split), TensorBatches)
+        trainer = self.trainer if in_memory else None  # the rest stays on the host
+        device = trainer.strategy.root_device if trainer else torch.device("cpu")
         if (split, device) not in self._sources:
             self._sources[split, device] = self._new_source(split, device, order)
         source = self._sources[split, device]
