@@ -47,11 +47,6 @@ def move_batch(batch: Batch, device: torch.device) -> Batch:
     return _mapped(batch, lambda leaf: hasattr(leaf, "to"), move)
 
 
-def pin_batch(batch: Batch) -> Batch:
-    """Copy to page-locked memory."""
-    return _mapped(batch, lambda leaf: hasattr(leaf, "pin_memory"), lambda leaf: leaf.pin_memory())
-
-
 def list_tensors(batch: Batch) -> list[Tensor]:
     """Return the tensors of a batch, always in the same order."""
     found: list[Tensor] = []

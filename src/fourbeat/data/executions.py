@@ -22,7 +22,6 @@ from fourbeat.data.batches import (
     list_tensors,
     map_tensors,
     move_batch,
-    pin_batch,
     same_shapes,
     split_batch,
 )
@@ -102,16 +101,13 @@ class Execution:
 
     def to(self, device: torch.device) -> Execution:
         """Copy to a device; from page-locked memory without waiting for the copy to end."""
-        return self._with([move_batch(batch, device) for batch in self.batches])
+        twin = copy.copy(self)
+        twin.batches = [move_batch(batch, device) for batch in self.batches]
+        return twin
 
     def pin_memory(self) -> Execution:
-        """Copy to page-locked memory."""
-        return self._with([pin_batch(batch) for batch in self.batches])
-
-    def _with(self, batches: Sequence[Batch]) -> Execution:
-        twin = copy.copy(self)
-        twin.batches = batches
-        return twin
+        """Return it as it is: torch's loader has pinned each of its mini-batches."""
+        return self
 
     def _converted(self, batch: Batch) -> Batch:
         return self.convert(batch) if self.convert else batch
@@ -173,7 +169,7 @@ class TensorExecution(Execution):
 
     def pin_memory(self) -> Execution:
         """Copy to page-locked memory."""
-        return self._gathered(pin_batch(self.stacked()))
+        return self._gathered(map_tensors(self.stacked(), lambda tensor: tensor.pin_memory()))
 
     def _gathered(self, tensors: Batch) -> Execution:
         return TensorExecution(tensors, self.sizes, self.batch_idx)

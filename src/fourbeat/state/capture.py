@@ -105,7 +105,9 @@ def set_position(trainer: Trainer, state: TrainingState) -> None:
     position, data = state.position, datamodule_of(trainer)
     if isinstance(data, SplitLoaders):
         data.first_batch = position.batch
-        if trainer.is_global_zero and (line := data.describe_resume(position.epoch)):
+        captured = state.process(trainer.global_rank) or {}
+        line = data.describe_resume(position.epoch, captured.keys())
+        if line and trainer.is_global_zero:
             log.info("%s", line)
     if position.moment == "between epochs":
         place_between_epochs(state.loops)
