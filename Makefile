@@ -39,7 +39,7 @@ fix: $(READY)  ## repair lint and format
 	$(BIN)/ruff format .
 
 schema: $(READY)  ## the schemas of conf/ for editors, into docs/schemas; after a change of conf/ or of what it names
-	$(BIN)/python -m fourbeat.config.editor_schemas conf docs/schemas
+	$(BIN)/python -m benchmarks.editor_schemas conf docs/schemas
 
 # fourbeat, too: a rival trains in turns with it, in one process.
 $(RIVALS): benchmarks/requirements.txt benchmarks/constraints.txt pyproject.toml constraints.txt

@@ -67,14 +67,14 @@ def test_the_moments_come_after_all_hooks_of_a_batch_and_an_epoch(trainer: Train
     trainer.callbacks.append(Noting(noted))  # type: ignore[attr-defined]
     watch_loops(
         trainer,
-        lambda: noted.append("BEFORE EPOCH"),
+        lambda: noted.append("BEGIN"),
         lambda: noted.append("AFTER BATCH"),
         lambda: noted.append("AFTER EPOCH"),
     )
     trainer.fit(Model())
-    one = ["BEFORE EPOCH", *["batch", "AFTER BATCH"] * (NUM_BATCHES - 1), "batch"]
+    one = [*["batch", "AFTER BATCH"] * (NUM_BATCHES - 1), "batch"]
     one += ["validation", "epoch", "AFTER EPOCH"]
-    assert noted == one * 2, (
+    assert noted == ["BEGIN", *one, *one], (
         "Lightning's loops no longer end a batch and an epoch in on_advance_end, or begin an epoch "
         "in on_advance_start: states would be captured in the middle of something."
     )

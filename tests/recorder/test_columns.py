@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from benchmarks.records_page import columns_page
 from support import project
 from support.settings import SMALL
 from torch import nn
@@ -17,7 +18,6 @@ from fourbeat.recorder import Records, read_records
 from fourbeat.recorder.block import LAYERS_TAG, STEPS_TAG
 from fourbeat.recorder.columns import (
     COLUMNS,
-    columns_page,
     current_name,
     get_column,
     rank_column,
@@ -101,8 +101,7 @@ def test_only_columns_with_owners_are_split() -> None:
 
 def test_the_page_is_what_the_declaration_gives() -> None:
     page = ROOT / "docs" / "records.md"
-    code = "from fourbeat.recorder.columns import columns_page as page; print(page(), end='')"
-    hint = f'docs/records.md is out of date: python -c "{code}" > docs/records.md'
+    hint = "docs/records.md is out of date: python -m benchmarks.records_page > docs/records.md"
     assert page.read_text(encoding="utf-8") == columns_page(), hint
 
 

@@ -23,7 +23,8 @@ from fourbeat.replay.diff_report import WIDTH, diff_data, diff_lines
 from fourbeat.replay.fingerprints import Fingerprint, Fingerprints
 from fourbeat.replay.origins import compare_origins, is_harmless, uncommitted
 from fourbeat.replay.session import replay_config
-from fourbeat.run import MANIFEST_FILE, PATCH_FILE, Run
+from fourbeat.run import MANIFEST_FILE, Run
+from fourbeat.run.provenance import PATCH_FILE
 from fourbeat.state import Position, read_state, write_state
 from fourbeat.training.stored import StoredRun
 from project import PROJECT

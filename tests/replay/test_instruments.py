@@ -332,9 +332,7 @@ def test_with_or_without_them_the_weights_and_the_generators_are_bitwise_identic
     ends = []
     for observers in (lambda _: [], measuring):
         memory = RecordsInMemory()
-        components = replay_steps(
-            *(stored, cfg, Start(0), last), write=memory.write, observers=observers
-        )
+        components = replay_steps(stored, cfg, Start(0), last, memory, observers=observers)
         ends.append((components.module.state_dict(), torch.get_rng_state(), memory.records))
     (weights, generator, records), (others, other_generator, other_records) = ends
     assert weights.keys() == others.keys()
@@ -357,7 +355,7 @@ def test_a_step_of_either_loop_is_measured_alike(tmp_path: Path, loop: str) -> N
 
     memory, stored = RecordsInMemory(), StoredRun(PROJECT, run)
     cfg = replay_config(stored)
-    replay_steps(stored, cfg, Start(0), 5, write=memory.write, observers=measuring)
+    replay_steps(stored, cfg, Start(0), 5, memory, observers=measuring)
     (instruments,), records = seen, memory.records
     row, layers = records.steps.row(5), records.layers.row(5)
     assert row is not None

@@ -63,7 +63,7 @@ def assert_each_state_leads_to_the_same_end(run: Run) -> None:
     assert len(before) >= 4
     for start in before:
         memory = RecordsInMemory()
-        components = replay_steps(stored, cfg, start, last, write=memory.write)
+        components = replay_steps(stored, cfg, start, last, memory)
         found = compare(recorded, memory.records)
         assert found.first is None, start
         assert found.num_steps == last + 1 - start.step > 0
@@ -163,7 +163,7 @@ def test_other_worker_processes_and_executions_replay_the_same(tmp_path: Path) -
     stored = StoredRun(PROJECT, run)
     cfg = replay_config(stored, ["data.num_workers=0"])
     memory = RecordsInMemory()
-    replay_steps(stored, cfg, find_starts(stored.run)[2], 35, write=memory.write)
+    replay_steps(stored, cfg, find_starts(stored.run)[2], 35, memory)
     found = compare(read_records(run.dir), memory.records)
     assert found.num_steps > 10
     assert found.first is None
@@ -234,7 +234,7 @@ def test_what_was_compiled_is_replayed_step_by_step_with_nearly_the_same_losses(
     recorded, memory = read_records(run.dir), RecordsInMemory()
     assert not recorded.layers.by_owner("activation_std")  # no hook may be within compiled code
     stored = StoredRun(PROJECT, run)
-    replay_steps(stored, replay_config(stored), Start(0), 35, write=memory.write)
+    replay_steps(stored, replay_config(stored), Start(0), 35, memory)
     assert list(memory.records.steps.steps) == list(recorded.steps.steps) == list(range(36))
     losses = (table.steps.columns["loss"] for table in (recorded, memory.records))
     np.testing.assert_allclose(*losses, rtol=0, atol=1e-4)

@@ -88,7 +88,7 @@ def without(run: Run, layer: str, from_step: int, last_step: int) -> np.ndarray:
         components.callbacks.append(pauses)
         return [pauses]
 
-    replay_steps(stored, cfg, start, last_step, write=memory.write, observers=watch)
+    replay_steps(stored, cfg, start, last_step, memory, observers=watch)
     return memory.records.steps.columns["loss"]
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from fourbeat.base.errors import RunError
-from fourbeat.run import MANIFEST_FILE, checkpoint_path, find_run
+from fourbeat.run import MANIFEST_FILE, find_run
+from fourbeat.run.folder import checkpoint_path
 
 MakeRun = Callable[..., Path]
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from fourbeat.base.errors import RunError
-from fourbeat.run import MANIFEST_FILE, MANIFEST_FORMAT, Git, Manifest, Outcome
+from fourbeat.run import MANIFEST_FILE, Manifest, Outcome
+from fourbeat.run.manifest import MANIFEST_FORMAT, Git
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "manifest_v1.json"
 

@@ -12,8 +12,8 @@ import pytest
 
 import fourbeat.run.git
 import fourbeat.run.provenance
-from fourbeat.run import PATCH_FILE, Git, read_environment, read_git
-from fourbeat.run.provenance import _cpu_model, _packages
+from fourbeat.run.manifest import Git
+from fourbeat.run.provenance import PATCH_FILE, _cpu_model, _packages, read_environment, read_git
 
 GitCommand = Callable[..., str]
 

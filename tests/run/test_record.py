@@ -15,8 +15,6 @@ import fourbeat.run
 from fourbeat.base.errors import RunError
 from fourbeat.run import (
     MANIFEST_FILE,
-    MANIFEST_FORMAT,
-    PATCH_FILE,
     Manifest,
     Outcome,
     Run,
@@ -25,6 +23,8 @@ from fourbeat.run import (
     resume_run,
     start_run,
 )
+from fourbeat.run.manifest import MANIFEST_FORMAT
+from fourbeat.run.provenance import PATCH_FILE
 
 
 @pytest.fixture

@@ -19,7 +19,8 @@ from torchmetrics import MeanMetric
 
 from fourbeat.loop import AutomaticLoop
 from fourbeat.run import Run
-from fourbeat.state import CheckpointIO, Moment, StateCheckpoint, copy_to_cpu, read_state
+from fourbeat.state import CheckpointIO, Moment, StateCheckpoint, read_state
+from fourbeat.state.file import copy_to_cpu
 from fourbeat.state.training_state import Checkpoint
 from fourbeat.training.running import run_fit
 from project.build import LOOPS

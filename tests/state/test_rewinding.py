@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fourbeat.state import CheckpointFiles, RankedState, read_state, rewind_best, write_state
+from fourbeat.state import CheckpointFiles, read_state, rewind_best, write_state
+from fourbeat.state.ranking import RankedState
 
 FIRST, SECOND = RankedState(1.0, 0, 10), RankedState(2.0, 1, 20)
 

@@ -17,14 +17,13 @@ from fourbeat.base.registry import StateRegistry
 from fourbeat.state import (
     CheckpointFiles,
     Position,
-    RankedState,
-    Ranking,
     TrainingState,
     find_last_checkpoints,
     read_state,
 )
 from fourbeat.state import time_share as time_share_module
 from fourbeat.state.checkpoint_files import StateWriter
+from fourbeat.state.ranking import RankedState, Ranking
 from fourbeat.state.time_share import TimeShare
 from fourbeat.training.running import run_fit
 

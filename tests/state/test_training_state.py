@@ -19,13 +19,8 @@ from fourbeat.base.errors import RunError
 from fourbeat.base.registry import StateFunctions, StateRegistry
 from fourbeat.loop import FourBeatLoop
 from fourbeat.run import Run
-from fourbeat.state import (
-    STATE_FORMAT,
-    DamagedCheckpointError,
-    Position,
-    TrainingState,
-    read_state,
-)
+from fourbeat.state import DamagedCheckpointError, Position, TrainingState, read_state
+from fourbeat.state.training_state import STATE_FORMAT
 from fourbeat.training.warnings import expected_warnings
 from project.build import LOOPS
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from fourbeat.run import Environment, Git, Manifest, Outcome
+from fourbeat.run import Environment, Manifest, Outcome
+from fourbeat.run.manifest import Git
 
 HARDWARE = {"cpu": "a cpu", "num_cores": 2, "memory_mib": 16000, "accelerators": []}
 

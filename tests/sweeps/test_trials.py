@@ -11,7 +11,8 @@ from omegaconf import OmegaConf
 
 from fourbeat.base.errors import RunError
 from fourbeat.config.schema import Mode
-from fourbeat.run import MANIFEST_FILE, Outcome, Status
+from fourbeat.run import MANIFEST_FILE, Outcome
+from fourbeat.run.manifest import Status
 from fourbeat.sweeps.callback import ERROR_FILE
 from fourbeat.sweeps.trials import Trial, format_table, read_trials, write_csv
 

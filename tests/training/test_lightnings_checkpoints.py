@@ -85,16 +85,16 @@ def test_a_checkpoint_of_lightnings_from_within_an_epoch_is_no_restart_point(bot
 
 @pytest.mark.parametrize("both", ["four_beat"], indirect=True)
 def test_a_replay_of_such_a_run_writes_nothing(both: Run) -> None:
-    from fourbeat.recorder.block import Block
+    from fourbeat.replay.instruments import RecordsInMemory
     from fourbeat.replay.session import nearest_start, replay_config, replay_steps
     from fourbeat.training.stored import StoredRun
     from project import PROJECT
 
     before = {p: p.stat().st_mtime_ns for p in both.dir.rglob("*")}
-    stored, blocks = StoredRun.load(PROJECT, both.dir), list[Block]()
+    stored, memory = StoredRun.load(PROJECT, both.dir), RecordsInMemory()
     start = nearest_start(both, 20)
-    replay_steps(stored, replay_config(stored), start, 22, write=lambda *b: blocks.append(b[0]))
-    assert blocks
+    replay_steps(stored, replay_config(stored), start, 22, memory)
+    assert len(memory.records.steps)
     assert {p: p.stat().st_mtime_ns for p in both.dir.rglob("*")} == before
 
 

@@ -49,7 +49,9 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())  # else a power cut after the rename may leave an empty file
         os.replace(temporary, path)
-        _sync_folder(path.parent)
+        # Some network disks, and Windows, cannot; the file is whole there all the same.
+        with contextlib.suppress(OSError):
+            sync(path.parent)
     except OSError as error:
         remove_if_possible(temporary)
         raise RunError(
@@ -61,14 +63,17 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
-def _sync_folder(folder: Path) -> None:
-    # Some network disks, and Windows, cannot; the file is whole there all the same.
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+def sync(path: Path) -> None:
+    """Have a file, or the entries of a folder, survive a power cut.
+
+    Raises:
+        OSError: It cannot be opened or synced.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def remove_if_possible(path: Path) -> None:

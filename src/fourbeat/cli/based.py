@@ -13,7 +13,8 @@ from fourbeat.cli.primary import Base
 from fourbeat.config.compose import apply_overrides, compose_good
 from fourbeat.config.overrides import parse_overrides, text_of, to_plain
 from fourbeat.config.project import Project
-from fourbeat.config.references import moved_keys
+from fourbeat.config.references import leaves
+from fourbeat.config.resolve import resolve_config
 from fourbeat.lightning.hydra import Override, is_group, loader_in_use
 from fourbeat.lightning.hydra_defaults import Groups
 from fourbeat.sweeps.checks import sample_jobs
@@ -96,12 +97,15 @@ def _dependents_faults(
 
 
 def _moved(today: dict[str, Any], text: str) -> list[str]:
+    """The keys whose values an override of another one changes."""
     key = text.lstrip("+").partition("=")[0]
+    config = OmegaConf.create(today)
     try:
-        changed = apply_overrides(OmegaConf.create(today), [text])
+        changed = apply_overrides(config, [text])
     except ConfigError:  # which Hydra refuses as well, or which is new: nothing depends on it
         return []
-    return moved_keys(today, to_plain(changed), {key})
+    was, now = (dict(leaves(resolve_config(each)[0])) for each in (config, changed))
+    return [k for k in was if now.get(k) != was[k] and not f"{k}.".startswith(f"{key}.")]
 
 
 def _composed_today(project: Project, base: Base) -> dict[str, Any]:
@@ -114,10 +118,11 @@ def _composed_today(project: Project, base: Base) -> dict[str, Any]:
 
 
 def _with_references(values: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: _referring(value, config.get(key)) for key, value in values.items()}
-
-
-def _referring(value: Any, written: Any) -> Any:
-    if isinstance(value, Mapping):
-        return _with_references(value, written if isinstance(written, Mapping) else {})
-    return written if isinstance(written, str) and "${" in written else value
+    """Stored values, but references where a config has them."""
+    done = dict(values)
+    for key in values.keys() & config.keys():
+        if isinstance(values[key], Mapping) and isinstance(config[key], Mapping):
+            done[key] = _with_references(values[key], config[key])
+        elif isinstance(config[key], str) and "${" in config[key]:
+            done[key] = config[key]
+    return done

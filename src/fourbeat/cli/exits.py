@@ -1,21 +1,26 @@
-"""What ends a command: one message on standard error, and an exit code."""
+"""What a command prints at its end: a result, or one message on standard error, and a code."""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from hydra.errors import HydraException, InstantiationException
 from omegaconf.errors import OmegaConfBaseException
 
-from fourbeat.base.errors import FourbeatError, Stopped
-from fourbeat.cli.report import SIGNALLED, report
+from fourbeat.base.errors import ConfigError, FourbeatError, Stopped
 from fourbeat.sweeps.callback import num_failed
 
 FAILED = 1
+SIGNALLED = 128
+"""Added to the number of the signal that ended a process, as shells have it."""
+
+WRONG = 2
+"""Exit code of an error that the user can fix."""
 
 
 @contextmanager
@@ -67,3 +72,44 @@ def _stopped(signum: int) -> int:
     hint = "to resume the newest run: python scripts/train.py resume=last"
     print(f"fourbeat: interrupted; {hint}", file=sys.stderr)
     return SIGNALLED + signum
+
+
+def print_result(text: str) -> None:
+    """Print the result of a command, and let SIGPIPE end the process."""
+    end_with_reader()
+    print(text)
+
+
+def end_with_reader() -> None:
+    """From here on, end silently if the reader of standard output is gone: ``... --help | head``.
+
+    Not during a training, which would be lost.
+    """
+    if hasattr(signal, "SIGPIPE"):  # not on Windows
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+
+
+def report(error: Exception, *, with_traceback: bool) -> int:
+    """Print an error to standard error.
+
+    Args:
+        error: An error that the user can fix: one of ours, or Hydra's about its own keys.
+        with_traceback: Whether to print where it was raised, too.
+
+    Returns:
+        The exit code.
+    """
+    if with_traceback:
+        traceback.print_exception(type(error), error, error.__traceback__)
+    print(message(error), file=sys.stderr)
+    return error.exit_code if isinstance(error, FourbeatError) else WRONG
+
+
+def message(error: Exception) -> str:
+    """Return an error's text; the faults of a config one below the other."""
+    if isinstance(error, ConfigError):
+        count = len(error.faults)
+        head = "1 fault" if count == 1 else f"{count} faults"
+        lines = "\n".join(f"  {fault}" for fault in error.faults)
+        return f"fourbeat: {head} in the config; nothing was run.\n{lines}"
+    return f"fourbeat: {error}"

@@ -1,4 +1,4 @@
-"""A config composed once, checked, and run in a folder that Hydra makes.
+"""A config composed once, checked, and run in a folder that Hydra makes; or printed by Hydra.
 
 ``hydra.main`` composes by itself and makes the folder before anybody can check the config. So a
 single run is launched with Hydra's own pieces; sweeps and what only prints go through
@@ -7,24 +7,27 @@ single run is launched with Hydra's own pieces; sweeps and what only prints go t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from fourbeat.base.errors import Fault
-from fourbeat.config.compose import compose_good
+from fourbeat.cli.arguments import Arguments
+from fourbeat.cli.exits import end_with_reader
+from fourbeat.config.compose import compose_config, compose_good
 from fourbeat.config.overrides import COMPOSITION_ERRORS
 from fourbeat.lightning.hydra import (
     ConfigLoader,
     JobReturn,
     asks_for_sweep,
     error_of_job,
+    folders_read_once,
     job_runner,
     loader_in_use,
     make_callbacks,
@@ -84,40 +87,67 @@ def compose_once(
         raise  # of Hydra's own keys, which its message names
 
 
-@dataclass
 class Launch:
-    """A job that is ready to run.
-
-    Attributes:
-        run: Makes the run folder as Hydra does, and calls a job with the composed config.
-        returned: What ``run`` has returned, to be set by whoever calls it.
-    """
-
-    run: Callable[[Callable[[DictConfig], Any]], JobReturn]
-    returned: JobReturn | None = None
-
-    def raise_error(self) -> None:
-        """Raise what the job has raised; not by Hydra's property, which prints its own line."""
-        if self.returned is not None and (error := error_of_job(self.returned)) is not None:
-            raise error
-
-
-@contextmanager
-def launching(composed: Composed) -> Iterator[Launch]:
-    """Do within this block what ``hydra.main`` would do around a single run.
+    """What ``hydra.main`` would do around a single run.
 
     Args:
         composed: The config, which has been checked.
+
+    Attributes:
+        run: Makes the run folder as Hydra does, and calls a job with the composed config.
     """
-    config, name = composed.config, composed.name
-    set_single_run(config)
-    callbacks = make_callbacks(config)
-    launch = Launch(job_runner(config, composed.loader, callbacks))
-    callbacks.on_run_start(config=config, config_name=name)
-    yield launch
-    callbacks.on_run_end(config=config, config_name=name, job_return=launch.returned)
+
+    def __init__(self, composed: Composed) -> None:
+        config = composed.config
+        set_single_run(config)
+        self._about: dict[str, Any] = {"config": config, "config_name": composed.name}
+        self._callbacks = make_callbacks(config)
+        self.run: Callable[[Callable[[DictConfig], Any]], JobReturn] = job_runner(
+            config, composed.loader, self._callbacks
+        )
+        self._callbacks.on_run_start(**self._about)
+
+    def end(self, returned: JobReturn) -> None:
+        """End the run, and raise what the job has raised.
+
+        Args:
+            returned: What ``run`` has returned.
+        """
+        self._callbacks.on_run_end(**self._about, job_return=returned)
+        # Not by Hydra's own property, which prints a line of its own.
+        if (error := error_of_job(returned)) is not None:
+            raise error
 
 
 def hydra_main(conf_dir: Path, config_name: str, job: Callable[[DictConfig], Any]) -> None:
     """Let Hydra read the command line by itself: for sweeps, and for what only prints."""
     hydra.main(version_base="1.3", config_path=str(conf_dir), config_name=config_name)(job)()
+
+
+def inform(conf_dir: Path, arguments: Arguments, config_name: str, job_name: str) -> None:
+    """Let Hydra print what is asked for.
+
+    Args:
+        conf_dir: The project's config folder.
+        arguments: The command line.
+        config_name: The primary config.
+        job_name: What Hydra would call the job, for ``--cfg hydra``.
+
+    Raises:
+        ConfigError: The overrides cannot be composed.
+    """
+    end_with_reader()
+    try:
+        with folders_read_once():
+            hydra_main(conf_dir, config_name, _nothing_named(job_name))
+    except HydraException:
+        compose_config(conf_dir, arguments.overrides, config_name)  # says it better
+        raise
+
+
+def _nothing_named(name: str) -> Callable[[DictConfig], None]:
+    def nothing(_: DictConfig) -> None:
+        pass
+
+    nothing.__module__ = name  # Hydra names the job after its function's module
+    return nothing

@@ -53,10 +53,6 @@ class Base:
     composition: Composition
     overrides: tuple[str, ...]
 
-    def holding(self, config: dict[str, Any]) -> Base:
-        """Return the run with another resolved config, and nothing that it was composed from."""
-        return Base(self.folder, config, Composition(), self.overrides)
-
 
 @dataclass(frozen=True)
 class Primary:

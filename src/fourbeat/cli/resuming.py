@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +13,10 @@ from omegaconf import DictConfig, OmegaConf
 from fourbeat.base.errors import Fault, raise_faults
 from fourbeat.cli.arguments import Arguments
 from fourbeat.cli.folders import find_folder, output_root
-from fourbeat.cli.information import inform
+from fourbeat.cli.launch import inform
 from fourbeat.cli.primary import JOB, base_stored, find_base
 from fourbeat.config.compose import apply_overrides
+from fourbeat.config.composition import Composition
 from fourbeat.config.overrides import parse_overrides
 from fourbeat.config.project import Project
 
@@ -64,18 +67,16 @@ def _places(spec: str | None) -> dict[str, Any]:
     return {"run": spec}
 
 
-def _impossible(arguments: Arguments, spec: str) -> list[Fault]:
-    faults = []
+def _impossible(arguments: Arguments, spec: str) -> Iterator[Fault]:
     if arguments.is_multirun:
         hint = "Leave out -m."
-        faults.append(Fault("not-in-a-sweep", "resume", spec, "cannot be used with -m", hint))
+        yield Fault("not-in-a-sweep", "resume", spec, "cannot be used with -m", hint)
     others = {"from": arguments.base, "--config-name": arguments.config_name}
     for key, value in others.items():
         if value:
             why = "cannot be used with resume=: a resumed run keeps its own config"
             hint = f"Leave out one of {key} and resume."
-            faults.append(Fault("impossible-together", key, value, why, hint))
-    return faults
+            yield Fault("impossible-together", key, value, why, hint)
 
 
 def resume_requested(project: Project, arguments: Arguments, request: ResumeConfig) -> None:
@@ -115,7 +116,8 @@ def show_resumed(project: Project, arguments: Arguments, request: ResumeConfig) 
     assert isinstance(stored, DictConfig)
     config: Any = OmegaConf.to_container(apply_overrides(stored, _changes(arguments)))
     sys.argv[1:] = [word for word in sys.argv[1:] if word not in arguments.overrides]
-    with base_stored(project, base.holding(config), []) as primary:
+    held = replace(base, config=config, composition=Composition())
+    with base_stored(project, held, []) as primary:
         inform(project.conf_dir, Arguments.of(sys.argv[1:]), primary.name, JOB)
 
 

@@ -19,12 +19,13 @@ from pydantic import BaseModel, Field
 from fourbeat.base.errors import Fault, raise_faults
 from fourbeat.cli.arguments import Arguments
 from fourbeat.cli.exits import exit_codes
-from fourbeat.cli.information import inform
+from fourbeat.cli.folders import find_folder
+from fourbeat.cli.launch import inform
 from fourbeat.config.check import check_keys
 from fourbeat.config.compose import compose_good
 from fourbeat.config.deferred import register
 from fourbeat.config.project import Project
-from fourbeat.config.sections import Section
+from fourbeat.config.sections import Section, required
 
 # Reading runs writes nothing, so Hydra gets no folder of its own, and logs nothing.
 _HYDRA: dict[str, Any] = {"output_subdir": None, "run": {"dir": "."}}
@@ -43,14 +44,14 @@ class Script:
         name: Of the script, and of its primary config.
         schema: Its keys; ``paths.output_dir`` is one of them.
         job: What it does with the checked config.
-        help: What ``--help`` prints.
+        help: What ``--help`` prints: the docstring of the module that declares it.
         flags: Words that stand for an override, e.g. ``--json``.
     """
 
     name: str
     schema: type[BaseModel]
     job: Callable[[Project, Any], None]
-    help: str
+    help: str | None
     flags: Mapping[str, str] = field(default_factory=dict)
 
     def run(self, project: Project) -> None:
@@ -95,3 +96,18 @@ class Runs(Section):
     """Where runs lie, relative to where the command is typed."""
 
     output_dir: str = Field(default="runs", min_length=1)
+
+
+class OfRun(Section):
+    """The keys of a script that reads a run."""
+
+    run: str = required("Add run=last, or run=RUN_FOLDER.", min_length=1)
+    paths: Runs = Runs()
+
+    def folder(self, key: str = "run") -> Path:
+        """Return the run folder that a key names.
+
+        Raises:
+            RunError: There is no such run.
+        """
+        return find_folder(key, getattr(self, key), Path(self.paths.output_dir))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -112,30 +112,26 @@ def _validated(
         return None, [f for f in faults_of(error, schema, values) if f.key not in known]
 
 
-def _package_faults(values: Mapping[str, Any]) -> list[Fault]:
+def _package_faults(values: Mapping[str, Any]) -> Iterator[Fault]:
     loggers = values.get("logger")
-    faults = []
     for name, leaf in loggers.items() if isinstance(loggers, Mapping) else ():
         target = leaf.get("_target_") if isinstance(leaf, Mapping) else None
         package = OPTIONAL_PACKAGES.get(str(target))
         if package and not is_installed(package):
             hint = f"Install it with `pip install {package}`, or use logger=tensorboard."
             why = f"needs the package {package}, which is not installed"
-            faults.append(Fault("not-installed", "logger", name, why, hint))
-    return faults
+            yield Fault("not-installed", "logger", name, why, hint)
 
 
-def _folder_faults(values: Mapping[str, Any]) -> list[Fault]:
+def _folder_faults(values: Mapping[str, Any]) -> Iterator[Fault]:
     """Find a file where a folder is to be made or read."""
-    faults = []
     for section, key in (("paths", "output_dir"), ("data", "data_dir")):
         leaf = values.get(section)
         path = leaf.get(key) if isinstance(leaf, Mapping) else None
         if isinstance(path, str) and (file := _file_on(Path(path).expanduser())):
             hint = f"Give another folder with paths.{key}=FOLDER."
             why = f"must be a folder; {file} is a file"
-            faults.append(Fault("not-a-folder", f"{section}.{key}", path, why, hint))
-    return faults
+            yield Fault("not-a-folder", f"{section}.{key}", path, why, hint)
 
 
 def _file_on(path: Path) -> Path | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from fourbeat.base.errors import Fault
 from fourbeat.config.schema import ResumeConfig, TrainConfig
 from fourbeat.config.sections import key_of, named
@@ -14,7 +16,8 @@ def combination_faults(cfg: TrainConfig) -> list[Fault]:
     return [
         *_name_faults(cfg),
         *_horizon_faults(cfg),
-        *_validation_faults(cfg),
+        *_interval_faults(cfg),
+        *_unmeasured_faults(cfg),
         *_strategy_faults(cfg),
         *_loop_faults(cfg),
         *_resume_faults(cfg),
@@ -52,31 +55,24 @@ def _turn_faults(cfg: TrainConfig) -> list[Fault]:
     return [Fault("impossible-together", key, str(size), why, hint)]
 
 
-def _horizon_faults(cfg: TrainConfig) -> list[Fault]:
-    faults = []
+def _horizon_faults(cfg: TrainConfig) -> Iterator[Fault]:
     trainer = cfg.trainer
     if trainer.max_epochs == -1 and trainer.max_steps == -1:
         both, hint = "with trainer.max_steps=-1 a training never ends", "Set one of them above 0."
         if trainer.max_time is not None:
             both = "with trainer.max_steps=-1 leaves the schedule without a length"
             hint = "Set one of them to more than trainer.max_time allows."
-        faults.append(Fault("impossible-together", "trainer.max_epochs", "-1", both, hint))
+        yield Fault("impossible-together", "trainer.max_epochs", "-1", both, hint)
     if cfg.trainer.limit_train_batches == 0:
         hint = "Use scripts/eval.py to evaluate without training."
         nothing = "leaves nothing to train on"
-        faults.append(Fault("no-batches", "trainer.limit_train_batches", "0", nothing, hint))
+        yield Fault("no-batches", "trainer.limit_train_batches", "0", nothing, hint)
     for unit in ("epochs", "steps"):
         least, most = getattr(trainer, f"min_{unit}"), getattr(trainer, f"max_{unit}")
         if least is not None and -1 < most < least:
             key, hint = f"trainer.min_{unit}", f"Use at most trainer.min_{unit}={most}."
             over = f"is more than trainer.max_{unit}={most}, which ends the run"
-            faults.append(Fault("impossible-together", key, str(least), over, hint))
-    return faults
-
-
-def _validation_faults(cfg: TrainConfig) -> list[Fault]:
-    """A monitored validation metric needs a validation."""
-    return [*_interval_faults(cfg), *_unmeasured_faults(cfg)]
+            yield Fault("impossible-together", key, str(least), over, hint)
 
 
 def _interval_faults(cfg: TrainConfig) -> list[Fault]:
@@ -90,6 +86,7 @@ def _interval_faults(cfg: TrainConfig) -> list[Fault]:
 
 
 def _unmeasured_faults(cfg: TrainConfig) -> list[Fault]:
+    """A monitored validation metric needs a validation."""
     if cfg.trainer.limit_val_batches != 0 and cfg.data.val_fraction != 0:
         return []
     off = "data.val_fraction=0" if cfg.data.val_fraction == 0 else "trainer.limit_val_batches=0"
@@ -113,21 +110,19 @@ def _unmeasured_faults(cfg: TrainConfig) -> list[Fault]:
     ]
 
 
-def _strategy_faults(cfg: TrainConfig) -> list[Fault]:
+def _strategy_faults(cfg: TrainConfig) -> Iterator[Fault]:
     trainer, loop = cfg.trainer, cfg.loop
-    faults = []
     name = trainer.strategy_name
     if trainer.is_sharded and trainer.precision == "16-mixed":
         never = f"cannot go with trainer.strategy={name}: its gradients cannot be unscaled here"
         hint = "Use trainer.precision=bf16-mixed."
-        faults.append(Fault("impossible-together", "trainer.precision", "16-mixed", never, hint))
+        yield Fault("impossible-together", "trainer.precision", "16-mixed", never, hint)
     clips_norm = loop.gradient_clip_val and loop.gradient_clip_algorithm == "norm"
     if trainer.is_sharded and clips_norm:
         sharded = f"cannot clip the norm of gradients that trainer.strategy={name} has sharded"
         hint = "Use loop.gradient_clip_algorithm=value, or trainer=ddp."
         key = "loop.gradient_clip_algorithm"
-        faults.append(Fault("impossible-together", key, "norm", sharded, hint))
-    return faults
+        yield Fault("impossible-together", key, "norm", sharded, hint)
 
 
 def _loop_faults(cfg: TrainConfig) -> list[Fault]:

@@ -14,12 +14,12 @@ from fourbeat.base.errors import ConfigError, Fault, FourbeatError, raise_faults
 from fourbeat.config.deferred import register
 from fourbeat.config.overrides import (
     COMPOSITION_ERRORS,
-    has_key,
     parse_overrides,
     split_overrides,
     text_of,
     to_plain,
 )
+from fourbeat.config.resolve import has_key
 from fourbeat.config.second_names import override_homes
 from fourbeat.config.suggest import nearest_key
 from fourbeat.config.typed import format_value

@@ -6,39 +6,33 @@ own keys are known to be good they stand as text, which every leaf accepts.
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from fourbeat.config.leaves import instantiate
 
-_deferring: ContextVar[bool] = ContextVar("fourbeat_deferring", default=False)
+
+class _Unknown:
+    """A data set of which nothing is known yet: what it says is the reference to it."""
+
+    def __getattr__(self, name: str) -> str:
+        return f"${{from_data:{name}}}"
+
+
 _given: ContextVar[Any] = ContextVar("fourbeat_given_data", default=None)
+# The config whose references were read last, its section data, and what that has built.
+_last: ContextVar[tuple[DictConfig | None, dict[str, Any], Any]] = ContextVar(
+    "fourbeat_last_data", default=(None, {}, None)
+)
 
 
-class _Built(NamedTuple):
-    """The data module that the references of one config have been read from."""
-
-    root: weakref.ref[DictConfig]
-    leaf: dict[str, Any]
-    datamodule: Any
-
-
-_last: ContextVar[_Built | None] = ContextVar("fourbeat_last_data", default=None)
-
-
-@contextmanager
-def deferring() -> Iterator[None]:
+def deferring() -> AbstractContextManager[None]:
     """Within this block ``${from_data:name}`` resolves to its own text, without torch."""
-    token = _deferring.set(True)
-    try:
-        yield
-    finally:
-        _deferring.reset(token)
+    return given_data(_Unknown())
 
 
 @contextmanager
@@ -56,8 +50,6 @@ def given_data(datamodule: object) -> Iterator[None]:
 
 
 def _from_data(name: str, *, _root_: DictConfig) -> Any:
-    if _deferring.get():
-        return f"${{from_data:{name}}}"
     given = _given.get()
     datamodule = _data_of(_root_) if given is None else given
     if not hasattr(datamodule, name):
@@ -70,11 +62,11 @@ def _data_of(root: DictConfig) -> Any:
     container = OmegaConf.to_container(root.data, resolve=True)
     assert isinstance(container, dict)
     leaf = {str(key): value for key, value in container.items()}
-    last = _last.get()
-    if last is None or last.root() is not root or last.leaf != leaf:
-        last = _Built(weakref.ref(root), leaf, instantiate(leaf))
-        _last.set(last)
-    return last.datamodule
+    config, built, datamodule = _last.get()
+    if config is not root or built != leaf:
+        datamodule = instantiate(leaf)
+        _last.set((root, leaf, datamodule))
+    return datamodule
 
 
 def register() -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field
 
 OWN_REASON = "value_error"
 """What pydantic calls the errors below, whose text says what is allowed."""
 
-_UNITS = ("weeks", "days", "hours", "minutes", "seconds")
+TimeUnit = Literal["weeks", "days", "hours", "minutes", "seconds"]
+
 _TIMES = (
     "must be days:hours:minutes:seconds, e.g. 00:12:00:00, or a mapping such as {hours: 12}, and "
     "more than nothing"
@@ -19,28 +21,23 @@ _TIMES = (
 
 
 def _checked_time(value: Any) -> Any:
-    if value is None:
-        return None
-    if isinstance(value, Mapping):
-        counts = list(value.values())
-        whole = all(type(count) is int and count >= 0 for count in counts)
-        good = whole and set(value) <= set(_UNITS) and any(counts) and _is_length(dict(value))
-    else:
-        digits = str(value).split(":")
-        good = isinstance(value, str) and len(digits) == 4 and all(d.isdecimal() for d in digits)
-        good = good and all(len(d) == 2 for d in digits[1:]) and any(map(int, digits))
-        good = good and _is_length(dict(zip(_UNITS[1:], map(int, digits), strict=True)))
-    if not good:
+    units = value
+    if isinstance(value, str) and re.fullmatch(r"\d+(:\d\d){3}", value, re.ASCII):
+        names = ("days", "hours", "minutes", "seconds")
+        units = dict(zip(names, map(int, value.split(":")), strict=True))
+    if value is not None and not (isinstance(units, Mapping) and _is_length(units)):
         raise ValueError(_TIMES)
     return value
 
 
-def _is_length(units: dict[str, int]) -> bool:
-    try:
-        timedelta(**units)
-    except OverflowError:  # of more than 999,999,999 days
+def _is_length(units: Mapping[Any, Any]) -> bool:
+    if not set(units) <= set(get_args(TimeUnit)):
         return False
-    return True
+    try:
+        is_some = timedelta(**units) > timedelta()
+    except (OverflowError, TypeError):  # of more than 999,999,999 days; of text
+        return False
+    return is_some and all(type(count) is int and count >= 0 for count in units.values())
 
 
 def _checked_interval(value: Any) -> Any:
@@ -51,8 +48,6 @@ def _checked_interval(value: Any) -> Any:
         )
     return value
 
-
-TimeUnit = Literal["weeks", "days", "hours", "minutes", "seconds"]
 
 MaxTime = Annotated[str | dict[TimeUnit, int] | None, BeforeValidator(_checked_time)]
 """``DD:HH:MM:SS``, or numbers of units of time."""

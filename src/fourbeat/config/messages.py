@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
@@ -44,55 +44,24 @@ def faults_of(
     kinds: dict[str, list[str]] = {}
     reasons: dict[str, str] = {}
     for detail in error.errors(include_url=False):
-        key = _key(schema, detail["loc"])
+        key = _key(detail["loc"], detail["type"], values)
         kinds.setdefault(key, []).append(detail["type"])
         if detail["type"] == OWN_REASON:
             reasons[key] = str(detail["ctx"]["error"])
     return [_fault(schema, values, key, kinds[key], reasons.get(key)) for key in kinds]
 
 
-def _key(schema: type[BaseModel], loc: Sequence[int | str]) -> str:
+def _key(loc: Sequence[int | str], kind: str, values: Any) -> str:
     """The dotted key, without the names that pydantic adds for the members of a union."""
-    names = [str(name) for name in loc if name not in (LEAF, NAMED)]
-    depth = next((d for d in range(1, len(names)) if _home(schema, names[:d]) is None), len(names))
-    return ".".join(names[:depth])
-
-
-def _home(schema: type[BaseModel], names: Sequence[str]) -> type[BaseModel] | None:
-    """The section at a path; None where the path ends in a single value."""
-    model: type[BaseModel] | None = schema
-    is_mapping = False
-    for name in names:
-        own = model.model_fields if model else {}
-        # The keys of a mapping are the user's own, and those of a list numbers.
-        if model and name not in own and (is_mapping or name.isdigit()):
-            is_mapping = False
+    names = []
+    for name in loc:
+        if name in (LEAF, NAMED):
             continue
-        field = own.get(name)
-        others = _others_in(model) if model else None
-        model = section_in(field.annotation) if field else others
-        is_mapping = field is not None and holds_mapping(field.annotation)
-    return model
-
-
-def holds_mapping(annotation: Any) -> bool:
-    """Return whether a section may stand under names of the user's: ``dict[str, LeafSection]``."""
-    args = getattr(annotation, "__args__", ())
-    return get_origin(annotation) is dict or any(holds_mapping(arg) for arg in args)
-
-
-def _others_in(model: type[BaseModel]) -> type[BaseModel] | None:
-    """The section that each key must be which is not one of a model's own."""
-    extra = get_type_hints(model).get("__pydantic_extra__")
-    return section_in(get_args(extra)[1]) if get_origin(extra) is dict else None
-
-
-def section_in(annotation: Any) -> type[BaseModel] | None:
-    """Return the one section in an annotation such as ``EarlyStoppingConfig | None``."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    found = (section_in(arg) for arg in getattr(annotation, "__args__", ()))
-    return next((model for model in found if model), None)
+        if not isinstance(values, Mapping) or (name not in values and kind != "missing"):
+            break
+        names.append(str(name))
+        values = values.get(name)
+    return ".".join(names)
 
 
 def _fault(
@@ -110,22 +79,15 @@ def _fault(
     field = _field_schema(schema, key)
     if kinds[0] == "model_type" and "$ref" not in str(field):  # beside leaves that have names
         field = {}
-    finite = not (isinstance(value, float) and not math.isfinite(value))
-    wanted = (
-        describe_schema(field)
-        if finite
-        else describe_schema(field).replace("a number", "a finite number")
-    )
+    wanted = describe_schema(field)
+    if isinstance(value, float) and not math.isfinite(value):
+        wanted = wanted.replace("a number", "a finite number")
     allowed = reason or f"must be {wanted}"
     return Fault(refusal_code(kinds), key, format_value(value), allowed, _hint(key, field))
 
 
 def refusal_code(kinds: Collection[str]) -> FaultCode:
-    """Return the code of a value that pydantic has refused.
-
-    Args:
-        kinds: Pydantic's error types, one for each member of a union: each has its own reason.
-    """
+    """Return the code of a value, which each member of a union refuses for a reason of its own."""
     if _RANGES.intersection(kinds):
         return "out-of-range"
     return "not-a-choice" if set(kinds) == {"literal_error"} else "wrong-type"
@@ -162,13 +124,24 @@ def _at(values: Any, key: str) -> Any:
 
 def _field_schema(schema: type[BaseModel], key: str) -> dict[str, Any]:
     """The JSON schema of a key; a leaf's optional key must not be null for all that."""
-    *parents, name = key.split(".")
-    model = _home(schema, parents)
-    if model is None:
-        return {}
-    field = dict(model.model_json_schema()["properties"].get(name, {}))
+    whole = schema.model_json_schema()
+    field: dict[str, Any] = whole
+    for name in key.split("."):
+        section = _section(field, whole["$defs"])
+        others = section.get("additionalProperties")
+        own = section.get("properties", {}).get(name)
+        field = dict(own or (others if isinstance(others, dict) else {}))
     if field.get("examples") and "anyOf" in field:
         field["anyOf"] = [member for member in field["anyOf"] if member.get("type") != "null"]
+    return field
+
+
+def _section(field: Mapping[str, Any], sections: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The keys that a field holds, which may be null."""
+    for each in (field, *field.get("anyOf", ())):
+        if "$ref" in each:
+            found: Mapping[str, Any] = sections[each["$ref"].rpartition("/")[2]]
+            return found
     return field
 
 

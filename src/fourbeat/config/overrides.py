@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from hydra import compose
@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from fourbeat.base.errors import Fault
 from fourbeat.base.extras import install_hint, is_installed
 from fourbeat.config.forbidden_flags import forbidden_fault
+from fourbeat.config.resolve import has_key
 from fourbeat.config.suggest import did_you_mean, nearest_key
 from fourbeat.config.typed import first_leaf, format_value
 from fourbeat.lightning.hydra import (
@@ -94,17 +95,11 @@ def split_overrides(overrides: Sequence[str], config_name: str) -> tuple[list[st
     groups = [o for o in found if is_group(loader, o.key_or_group)]
     bad_groups = {o.key_or_group: f for o in groups if (f := _group_fault(o, loader))}
     good += [text_of(o) for o in groups if o.key_or_group not in bad_groups]
-    values = [o for o in found if o not in groups and not _is_below(o, bad_groups)]
+    others = [o for o in found if o not in groups]
+    values = [o for o in others if o.key_or_group.split(".")[0] not in bad_groups]
     bad = {text_of(o): f for o in values if (f := _value_fault(o, good, config_name))}
     good += [text_of(o) for o in values if text_of(o) not in bad]
     return good, [*faults, *bad_groups.values(), *bad.values()]
-
-
-def has_key(cfg: DictConfig, key: str) -> bool:
-    """Return whether a dotted key is there, whatever its value."""
-    parent, _, name = key.rpartition(".")
-    node = OmegaConf.select(cfg, parent) if parent else cfg
-    return isinstance(node, DictConfig) and name in node
 
 
 def to_plain(cfg: DictConfig) -> dict[str, Any]:
@@ -123,10 +118,6 @@ def _hydra_fault(overrides: Sequence[str], config_name: str) -> Fault | None:
             hint = f"The joblib launcher is missing. {install_hint('sweeps')}"
         return Fault("cannot-compose", " ".join(overrides), "", str(error).splitlines()[0], hint)
     return None
-
-
-def _is_below(override: Override, groups: Collection[str]) -> bool:
-    return override.key_or_group.split(".")[0] in groups
 
 
 def _group_fault(override: Override, loader: ConfigLoader) -> Fault | None:

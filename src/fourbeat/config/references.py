@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from fourbeat.config.composition import Composition
-from fourbeat.config.deferred import deferring
-from fourbeat.config.leaf_sections import DataConfig
 from fourbeat.config.overrides import to_plain
 from fourbeat.config.resolve import resolve_config
 from fourbeat.config.schema import TrainConfig
@@ -68,66 +65,20 @@ def change_composition(
     """
     if not composition.config or was == now:
         return composition
-    config = _changed(composition.config, was, now)
-    before, after = dict(leaves(was)), dict(leaves(now))
-    typed = {key for key in after if key not in before or before[key] != after[key]}
-    moved = moved_keys(composition.config, config, typed)
-    return dataclasses.replace(composition, config=_pinned(config, now, moved))
+    written = _written(now, was, composition.config)
+    values, _ = resolve_config(OmegaConf.create(written))
+    return dataclasses.replace(composition, config=_written(now, values, written))
 
 
-def moved_keys(
-    before: Mapping[str, Any], after: Mapping[str, Any], typed: Collection[str]
-) -> list[str]:
-    """Return the keys that a change moves because they refer to what was changed.
-
-    Args:
-        before: A config with its references.
-        after: The same after the change.
-        typed: The keys that were changed themselves.
-    """
-    sections = [key.partition(".") for key in typed]
-    # What only the data set knows, it must be built for; its loader's own keys do not change it.
-    builds_data = any(
-        top == "data" and name not in DataConfig.model_fields for top, _, name in sections
-    )
-    old, new = _resolved(before, builds_data), _resolved(after, builds_data)
-    own = tuple(f"{key}." for key in typed)
-    return [k for k, was in old.items() if new.get(k) != was and not f"{k}.".startswith(own)]
-
-
-def _resolved(config: Mapping[str, Any], builds_data: bool) -> dict[str, Any]:
-    created = OmegaConf.create(dict(config))
-    with nullcontext() if builds_data else deferring():
-        values, _ = resolve_config(created)
-    return dict(leaves(values))
-
-
-def _changed(
-    config: Mapping[str, Any], was: Mapping[str, Any], now: Mapping[str, Any]
+def _written(
+    config: Mapping[str, Any], known: Mapping[str, Any], written: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """A config with the values that have changed, and with its references elsewhere."""
-    return {key: _one(config, was, now, key) for key in now}
-
-
-def _one(
-    config: Mapping[str, Any], was: Mapping[str, Any], now: Mapping[str, Any], key: str
-) -> Any:
-    sections = [each.get(key) for each in (config, was, now)]
-    if all(isinstance(section, Mapping) for section in sections):
-        return _changed(*(section or {} for section in sections))
-    is_same = key in config and key in was and was[key] == now[key]
-    return config[key] if is_same else now[key]
-
-
-def _pinned(
-    config: Mapping[str, Any], values: Mapping[str, Any], keys: Collection[str], prefix: str = ""
-) -> dict[str, Any]:
-    """A config with values in place of the references of some keys."""
-    done = {}
-    for name, value in config.items():
-        key = f"{prefix}{name}"
-        if isinstance(value, Mapping):
-            done[name] = _pinned(value, values[name], keys, f"{key}.")
-        else:
-            done[name] = values[name] if key in keys else value
+    """A config with what was written in place of each value that is known to come of it."""
+    done = dict(config)
+    for key in config.keys() & known.keys() & written.keys():
+        sections = config[key], known[key], written[key]
+        if all(isinstance(section, Mapping) for section in sections):
+            done[key] = _written(*sections)
+        elif config[key] == known[key]:
+            done[key] = written[key]
     return done

@@ -28,6 +28,13 @@ def resolve_config(cfg: DictConfig) -> tuple[dict[str, Any], list[Fault]]:
     return values, [fault for fault in faults if fault.value not in broken]
 
 
+def has_key(cfg: DictConfig, key: str) -> bool:
+    """Return whether a dotted key is there, whatever its value."""
+    parent, _, name = key.rpartition(".")
+    node = OmegaConf.select(cfg, parent) if parent else cfg
+    return isinstance(node, DictConfig) and name in node
+
+
 def raw_value(cfg: DictConfig, key: str) -> Any:
     """Return a value as it is written, its references as text; None where there is none.
 

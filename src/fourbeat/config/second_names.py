@@ -15,7 +15,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from fourbeat.base.errors import Fault, raise_faults
-from fourbeat.config.resolve import raw_value
+from fourbeat.config.resolve import has_key, raw_value
 from fourbeat.config.typed import format_value
 
 SECOND_NAMES = {
@@ -77,7 +77,7 @@ def with_homes(
     Returns:
         The config, and a fault for each key that was given by both names, with different values.
     """
-    found = [name for name in (*SECOND_NAMES, *FORMER_SECTIONS) if _has(cfg, name)]
+    found = [name for name in (*SECOND_NAMES, *FORMER_SECTIONS) if has_key(cfg, name)]
     if not found:
         return cfg, []
     moved, faults = copy.deepcopy(cfg), list[Fault]()
@@ -107,12 +107,6 @@ def _spread(cfg: DictConfig, section: str, values: Any, name: str) -> None:
         return
     for key, value in values.items():
         OmegaConf.update(cfg, f"{section}.{key}", value, force_add=True)
-
-
-def _has(cfg: DictConfig, name: str) -> bool:
-    parent, _, key = name.rpartition(".")
-    node = OmegaConf.select(cfg, parent, throw_on_missing=False)
-    return isinstance(node, DictConfig) and key in node
 
 
 def _pop(cfg: DictConfig, name: str) -> Any:

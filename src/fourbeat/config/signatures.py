@@ -5,14 +5,15 @@ The first half of the check's second stage. Importing a target usually imports t
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 import pkgutil
 import typing
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
-from fourbeat.base.errors import Fault
+from fourbeat.base.errors import Fault, FaultCode
 from fourbeat.config.allowed import describe_annotation
 from fourbeat.config.leaves import Leaf, is_deferred
 from fourbeat.config.sections import LeafSection
@@ -98,8 +99,9 @@ def signature_faults(
         parameters = inspect.signature(target).parameters
     except (TypeError, ValueError):  # some builtins have no signature to compare with
         return []
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     named = {name: str(leaf[name]) for name in naming if leaf.get(name) is not None}
-    misnamed = _naming_faults(key, leaf, named, parameters)
+    misnamed = [] if takes_any else [*_naming_faults(key, leaf, named, parameters)]
     # Of a name that is wrong nobody knows for which argument it stands: none of them is missing.
     filled = {*named.values(), *(parameters if misnamed else ())}
     left = {*HYDRA_KEYS, *own, *(name for name in filled if leaf.get(name) is None)}
@@ -107,8 +109,8 @@ def signature_faults(
     present = {*given, *supplied, *filled}
     return [
         *misnamed,
-        *_unknown_faults(key, leaf, given, parameters, supplied),
-        *(_missing_fault(key, leaf, name) for name in _needed(parameters) if name not in present),
+        *(() if takes_any else _unknown_faults(key, leaf, given, parameters, supplied)),
+        *_missing_faults(key, leaf, parameters, present),
         *_type_faults(key, given, target, parameters),
     ]
 
@@ -157,70 +159,47 @@ def _unusable(key: str, path: str, error: Exception) -> Fault:
 
 def _naming_faults(
     key: str, leaf: Leaf, named: Mapping[str, str], parameters: Parameters
-) -> list[Fault]:
-    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        return []
-    problem = f"names no argument of {leaf['_target_']}"
-    return [
-        Fault(
-            "unknown-argument",
-            f"{key}.{name}",
-            argument,
-            problem,
-            did_you_mean(argument, parameters, f"{key}.{name}="),
-        )
-        for name, argument in named.items()
-        if argument not in parameters
-    ]
+) -> Iterator[Fault]:
+    why = f"names no argument of {leaf['_target_']}"
+    for name, argument in named.items():
+        if argument not in parameters:
+            hint = did_you_mean(argument, parameters, f"{key}.{name}=")
+            yield Fault("unknown-argument", f"{key}.{name}", argument, why, hint)
 
 
 def _unknown_faults(
     key: str, leaf: Leaf, given: Leaf, parameters: Parameters, supplied: Collection[str]
-) -> list[Fault]:
-    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        return []
-    problem = f"is not an argument of {leaf['_target_']}"
+) -> Iterator[Fault]:
+    why = f"is not an argument of {leaf['_target_']}"
     free = [name for name in parameters if name not in supplied]
-    return [
-        Fault(
-            "unknown-argument",
-            f"{key}.{name}",
-            format_value(value),
-            problem,
-            did_you_mean(name, free, f"{key}.", f"={format_value(value)}")
-            or f"Leave {key}.{name} out: it takes no arguments.",
-        )
-        for name, value in given.items()
-        if name not in parameters
-    ]
+    for name in (name for name in given if name not in parameters):
+        value = format_value(given[name])
+        hint = did_you_mean(name, free, f"{key}.", f"={value}")
+        hint = hint or f"Leave {key}.{name} out: it takes no arguments."
+        yield Fault("unknown-argument", f"{key}.{name}", value, why, hint)
 
 
-def _needed(parameters: Parameters) -> list[str]:
-    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return [name for name, p in parameters.items() if p.default is p.empty and p.kind in kinds]
-
-
-def _missing_fault(key: str, leaf: Leaf, name: str) -> Fault:
-    hint = f"Add +{key}.{name}=VALUE."
-    return Fault("missing", f"{key}.{name}", "", f"is needed by {leaf['_target_']}", hint)
+def _missing_faults(
+    key: str, leaf: Leaf, parameters: Parameters, present: Collection[str]
+) -> Iterator[Fault]:
+    why = f"is needed by {leaf['_target_']}"
+    for name, p in parameters.items():
+        is_needed = p.default is p.empty and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+        if is_needed and name not in present:
+            yield Fault("missing", f"{key}.{name}", "", why, f"Add +{key}.{name}=VALUE.")
 
 
 def _type_faults(
     key: str, given: Leaf, target: Callable[..., Any], parameters: Parameters
-) -> list[Fault]:
+) -> Iterator[Fault]:
     hints = argument_hints(target, parameters)
-    return [
-        Fault(
-            "not-a-choice" if typing.get_origin(hints[name]) is typing.Literal else "wrong-type",
-            f"{key}.{name}",
-            format_value(value),
-            f"must be {allowed}",
-            _default(key, parameters[name]),
-        )
-        for name, value in given.items()
-        if name in hints and name in parameters and not fits(value, hints[name])
-        if (allowed := describe_annotation(hints[name]))
-    ]
+    for name in (name for name in given if name in hints and name in parameters):
+        value, hint = given[name], hints[name]
+        if not fits(value, hint) and (allowed := describe_annotation(hint)):
+            is_choice = typing.get_origin(hint) is typing.Literal
+            code: FaultCode = "not-a-choice" if is_choice else "wrong-type"
+            remedy = _default(key, parameters[name])
+            yield Fault(code, f"{key}.{name}", format_value(value), f"must be {allowed}", remedy)
 
 
 def argument_hints(target: Callable[..., Any], parameters: Parameters) -> dict[str, Any]:
@@ -256,13 +235,8 @@ def fits(value: Any, hint: Any) -> bool:
         adapter = TypeAdapter(hint, config=ConfigDict(strict=True, arbitrary_types_allowed=True))
     except (PydanticUserError, TypeError):
         return True
-    candidates = [value, tuple(value)] if isinstance(value, list) else [value]
-    return any(_accepts(adapter, candidate, ValidationError) for candidate in candidates)
-
-
-def _accepts(adapter: Any, value: Any, refusal: type[Exception]) -> bool:
-    try:
-        adapter.validate_python(value)
-    except refusal:
-        return False
-    return True
+    for candidate in [value, tuple(value)] if isinstance(value, list) else [value]:
+        with contextlib.suppress(ValidationError):
+            adapter.validate_python(candidate)
+            return True
+    return False

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import json
 import pkgutil
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from fourbeat.base.errors import Fault
 from fourbeat.config.leaves import Leaf
+from fourbeat.config.typed import format_value
 
 Attempt = Callable[[Leaf], object]
 """Builds what a leaf describes, and raises where that cannot be done."""
@@ -90,8 +90,8 @@ def _fault(group: str, leaf: Leaf, key: str, reason: str) -> Fault:
     allowed = f"cannot be built: {reason}" if key == "_target_" else problem
     argument, hint = find_argument(leaf["_target_"], key), ""
     if argument is not None and argument.default is not argument.empty:
-        hint = f"Try {group}.{key}={_typed(argument.default)}."
-    return Fault("cannot-build", f"{group}.{key}", _typed(leaf[key]), allowed, hint)
+        hint = f"Try {group}.{key}={format_value(argument.default)}."
+    return Fault("cannot-build", f"{group}.{key}", format_value(leaf[key]), allowed, hint)
 
 
 def _is_required(target: str, key: str) -> bool:
@@ -106,12 +106,3 @@ def find_argument(target: str, key: str) -> inspect.Parameter | None:
     # A target that cannot be found, or that has no signature.
     except (ImportError, AttributeError, TypeError, ValueError):
         return None
-
-
-def _typed(value: Any) -> str:
-    """Write a value as one types it in an override."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, (list, tuple)):
-        return f"[{','.join(map(_typed, value))}]"
-    return json.dumps(value, default=str)

@@ -139,6 +139,8 @@ class LightningBeats(Callback):
             assert scale is not None  # the loss has been multiplied by it
             loss = loss.detach() / scale
         if self._unstepped is None:
+            loop = getattr(pl_module, "loop", None)
+            self.beats.losses(getattr(loop, "latest_losses", {}))
             # A copy: others add up losses in place.
             self.beats.loss(loss.detach().clone())
 

@@ -125,16 +125,13 @@ def _replay_to(stored: StoredRun, changes: Sequence[Change], step: int, folder: 
 
     def watch(components: Components) -> Sequence[Observer]:
         found.append(components)
-        memory = RecordsInMemory()
         pauses = Pauses(components, cfg, memory, start.step, Place(sys.maxsize), changes, _never)
         components.callbacks.append(pauses)
         return [pauses, _StopAfter(components, step - start.step)]
 
-    write = RecordsInMemory().write
+    memory = RecordsInMemory()
     with contextlib.suppress(Stopped):
-        replay_steps(
-            *(stored, cfg, start, sys.maxsize), write=write, observers=watch, folder=folder
-        )
+        replay_steps(stored, cfg, start, sys.maxsize, memory, observers=watch, folder=folder)
     return found[0]
 
 

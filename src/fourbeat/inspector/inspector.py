@@ -120,11 +120,7 @@ class Inspector:
             return [pauses]
 
         try:
-            replay_steps(
-                *(self._stored, self._cfg, start, sys.maxsize),
-                write=memory.write,
-                observers=watch,
-            )
+            replay_steps(self._stored, self._cfg, start, sys.maxsize, memory, observers=watch)
         except Rewind as rewind:
             return rewind.to
         self._last = int(memory.records.steps.steps[-1])

@@ -13,7 +13,6 @@ from fourbeat.data import BatchOrder, count_samples
 from fourbeat.events import Observer
 from fourbeat.inspector.changes import Change, apply_change
 from fourbeat.inspector.places import BEATS, Beat, Here, Place
-from fourbeat.recorder import RecorderCallback
 from fourbeat.replay.instruments import RecordsInMemory
 from fourbeat.training.components import Components
 
@@ -91,14 +90,8 @@ class Pauses(Callback, Observer):
         for name, value in seen.items():
             setattr(here, name, value)
         if self._goal is None or here.place >= self._goal:
-            self._flush()
             here.records = self._memory.records
             self._goal = self._pause(here)
-
-    def _flush(self) -> None:
-        for callback in self._components.callbacks:
-            if isinstance(callback, RecorderCallback):
-                callback.flush()
 
 
 def find_indices(components: Components, epoch: int, batch_idx: int) -> list[int]:

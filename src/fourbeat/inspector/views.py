@@ -160,9 +160,7 @@ def show_losses(here: Here) -> list[str]:
     Raises:
         LookupError: There are no outputs yet.
     """
-    if here.outputs is None:
-        raise LookupError("there are no outputs before forward: type beat")
-    outputs = here.outputs.detach()
+    outputs = _outputs_of(here, "there are no outputs before forward: type beat").detach()
     with torch.no_grad():
         each = [_loss_of(here, outputs, i) for i in range(here.num_samples)]
     values = [float(loss) for loss in each]
@@ -178,13 +176,15 @@ def show_gradients(here: Here) -> list[str]:
         LookupError: There is no graph, before forward or after backward.
     """
     graph_is_there = BEATS[here.place.beat] in ("forward", "loss")
-    if here.outputs is None or not graph_is_there:
-        raise LookupError("only between forward and backward: type goto STEP loss")
+    hint = "only between forward and backward: type goto STEP loss"
+    outputs = _outputs_of(here, hint)
+    if not graph_is_there:
+        raise LookupError(hint)
     parameters = Layers.of(here.components.module.net).parameters
     values = []
     for i in range(here.num_samples):
         found = torch.autograd.grad(
-            _loss_of(here, here.outputs, i), parameters, retain_graph=True, allow_unused=True
+            _loss_of(here, outputs, i), parameters, retain_graph=True, allow_unused=True
         )
         values.append(_norm([g for g in found if g is not None]))
     return _ranked(here, values, "gradient norm")
@@ -234,12 +234,24 @@ def _bar(value: float, low: float, high: float) -> str:
 
 
 def _loss_of(here: Here, outputs: Tensor, index: int) -> Tensor:
+    assert here.pair is not None
+    task = here.components.module
+    loss: Tensor = task.loss(outputs[index : index + 1], here.pair[1][index : index + 1])  # type: ignore[operator]
+    return loss
+
+
+def _outputs_of(here: Here, hint: str) -> Tensor:
+    """Return the network's outputs, of which each sample's loss can be computed.
+
+    Raises:
+        LookupError: There are none yet, or the task's loss is not one of each sample.
+    """
     task = here.components.module
     if not isinstance(task, Supervised) or here.pair is None:
-        kind = type(task).__name__
-        raise LookupError(f"{kind} gives no loss for each sample: only Supervised can")
-    loss: Tensor = task.loss(outputs[index : index + 1], here.pair[1][index : index + 1])
-    return loss
+        raise LookupError(f"{type(task).__name__} has no loss of a single sample; Supervised has")
+    if not isinstance(here.outputs, Tensor):
+        raise LookupError(hint)
+    return here.outputs
 
 
 def _ranked(here: Here, values: Sequence[float], what: str) -> list[str]:

@@ -12,7 +12,7 @@ WRAPPED = ("on_advance_start", "on_advance_end")
 
 def watch_loops(
     trainer: Trainer,
-    before_epoch: Callable[[], None],
+    begin: Callable[[], None],
     after_batch: Callable[[], None],
     after_epoch: Callable[[], None],
 ) -> None:
@@ -20,7 +20,7 @@ def watch_loops(
 
     Args:
         trainer: Whose loops they are.
-        before_epoch: Called before everything else of an epoch.
+        begin: Called once, before everything else of the first epoch.
         after_batch: Called when everything about a batch is done, a validation that was due
             included; not after an epoch's last one.
         after_epoch: Called when everything about an epoch is done.
@@ -31,7 +31,8 @@ def watch_loops(
     end_batch = batches.on_advance_end
 
     def on_epoch_start() -> None:
-        before_epoch()
+        vars(epochs).pop("on_advance_start")
+        begin()
         begin_epoch()
 
     def on_batch_end(data_fetcher: Any) -> None:

@@ -30,7 +30,7 @@ class AutomaticLoop(Loop):
             The loss to be differentiated, right also in a short last accumulation group.
         """
         group = self.accumulation_group(batch_idx)
-        losses = by_name(self.task.losses(batch))
+        self.latest_losses = losses = by_name(self.task.losses(batch))
         loss = self.objective(losses, group)
         self.check_finite(loss)
         self.running.update(detached(losses), count_samples(batch))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -23,7 +24,7 @@ from fourbeat.loop.optimization import BuildOptimizers, BuildScheduler, Optimiza
 from fourbeat.loop.precision import MixedPrecision
 from fourbeat.loop.training_log import TrainingLog
 from fourbeat.loop.weighing import GroupWeights, adder
-from fourbeat.optim import Horizon, SchedulerPlan
+from fourbeat.optim import Horizon
 from fourbeat.tasks import Loss, Mean, Task
 from fourbeat.tasks.mean import TOTAL, total_of
 from fourbeat.tasks.running_loss import RunningLosses
@@ -53,9 +54,11 @@ class Loop(Callback):
     Attributes:
         optim: The optimizers with their schedulers.
         evaluation: Of the validation and test splits.
+        latest_losses: Of the latest micro-batch, by name, where Lightning plays the beats.
     """
 
     _checks_losses = False
+    latest_losses: Mapping[str, Loss] = MappingProxyType({})
 
     def __init__(
         self,
@@ -95,20 +98,11 @@ class Loop(Callback):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Build optimizers and schedulers; the horizon comes from the Trainer."""
         self.optim.build(self.task.net, self.horizon)
-        configs = [
-            {"optimizer": optimizer, "lr_scheduler": self._for_lightning(self.optim.plans[name])}
-            for name, optimizer in self.optim.optimizers.items()
-        ]
+        # In manual optimization the loop steps the schedulers, and Lightning takes no monitor. A
+        # plateau is judged when there is a new value, not at every epoch.
+        frequency = self.validations.every_n_epochs or 1
+        configs = self.optim.for_lightning(frequency if self.task.automatic_optimization else None)
         return configs[0] if len(configs) == 1 else configs  # type: ignore[return-value]
-
-    def _for_lightning(self, plan: SchedulerPlan) -> dict[str, Any]:
-        config: dict[str, Any] = {"scheduler": plan.scheduler, "interval": plan.interval}
-        # In manual optimization the loop steps the scheduler, and Lightning takes no monitor.
-        if plan.monitor and self.task.automatic_optimization:
-            # A plateau is judged when there is a new value, not at every epoch.
-            frequency = self.validations.every_n_epochs or 1
-            config |= {"monitor": plan.monitor, "frequency": frequency}
-        return config
 
     def horizon(self, name: str = "") -> Horizon:
         """Count how many steps an optimizer will make.

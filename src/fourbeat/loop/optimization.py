@@ -49,6 +49,20 @@ class Optimization:
             for name, optimizer in self.optimizers.items()
         }
 
+    def for_lightning(self, frequency: int | None) -> list[dict[str, Any]]:
+        """Return what ``configure_optimizers`` returns of each.
+
+        Args:
+            frequency: Epochs between two values of a monitored metric; None: nothing is monitored.
+        """
+        configs = []
+        for name, plan in self.plans.items():
+            config: dict[str, Any] = {"scheduler": plan.scheduler, "interval": plan.interval}
+            if plan.monitor and frequency:
+                config |= {"monitor": plan.monitor, "frequency": frequency}
+            configs.append({"optimizer": self.optimizers[name], "lr_scheduler": config})
+        return configs
+
     @property
     def optimizer(self) -> Optimizer:
         """The only optimizer, or the first of several."""

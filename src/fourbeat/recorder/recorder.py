@@ -105,7 +105,7 @@ class Recorder(Observer):
 
     def on_losses(self, losses: Mapping[str, Any]) -> None:
         """Record the micro-batch's losses by name, where there are several or turns."""
-        if len(losses) == 1 and not self._extra:
+        if len(losses) <= 1 and not self._extra:
             return
         for name, loss in losses.items():
             value = getattr(loss, "value", loss)

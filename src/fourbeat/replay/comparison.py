@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy import ndarray
 
-from fourbeat.recorder.columns import rank_column
+from fourbeat.recorder.columns import get_column, rank_column
 from fourbeat.recorder.store import Records, Table
 
 
@@ -36,7 +36,7 @@ class Comparison:
     Attributes:
         num_steps: Steps that both have.
         num_numbers: Numbers that were compared.
-        differences: What is not the same, in the order in which it was made.
+        differences: The first of each column, in the order in which they were made.
     """
 
     num_steps: int
@@ -52,13 +52,14 @@ class Comparison:
 def compare(one: Records, other: Records) -> Comparison:
     """Compare the numbers of all steps and columns that two records have in common.
 
-    What only one of them has measured is skipped: a compiled run does not measure the updates.
+    What only one of them has measured is skipped: a compiled run does not measure the updates, and
+    without clipping nothing is known of clipped gradients.
 
     Args:
         one: E.g. those of a run.
         other: E.g. those of its replay.
     """
-    of_steps = list(_side_by_side(one.steps, other.steps))
+    of_steps = [c for c in _side_by_side(one.steps, other.steps) if not c.is_absent]
     sound = _sound(one), _sound(other)
     of_layers = [_measured(c, *sound) for c in _side_by_side(one.layers, other.layers)]
     columns = [*of_steps, *of_layers]
@@ -74,9 +75,16 @@ class _Column:
     one: ndarray
     other: ndarray
 
+    @property
+    def is_absent(self) -> bool:
+        """Whether one of both runs has no such number at all, and may lack it."""
+        column = get_column(self.name)
+        is_optional = column is not None and column.is_optional
+        return is_optional and bool(np.isnan(self.one).all() or np.isnan(self.other).all())
+
     def differences(self) -> Iterator[Difference]:
         a, b = self.one, self.other
-        for i in np.flatnonzero((a != b) & ~(np.isnan(a) & np.isnan(b))):
+        for i in np.flatnonzero((a != b) & ~(np.isnan(a) & np.isnan(b)))[:1]:
             yield Difference(int(self.steps[i]), self.name, float(a[i]), float(b[i]))
 
 

@@ -14,7 +14,6 @@ from fourbeat.base.console import show_lines
 from fourbeat.base.errors import FourbeatError, RunError
 from fourbeat.config.project import Project
 from fourbeat.data import Data
-from fourbeat.events import Observer
 from fourbeat.recorder import Records, read_records
 from fourbeat.replay.comparison import Comparison, compare
 from fourbeat.replay.divergence import (
@@ -24,13 +23,11 @@ from fourbeat.replay.divergence import (
     find_recorded_divergence,
 )
 from fourbeat.replay.fingerprints import Fingerprints
-from fourbeat.replay.instruments import RecordsInMemory
 from fourbeat.replay.origins import Origins, compare_origins, is_harmless
-from fourbeat.replay.progress import show_progress
-from fourbeat.replay.session import find_starts, nearest_start, replay_config, replay_steps
+from fourbeat.replay.session import find_starts, nearest_start, replay_shown
 from fourbeat.run import Run
 from fourbeat.state import DamagedCheckpointError, read_state
-from fourbeat.training.components import AnyData, Components
+from fourbeat.training.components import AnyData
 from fourbeat.training.stored import StoredRun
 
 LOOK_BACK = 10
@@ -160,21 +157,21 @@ def diff_runs(
     recorded = find_recorded_divergence(one, other)
     last_steps = int(one.steps.steps[-1]), int(other.steps.steps[-1])
     weights_step, same_weights = (None, True) if recorded else _compare_weights(*runs)
-    found = RunDiff(
+    replayed, why_not = None, "" if replay else "not asked for (replay=false)"
+    if replay and (recorded or not same_weights):
+        step = recorded.step if recorded else (weights_step or 1) - 1
+        replayed, why_not = _try_replays(stored, (one, other), step)
+    return RunDiff(
         runs,
         num_steps=len(np.intersect1d(one.steps.steps, other.steps.steps)),
         last_steps=last_steps,
         recorded=recorded,
         weights_step=weights_step,
         same_weights=same_weights,
-        replayed=None,
-        why_not_replayed="" if replay else "not asked for (replay=false)",
+        replayed=replayed,
+        why_not_replayed=why_not,
         origins=compare_origins(*runs),
     )
-    if found.is_same or not replay:
-        return found
-    step = recorded.step if recorded else (weights_step or 1) - 1
-    return _with_replays(found, stored, (one, other), step)
 
 
 def _records(key: str, run: Run) -> Records:
@@ -202,19 +199,17 @@ def _compare_weights(one: Run, other: Run) -> tuple[int | None, bool]:
     return None, True
 
 
-def _with_replays(
-    found: RunDiff, runs: tuple[StoredRun, StoredRun], records: tuple[Records, Records], step: int
-) -> RunDiff:
+def _try_replays(
+    runs: tuple[StoredRun, StoredRun], records: tuple[Records, Records], step: int
+) -> tuple[BothReplayed | None, str]:
+    """Replay both up to a step, or say why that cannot be done."""
     try:
-        replayed = _replay_both(runs, records, step)
+        return _replay_both(runs, records, step), ""
     except FourbeatError as error:
-        why = str(error)
+        return None, str(error)
     # Code that has changed since may fail in any way; the records are still there.
     except Exception as error:
-        why = f"{type(error).__name__}: {error}"
-    else:
-        return dataclasses.replace(found, replayed=replayed, why_not_replayed="")
-    return dataclasses.replace(found, why_not_replayed=why)
+        return None, f"{type(error).__name__}: {error}"
 
 
 def _replay_both(
@@ -246,21 +241,12 @@ def _changed_at(run: Run, step: int) -> int:
 def _replay_one(
     stored: StoredRun, recorded: Records, first_step: int, last_step: int
 ) -> ReplayedRun:
-    start, memory = nearest_start(stored.run, first_step), RecordsInMemory()
-    found: list[Fingerprints] = []
-
-    def watch(components: Components) -> list[Observer]:
-        found.append(Fingerprints(components.module.net, first_step - start.step))
-        return [*found, shown]
-
-    with show_progress(last_step - start.step + 1) as shown:
-        components = replay_steps(
-            *(stored, replay_config(stored), start, last_step),
-            write=memory.write,
-            observers=watch,
-        )
-    records, datamodule = memory.records, components.datamodule
-    return ReplayedRun(first_step, found[0], records, compare(recorded, records), datamodule)
+    start = nearest_start(stored.run, first_step)
+    prints, records, components = replay_shown(
+        stored, start, last_step, lambda network: Fingerprints(network, first_step - start.step)
+    )
+    agreement = compare(recorded, records)
+    return ReplayedRun(first_step, prints, records, agreement, components.datamodule)
 
 
 def _explain_batch(found: Divergence, replayed: BothReplayed) -> Divergence:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TypeAlias
 
 import numpy as np
-from numpy import ndarray
 
 from fourbeat.base.errors import RunError
 from fourbeat.base.numbers import format_pair
 from fourbeat.recorder import Records
-from fourbeat.recorder.columns import COLUMNS, Column, get_column, rank_column
-from fourbeat.recorder.store import Table
+from fourbeat.recorder.columns import get_column
+from fourbeat.replay.comparison import compare
 from fourbeat.replay.fingerprints import Fingerprint, Fingerprints, Settings
 
 BATCH = "the batch differs"
@@ -64,18 +63,17 @@ def find_recorded_divergence(one: Records, other: Records) -> Divergence | None:
             f"run recorded the steps {_span(one)}, other the steps {_span(other)}: they have none "
             "in common to compare. Name two runs that overlap, e.g. both from their beginning."
         )
-    if (layers := _different_layers(one, other, int(shared[0]))) is not None:
-        return layers
-    pairs = ((one.steps, other.steps), (one.layers, other.layers))
-    found = sorted((f for pair in pairs for f in _differing(*pair)), key=lambda f: f[:2])
+    if (different := _different_layers(one, other, int(shared[0]))) is not None:
+        return different
+    found = [d for d in compare(one, other).differences if get_column(d.column)]
     if not found:
         return None
-    step, rank, layer, a, b = found[0]
-    column = COLUMNS[rank]
-    is_layer = column.per == "layer"
-    also = tuple(f[2] for f in found[1:] if f[:2] == (step, rank) and is_layer)
-    owner = layer if is_layer else ""
-    return Divergence(step, column.beat, owner, column.words, a, b, also=also)
+    first, column = found[0], get_column(found[0].column)
+    assert column is not None
+    same = [d for d in found if d.step == first.step and get_column(d.column) is column]
+    layers = [d.column.partition("/")[2] for d in same] if column.per == "layer" else [""]
+    about = (first.step, column.beat, layers[0], column.words, first.one, first.other)
+    return Divergence(*about, also=tuple(layers[1:]))
 
 
 def _span(records: Records) -> str:
@@ -90,26 +88,6 @@ def _different_layers(one: Records, other: Records, step: int) -> Divergence | N
         return None
     sides = (PRESENT, MISSING) if gone[0] in mine else (MISSING, PRESENT)
     return Divergence(step, "before", gone[0], LAYER, *sides, also=tuple(gone[1:]))
-
-
-def _differing(one: Table, other: Table) -> Iterator[tuple[int, int, str, float, float]]:
-    """Yield each column's first difference: step, rank in a step, layer, and both numbers."""
-    steps, here, there = np.intersect1d(one.steps, other.steps, return_indices=True)
-    for name in one.columns:
-        column = get_column(name)
-        if name in other.columns and column is not None:
-            a, b = one.columns[name][here], other.columns[name][there]
-            for i in np.flatnonzero(_differ(a, b, column))[:1]:
-                owner = name.partition("/")[2]
-                yield int(steps[i]), rank_column(name), owner, float(a[i]), float(b[i])
-
-
-def _differ(a: ndarray, b: ndarray, column: Column) -> ndarray:
-    is_absent = np.isnan(a), np.isnan(b)
-    if column.is_optional and (is_absent[0].all() or is_absent[1].all()):
-        return np.zeros(len(a), bool)
-    differ: ndarray = (a != b) & ~(is_absent[0] & is_absent[1])
-    return differ
 
 
 def find_computed_divergence(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 from fourbeat.events import Hooks, Observer, find_leaves
 from fourbeat.lightning.torch_modules import DROPOUT_BASE
 from fourbeat.recorder.layers import ROOT, Layers
+from fourbeat.state.plain import find_tensors
 
 DIGEST_BYTES = 16
 
@@ -132,7 +133,7 @@ class Fingerprints(Observer):
         if isinstance(leaf, DROPOUT_BASE):
             self.dropouts.add(name)
         self._note("forward", name, "output", outputs)
-        for tensor in _tensors(outputs):
+        for tensor in find_tensors(outputs):
             if tensor.requires_grad and not tensor.is_leaf:
                 note = partial(self._note, "backward", name, "gradient at its output")
                 tensor.register_hook(note)  # type: ignore[no-untyped-call]
@@ -151,22 +152,10 @@ class Fingerprints(Observer):
         if self._skip:
             return
         # On the CPU: Apple's GPUs have no float64, others may have no room for it.
-        if tensors := [t.detach().cpu() for t in _tensors(value)]:
+        if tensors := [t.detach().cpu() for t in find_tensors(value)]:
             shape, norm = tuple(tensors[0].shape), _norm(tensors)
             found = Fingerprint(beat, layer, what, self._micro_batch, _digest(tensors), shape, norm)
             self._current.append(found)
-
-
-def _tensors(value: Any) -> Iterator[Tensor]:
-    """Yield the tensors in a layer's inputs or outputs, however they are nested."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _tensors(item)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _tensors(item)
 
 
 def _digest(tensors: Sequence[Tensor]) -> bytes:

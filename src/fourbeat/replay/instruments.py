@@ -11,24 +11,30 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from fourbeat.events import Hooks, Observer, find_leaves
+from fourbeat.recorder import RecorderCallback
 from fourbeat.recorder.block import LAYERS_TAG, STEPS_TAG, Block
 from fourbeat.recorder.layers import Layers
 from fourbeat.recorder.store import Records, join_blocks
 
 
 class RecordsInMemory:
-    """Collects records in place of a run's event file."""
+    """Collects records in place of a run's event file.
+
+    Attributes:
+        recorder: The callback that records each layer at each step.
+    """
 
     def __init__(self) -> None:
         self._blocks: dict[str, list[Block]] = {STEPS_TAG: [], LAYERS_TAG: []}
+        self.recorder = RecorderCallback(layers_every_n_steps=1, write=self._write)
 
-    def write(self, tag: str, block: Block) -> None:
-        """Add rows of a table."""
+    def _write(self, tag: str, block: Block) -> None:
         self._blocks[tag].append(block)
 
     @property
     def records(self) -> Records:
         """All rows so far."""
+        self.recorder.flush()
         return Records(*(join_blocks(self._blocks[tag]) for tag in (STEPS_TAG, LAYERS_TAG)))
 
 

@@ -5,21 +5,23 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, TypeVar
 
 from pydantic import ValidationError
+from torch import nn
 
 from fourbeat.base.errors import RunError
 from fourbeat.config.schema import DebugConfig, TrainConfig, TrainerConfig
 from fourbeat.config.typed import format_value
 from fourbeat.events import Observer
 from fourbeat.events.lightning import ObserverCallback
+from fourbeat.lightning.trainer import Tqdm
 from fourbeat.preflight.devices import count_processes
-from fourbeat.recorder import RecorderCallback
-from fourbeat.recorder.recorder import Write
+from fourbeat.recorder import Records
+from fourbeat.replay.instruments import RecordsInMemory
 from fourbeat.run import Run
 from fourbeat.state import (
     SNAPSHOT_DIR,
@@ -35,6 +37,8 @@ from fourbeat.training.evaluation import without_outputs
 from fourbeat.training.initial_weights import restore_initial
 from fourbeat.training.running import run_fit
 from fourbeat.training.stored import StoredRun
+
+Watching = TypeVar("Watching", bound=Observer)
 
 
 class Arrived(BaseException):
@@ -152,8 +156,8 @@ def replay_steps(
     cfg: TrainConfig,
     start: Start,
     last_step: int,
+    memory: RecordsInMemory,
     *,
-    write: Write,
     observers: Callable[[Components], Sequence[Observer]] = lambda _: (),
     folder: Path | None = None,
 ) -> Components:
@@ -164,7 +168,7 @@ def replay_steps(
         cfg: What :func:`replay_config` returned.
         start: The state.
         last_step: Index of the last optimizer step that is replayed; a run may end before it.
-        write: Sink for the records, with a row of the layers' table for each step.
+        memory: Gets the records, with a row of the layers' table for each step.
         observers: Called with the components before the first step; returns who else observes the
             beats. They are closed in the end, whatever happens.
         folder: For files that the config writes; None: a temporary one.
@@ -184,8 +188,66 @@ def replay_steps(
         watching = [*observers(components), StopAfter(start.step, last_step)]
         for observer in watching:
             stack.callback(observer.close)
-        recorder = RecorderCallback(layers_every_n_steps=1, write=write)
-        components.callbacks.extend([recorder, ObserverCallback(watching)])
+        components.callbacks.extend([memory.recorder, ObserverCallback(watching)])
         with components.checkpoint.stop.handling(), contextlib.suppress(Arrived):
             run_fit(cfg, components, start.path)
     return components
+
+
+def replay_shown(
+    stored: StoredRun, start: Start, last_step: int, observe: Callable[[nn.Module], Watching]
+) -> tuple[Watching, Records, Components]:
+    """Replay steps of a run with an observer of its network, and show how far it has come.
+
+    Args:
+        stored: The run.
+        start: The state that is continued from.
+        last_step: Index of the last optimizer step that is replayed.
+        observe: Makes the observer for the network.
+
+    Returns:
+        The observer, the records, and the components as the last step left them.
+
+    Raises:
+        RunError: The run cannot be replayed in one process.
+    """
+    cfg, memory, made = replay_config(stored), RecordsInMemory(), list[Watching]()
+
+    def watch(components: Components) -> list[Observer]:
+        made.append(observe(components.module.net))
+        return [*made, shown]
+
+    with show_progress(last_step - start.step + 1) as shown:
+        components = replay_steps(stored, cfg, start, last_step, memory, observers=watch)
+    return made[0], memory.records, components
+
+
+class Progress(Observer):
+    """A bar on the terminal that counts steps, and is cleared when they are done.
+
+    Args:
+        bar: With as many as there are steps.
+    """
+
+    def __init__(self, bar: Tqdm) -> None:
+        self._bar = bar
+
+    def on_step(self, groups: Sequence[Mapping[str, Any]], batch_idx: int, applied: bool) -> None:
+        """Move the bar on by one step."""
+        self._bar.update()
+
+
+@contextlib.contextmanager
+def show_progress(
+    num_steps: int, *, file: TextIO | None = None, delay: float = 2.0
+) -> Iterator[Progress]:
+    """Show how far a replay has come, if it takes long and there is a terminal.
+
+    Args:
+        num_steps: Optimizer steps that are replayed.
+        file: Where it is shown; None: on stderr, so that a pipe gets the answer alone.
+        delay: Seconds until it is shown.
+    """
+    about: Any = {"desc": "replaying", "total": num_steps, "unit": "step", "leave": False}
+    with Tqdm(**about, file=file, delay=delay, disable=None) as bar:  # None: without a terminal
+        yield Progress(bar)

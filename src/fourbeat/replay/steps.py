@@ -8,15 +8,12 @@ from pathlib import Path
 from fourbeat.base.console import show_lines
 from fourbeat.base.errors import RunError
 from fourbeat.config.project import Project
-from fourbeat.events import Observer
 from fourbeat.recorder import Records, read_records
 from fourbeat.replay.comparison import Comparison, compare
-from fourbeat.replay.instruments import Instruments, RecordsInMemory
-from fourbeat.replay.progress import show_progress
-from fourbeat.replay.session import Start, nearest_start, replay_config, replay_steps
+from fourbeat.replay.instruments import Instruments
+from fourbeat.replay.session import Start, nearest_start, replay_shown
 from fourbeat.replay.suspects import STEPS_BEFORE, Suspect, find_suspects
 from fourbeat.run import Run
-from fourbeat.training.components import Components
 from fourbeat.training.stored import StoredRun
 
 
@@ -60,17 +57,10 @@ def replay(project: Project, run_dir: str | Path, step: int) -> Replay:
     stored = StoredRun.load(project, run_dir)
     run, recorded = stored.run, read_records(stored.run.dir)
     _refuse_absent(run, step, find_last_step(run, recorded))
-    cfg = replay_config(stored)
-    start, memory = nearest_start(run, max(0, step - STEPS_BEFORE)), RecordsInMemory()
-    instruments: list[Instruments] = []
-
-    def watch(components: Components) -> list[Observer]:
-        instruments.append(Instruments(components.module.net, step - start.step))
-        return [*instruments, shown]
-
-    with show_progress(step - start.step + 1) as shown:
-        replay_steps(stored, cfg, start, step, write=memory.write, observers=watch)
-    replayed = memory.records
+    start = nearest_start(run, max(0, step - STEPS_BEFORE))
+    instruments, replayed, _ = replay_shown(
+        stored, start, step, lambda network: Instruments(network, step - start.step)
+    )
     if replayed.steps.row(step) is None:  # it failed after its last step, not in another one
         _refuse_absent(run, step, step - 1)
     return Replay(
@@ -79,7 +69,7 @@ def replay(project: Project, run_dir: str | Path, step: int) -> Replay:
         start,
         recorded,
         replayed,
-        instruments[0],
+        instruments,
         compare(recorded, replayed),
         find_suspects(recorded, replayed),
     )

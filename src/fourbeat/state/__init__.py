@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from fourbeat.state.checkpoint import StateCheckpoint
 from fourbeat.state.checkpoint_files import CheckpointFiles, find_last_checkpoints
-from fourbeat.state.file import CheckpointIO, copy_to_cpu, read_state, write_state
+from fourbeat.state.file import CheckpointIO, read_state, write_state
 from fourbeat.state.log_position import cut_logs
-from fourbeat.state.ranking import RankedState, Ranking
 from fourbeat.state.rewinding import rewind_best
 from fourbeat.state.snapshots import SNAPSHOT_DIR, Snapshots, find_snapshots, remove_later_snapshots
-from fourbeat.state.stop import StopRequest
 from fourbeat.state.training_state import (
-    STATE_FORMAT,
     DamagedCheckpointError,
     LogPosition,
     Moment,
@@ -21,20 +18,15 @@ from fourbeat.state.training_state import (
 
 __all__ = [
     "SNAPSHOT_DIR",
-    "STATE_FORMAT",
     "CheckpointFiles",
     "CheckpointIO",
     "DamagedCheckpointError",
     "LogPosition",
     "Moment",
     "Position",
-    "RankedState",
-    "Ranking",
     "Snapshots",
     "StateCheckpoint",
-    "StopRequest",
     "TrainingState",
-    "copy_to_cpu",
     "cut_logs",
     "find_last_checkpoints",
     "find_snapshots",

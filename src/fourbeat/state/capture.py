@@ -20,6 +20,7 @@ from fourbeat.lightning.loops import (
     place_between_epochs,
     place_within_epoch,
 )
+from fourbeat.lightning.results import set_latest_values
 from fourbeat.lightning.trainer import callbacks_of, datamodule_of
 from fourbeat.state.log_position import read_log_position
 from fourbeat.state.measured import Measured
@@ -149,10 +150,10 @@ def continue_from(
             log.info("%s", line)
 
 
-def show_latest(trainer: Trainer, module: LightningModule, state: TrainingState) -> None:
+def show_latest(trainer: Trainer, state: TrainingState) -> None:
     """Restore the latest metric values, which Lightning clears at the start of every fit."""
     if own := (state.process(trainer.global_rank) or {}).get(MEASURED):
-        Measured(trainer, module).show_latest(own)
+        set_latest_values(trainer, own["latest"])
 
 
 def compare_names(trainer: Trainer, registry: StateRegistry, state: TrainingState) -> list[str]:

@@ -11,8 +11,7 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from fourbeat.base.registry import StateRegistry
 from fourbeat.data import count_batches_done
-from fourbeat.lightning.loops import forget_sigterm
-from fourbeat.state.agreement import agree
+from fourbeat.lightning.loops import forget_sigterm, unwatch_loops, watch_loops
 from fourbeat.state.capture import (
     build_registry,
     capture,
@@ -25,9 +24,8 @@ from fourbeat.state.capture import (
 from fourbeat.state.checkpoint_files import CheckpointFiles, StateWriter
 from fourbeat.state.disk_budget import GIB
 from fourbeat.state.file import clear_temporary_files
-from fourbeat.state.judge import Judge
-from fourbeat.state.moments import Moments, Pauser, reached_max_steps
-from fourbeat.state.ranking import RankedState, Ranking
+from fourbeat.state.moments import Pauser, agree, reached_max_steps
+from fourbeat.state.ranking import Judge, RankedState, Ranking
 from fourbeat.state.snapshots import Snapshots
 from fourbeat.state.stop import StopRequest
 from fourbeat.state.time_share import TimeShare
@@ -83,7 +81,6 @@ class StateCheckpoint(Checkpoint):
         self.pauser: Pauser | None = None
         self.stop = StopRequest()
         self._time = TimeShare(max_time_share, interval_s)
-        self._moments = Moments(self._begin, self._after_batch, self._after_epoch)
         self._read: TrainingState | None = None
         self._judge = Judge(monitor, self.ranking)
         self._batches_done = 0
@@ -107,14 +104,14 @@ class StateCheckpoint(Checkpoint):
         """Attach to the training's loops, and remove the temporary files of a killed save."""
         if stage == "fit":
             self._trainer, self._module = trainer, pl_module
-            self._moments.attach(trainer)
+            watch_loops(trainer, self._begin, self._after_batch, self._after_epoch)
             if self.files and trainer.is_global_zero:
                 clear_temporary_files(self.files.folder)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Detach from the training's loops."""
         if stage == "fit":
-            self._moments.detach(trainer)
+            unwatch_loops(trainer)
 
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
@@ -128,7 +125,7 @@ class StateCheckpoint(Checkpoint):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Restore the latest metric values, which Lightning clears when a fit starts."""
         if self._read is not None:
-            show_latest(trainer, pl_module, self._read)
+            show_latest(trainer, self._read)
 
     def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Handle signals from before the first batch on, too."""

@@ -6,6 +6,7 @@ from there.
 
 from __future__ import annotations
 
+import copy
 import errno
 import hashlib
 import os
@@ -22,8 +23,7 @@ from torch import Tensor, nn
 
 from fourbeat.base.errors import RunError
 from fourbeat.base.files import remove_if_possible, replacing
-from fourbeat.data.batches import map_tensors
-from fourbeat.state.plain import refuse_code
+from fourbeat.state.plain import find_tensors, refuse_code
 from fourbeat.state.training_state import Checkpoint, DamagedCheckpointError, check_version
 
 # torch writes a zip archive. Its last two bytes give the length of a comment, which readers skip:
@@ -36,18 +36,18 @@ _CHUNK_BYTES = 2**20
 
 def copy_to_cpu(checkpoint: Checkpoint) -> Checkpoint:
     """Return a copy of a state in main memory, whose tensors no later step changes."""
-    copy: Checkpoint = map_tensors(checkpoint, _tensor_on_cpu)
-    return copy
+    # What stands in the memo is taken for the copy, wherever it lies.
+    return copy.deepcopy(checkpoint, {id(t): _tensor_on_cpu(t) for t in find_tensors(checkpoint)})
 
 
 def _tensor_on_cpu(tensor: Tensor) -> Tensor:
     # A GPU that is full of a network and its optimizer has no room for them twice.
-    copy = tensor.detach().to("cpu", copy=True).requires_grad_(tensor.requires_grad)
+    copied = tensor.detach().to("cpu", copy=True).requires_grad_(tensor.requires_grad)
     if type(tensor) is nn.Parameter:
-        copy = nn.Parameter(copy.detach(), requires_grad=tensor.requires_grad)
+        copied = nn.Parameter(copied.detach(), requires_grad=tensor.requires_grad)
     if type(tensor) in (Tensor, nn.Parameter):  # another one's are of its own, e.g. its parts
-        vars(copy).update(vars(tensor))
-    return copy
+        vars(copied).update(vars(tensor))
+    return copied
 
 
 class _SealedStream:

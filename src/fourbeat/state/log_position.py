@@ -6,15 +6,13 @@ step in between would appear in the log twice.
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from lightning.pytorch.loggers.logger import Logger
 
-from fourbeat.base.files import write_whole
+from fourbeat.base.files import sync, write_whole
 from fourbeat.lightning.loggers import flush_logger
 from fourbeat.recorder.store import EVENT_FILES
 from fourbeat.state.training_state import LogPosition
@@ -37,10 +35,10 @@ def read_log_position(
     events, tables = _event_files(folder), _tables(folder)
     if durable:
         for path in (*events, *tables):
-            _sync(path)
+            sync(path)
     return LogPosition(
         {_name(path, folder): path.stat().st_size for path in events},
-        {_name(path, folder): len(_rows(path)[1]) for path in tables},
+        {_name(path, folder): max(0, len(_lines(path)) - 1) for path in tables},
     )
 
 
@@ -61,7 +59,7 @@ def cut_logs(folder: Path, position: LogPosition) -> None:
         if (count := rows.get(_name(path, folder))) is None:
             path.unlink()
         else:
-            _cut_table(path, count)
+            write_whole(path, b"".join(_lines(path)[: count + 1]))
 
 
 def _event_files(folder: Path) -> list[Path]:
@@ -76,26 +74,6 @@ def _name(path: Path, folder: Path) -> str:
     return path.relative_to(folder).as_posix()
 
 
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _rows(path: Path) -> tuple[list[str], list[dict[str, str]]]:
-    with path.open(newline="") as file:
-        reader = csv.DictReader(file)
-        # A kill in the middle of a write leaves a torn last line.
-        rows = [row for row in reader if None not in row.values()]
-        return list(reader.fieldnames or []), rows
-
-
-def _cut_table(path: Path, count: int) -> None:
-    names, rows = _rows(path)
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, names, extrasaction="ignore")
-    writer.writeheader()
-    writer.writerows(rows[:count])
-    write_whole(path, text.getvalue().encode())
+def _lines(path: Path) -> list[bytes]:
+    """The head and the rows; a kill in the middle of a write leaves a torn last line."""
+    return [line for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]

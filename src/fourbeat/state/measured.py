@@ -17,7 +17,6 @@ from fourbeat.lightning.results import (
     logging_place,
     metric_state,
     running_means,
-    set_latest_values,
     set_logging_place,
     set_metric_state,
     set_running_means,
@@ -55,10 +54,6 @@ class Measured:
                 set_metric_state(metrics[name], state)
         set_running_means(self.trainer, self.module, state_dict["means"])
         set_logging_place(self.trainer, state_dict["first_loop_iter"], state_dict["current_fx"])
-
-    def show_latest(self, state_dict: dict[str, Any]) -> None:
-        """Restore the latest values, which Lightning clears at the start of every fit."""
-        set_latest_values(self.trainer, state_dict["latest"])
 
     def _metrics(self) -> dict[str, Metric]:
         modules = self.module.named_modules()

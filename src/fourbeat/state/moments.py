@@ -7,12 +7,10 @@ stepped, and a run that is resumed from a checkpoint made there does some of it 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
+import torch
 from lightning.pytorch import Trainer
-
-from fourbeat.lightning.loops import unwatch_loops, watch_loops
 
 
 @runtime_checkable
@@ -30,39 +28,24 @@ class Pauser(Protocol):
         """
 
 
-class Moments:
-    """Calls back between batches and between epochs, while it is attached to a Trainer's loops.
+def agree(trainer: Trainer, signum: int | None, *, is_due: bool) -> tuple[int | None, bool]:
+    """Return what holds for all processes; each must call this together with the others.
 
     Args:
-        begin: Called once, when the training is about to begin or to resume.
-        after_batch: Called when everything about a batch, or an execution of several, is done, a
-            validation that was due included; not after an epoch's last one.
-        after_epoch: Called when everything about an epoch is done.
+        trainer: Of the training.
+        signum: A signal that this process received.
+        is_due: Whether a state is to be saved: the first process decides.
+
+    Returns:
+        A signal that one of them received, and whether to save.
     """
-
-    def __init__(
-        self,
-        begin: Callable[[], None],
-        after_batch: Callable[[], None],
-        after_epoch: Callable[[], None],
-    ) -> None:
-        self._begin, self._after_batch, self._after_epoch = begin, after_batch, after_epoch
-        self._has_begun = False
-
-    def attach(self, trainer: Trainer) -> None:
-        """Watch a Trainer's loops."""
-        self._has_begun = False
-        watch_loops(trainer, self._before_epoch, self._after_batch, self._after_epoch)
-
-    @staticmethod
-    def detach(trainer: Trainer) -> None:
-        """Undo :meth:`attach`."""
-        unwatch_loops(trainer)
-
-    def _before_epoch(self) -> None:
-        if not self._has_begun:
-            self._has_begun = True
-            self._begin()
+    if trainer.world_size == 1:
+        return signum, is_due
+    own = [signum or 0, int(is_due and trainer.is_global_zero)]
+    flags = torch.tensor(own, device=trainer.strategy.root_device)
+    torch.distributed.all_reduce(flags, torch.distributed.ReduceOp.MAX)
+    received, due = flags.tolist()
+    return received or None, bool(due)
 
 
 def reached_max_steps(trainer: Trainer) -> bool:

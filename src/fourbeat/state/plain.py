@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +81,15 @@ def _unusual(value: Any, keys: tuple[Key, ...]) -> Iterator[tuple[tuple[Key, ...
             yield from _unusual(item, (*keys, index))
     elif kind not in PLAIN:
         yield keys, value
+
+
+def find_tensors(value: Any) -> Iterator[Tensor]:
+    """Yield the tensors in dicts, lists and tuples, however they are nested."""
+    if isinstance(value, Tensor):
+        yield value
+    inner = value.values() if isinstance(value, Mapping) else value
+    for item in inner if isinstance(value, (Mapping, list, tuple)) else ():
+        yield from find_tensors(item)
 
 
 def _is_readable(value: Any) -> bool:

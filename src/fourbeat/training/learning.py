@@ -32,7 +32,9 @@ def build_task(cfg: TrainConfig, data: AnyData) -> Task:
         loss = adapt_loss(loss, kind) if kind else loss
     metrics = instantiate_metrics({n: leaf.leaf() for n, leaf in cfg.metrics.named.items()})
     if cfg.metrics.auto and kind:
-        num_outputs = 1 if isinstance(loss, OneLogit) else data.num_classes or 1
+        num_outputs = data.num_classes or 1
+        if isinstance(loss, OneLogit) or (loss is None and kind == "binary"):
+            num_outputs = 1
         metrics.add_metrics(dict(choose_metrics(kind, num_outputs).items()))
     net: nn.Module = instantiate(cfg.model.leaf())
     task = instantiate_task(cfg.task.leaf(), net, loss, metrics)

@@ -1,58 +1,6 @@
-"""``scripts/diff.py``: the first divergence between two runs."""
+"""Say where two runs diverge: the step, the beat, the layer; and what differs between them.
 
-from __future__ import annotations
-
-import json
-import traceback
-from pathlib import Path
-
-from fourbeat.base.errors import FourbeatError
-from fourbeat.cli.folders import find_folder
-from fourbeat.cli.report import print_result
-from fourbeat.cli.script import Runs, Script
-from fourbeat.config.project import Project
-from fourbeat.config.sections import Section, required
-
-
-class DiffConfig(Section):
-    """Which two runs, and how it is printed."""
-
-    run: str = required("Add run=last, or run=RUN_FOLDER.", min_length=1)
-    other: str = required("Add other=RUN_FOLDER.", min_length=1)
-    replay: bool = True
-    as_json: bool = False
-    paths: Runs = Runs()
-
-
-def _diff(project: Project, cfg: DiffConfig) -> None:
-    """Print where two runs diverge; exit as diff(1) does, with 2 for any trouble."""
-    try:
-        root = Path(cfg.paths.output_dir)
-        folders = [find_folder(key, getattr(cfg, key), root) for key in ("run", "other")]
-
-        # Torch and Lightning take seconds to import.
-        from fourbeat.replay.diff import diff_runs
-        from fourbeat.replay.diff_report import diff_data, diff_lines
-
-        found = diff_runs(project, *folders, replay=cfg.replay)
-        text = json.dumps(diff_data(found)) if cfg.as_json else "\n".join(diff_lines(found))
-        print_result(text)
-    except FourbeatError:
-        raise
-    except Exception as error:
-        traceback.print_exc()
-        raise SystemExit(2) from error
-    if not found.is_same:
-        raise SystemExit(1)
-
-
-DIFF = Script(
-    "diff",
-    DiffConfig,
-    _diff,
-    """\
-fourbeat: say at which step two runs diverge, in which beat and layer, and what differs between
-them. Nothing is written.
+Nothing is written.
 
   python scripts/diff.py run=RUN_FOLDER other=RUN_FOLDER [--json]
 
@@ -74,6 +22,47 @@ paths.output_dir    the folder of the runs
 == Examples ==
   python scripts/diff.py run=last other=runs/2026-11-23/09-15-00-123456
   python scripts/diff.py run=runs/a other=runs/b replay=false --json
-""",
-    flags={"--json": "as_json=true"},
-)
+"""
+
+from __future__ import annotations
+
+import json
+import traceback
+
+from fourbeat.base.errors import FourbeatError
+from fourbeat.cli.exits import print_result
+from fourbeat.cli.script import OfRun, Script
+from fourbeat.config.project import Project
+from fourbeat.config.sections import required
+
+
+class DiffConfig(OfRun):
+    """Which two runs, and how it is printed."""
+
+    other: str = required("Add other=RUN_FOLDER.", min_length=1)
+    replay: bool = True
+    as_json: bool = False
+
+
+def _diff(project: Project, cfg: DiffConfig) -> None:
+    """Print where two runs diverge; exit as diff(1) does, with 2 for any trouble."""
+    try:
+        folders = cfg.folder("run"), cfg.folder("other")
+
+        # Torch and Lightning take seconds to import.
+        from fourbeat.replay.diff import diff_runs
+        from fourbeat.replay.diff_report import diff_data, diff_lines
+
+        found = diff_runs(project, *folders, replay=cfg.replay)
+        text = json.dumps(diff_data(found)) if cfg.as_json else "\n".join(diff_lines(found))
+        print_result(text)
+    except FourbeatError:
+        raise
+    except Exception as error:
+        traceback.print_exc()
+        raise SystemExit(2) from error
+    if not found.is_same:
+        raise SystemExit(1)
+
+
+DIFF = Script("diff", DiffConfig, _diff, __doc__, flags={"--json": "as_json=true"})

@@ -1,42 +1,4 @@
-"""``scripts/replay.py``: replay a step of a run, and show each layer."""
-
-from __future__ import annotations
-
-import json
-from pathlib import Path
-
-from fourbeat.cli.folders import find_folder
-from fourbeat.cli.report import print_result
-from fourbeat.cli.script import Runs, Script
-from fourbeat.config.project import Project
-from fourbeat.config.sections import NonNegativeInt, Section, required
-
-
-class ReplayConfig(Section):
-    """Which step of which run, and how it is printed."""
-
-    run: str = required("Add run=last, or run=RUN_FOLDER.", min_length=1)
-    step: NonNegativeInt = required("Add step=N, counted from 0 as on TensorBoard's axis.")
-    as_json: bool = False
-    paths: Runs = Runs()
-
-
-def _replay(project: Project, cfg: ReplayConfig) -> None:
-    folder = find_folder("run", cfg.run, Path(cfg.paths.output_dir))
-
-    from fourbeat.replay import replay, replay_data, replay_lines  # torch takes long to import
-
-    done = replay(project, folder, cfg.step)
-    text = json.dumps(replay_data(done)) if cfg.as_json else "\n".join(replay_lines(done))
-    print_result(text)
-
-
-REPLAY = Script(
-    "replay",
-    ReplayConfig,
-    _replay,
-    """\
-fourbeat: replay a step of a run, and show each layer. Nothing is written.
+"""Replay a step of a run, and show each layer. Nothing is written.
 
   python scripts/replay.py run=RUN_FOLDER step=N [--json]
 
@@ -52,6 +14,33 @@ paths.output_dir    the folder of the runs
 == Examples ==
   python scripts/replay.py run=last step=47
   python scripts/replay.py run=runs/2026-11-23/09-15-00-123456 step=47 --json
-""",
-    flags={"--json": "as_json=true"},
-)
+"""
+
+from __future__ import annotations
+
+import json
+
+from fourbeat.cli.exits import print_result
+from fourbeat.cli.script import OfRun, Script
+from fourbeat.config.project import Project
+from fourbeat.config.sections import NonNegativeInt, required
+
+
+class ReplayConfig(OfRun):
+    """Which step of which run, and how it is printed."""
+
+    step: NonNegativeInt = required("Add step=N, counted from 0 as on TensorBoard's axis.")
+    as_json: bool = False
+
+
+def _replay(project: Project, cfg: ReplayConfig) -> None:
+    folder = cfg.folder()
+
+    from fourbeat.replay import replay, replay_data, replay_lines  # torch takes long to import
+
+    done = replay(project, folder, cfg.step)
+    text = json.dumps(replay_data(done)) if cfg.as_json else "\n".join(replay_lines(done))
+    print_result(text)
+
+
+REPLAY = Script("replay", ReplayConfig, _replay, __doc__, flags={"--json": "as_json=true"})

@@ -20,8 +20,7 @@ from omegaconf import DictConfig
 from fourbeat.base.errors import Fault, FourbeatError, raise_faults
 from fourbeat.cli.arguments import Arguments
 from fourbeat.cli.exits import exit_codes
-from fourbeat.cli.information import inform
-from fourbeat.cli.launch import compose_once, hydra_main, launching
+from fourbeat.cli.launch import Launch, compose_once, hydra_main, inform
 from fourbeat.cli.primary import JOB, Primary, reading_base
 from fourbeat.cli.resuming import (
     read_request,
@@ -66,9 +65,8 @@ def run(project: Project) -> None:
                 sweep(project, arguments, primary)
                 return
             checked = check(composed.own, primary.faults(composed.own))
-            with launching(composed) as launch:
-                launch.returned = launch.run(partial(train_job, project, primary, checked))
-            launch.raise_error()
+            launch = Launch(composed)
+            launch.end(launch.run(partial(train_job, project, primary, checked)))
 
 
 def needs_no_composition(project: Project, arguments: Arguments) -> bool:

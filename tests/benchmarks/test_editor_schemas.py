@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from benchmarks.editor_schemas import editor_schemas
+from benchmarks.meanings import read_comments, read_docstrings
 from jsonschema import Draft7Validator
 from omegaconf import OmegaConf
 
-from fourbeat.config.editor_schemas import editor_schemas
-from fourbeat.config.meanings import read_comments, read_docstrings
 from project import PROJECT
 
 ROOT = PROJECT.conf_dir.parent

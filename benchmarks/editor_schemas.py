@@ -1,6 +1,6 @@
 """JSON schemas of the files in ``conf/``, with which editors complete, check and explain them.
 
-``python -m fourbeat.config.editor_schemas conf docs/schemas`` writes one for each group, and
+``python -m benchmarks.editor_schemas conf docs/schemas`` writes one for each group, and
 ``train.json`` for files of the package ``_global_``. The keys of ours are those of
 :mod:`fourbeat.config.schema`, those of leaves are the arguments of the targets that ``conf/``
 names. A key's meaning is the comment beside it, or what the target's docstring says of it.
@@ -17,14 +17,13 @@ import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 from omegaconf import OmegaConf
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 from pydantic.errors import PydanticUserError
 
-from fourbeat.config.meanings import read_comments, read_docstrings
-from fourbeat.config.messages import holds_mapping, section_in
+from benchmarks.meanings import read_comments, read_docstrings
 from fourbeat.config.schema import TrainConfig
 from fourbeat.config.second_names import SECOND_NAMES
 from fourbeat.config.sections import LeafSection, has_names
@@ -77,6 +76,20 @@ def editor_schemas(conf_dir: Path) -> dict[str, Schema]:
     whole = {"properties": {**sections, "hydra": {"type": "object"}}, "additionalProperties": False}
     groups = {n: s for n, s in sections.items() if any(map(_is_of_its_group, _files(conf_dir, n)))}
     return {name: _file(schema) for name, schema in {**groups, "train": whole}.items()}
+
+
+def holds_mapping(annotation: Any) -> bool:
+    """Return whether a section may stand under names of the user's: ``dict[str, LeafSection]``."""
+    args = getattr(annotation, "__args__", ())
+    return get_origin(annotation) is dict or any(holds_mapping(arg) for arg in args)
+
+
+def section_in(annotation: Any) -> type[BaseModel] | None:
+    """Return the one section in an annotation such as ``EarlyStoppingConfig | None``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    found = (section_in(arg) for arg in getattr(annotation, "__args__", ()))
+    return next((model for model in found if model), None)
 
 
 def write_schemas(conf_dir: Path, folder: Path) -> None:
