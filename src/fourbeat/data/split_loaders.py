@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -127,6 +127,11 @@ class SplitLoaders(LightningDataModule, ABC):
             source = self._source("train", self._order("train"))
             if source.can_be_captured and not self.num_workers:
                 registry.register(STREAM, source)
+
+    @property
+    def loaded(self) -> Mapping[Split, Any]:
+        """The samples of the splits that have been asked for."""
+        return self._datasets
 
     def describe_resume(self, epoch: int, names: Collection[str]) -> str | None:
         """Say what it costs to find the place of a stream when a training is resumed.

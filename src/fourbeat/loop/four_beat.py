@@ -16,13 +16,14 @@ from fourbeat.base.errors import RunError
 from fourbeat.data import count_batches_done
 from fourbeat.data.batches import Batch
 from fourbeat.events import Beats, Hooks, Observer
+from fourbeat.lightning.distributed import broadcast_buffers
 from fourbeat.lightning.trainer import precision_of, set_logged_step
 from fourbeat.loop.accumulation import AccumulationGroup
 from fourbeat.loop.backend import LoaderItem
 from fourbeat.loop.fast_path import find_hook_user
 from fourbeat.loop.loop import Loop
 from fourbeat.loop.precision import MixedPrecision
-from fourbeat.loop.turns import Turn, read_turn
+from fourbeat.loop.turns import Turn, average_gradients, read_turn
 from fourbeat.tasks import Loss
 from fourbeat.tasks.mean import TOTAL, by_name, detached, in_turn, total_of
 
@@ -211,9 +212,8 @@ class FourBeatLoop(Loop):
         with self.gradient_sync(enabled=False):
             self.task.manual_backward(loss, inputs=turn.parameters)
         if self.trainer.world_size > 1:
-            for parameter in turn.parameters:
-                if parameter.grad is not None:
-                    self.trainer.strategy.reduce(parameter.grad, reduce_op="mean")
+            average_gradients(turn.parameters, self.trainer.strategy)
+            broadcast_buffers(self.trainer)
 
     def update_weights(self, turn: Turn) -> None:
         """Apply an optimizer step and count it, through Lightning's hooks if anybody uses them."""

@@ -23,7 +23,7 @@ from fourbeat.loop.evaluation import Evaluation
 from fourbeat.loop.optimization import BuildOptimizers, BuildScheduler, Optimization
 from fourbeat.loop.precision import MixedPrecision
 from fourbeat.loop.training_log import TrainingLog
-from fourbeat.loop.weighing import GroupWeights
+from fourbeat.loop.weighing import GroupWeights, adder
 from fourbeat.optim import Horizon
 from fourbeat.tasks import Loss, Mean, Task
 from fourbeat.tasks.mean import TOTAL, total_of
@@ -261,7 +261,7 @@ class Loop(Callback):
         """Log the mean training losses of the epoch."""
         self.write_log()
         # A run can be resumed at the end of an epoch, and has seen nothing of it then.
-        for name, loss in self.running.epoch().items():
+        for name, loss in self.running.epoch(adder(trainer)).items():
             pl_module.log(f"train/{name}_epoch", loss, sync_dist=True, prog_bar=True)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

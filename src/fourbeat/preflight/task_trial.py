@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from fourbeat.data.batches import name_tensors
 from fourbeat.preflight.dry_run import first_line, layer_reached, traced
 from fourbeat.tasks import Losses, Task, adapt_loss
 from fourbeat.tasks.building import instantiate_task, takes_loss
-from fourbeat.tasks.mean import Loss, by_name, in_turn
+from fourbeat.tasks.mean import Loss, Mean, by_name, in_turn, total_of
 from fourbeat.tasks.stock import StockPlayer
 
 
@@ -72,7 +73,26 @@ def try_task(cfg: TrainConfig, data: Data) -> tuple[TaskTrial | None, list[Fault
             except Exception as error:  # the user's own code may raise anything
                 return None, [_fault(cfg, batch, entered, error)]
     trial = TaskTrial(tuple(losses), turns, probe.fed, task.monitor)
-    return trial, _turn_faults(cfg, task, trial)
+    return trial, [*_turn_faults(cfg, task, trial), *_accumulation_faults(cfg, losses)]
+
+
+def unused_parameters(task: Task, batch: Batch) -> list[str]:
+    """Return the trained parameters that a batch's losses give no gradient.
+
+    Args:
+        task: A copy of it is run, and nothing of it is stepped.
+        batch: One of training.
+    """
+    with generators_seeded(0):
+        try:
+            twin = copy.deepcopy(task)
+            twin.loop = _Probe(twin)
+            vars(twin).update(log=_ignore, log_dict=_ignore)
+            total_of(by_name(twin.train().losses(batch))).backward()  # type: ignore[no-untyped-call]
+        except Exception:  # the user's own code, which the training will call again
+            return []
+    named = twin.named_parameters()
+    return [n for n, parameter in named if parameter.requires_grad and parameter.grad is None]
 
 
 def _build(cfg: TrainConfig, data: Data) -> Task:
@@ -131,6 +151,16 @@ def _of_turn(cfg: TrainConfig, task: Task, name: str, num_turns: int) -> list[Fa
     why = f"takes {num_turns} turns of {name} on a batch, and its schedule reckons with {expected}"
     hint = f"Set turns_per_batch = {{{name!r}: {num_turns}}} on the class."
     return [Fault("wrong-turns", "task", target, why, hint)]
+
+
+def _accumulation_faults(cfg: TrainConfig, losses: Mapping[str, Loss]) -> list[Fault]:
+    """Gradients of a sum of means, of which some have other weights, cannot be added up."""
+    size, means = cfg.loop.accumulate_grad_batches, [isinstance(m, Mean) for m in losses.values()]
+    if size == 1 or len(means) == 1 or not any(means):
+        return []
+    why = f"cannot add up several losses ({', '.join(losses)}) of which some are a Mean"
+    hint = "Use loop.accumulate_grad_batches=1, or return their sum as one loss."
+    return [Fault("impossible-together", "loop.accumulate_grad_batches", str(size), why, hint)]
 
 
 def _ignore(*_: Any, **__: Any) -> None:

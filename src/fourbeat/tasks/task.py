@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import STEP_OUTPUT, OptimizerLRScheduler
-from torch import nn
+from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
 from fourbeat.data.seeding import Split
@@ -138,6 +138,17 @@ class Task(LightningModule):
         super().train(mode)
         keep_statistics(self.net, self.frozen_layers)
         return self
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:
+        """Load weights; a buffer that grows in training gets the shape that it has there."""
+        for name, buffer in self.named_buffers():
+            held = state_dict.get(name)
+            if isinstance(held, Tensor) and held.shape != buffer.shape:
+                owner, _, own = name.rpartition(".")
+                setattr(self.get_submodule(owner), own, buffer.new_empty(held.shape))
+        return super().load_state_dict(state_dict, strict=strict, assign=assign)
 
     @property
     def takes_turns(self) -> bool:

@@ -20,7 +20,11 @@ from fourbeat.config.composition import Composition
 from fourbeat.config.project import Project
 from fourbeat.config.references import change_composition
 from fourbeat.config.schema import TrainConfig
+from fourbeat.data import Data
+from fourbeat.lightning.distributed import find_unused_parameters, finds_unused_parameters
 from fourbeat.lightning.trainer import epochs_completed, process_rank, steps_made
+from fourbeat.optim import list_names
+from fourbeat.preflight.task_trial import unused_parameters
 from fourbeat.run import Outcome, Run, finish_run, lock_folder, start_run
 from fourbeat.run.slurm import note_job
 from fourbeat.state import read_state
@@ -102,6 +106,7 @@ def run_training(
         The finished run with the best weights in ``model``.
     """
     print_start(cfg, components)
+    allow_unused_parameters(components)
     metrics: dict[str, float] = {}
     with finishing(cfg, components, run, metrics, debugger or Debugger()):
         run_fit(cfg, components, ckpt_path)
@@ -115,6 +120,26 @@ def run_training(
     if run is not None:
         print_end(finished)
     return dataclasses.replace(finished, model=components.module.net)
+
+
+def allow_unused_parameters(components: Components) -> None:
+    """Switch Lightning's ``find_unused_parameters`` on, if several processes would wait for some.
+
+    Not for a task with turns, whose gradients the loop itself averages.
+    """
+    task, data, trainer = components.module, components.datamodule, components.trainer
+    if trainer.world_size == 1 or task.takes_turns or not isinstance(data, Data):
+        return
+    if finds_unused_parameters(trainer) is False:
+        unused = unused_parameters(task, data.example_batch())
+        if unused:
+            find_unused_parameters(trainer)
+        if unused and trainer.is_global_zero:
+            log.info(
+                "%s: its loss leaves %s without a gradient: find_unused_parameters is on, so that "
+                "the processes do not wait for it, and each step is a little slower",
+                *(type(task).__name__, list_names(unused)),
+            )
 
 
 @contextmanager
