@@ -22,7 +22,7 @@ from fourbeat.data.batches import (
     list_tensors,
     map_tensors,
     move_batch,
-    same_shapes,
+    same_layout,
     split_batch,
 )
 
@@ -76,9 +76,9 @@ class Execution:
         """
         return map(self._converted, self.batches[first:])
 
-    def can_stack(self, num_batches: int) -> bool:
-        """Return whether the first mini-batches, so many of one size, are of the same shapes."""
-        return same_shapes(self.batches[:num_batches])
+    def are_like(self, example: Batch) -> list[bool]:
+        """Return which mini-batches have the layout of another batch, but for their size."""
+        return [same_layout(batch, example) for batch in self.batches]
 
     def stacked(self, start: int = 0, end: int | None = None) -> Batch:
         """Return some mini-batches, of the same shapes, as one: one after the other.
@@ -150,9 +150,9 @@ class TensorExecution(Execution):
             together = self.stacked(start, start + num_together)
             yield from split_batch(together, self.sizes[start : start + num_together])
 
-    def can_stack(self, num_batches: int) -> bool:
-        """Return True: of one size, they are of the same shapes."""
-        return True
+    def are_like(self, example: Batch) -> list[bool]:
+        """Return that all are: rows of tensors are what the data announced."""
+        return [True] * len(self.sizes)
 
     def stacked(self, start: int = 0, end: int | None = None) -> Batch:
         """Return some mini-batches as one: one after the other."""

@@ -123,7 +123,7 @@ class SplitLoaders(LightningDataModule, ABC):
 
     def register_state(self, registry: StateRegistry) -> None:
         """Register where the stream stands that is trained on, if it can say so."""
-        if self._is_stream("train"):
+        if self.is_stream("train"):
             source = self._source("train", self._order("train"))
             if source.can_be_captured and not self.num_workers:
                 registry.register(STREAM, source)
@@ -143,7 +143,7 @@ class SplitLoaders(LightningDataModule, ABC):
         Returns:
             A line; None where it costs nothing.
         """
-        if not self._is_stream("train"):
+        if not self.is_stream("train"):
             return None
         source = self._source("train", self._order("train"))
         skipped = source.num_skipped(Place(epoch, self.first_batch))
@@ -156,7 +156,8 @@ class SplitLoaders(LightningDataModule, ABC):
             "load_state_dict is placed there at once (with data.num_workers=0)"
         )
 
-    def _is_stream(self, split: Split) -> bool:
+    def is_stream(self, split: Split) -> bool:
+        """Return whether a split is an ``IterableDataset``."""
         return isinstance(self._dataset(split), IterableDataset)
 
     def train_order(self, epoch: int, step: int) -> BatchOrder:

@@ -51,10 +51,11 @@ def weight_of(loss: nn.Module) -> WeightOf | None:
         return None
 
     def weigh(targets: Tensor) -> Tensor:
-        counted = targets[targets != loss.ignore_index]
+        # Not targets[counted], whose shape depends on numbers: it could not be compiled.
+        counted = targets != loss.ignore_index
         if loss.weight is None:
-            return targets.new_tensor(counted.numel(), dtype=torch.float32)
-        return loss.weight[counted].sum()
+            return counted.sum(dtype=torch.float32)
+        return (loss.weight[targets.where(counted, 0)] * counted).sum()
 
     return weigh
 
