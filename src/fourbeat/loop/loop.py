@@ -120,8 +120,10 @@ class Loop(Callback):
             name: Of the optimizer.
         """
         trainer, turns = self.trainer, self.task.turns_per_batch
-        loader = datamodule_of(trainer).train_dataloader()
-        batches = limit_batches(count_loaded_batches(loader), trainer.limit_train_batches)
+        loaded = count_loaded_batches(datamodule_of(trainer).train_dataloader())
+        # An epoch of unknown length is as long as the training may be.
+        loaded = loaded if loaded >= 0 else max(trainer.max_steps, 0)
+        batches = limit_batches(loaded, trainer.limit_train_batches)
         self.num_train_batches = batches
         # The Trainer's limit counts the steps of all optimizers.
         each = sum(turns.get(other, 1) for other in self.optim.optimizers) or 1

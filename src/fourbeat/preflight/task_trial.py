@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from torch import nn
-from torchmetrics import MetricCollection
 
 from fourbeat.base.errors import Fault
 from fourbeat.base.generators import generators_seeded
@@ -18,7 +17,7 @@ from fourbeat.data import Batch, Data
 from fourbeat.data.batches import name_tensors
 from fourbeat.preflight.dry_run import first_line, layer_reached, traced
 from fourbeat.tasks import Losses, Task, adapt_loss
-from fourbeat.tasks.building import instantiate_task, takes_loss
+from fourbeat.tasks.building import instantiate_metrics, instantiate_task, takes_loss
 from fourbeat.tasks.mean import Loss, by_name, in_turn
 from fourbeat.tasks.stock import StockPlayer
 
@@ -41,38 +40,66 @@ class TaskTrial:
 
 
 class _Probe(StockPlayer):
-    """Notes whether the metrics are fed."""
+    """Notes whether the metrics are fed, and feeds copies of them."""
 
     fed = False
 
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
+        self._metrics = {name: metric.clone() for name, metric in task.metrics.items()}
+        self.refusals: dict[str, Exception] = {}
+
     def update_metrics(self, outputs: Any, targets: Any) -> None:
         self.fed = True
+        for name, metric in self._metrics.items():
+            try:
+                metric.update(outputs, targets)
+            except Exception as error:  # the user's own metric may raise anything
+                self.refusals[name] = error
 
 
 def try_task(cfg: TrainConfig, data: Data) -> tuple[TaskTrial | None, list[Fault]]:
     """Run a fresh task on a batch, with the random generators restored and nothing stepped.
 
     Args:
-        cfg: The config, whose model, loss and task can be built.
+        cfg: The config, whose model, loss, metrics and task can be built.
         data: Gives an example, or its first batch.
+
+    Returns:
+        As of :func:`try_batch`.
+    """
+    with generators_seeded(cfg.seed):
+        return try_batch(cfg, _build(cfg, data), data.example_batch())
+
+
+def try_batch(cfg: TrainConfig, task: Task, batch: Batch) -> tuple[TaskTrial | None, list[Fault]]:
+    """Run a task on a batch.
+
+    Args:
+        cfg: The config.
+        task: Is of no use for a training afterwards: it logs nothing, and has another loop.
+        batch: Any tree of tensors.
 
     Returns:
         What it did, or None and the fault, with layer, shape and reason.
     """
-    with generators_seeded(cfg.seed):
-        task = _build(cfg, data)
-        batch = data.example_batch()
-        probe = task.loop = _Probe(task)
-        # There is no Trainer yet to log to.
-        vars(task).update(log=_ignore, log_dict=_ignore)
-        entered: list[Any] = []
-        with traced(task, entered):
-            try:
-                turns, losses = _run(task, batch)
-            except Exception as error:  # the user's own code may raise anything
-                return None, [_fault(cfg, batch, entered, error)]
+    probe = task.loop = _Probe(task)
+    # There is no Trainer yet to log to.
+    vars(task).update(log=_ignore, log_dict=_ignore)
+    entered: list[Any] = []
+    with traced(task, entered):
+        try:
+            turns, losses = _run(task, batch)
+        except Exception as error:  # the user's own code may raise anything
+            return None, [_fault(cfg, batch, entered, error)]
     trial = TaskTrial(tuple(losses), turns, probe.fed, task.monitor)
-    return trial, _turn_faults(cfg, task, trial)
+    refused = [_metric_fault(task, *refusal) for refusal in probe.refusals.items()]
+    return trial, [*_turn_faults(cfg, task, trial), *refused]
+
+
+def _metric_fault(task: Task, name: str, error: Exception) -> Fault:
+    why = f"cannot be updated with a batch: {first_line(error)}"
+    return Fault("task-fails", f"metrics.{name}", type(task.metrics[name]).__name__, why)
 
 
 def _build(cfg: TrainConfig, data: Data) -> Task:
@@ -81,7 +108,8 @@ def _build(cfg: TrainConfig, data: Data) -> Task:
     if takes_loss(cfg.task.leaf()):
         loss = instantiate(cfg.loss.leaf())
         loss = adapt_loss(loss, kind) if kind else loss
-    return instantiate_task(cfg.task.leaf(), net, loss, MetricCollection({}))
+    metrics = instantiate_metrics({n: leaf.leaf() for n, leaf in cfg.metrics.named.items()})
+    return instantiate_task(cfg.task.leaf(), net, loss, metrics)
 
 
 def _run(task: Task, batch: Batch) -> tuple[Mapping[str, int], Mapping[str, Loss]]:
