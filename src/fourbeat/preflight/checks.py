@@ -32,10 +32,11 @@ from fourbeat.preflight.monitors import monitor_faults
 from fourbeat.preflight.parameters import parameter_faults
 from fourbeat.preflight.task_trial import TaskTrial, try_task
 from fourbeat.preflight.validations import validation_faults
-from fourbeat.tasks import LossTask
+from fourbeat.tasks import LossTask, Task
+from fourbeat.tasks.building import net_faults
 from fourbeat.tasks.losses import mismatch_faults, reduction_faults, try_loss
 
-KINDS: dict[str, type] = {"callbacks": Callback, "logger": Logger}
+KINDS: dict[str, type] = {"callbacks": Callback, "logger": Logger, "task": Task}
 """What the leaves of a group must build."""
 
 
@@ -83,8 +84,8 @@ def _faults(cfg: TrainConfig, datamodule: Data | None) -> list[Fault]:
     """What is wrong besides the data set itself; without one, all that does not need it."""
     optim, model, task, loss = (
         optim_faults(cfg),
-        leaf_faults("model", cfg.model),
-        leaf_faults("task", cfg.task),
+        leaf_faults("model", cfg.model) or net_faults(cfg.model),
+        _kind_faults("task", cfg.task) or leaf_faults("task", cfg.task),
         leaf_faults("loss", cfg.loss),
     )
     faults = [*optim, *model, *task, *loss, *device_faults(cfg), *_others(cfg)]
@@ -132,9 +133,13 @@ def _others(cfg: TrainConfig) -> list[Fault]:
 def _kind_faults(key: str, section: LeafSection) -> list[Fault]:
     """Find a class that does not inherit what its group builds."""
     kind = KINDS[key.partition(".")[0]]
-    if not builds_another(section.target, kind):
+    try:
+        if not builds_another(section.target, kind):
+            return []
+    except (ImportError, AttributeError, ValueError):  # a fault of its own
         return []
-    why, hint = f"must build a {kind.__name__} of Lightning's", "Name a class that inherits it."
+    whose = "fourbeat" if kind is Task else "Lightning"
+    why, hint = f"must build a {kind.__name__} of {whose}'s", "Name a class that inherits it."
     return [Fault("wrong-type", f"{key}._target_", section.target, why, hint)]
 
 

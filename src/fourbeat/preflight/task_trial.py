@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import nn
+from torchmetrics import MetricCollection
 
 from fourbeat.base.errors import Fault
 from fourbeat.base.generators import generators_seeded
 from fourbeat.config.leaves import instantiate
 from fourbeat.config.schema import TrainConfig
+from fourbeat.config.trial import try_leaf
 from fourbeat.data import Batch, Data
 from fourbeat.data.batches import name_tensors
 from fourbeat.preflight.dry_run import first_line, layer_reached, traced
 from fourbeat.tasks import Losses, Task, adapt_loss
-from fourbeat.tasks.building import instantiate_metrics, instantiate_task, takes_loss
+from fourbeat.tasks.building import instantiate_task, takes_loss
+from fourbeat.tasks.losses import reduction_faults
 from fourbeat.tasks.mean import Loss, by_name, in_turn
 from fourbeat.tasks.stock import StockPlayer
 
@@ -69,7 +72,8 @@ def try_task(cfg: TrainConfig, data: Data) -> tuple[TaskTrial | None, list[Fault
         As of :func:`try_batch`.
     """
     with generators_seeded(cfg.seed):
-        return try_batch(cfg, _build(cfg, data), data.example_batch())
+        task, faults = _build(cfg, data)
+        return (None, faults) if task is None else try_batch(cfg, task, data.example_batch())
 
 
 def try_batch(cfg: TrainConfig, task: Task, batch: Batch) -> tuple[TaskTrial | None, list[Fault]]:
@@ -77,17 +81,15 @@ def try_batch(cfg: TrainConfig, task: Task, batch: Batch) -> tuple[TaskTrial | N
 
     Args:
         cfg: The config.
-        task: Is of no use for a training afterwards: it logs nothing, and has another loop.
+        task: Has another loop afterwards.
         batch: Any tree of tensors.
 
     Returns:
         What it did, or None and the fault, with layer, shape and reason.
     """
     probe = task.loop = _Probe(task)
-    # There is no Trainer yet to log to.
-    vars(task).update(log=_ignore, log_dict=_ignore)
     entered: list[Any] = []
-    with traced(task, entered):
+    with traced(task, entered), silenced(task):
         try:
             turns, losses = _run(task, batch)
         except Exception as error:  # the user's own code may raise anything
@@ -102,14 +104,27 @@ def _metric_fault(task: Task, name: str, error: Exception) -> Fault:
     return Fault("task-fails", f"metrics.{name}", type(task.metrics[name]).__name__, why)
 
 
-def _build(cfg: TrainConfig, data: Data) -> Task:
-    net: nn.Module = instantiate(cfg.model.leaf())
-    loss, kind = None, getattr(data, "task", None)
+def _build(cfg: TrainConfig, data: Data) -> tuple[Task | None, list[Fault]]:
+    """The task, or which of its leaves cannot be built."""
+    net: Any
+    net, faults = try_leaf("model", cfg.model.leaf(), instantiate)
+    loss: Any = None
     if takes_loss(cfg.task.leaf()):
-        loss = instantiate(cfg.loss.leaf())
-        loss = adapt_loss(loss, kind) if kind else loss
-    metrics = instantiate_metrics({n: leaf.leaf() for n, leaf in cfg.metrics.named.items()})
-    return instantiate_task(cfg.task.leaf(), net, loss, metrics)
+        loss, refused = try_leaf("loss", cfg.loss.leaf(), instantiate)
+        faults += refused or reduction_faults(loss)
+    metrics = MetricCollection({})
+    for name, section in cfg.metrics.named.items():
+        metric, refused = try_leaf(f"metrics.{name}", section.leaf(), instantiate)
+        faults += refused
+        if metric is not None:
+            metrics.add_metrics({name: metric})
+    if faults:
+        return None, faults
+    kind = getattr(data, "task", None)
+    loss = adapt_loss(loss, kind) if loss is not None and kind else loss
+    return try_leaf(
+        "task", cfg.task.leaf(), lambda leaf: instantiate_task(leaf, net, loss, metrics)
+    )
 
 
 def _run(task: Task, batch: Batch) -> tuple[Mapping[str, int], Mapping[str, Loss]]:
@@ -159,6 +174,16 @@ def _of_turn(cfg: TrainConfig, task: Task, name: str, num_turns: int) -> list[Fa
     why = f"takes {num_turns} turns of {name} on a batch, and its schedule reckons with {expected}"
     hint = f"Set turns_per_batch = {{{name!r}: {num_turns}}} on the class."
     return [Fault("wrong-turns", "task", target, why, hint)]
+
+
+@contextmanager
+def silenced(task: Task) -> Iterator[None]:
+    """Let a task log nothing within this block: there is no Trainer yet to log to."""
+    vars(task).update(log=_ignore, log_dict=_ignore)
+    try:
+        yield
+    finally:
+        del task.log, task.log_dict
 
 
 def _ignore(*_: Any, **__: Any) -> None:
