@@ -20,6 +20,9 @@ Turns: TypeAlias = Iterator[tuple[str, Losses]]
 """Of a task with several optimizers: whose turn it is, and what that one differentiates."""
 
 
+LOG_ARGUMENTS = ("prog_bar", "logger", "on_step", "on_epoch")
+
+
 @runtime_checkable
 class Player(Protocol):
     """Plays the beats of a task: one of fourbeat's loops, or a stock Trainer's."""
@@ -41,6 +44,9 @@ class Player(Protocol):
 
     def update_metrics(self, outputs: Any, targets: Any) -> None:
         """Feed the metrics, if something is being evaluated."""
+
+    def log_options(self, name: str, value: Any, options: dict[str, Any]) -> dict[str, Any]:
+        """Return how Lightning is to log a value of the task's, which may have been logged."""
 
 
 class Task(LightningModule):
@@ -132,6 +138,18 @@ class Task(LightningModule):
             targets: What they are compared with: ``[batch, ...]``.
         """
         self.loop.update_metrics(outputs, targets)
+
+    def log(self, name: str, value: Any, *args: Any, **options: Any) -> None:
+        """Log a value as Lightning does, in executions too: that of the step, or the epoch's mean.
+
+        Args:
+            name: E.g. ``train/norm``.
+            value: A number, or a scalar tensor.
+            *args: Lightning's, in its order: ``prog_bar``, ``logger``, ``on_step``, ``on_epoch``.
+            **options: Lightning's.
+        """
+        given = {**dict(zip(LOG_ARGUMENTS, args, strict=False)), **options}
+        super().log(name, value, **self.loop.log_options(name, value, given))
 
     def train(self, mode: bool = True) -> Task:
         """Put the network into training mode, or out of it; what is frozen is never in it."""

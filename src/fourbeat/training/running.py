@@ -20,6 +20,7 @@ from fourbeat.config.composition import Composition
 from fourbeat.config.project import Project
 from fourbeat.config.references import change_composition
 from fourbeat.config.schema import TrainConfig
+from fourbeat.config.stored import GIVEN_LOADERS
 from fourbeat.data import Data
 from fourbeat.lightning.distributed import find_unused_parameters, finds_unused_parameters
 from fourbeat.lightning.trainer import epochs_completed, process_rank, steps_made
@@ -159,7 +160,8 @@ def finishing(
             yield
         outcome = outcome_of_fit(components.trainer, cfg.trainer.max_time)
     except BaseException as error:
-        failed = user_error_for(error, stop.signum, components.trainer.world_size)
+        num_processes, given = components.trainer.world_size, cfg.data.target == GIVEN_LOADERS
+        failed = user_error_for(error, stop.signum, num_processes, can_resume=not given)
         outcome = outcome_of_error(failed)
         if failed is not error:
             raise failed from error
@@ -194,7 +196,7 @@ def measure_best_weights(cfg: TrainConfig, components: Components) -> dict[str, 
     """
     trainer, checkpoint = components.trainer, components.checkpoint
     checkpoint.stop.obey()
-    metrics = as_floats(_load_best(cfg, components))
+    metrics = as_floats(load_best(cfg, components))
     if cfg.test and components.datamodule.split_sizes.test and cfg.trainer.limit_test_batches:
         with expected_warnings(trainer.loggers):
             (tested,) = trainer.test(
@@ -204,7 +206,7 @@ def measure_best_weights(cfg: TrainConfig, components: Components) -> dict[str, 
     return metrics
 
 
-def _load_best(cfg: TrainConfig, components: Components) -> Mapping[str, SupportsFloat]:
+def load_best(cfg: TrainConfig, components: Components) -> Mapping[str, SupportsFloat]:
     """Load the best weights of which there is a file, and return what was measured with them."""
     ranking, best = components.checkpoint.ranking, components.checkpoint.best_saved
     if best is not None:
