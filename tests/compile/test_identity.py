@@ -13,6 +13,7 @@ from fourbeat.compile.steps import CompiledSteps
 from fourbeat.compile.update import scheduled_hyperparameters
 from fourbeat.data import Execution
 from fourbeat.lightning import torch_compile
+from fourbeat.tasks import Supervised
 
 MOST_TRIES = 1000
 
@@ -77,7 +78,7 @@ def test_another_object_at_the_same_place_gets_a_graph_of_its_own() -> None:
     with torch.no_grad():
         net.layer.weight.fill_(1.0)
     optimizer = SGD(net.parameters(), lr=0.0)
-    steps = CompiledSteps(net, loss, optimizer, steps_per_call=1)
+    steps = CompiledSteps(Supervised(net, loss), optimizer, steps_per_call=1)
     assert loss_of(steps, optimizer) == 2.0
     place, net.factor = id(net.factor), None
     net.factor = at_the_same_place(place, 10.0)
@@ -87,7 +88,7 @@ def test_another_object_at_the_same_place_gets_a_graph_of_its_own() -> None:
 def test_another_parameter_of_the_same_shape_is_trained_in_the_place_of_the_old_one() -> None:
     net, loss = Scaled(), Mean()
     optimizer = SGD(net.parameters(), lr=0.1)
-    steps = CompiledSteps(net, loss, optimizer, steps_per_call=1)
+    steps = CompiledSteps(Supervised(net, loss), optimizer, steps_per_call=1)
     loss_of(steps, optimizer)
     old = net.layer.weight
     net.layer.weight = nn.Parameter(torch.ones(1, 2))

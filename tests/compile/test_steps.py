@@ -22,6 +22,7 @@ from fourbeat.compile.steps import CompiledResult, CompiledSteps, whole_step_obs
 from fourbeat.compile.update import scheduled_hyperparameters
 from fourbeat.data import TensorExecution
 from fourbeat.lightning import torch_compile
+from fourbeat.tasks import Supervised
 
 BATCH_SIZE = 16
 Build = Callable[[nn.Module], Optimizer]
@@ -121,7 +122,7 @@ def execution(num_steps: int) -> TensorExecution:
 
 
 def compiled_steps(net: nn.Module, optimizer: Optimizer, **arguments: Any) -> CompiledSteps:
-    return CompiledSteps(net, nn.CrossEntropyLoss(), optimizer, **arguments)
+    return CompiledSteps(Supervised(net, nn.CrossEntropyLoss()), optimizer, **arguments)
 
 
 def pair(build: Build, net: nn.Module) -> tuple[nn.Module, Optimizer, nn.Module, Optimizer]:
@@ -444,7 +445,7 @@ class OwnSGD(SGD):
 def test_an_optimizer_without_a_compiled_update_is_an_obstacle(build: Build, obstacle: str) -> None:
     net = mlp()
     optimizer = build(net)
-    assert obstacle in str(whole_step_obstacle(net, nn.CrossEntropyLoss(), optimizer))
+    assert obstacle in str(whole_step_obstacle(Supervised(net, nn.CrossEntropyLoss()), optimizer))
     with pytest.raises(CompileFailure, match=obstacle):
         compiled_steps(net, optimizer)
 
@@ -457,19 +458,19 @@ def hooked(optimizer: Optimizer) -> Optimizer:
 @pytest.mark.parametrize(
     ("hook", "obstacle"),
     [
-        (lambda net: net[0].register_forward_hook(lambda *args: None), "layer 0 has hooks"),
-        (lambda net: net.register_full_backward_hook(lambda *args: None), "Sequential has hooks"),
-        (lambda net: net[0].weight.register_hook(lambda grad: None), "parameter 0.weight has"),
+        (lambda net: net[0].register_forward_hook(lambda *args: None), "layer net.0 has hooks"),
+        (lambda net: net.register_full_backward_hook(lambda *args: None), "layer net has hooks"),
+        (lambda net: net[0].weight.register_hook(lambda grad: None), "parameter net.0.weight has"),
     ],
     ids=["layer", "network", "parameter"],
 )
 def test_hooks_are_an_obstacle(hook: Callable[[nn.Module], Any], obstacle: str) -> None:
     net = mlp()
     optimizer = SGD(net.parameters())
-    assert whole_step_obstacle(net, nn.CrossEntropyLoss(), optimizer) is None
+    assert whole_step_obstacle(Supervised(net, nn.CrossEntropyLoss()), optimizer) is None
     steps = compiled_steps(net, optimizer)
     hook(net)
-    assert obstacle in str(whole_step_obstacle(net, nn.CrossEntropyLoss(), optimizer))
+    assert obstacle in str(whole_step_obstacle(Supervised(net, nn.CrossEntropyLoss()), optimizer))
     with pytest.raises(CompileFailure, match=obstacle):
         play_compiled(steps, optimizer, 1)
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
-from fourbeat.data import count_samples, map_tensors, same_shapes
+from fourbeat.data import count_samples, map_tensors, same_layout
 from fourbeat.data.batches import join_batches, list_tensors, move_batch, split_batch
 
 Pair = namedtuple("Pair", ["image", "name"])
@@ -92,12 +92,14 @@ def test_batches_of_one_shape_are_joined_and_split_again(batch: Any) -> None:
         pytest.param({"a": X}, {"a": X + 1}, True, id="other numbers"),
         pytest.param((X, X), [X, X], False, id="another nesting"),
         pytest.param({"a": X}, {"b": X}, False, id="other keys"),
-        pytest.param(X, X[:2], False, id="another length"),
-        pytest.param(X, X.double(), False, id="another type"),
+        pytest.param((X, X), (X[:2], X[:2]), True, id="another size"),
+        pytest.param((X, X), (X[:2], X), False, id="another length"),
+        pytest.param(X, X.double(), True, id="another precision"),
+        pytest.param(X, X.long(), False, id="another type"),
         pytest.param({"a": X, "n": 1}, {"a": X, "n": 2}, False, id="another constant"),
         pytest.param(torch.tensor(1.0), torch.tensor(1.0), False, id="numbers cannot be joined"),
         pytest.param((X, X.numpy()), (X, X.numpy() + 1), False, id="arrays"),
     ],
 )
-def test_batches_of_the_same_shapes_are_recognised(one: Any, other: Any, same: bool) -> None:
-    assert same_shapes([one, other]) is same
+def test_batches_of_the_same_layout_are_recognised(one: Any, other: Any, same: bool) -> None:
+    assert same_layout(one, other) is same

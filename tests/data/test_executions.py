@@ -172,7 +172,7 @@ def test_mini_batches_of_one_size_can_be_had_one_after_the_other(
     build: Callable[[], Execution],
 ) -> None:
     execution = build()
-    assert execution.can_stack(5)
+    assert execution.are_like(next(execution.mini_batches()))[:5] == [True] * 5
     inputs, targets = execution.stacked(1, 3)
     expected = [
         torch.cat(column) for column in zip(*list(execution.mini_batches())[1:3], strict=True)
@@ -192,9 +192,9 @@ def test_each_mini_batch_is_converted_when_it_is_used(build: Callable[[], Execut
     assert torch.equal(doubled.stacked(0, 2)[0], execution.stacked(0, 2)[0] * 2)
 
 
-def test_mini_batches_of_other_shapes_cannot_be_stacked() -> None:
+def test_mini_batches_of_other_shapes_are_told_from_an_example() -> None:
     padded = [(torch.zeros(2, length), torch.zeros(2)) for length in (3, 5)]
-    assert not Execution.of(padded, 0).can_stack(2)
+    assert Execution.of(padded, 0).are_like(padded[0]) == [True, False]
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
+from torch.utils.data import IterableDataset
 
 from fourbeat.base.errors import ConfigError
-from fourbeat.data import EpochOrder, LoaderDataModule
+from fourbeat.data import Data, EpochOrder, LoaderDataModule
 from project.data import Circles
 
 pytestmark = [
@@ -121,3 +125,62 @@ def test_given_loaders_are_trained_on() -> None:
     trainer(limit_val_batches=0).fit(witness, datamodule=given)
 
     assert witness.seen[0] == expected(data, 0)
+
+
+@dataclass(frozen=True)
+class Frozen:
+    inputs: dict[str, Tensor]
+    names: tuple[str, ...]
+
+
+class Images(Data):
+    """Batches of a kind that Lightning itself refuses to move."""
+
+    def dataset(self, split: str) -> Any:
+        return [(torch.full((2,), float(i)), str(i)) for i in range(10)]
+
+    def collate(self, samples: list[Any]) -> Frozen:
+        inputs, names = zip(*samples, strict=True)
+        return Frozen({"x": torch.stack(inputs)}, names)
+
+
+class OfFrozen(Witness):
+    def training_step(self, batch: Frozen) -> Tensor:
+        assert [float(name) for name in batch.names] == batch.inputs["x"][:, 0].tolist()
+        return super().training_step((batch.inputs["x"], torch.empty(0)))
+
+    def predict_step(self, batch: Frozen) -> tuple[str, ...]:
+        return batch.names
+
+
+def test_a_stock_trainer_takes_batches_of_any_kind() -> None:
+    data, witness = Images(batch_size=4, shuffle=False), OfFrozen()
+    trainer(limit_val_batches=0).fit(witness, datamodule=data)
+    assert witness.seen == [[float(i) for i in range(10)]] * 2
+    assert trainer().predict(witness, datamodule=data) == [
+        ("0", "1", "2", "3"),
+        ("4", "5", "6", "7"),
+        ("8", "9"),
+    ]
+
+
+class Endless(IterableDataset[Tensor]):
+    def __iter__(self) -> Iterator[Tensor]:
+        return (torch.full((2,), float(i)) for i in itertools.count())
+
+
+class Pouring(Data):
+    def dataset(self, split: str) -> Any:
+        return Endless() if split == "train" else None
+
+
+class OfTensors(Witness):
+    def training_step(self, batch: Tensor) -> Tensor:
+        return super().training_step((batch, torch.empty(0)))
+
+
+def test_a_stock_trainer_takes_an_endless_stream_in_epochs_of_so_many_batches() -> None:
+    witness = OfTensors()
+    data = Pouring(batch_size=2, steps_per_epoch=2)
+    trainer(limit_val_batches=0).fit(witness, datamodule=data)
+    assert witness.seen == [[0.0, 1.0, 2.0, 3.0], [4.0, 5.0, 6.0, 7.0]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -239,3 +240,12 @@ def test_the_bar_counts(capsys: pytest.CaptureFixture[str]) -> None:
         bar.update()
         assert bar.n == 1
     assert "replaying" in capsys.readouterr().err
+
+
+@contract("lightning", "LightningModule._trainer is what self.trainer returns", see="module.py")
+def test_a_module_and_those_within_it_ask_another_for_a_while() -> None:
+    outer = Net()
+    outer.inner = Net()
+    with trainer_seam.trainer_replaced(outer, SimpleNamespace(global_step=7)):
+        assert outer.global_step == outer.inner.global_step == 7
+    assert outer.global_step == outer.inner.global_step == 0

@@ -15,8 +15,8 @@ _BATCHES = count(1)  # in no state dict
 class Drifting(Circles):
     """Points that move a little with each batch that the process has gathered, whoever asked."""
 
-    def samples(self, split: Any) -> Any:
-        return _Drifting(super().samples(split))
+    def dataset(self, split: Any) -> Any:
+        return _Drifting(super().dataset(split))
 
 
 class _Drifting:

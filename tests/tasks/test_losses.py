@@ -9,8 +9,8 @@ from fourbeat.tasks.losses import (
     LossTask,
     OneLogit,
     adapt_loss,
-    loss_faults,
     mismatch_faults,
+    reduction_faults,
     try_loss,
 )
 from project.data import Circles, Diabetes, Digits
@@ -56,7 +56,8 @@ def test_the_task_is_read_off_the_data_set() -> None:
 def test_a_loss_that_fits_has_no_fault(
     loss: nn.Module, task: LossTask, shape: tuple[int, ...]
 ) -> None:
-    assert loss_faults(loss, task, shape) == []
+    assert [*mismatch_faults(loss, task, shape), *reduction_faults(loss)] == []
+    try_loss(loss, task, shape)
 
 
 @pytest.mark.parametrize(
@@ -118,20 +119,6 @@ def test_a_loss_that_fits_has_no_fault(
             "loss=MSELoss: needs 1 output, one for each target of Diabetes; the network gives 3. "
             "Set model.out_features=1.",
         ),
-        (
-            nn.CrossEntropyLoss(reduction="none"),
-            DIGITS,
-            (2, 10),
-            "loss=CrossEntropyLoss: must give one number for a batch, and gives the shape [2]. "
-            "Use loss=auto.",
-        ),
-        (
-            Raising(),
-            DIGITS,
-            (2, 10),
-            "loss=Raising: cannot compare outputs [2, 10] with targets [2] of Digits: "
-            "'no weights for these targets'. Use loss=auto.",
-        ),
     ],
     ids=[
         "numbers_on_classes",
@@ -142,14 +129,27 @@ def test_a_loss_that_fits_has_no_fault(
         "pictures",
         "one_logit",
         "one_target",
-        "not_reduced",
-        "raising",
     ],
 )
 def test_a_loss_that_cannot_fit_names_both_sides(
     loss: nn.Module, task: LossTask, shape: tuple[int, ...], message: str
 ) -> None:
-    assert [str(fault) for fault in loss_faults(loss, task, shape)] == [message]
+    assert [str(fault) for fault in mismatch_faults(loss, task, shape)] == [message]
+
+
+@pytest.mark.parametrize("reduction", ["sum", "none"])
+def test_a_loss_of_torch_must_be_a_mean(reduction: str) -> None:
+    (fault,) = reduction_faults(nn.CrossEntropyLoss(reduction=reduction))
+    assert (fault.code, fault.key, fault.value) == ("loss-mismatch", "loss.reduction", reduction)
+
+
+def test_a_loss_of_ones_own_reduces_as_it_likes() -> None:
+    class Halved(nn.CrossEntropyLoss):
+        def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+            return super().forward(outputs, targets).mean() / 2
+
+    assert reduction_faults(Halved(reduction="none")) == []
+    assert reduction_faults(nn.KLDivLoss(reduction="batchmean")) == []
 
 
 def test_a_loss_without_a_rule_is_not_judged_by_one() -> None:

@@ -1,13 +1,19 @@
 """`fourbeat.fit`: a model and two loaders."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+from torch.nn.utils.rnn import pad_sequence
+from torch.optim.lr_scheduler import ExponentialLR, StepLR
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+from torchmetrics.classification import MulticlassAccuracy
 
 import fourbeat
 from fourbeat.base.errors import ConfigError, RunError
@@ -28,13 +34,89 @@ def net(num_outputs: int = 2) -> nn.Module:
 
 
 def fit(model: nn.Module, train: DataLoader, *args: DataLoader, tmp_path: Path, **settings):
-    options = {"max_epochs": 3, "progress": "none", "accelerator": "cpu", **settings}
+    # TensorBoard's pictures take longer than the training.
+    quiet = {"progress": "none", "loggers": (), "accelerator": "cpu"}
+    options = {"max_epochs": 3, **quiet, **settings}
     return fourbeat.fit(model, train, *args, run_dir=tmp_path / "run", **options)
+
+
+class Lengthless(IterableDataset):
+    def __iter__(self) -> Iterator[Any]:
+        generator = torch.Generator().manual_seed(0)
+        for _ in range(64):
+            inputs = torch.randn(4, generator=generator)
+            yield inputs, (inputs.sum() > 0).long()
+
+
+class Broken(nn.Linear):
+    def forward(self, inputs: Tensor) -> Tensor:
+        raise RuntimeError("no way")
+
+
+class NamedInputs(Dataset):
+    """Samples are nested dicts, of lengths of their own."""
+
+    def __len__(self) -> int:
+        return 24
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return {"input": {"x": torch.ones(2 + index % 3, 4)}, "name": str(index)}
+
+    @staticmethod
+    def padded(samples: list[dict[str, Any]]) -> dict[str, Any]:
+        xs = [sample["input"]["x"] for sample in samples]
+        mask = pad_sequence([torch.ones(len(x)) for x in xs], batch_first=True)
+        return {"input": {"x": pad_sequence(xs, batch_first=True), "mask": mask}}
+
+
+class Masked(fourbeat.Task):
+    """Two losses of padded batches in dicts."""
+
+    def losses(self, batch: Any) -> dict[str, Any]:
+        outputs, mask = self.net(batch["input"]["x"]).sum(-1), batch["input"]["mask"]
+        total = ((outputs - 1).square() * mask).sum()
+        return {"fit": fourbeat.Mean(total, mask.sum()), "size": outputs.square().mean()}
+
+
+class Duel(fourbeat.Task):
+    def steps(self, batch: Any) -> Iterator[tuple[str, Tensor]]:
+        inputs, _ = batch
+        yield "a", self.net.a(inputs).square().mean()
+        yield "b", self.net.b(inputs).square().mean()
+
+
+class Lightnings(LightningModule):
+    pass
+
+
+def dicts() -> DataLoader:
+    return DataLoader(NamedInputs(), batch_size=8, collate_fn=NamedInputs.padded)
+
+
+def pictures(dtype: torch.dtype = torch.long) -> DataLoader:
+    inputs = torch.randn(8, 3, 5, 6)
+    return DataLoader(TensorDataset(inputs, torch.ones(8, 5, 6, dtype=dtype)), batch_size=4)
+
+
+def frozen() -> nn.Module:
+    return net().requires_grad_(False)
+
+
+def of(inputs: Any, *others: Tensor) -> DataLoader:
+    return DataLoader(TensorDataset(inputs, *others), batch_size=16)
+
+
+INPUTS, LABELS = loader().dataset.tensors
+NUMBERS = INPUTS.sum(dim=1, keepdim=True)
+SGD = partial(torch.optim.SGD, lr=0.1)
 
 
 def test_it_returns_the_run_with_the_best_weights_in_the_model(tmp_path: Path) -> None:
     model = net()
-    run = fit(model, loader(), loader(48), tmp_path=tmp_path, test_loader=loader(32))
+    run = fit(
+        *(model, loader(), loader(48)), tmp_path=tmp_path, test_loader=loader(32), loggers=None
+    )
+    assert [*(run.dir / "tensorboard").iterdir()]
     best = torch.load(run.checkpoint("best"), weights_only=True)["state_dict"]
     assert run.model is model
     assert all(torch.equal(best[f"net.{n}"], v) for n, v in model.state_dict().items())
@@ -64,6 +146,125 @@ def test_numbers_are_learned_by_mean_squared_error(tmp_path: Path) -> None:
     assert {"val/mae", "val/r2"} <= run.metrics.keys()
 
 
+@pytest.mark.parametrize(
+    ("model", "train", "loss", "names"),
+    [
+        (net(1), of(INPUTS, NUMBERS.gt(0).float()), nn.BCEWithLogitsLoss(), {"val/loss"}),
+        (nn.Conv2d(3, 6, 1), pictures(), nn.CrossEntropyLoss(), {"val/loss"}),
+        (
+            net(),
+            of(INPUTS, LABELS),
+            nn.CrossEntropyLoss(weight=torch.tensor([1.0, 3.0])),
+            {"val/loss", "val/accuracy", "val/f1"},
+        ),
+        (net(3), of(INPUTS, NUMBERS.expand(64, 3)), None, {"val/loss", "val/mae", "val/r2"}),
+        (net(1), of(INPUTS[:1], NUMBERS[:1]), None, {"val/loss", "val/mae"}),
+    ],
+    ids=["float-labels", "pixels", "weights", "numbers", "one-number"],
+)
+def test_a_loss_is_used_as_it_is_and_only_certain_metrics_are_measured(
+    tmp_path: Path, model: nn.Module, train: DataLoader, loss: nn.Module | None, names: set[str]
+) -> None:
+    run = fit(model, train, train, tmp_path=tmp_path, loss=loss, max_epochs=1)
+    assert run.metrics.keys() == names
+
+
+def test_a_task_takes_any_batches(tmp_path: Path) -> None:
+    task = Masked(net(1))
+    run = fit(task, dicts(), dicts(), tmp_path=tmp_path, max_epochs=2)
+    assert run.metrics.keys() == {"val/loss", "val/fit", "val/size"}
+    assert run.model is task.net
+
+
+def test_optimizers_take_turns_as_leaves_by_name(tmp_path: Path) -> None:
+    adam = {"_target_": "torch.optim.Adam", "lr": 0.01}
+    optimizer = {name: {**adam, "params": f"{name}.*"} for name in "ab"}
+    model = nn.ModuleDict({"a": net(), "b": net()})
+    run = fit(Duel(model), loader(), loader(), tmp_path=tmp_path, optimizer=optimizer)
+    assert {"val/a", "val/b"} < run.metrics.keys()
+
+
+def test_a_loader_without_a_length_is_trained_on_for_so_many_steps(tmp_path: Path) -> None:
+    train = DataLoader(Lengthless(), batch_size=16)
+    run = fit(net(), train, loader(), tmp_path=tmp_path, max_steps=6)
+    assert str(run.outcome.reason) == "trainer.max_steps=6 reached"
+
+
+def rates(optimizer: torch.optim.Optimizer) -> list[float]:
+    return [group["lr"] for group in optimizer.param_groups]
+
+
+class Rates(Callback):
+    def __init__(self) -> None:
+        self.seen: list[float] = []
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        (optimizer,) = trainer.optimizers
+        self.seen += rates(optimizer)
+
+
+def test_optimizer_and_scheduler_are_built_or_given(tmp_path: Path) -> None:
+    models = [net() for _ in range(3)]
+    instance = SGD(models[1].parameters())
+    halving = {"_target_": "torch.optim.lr_scheduler.ExponentialLR", "gamma": 0.5}
+    given = [
+        (SGD, partial(ExponentialLR, gamma=0.5)),
+        (instance, ExponentialLR(instance, gamma=0.5)),
+        ({"_target_": "torch.optim.SGD", "lr": 0.1}, halving),
+    ]
+    for index, (model, (optimizer, scheduler)) in enumerate(zip(models, given, strict=True)):
+        seen = Rates()
+        options = {"optimizer": optimizer, "scheduler": scheduler, "callbacks": [seen]}
+        fit(model, loader(), loader(), tmp_path=tmp_path / str(index), **options)
+        assert seen.seen == [0.1, 0.05, 0.025]
+    first, *others = (model.state_dict() for model in models)
+    assert all(torch.equal(first[name], other[name]) for other in others for name in first)
+
+
+def test_metrics_and_loggers_are_lightnings(tmp_path: Path) -> None:
+    logger = CSVLogger(tmp_path / "csv", name="", version="")
+    metrics = {"top2": MulticlassAccuracy(3, top_k=2)}
+    options = {"metrics": metrics, "loggers": [logger], "max_epochs": 1}
+    run = fit(net(3), loader(), loader(), tmp_path=tmp_path, **options)
+    assert run.metrics.keys() == {"val/loss", "val/top2"}
+    assert "val/top2" in (tmp_path / "csv" / "metrics.csv").read_text()
+    assert not (run.dir / "tensorboard").exists()
+
+
+def test_a_nan_ends_the_run_with_the_best_weights_until_then(tmp_path: Path) -> None:
+    class Exploding(nn.Linear):
+        def forward(self, inputs: Tensor) -> Tensor:
+            outputs = super().forward(inputs)
+            return outputs / 0 if self.training and len(seen.seen) > 2 else outputs
+
+    seen, model = Rates(), Exploding(4, 2)
+    run = fit(model, loader(), loader(), tmp_path=tmp_path, max_epochs=5, callbacks=[seen])
+    assert (run.outcome.status, run.model) == ("failed", model)
+    assert "resume" not in run.outcome.reason
+    best = torch.load(run.dir / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
+    assert torch.equal(best["net.weight"], model.weight)
+
+
+def test_the_look_at_the_first_batch_changes_nothing(tmp_path: Path) -> None:
+    class Counting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 2))
+            self.layers[0].eval()
+
+        def forward(self, inputs: Tensor) -> Tensor:
+            return self.layers(inputs)
+
+    shuffling = torch.Generator().manual_seed(3)
+    data = DataLoader(TensorDataset(INPUTS, LABELS), 16, shuffle=True, generator=shuffling)
+    model, before = Counting(), shuffling.get_state()
+    with pytest.raises(ConfigError):
+        fit(model, data, tmp_path=tmp_path, metrics={"top": MulticlassAccuracy(7)})
+    assert torch.equal(shuffling.get_state(), before)
+    assert not model.layers[0].training
+    assert int(model.layers[0].num_batches_tracked) == 0
+
+
 def test_two_classes_can_have_one_logit(tmp_path: Path) -> None:
     run = fit(net(1), loader(), loader(), tmp_path=tmp_path, loss=nn.BCEWithLogitsLoss())
     assert "val/accuracy" in run.metrics
@@ -81,37 +282,94 @@ def test_the_same_seed_gives_the_same_bits(tmp_path: Path, precision: str) -> No
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
-class Endless(IterableDataset):
-    def __iter__(self) -> Iterator[Any]:
-        return iter([(torch.zeros(4), torch.tensor(0))])
-
-
-class Broken(nn.Module):
-    def forward(self, inputs: Tensor) -> Tensor:
-        raise RuntimeError("no way")
-
-
 @pytest.mark.parametrize(
     ("model", "train", "settings", "message"),
     [
-        pytest.param(net(), loader(), {"max_epochs": 0}, "trainer.max_epochs=0", id="epochs"),
-        pytest.param(net(), loader(), {"lr": -1.0}, "optim.lr=-1.0: must be a number", id="lr"),
-        pytest.param(net(), loader(), {"precision": "8"}, "trainer.precision=8", id="precision"),
+        pytest.param(net(), loader(), {"max_epochs": 0}, "^max_epochs=0", id="epochs"),
+        pytest.param(net(), loader(), {"max_epochs": -1}, "^max_epochs=-1: .*ends", id="endless"),
+        pytest.param(net(), loader(), {"lr": -1.0}, "^lr=-1.0: must be .*Try lr=", id="lr"),
+        pytest.param(net(), loader(), {"precision": "8"}, "^precision=8", id="precision"),
         pytest.param(net(), loader(), {"accelerator": "mps"}, "has no Apple GPU", id="device"),
-        pytest.param(net(), loader(), {"loss": nn.MSELoss()}, "compares numbers", id="loss"),
-        pytest.param(net(), loader(regression=True), {}, r"gives \[2\] numbers", id="width"),
+        pytest.param(net(), loader(), {"patience": 0}, "^patience=0", id="patience"),
+        pytest.param(net(), loader(), {"loss": nn.MSELoss()}, "pass loss=nn.Cross", id="loss"),
+        pytest.param(
+            net(),
+            loader(),
+            {"loss": nn.CrossEntropyLoss(reduction="sum")},
+            "^loss.reduction=sum: must be mean",
+            id="sum",
+        ),
+        pytest.param(net(), loader(), {"loss": nn.MSELoss}, "^loss=type: .*built", id="class"),
+        pytest.param(
+            net(), loader(regression=True), {}, r"shape, not outputs \[16, 2\]", id="width"
+        ),
         pytest.param(net(1), loader(regression=True, flat=True), {}, "unsqueeze", id="flat"),
-        pytest.param(nn.Linear(5, 2), loader(), {}, "Linear cannot run on inputs", id="shape"),
-        pytest.param(Broken(), loader(), {}, "no way", id="broken"),
-        pytest.param(net(), DataLoader(torch.zeros(8, 4)), {}, "must yield pairs", id="not-pairs"),
-        pytest.param(net(), DataLoader(Endless()), {}, "has no length", id="length"),
+        pytest.param(
+            *(net(1), of(INPUTS, LABELS.float()), {"loss": nn.BCEWithLogitsLoss()}),
+            *(r"not outputs \[16, 1\] .*unsqueeze",),
+            id="flat-bce",
+        ),
+        pytest.param(net(1), loader(), {}, "^loss: must be given", id="one-logit"),
+        pytest.param(nn.Conv2d(3, 6, 1), pictures(), {}, "^loss: must be given", id="pixels"),
+        pytest.param(net(), of(INPUTS, LABELS.int()), {}, "int32.*targets.long", id="int32"),
+        pytest.param(net(5), of(INPUTS, LABELS * 9), {}, "from 0 to 9; with 5", id="classes"),
+        pytest.param(
+            net(), of(INPUTS, torch.arange(64) // 21), {}, "from 0 to 3; with 2", id="sorted"
+        ),
+        pytest.param(nn.Linear(5, 2), loader(), {}, "Linear: cannot run on inputs", id="shape"),
+        pytest.param(Broken(4, 2), loader(), {}, "no way", id="broken"),
+        pytest.param(frozen(), loader(), {}, "^model=Sequential: has no param", id="frozen"),
+        pytest.param(net, loader(), {}, "^model=function: must be a network", id="function"),
+        pytest.param(Lightnings(), loader(), {}, "is a LightningModule", id="lightning"),
+        pytest.param(
+            Masked(net()), dicts(), {"loss": nn.MSELoss()}, "computes its losses", id="two-losses"
+        ),
+        pytest.param(Masked(net()), loader(), {}, "^model=.*Masked: fails on a batch", id="task"),
+        pytest.param(net(), of(INPUTS, INPUTS, LABELS), {}, "of 3. Write a .*Task", id="inputs"),
+        pytest.param(net(), dicts(), {}, "not a dict", id="dicts"),
+        pytest.param(net(), of(INPUTS), {}, "must yield pairs", id="not-pairs"),
+        pytest.param(net(), INPUTS, {}, "^train_loader=Tensor: must be", id="tensor"),
+        pytest.param(net(), (INPUTS, LABELS), {}, "^train_loader=tuple: must be", id="tuple"),
+        pytest.param(net(), iter(loader()), {}, "yield batches anew", id="iterator"),
+        pytest.param(net(), DataLoader(Lengthless()), {}, "has no length.*max_steps", id="length"),
+        pytest.param(
+            *(net(), DataLoader(Lengthless(), 16)),
+            {"max_steps": 3, "scheduler": partial(StepLR, step_size=1)},
+            "StepLR: counts epochs",
+            id="length-epochs",
+        ),
+        pytest.param(net(), loader(), {"optimizer": SGD, "lr": 0.1}, "^lr=0.1: is", id="two-rates"),
+        pytest.param(
+            net(), loader(), {"optimizer": SGD(net().parameters())}, "not train 0.w", id="foreign"
+        ),
+        pytest.param(
+            *(net(), loader(), {"optimizer": {"_target_": "torch.optim.SGD", "lrr": 1}}),
+            "^optimizer.lrr=1: .*optimizer.lr",
+            id="leaf",
+        ),
+        pytest.param(
+            net(), loader(), {"scheduler": StepLR}, "^scheduler=.*StepLR: cannot", id="scheduler"
+        ),
+        pytest.param(
+            net(),
+            loader(),
+            {"metrics": {"top": MulticlassAccuracy(7)}},
+            "metrics: top=",
+            id="metric",
+        ),
+        pytest.param(net(), loader(), {"metrics": 3}, "^metrics: ", id="no-metric"),
+        pytest.param(net(), loader(), {"callbacks": [3]}, "^callbacks=list: must", id="callback"),
+        pytest.param(net(), loader(), {"loggers": True}, "^loggers=bool: must", id="logger"),
+        pytest.param(
+            Duel(nn.ModuleDict({"a": net(), "b": net()})), loader(), {}, "^optimizer=", id="turns"
+        ),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_written(
     tmp_path: Path, model: nn.Module, train: DataLoader, settings: dict, message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
-        fit(model, train, train, tmp_path=tmp_path, **settings)
+        fit(model, train, tmp_path=tmp_path, **settings)
     assert not list(tmp_path.iterdir())
 
 

@@ -2,6 +2,7 @@
 
 from fourbeat.callbacks.confusion_matrix import ConfusionMatrixPicture
 from fourbeat.callbacks.csv import CSVLogger
+from fourbeat.callbacks.monitors import MonitorCheck
 from fourbeat.callbacks.progress import EpochLines, ProgressBar, progress_callback
 from fourbeat.callbacks.stopping import StopWithoutImprovement, TimeLimit
 
@@ -9,6 +10,7 @@ __all__ = [
     "CSVLogger",
     "ConfusionMatrixPicture",
     "EpochLines",
+    "MonitorCheck",
     "ProgressBar",
     "StopWithoutImprovement",
     "TimeLimit",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby, islice
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -11,13 +12,13 @@ from fourbeat.compile.calls import compile_calls, uncompile_calls
 from fourbeat.compile.messages import CompileFailure, say
 from fourbeat.compile.steps import CompiledResult, CompiledSteps, whole_step_obstacle
 from fourbeat.compile.update import scheduled_hyperparameters
-from fourbeat.data import EpochOrder, Execution
+from fourbeat.data import Batch, Data, Execution
 from fourbeat.events import GradientNorms, Norms
+from fourbeat.lightning.trainer import datamodule_of
 from fourbeat.loop import Backend, FourBeatLoop, Loop
 from fourbeat.loop.backend import LoaderItem, MicroBatch, indexed
 from fourbeat.loop.fast_path import find_hook_user
-from fourbeat.tasks import Supervised, Task
-from fourbeat.tasks.mean import TOTAL
+from fourbeat.tasks import Task
 
 
 class Ahead(NamedTuple):
@@ -57,24 +58,24 @@ class CompiledPlayer(CompiledForward):
     """Plays a training's full mini-batches in graphs of whole optimizer steps.
 
     What stands in the way of that is said in one line, and then forward and loss alone are
-    compiled. Short mini-batches are left to the loop: each would need a graph of its own.
+    compiled. Mini-batches of another size, or other shapes, are left to the loop: each would need a
+    graph of its own.
     """
+
+    _said = False  # that some are left
 
     def start(self, loop: Loop) -> None:
         """Compile whole steps if that can be done, else forward and loss."""
         assert isinstance(loop, FourBeatLoop)
         self._loop = loop
-        order = getattr(loop.trainer.train_dataloader, "sampler", None)
-        # Not that of the first batch: a run may be resumed at a short last one.
-        self._batch_size = order.batch_size if isinstance(order, EpochOrder) else 0
+        self._batch_size, self._example = _typical(datamodule_of(loop.trainer))
         self._steps: CompiledSteps | None = None
         if reason := _obstacle(loop):
             self._compile_calls(reason)
             return
         say("loop.compile=true: whole optimizer steps are compiled, several per graph")
         self._steps = CompiledSteps(
-            loop.task.net,
-            loop.task.loss,  # type: ignore[arg-type]  # Supervised, or there is an obstacle
+            loop.task,
             loop.optim.optimizer,
             gradient_clip_val=loop.gradient_clip_val,
             gradient_clip_algorithm=loop.gradient_clip_algorithm,
@@ -83,30 +84,47 @@ class CompiledPlayer(CompiledForward):
 
     def micro_batches(self, batch: LoaderItem, batch_idx: int) -> Iterator[MicroBatch]:
         """Make an optimizer step for each full mini-batch, and return the others."""
-        return indexed(batch, batch_idx, first=self._play(batch, batch_idx))
-
-    def _play(self, batch: LoaderItem, batch_idx: int) -> int:
-        """Make an optimizer step for each full mini-batch: for all of them, or for none.
-
-        Returns:
-            How many were played.
-        """
+        if self._steps is None:
+            yield from indexed(batch, batch_idx)
+            return
         if not isinstance(batch, Execution):
             batch = Execution.of([batch], batch_idx)
-        sizes = batch.sizes
-        self._batch_size = self._batch_size or sizes[0]
-        count = sizes.count(self._batch_size)
-        # The full ones come first, but where a sampler chose them.
-        is_whole = sizes[:count] == (self._batch_size,) * count and batch.can_stack(count)
-        if self._steps is None or count == 0 or not is_whole:
-            return 0
+        start = 0
+        for fits, group in groupby(self._which_fit(batch)):
+            end = start + len(list(group))
+            if not (fits and self._play(batch, start, end)):
+                yield from islice(indexed(batch, batch_idx, first=start), end - start)
+            start = end
+
+    def _which_fit(self, batch: Execution) -> list[bool]:
+        """Find the mini-batches for which there is a graph, wherever the training began."""
+        if self._example is None:
+            self._example = next(batch.mini_batches())
+            self._batch_size = self._batch_size or batch.sizes[0]
+        alike = zip(batch.are_like(self._example), batch.sizes, strict=True)
+        fit = [is_like and size == self._batch_size for is_like, size in alike]
+        ends_epoch = self._loop.accumulation_group(batch.num_played - 1).ends_epoch
+        if not self._said and not all(fit[:-1] if ends_epoch else fit):
+            self._said = True
+            say("loop.compile=true: batches of other shapes than the first are left uncompiled")
+        return fit
+
+    def _play(self, batch: Execution, start: int, end: int) -> bool:
+        """Make an optimizer step for each of some mini-batches.
+
+        Returns:
+            Whether it could be done; if not, none has been made.
+        """
+        if self._steps is None:  # an earlier part of this execution has failed
+            return False
+        first = batch.batch_idx + start
         scheduler = self._loop.optim.plan.scheduler
         before = scheduler.state_dict()
-        ahead = [self._look_ahead(batch.batch_idx, i) for i in range(count)]
+        ahead = [self._look_ahead(first, i) for i in range(end - start)]
         hyperparameters = [step.hyperparameters for step in ahead]
         measure = self._loop.notify.wants_norms
         try:
-            played = self._steps.play(batch, hyperparameters, measure=measure)
+            played = self._steps.play(batch, hyperparameters, start=start, measure=measure)
         except CompileFailure as failure:
             scheduler.load_state_dict(before)
             groups = scheduler.optimizer.param_groups
@@ -114,17 +132,20 @@ class CompiledPlayer(CompiledForward):
                 group.update(old)
             self._steps = None
             self._compile_calls(str(failure))
-            return 0
-        self._notify(played, ahead, batch.batch_idx)
-        return count
+            return False
+        self._notify(played, ahead, first)
+        return True
 
     def _notify(self, played: CompiledResult, ahead: Sequence[Ahead], batch_idx: int) -> None:
         """Count the steps, record their losses, and notify the observers of each."""
         loop, losses = self._loop, list(played.losses.unbind())
         raw, clipped = _each(played.norms), _each(played.clipped)
-        for position, (loss, step) in enumerate(zip(losses, ahead, strict=True)):
+        for position, (loss, named, step) in enumerate(
+            zip(losses, played.named, ahead, strict=True)
+        ):
             loop.check_finite(loss, corrupted=True)
             loop.count_step()
+            loop.notify.losses(named)
             loop.notify.loss(loss)
             if raw:
                 own = clipped[position] if clipped else None
@@ -132,7 +153,7 @@ class CompiledPlayer(CompiledForward):
                 norms = GradientNorms(played.parameters, raw[position], own, num_later)
                 loop.notify.norms(norms)
             loop.notify.step(step.hyperparameters, batch_idx + position, True)
-            loop.record({TOTAL: loss}, self._batch_size, step.rates)
+            loop.record(named, self._batch_size, step.rates)
 
     def _look_ahead(self, batch_idx: int, position: int) -> Ahead:
         """Note what a step will need, and step the scheduler for the next one."""
@@ -146,6 +167,17 @@ class CompiledPlayer(CompiledForward):
     def _compile_calls(self, reason: str) -> None:
         say("loop.compile=true: forward and loss alone are compiled: %s", reason)
         compile_calls(*called(self._loop.task))
+
+
+def _typical(data: object) -> tuple[int, Batch]:
+    """Return batch size and example; 0 and None where the first batch of a training has to do.
+
+    It does not where it can be helped: a run may be resumed at a short last one.
+    """
+    if not isinstance(data, Data):
+        return 0, None
+    # To take a batch of a stream would move it on.
+    return data.batch_size, None if data.is_stream("train") else data.example_batch()
 
 
 def _each(norms: Tensor | None) -> list[Norms]:
@@ -162,6 +194,4 @@ def _obstacle(loop: FourBeatLoop) -> str | None:
         return f"{who} uses the hooks of each step"
     if loop.accumulate_grad_batches > 1:
         return f"loop.accumulate_grad_batches={loop.accumulate_grad_batches}"
-    if not isinstance(loop.task, Supervised) or type(loop.task).losses is not Supervised.losses:
-        return f"{type(loop.task).__name__} has losses of its own"
-    return whole_step_obstacle(loop.task.net, loop.task.loss, loop.optim.optimizer)
+    return whole_step_obstacle(loop.task, loop.optim.optimizer)

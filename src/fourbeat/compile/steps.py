@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
@@ -12,13 +12,17 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from fourbeat.compile.messages import CompileFailure, reason_of
-from fourbeat.compile.objective import Objective, hook_obstacle
+from fourbeat.compile.objective import Kinds, Objective, hook_obstacle, name_parts, parts_of
 from fourbeat.compile.update import StepHyperparameters, Updates, optimizer_obstacle
 from fourbeat.data import Batch, Execution
 from fourbeat.data.batches import list_tensors, replace_tensors
 from fourbeat.lightning.torch_compile import BERNOULLI, compile_traced
+from fourbeat.tasks import Loss, Task
 
 Graph: TypeAlias = Callable[..., Any]
+
+# Each takes seconds to compile. Training and evaluation mode, layers that thaw: few are of use.
+MOST_PLANS = 8
 
 
 def _draw(mask: Tensor, p: float = 0.5, generator: torch.Generator | None = None) -> Tensor:
@@ -30,13 +34,15 @@ def _draw(mask: Tensor, p: float = 0.5, generator: torch.Generator | None = None
 _DECOMPOSITIONS: dict[Any, Any] = {BERNOULLI: _draw}
 
 
-def whole_step_obstacle(net: nn.Module, loss: nn.Module, optimizer: Optimizer) -> str | None:
+def whole_step_obstacle(task: Task, optimizer: Optimizer) -> str | None:
     """Say for a user why whole steps cannot be compiled, as far as can be seen without trying.
 
     Returns:
         The reason, as the end of a sentence; None when `CompiledSteps` can be tried.
     """
-    return optimizer_obstacle(optimizer) or hook_obstacle(net) or hook_obstacle(loss)
+    if task.takes_turns:
+        return f"the optimizers of {type(task).__name__} take turns"
+    return optimizer_obstacle(optimizer) or hook_obstacle(task)
 
 
 class CompiledResult(NamedTuple):
@@ -44,6 +50,7 @@ class CompiledResult(NamedTuple):
 
     Attributes:
         losses: Of each mini-batch before its update, ``[num_steps]``.
+        named: The losses of each mini-batch by name, of which that one is the sum.
         parameters: Those that were trained.
         norms: 2-norm of each one's gradient, ``[num_steps, parameters]``, as precise as they,
             infinite where a square is; None: not measured.
@@ -51,6 +58,7 @@ class CompiledResult(NamedTuple):
     """
 
     losses: Tensor
+    named: Sequence[Mapping[str, Loss]]
     parameters: Sequence[nn.Parameter]
     norms: Tensor | None = None
     clipped: Tensor | None = None
@@ -66,12 +74,12 @@ class CompiledSteps:
 
     The graph is traced (`make_fx`) and compiled by inductor, without Dynamo: its guards cost 60 us
     a call. What they watch is watched here once per play: shapes, train and eval mode, frozen
-    parameters, and the attributes of the modules. Not watched, so fixed by the first play: global
-    variables that a ``forward`` reads, and what is inside the lists and dicts that it keeps.
+    parameters, and the attributes of task and modules. Not watched, so fixed by the first play:
+    global variables that a ``forward`` reads, what is inside the lists and dicts that it keeps, and
+    what of a batch is no tensor.
 
     Args:
-        net: Maps inputs ``[batch, ...]`` to outputs.
-        loss: Maps outputs and targets to the scalar mean over the batch.
+        task: Without turns.
         optimizer: Without a `whole_step_obstacle`.
         gradient_clip_val: Largest gradient norm or value; None or 0 for no clipping.
         gradient_clip_algorithm: ``norm`` or ``value``.
@@ -86,8 +94,7 @@ class CompiledSteps:
 
     def __init__(
         self,
-        net: nn.Module,
-        loss: nn.Module,
+        task: Task,
         optimizer: Optimizer,
         *,
         gradient_clip_val: float | None = None,
@@ -101,7 +108,7 @@ class CompiledSteps:
             )
         if steps_per_call < 1:
             raise ValueError(f"steps_per_call is {steps_per_call}: it must be at least 1")
-        self._objective = Objective(net, loss, autocast or nullcontext)
+        self._objective = Objective(task, autocast or nullcontext)
         self._optimizer = optimizer
         self._clip = _clipping(gradient_clip_val or 0.0, gradient_clip_algorithm)
         self._steps_per_call = steps_per_call
@@ -114,14 +121,16 @@ class CompiledSteps:
         execution: Execution,
         hyperparameters: Sequence[StepHyperparameters],
         *,
+        start: int = 0,
         measure: bool = False,
     ) -> CompiledResult:
-        """Make one optimizer step for each of the first mini-batches, in order.
+        """Make one optimizer step for each of ``num_steps`` mini-batches, in order.
 
         Args:
-            execution: Whose first ``num_steps`` mini-batches have one size.
+            execution: Whose mini-batches from ``start`` on have one size and layout.
             hyperparameters: For each of the ``num_steps``, what `scheduled_hyperparameters` would
                 have noted right before it.
+            start: Position of the first mini-batch.
             measure: Have the norms of the gradients, too: a twentieth of a small network's step. No
                 weight differs by it.
 
@@ -129,17 +138,18 @@ class CompiledSteps:
             CompileFailure: These steps cannot be compiled; nothing has changed.
             ValueError: There are not so many mini-batches of one size.
         """
-        num_steps, sizes = len(hyperparameters), execution.sizes
-        if num_steps == 0 or sizes[:num_steps] != sizes[:1] * num_steps:
+        num_steps = len(hyperparameters)
+        sizes = execution.sizes[start : start + num_steps]
+        if num_steps == 0 or sizes != sizes[:1] * num_steps:
             raise ValueError(f"mini-batches of {sizes} are not {num_steps} of one size")
         values = self._objective.values()
-        first = execution.stacked(end=1)
+        first = execution.stacked(start, start + 1)
         plan = self._plan(values, first)
         updates = Updates(self._optimizer, plan.parameters, hyperparameters)
         table = updates.coefficients()
 
         def batches(steps: range) -> list[Tensor]:
-            tensors = list_tensors(execution.stacked(steps.start, steps.stop))
+            tensors = list_tensors(execution.stacked(start + steps.start, start + steps.stop))
             return [*tensors, table[steps.start : steps.stop]]
 
         chunks = _chunks(num_steps, self._steps_per_call)
@@ -148,8 +158,9 @@ class CompiledSteps:
         tensors = [*values.values(), *updates.slots()]
         parts = [graph(*tensors, *batches(s)) for graph, s in zip(graphs, chunks, strict=True)]
         updates.count_steps(num_steps)
-        losses, *norms = (torch.cat(column) for column in zip(*parts, strict=True))
-        return CompiledResult(losses, plan.parameters, *norms)
+        losses, *others = (torch.cat(column) for column in zip(*parts, strict=True))
+        named, norms = name_parts(plan.losses, losses, others)
+        return CompiledResult(losses, named, plan.parameters, *norms)
 
     def _plan(self, values: dict[str, Tensor], batch: Batch) -> _Plan:
         """Find the parameters that train, once for each thing that a graph depends on."""
@@ -158,14 +169,16 @@ class CompiledSteps:
         signature = (shapes, self._objective.behaviour())
         if signature not in self._plans:
             self._refuse_obstacles()
+            if len(self._plans) == MOST_PLANS:
+                raise CompileFailure("attributes of task or layers change while it trains")
             with _failing_as_compile_failure():
-                names = self._objective.names_with_gradient(values, batch)
+                names, losses = self._objective.trial(values, batch)
             reached = {dict(self._objective.named_parameters())[name]: name for name in names}
             # In the optimizer's order, in which eager steps create its state.
             groups = self._optimizer.param_groups
             trained = [p for group in groups for p in group["params"] if p in reached]
             kept = self._objective.referents()
-            self._plans[signature] = _Plan([reached[p] for p in trained], trained, {}, kept)
+            self._plans[signature] = _Plan([reached[p] for p in trained], trained, losses, {}, kept)
         return self._plans[signature]
 
     def _graph(
@@ -213,11 +226,12 @@ class CompiledSteps:
             results = []
             for batch_tensors, rows in zip(zip(*leaves, strict=True), table, strict=True):
                 batch = replace_tensors(first, batch_tensors)
-                loss, grads = self._objective.gradients(values, names, batch)
-                raw = [grad for grad in grads.values() if grad is not None]
+                found = self._objective.gradients(values, names, batch)
+                raw = [grad for grad in found.of.values() if grad is not None]
                 clipped = self._clip(raw)
                 measured = [raw] if clipped is raw else [raw, clipped]
-                results.append([loss.detach(), *map(_norms, measured if measure else [])])
+                losses = [found.loss.detach(), *parts_of(found.named)]
+                results.append([*losses, *map(_norms, measured if measure else [])])
                 for name, grad, own, row in zip(names, clipped, state, rows, strict=True):
                     rule.update(values[name], grad, own, list(row.unbind()))
             return [torch.stack(column) for column in zip(*results, strict=True)]
@@ -225,21 +239,21 @@ class CompiledSteps:
         return steps
 
     def _refuse_obstacles(self) -> None:
-        objective = self._objective
-        obstacle = whole_step_obstacle(objective.net, objective.loss, self._optimizer)
+        obstacle = whole_step_obstacle(self._objective.task, self._optimizer)
         if obstacle is not None:
             raise CompileFailure(obstacle)
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """The parameters that train, the graphs that train them, and what their key is made of.
+    """What trains: parameters, the losses' names and kinds, graphs, and what their key is made of.
 
     As long as `referents` are alive, no other object has the identity that the key knows them by.
     """
 
     names: list[str]
     parameters: list[nn.Parameter]
+    losses: Kinds
     graphs: dict[Any, Graph]
     referents: list[object]
 

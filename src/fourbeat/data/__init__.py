@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fourbeat.data.base import DataModule
-from fourbeat.data.batches import Batch, count_samples, map_tensors, same_shapes
+from fourbeat.data.batches import Batch, count_samples, map_tensors, same_layout
 from fourbeat.data.data import Data
 from fourbeat.data.executions import Execution, TensorExecution, count_batches_done
 from fourbeat.data.given import LoaderDataModule
@@ -43,5 +43,5 @@ __all__ = [
     "evaluation_seeded",
     "limit_batches",
     "map_tensors",
-    "same_shapes",
+    "same_layout",
 ]

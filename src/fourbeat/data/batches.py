@@ -47,11 +47,6 @@ def move_batch(batch: Batch, device: torch.device) -> Batch:
     return _mapped(batch, lambda leaf: hasattr(leaf, "to"), move)
 
 
-def pin_batch(batch: Batch) -> Batch:
-    """Copy to page-locked memory."""
-    return _mapped(batch, lambda leaf: hasattr(leaf, "pin_memory"), lambda leaf: leaf.pin_memory())
-
-
 def list_tensors(batch: Batch) -> list[Tensor]:
     """Return the tensors of a batch, always in the same order."""
     found: list[Tensor] = []
@@ -75,17 +70,27 @@ def count_samples(batch: Batch) -> int:
     return next((len(tensor) for tensor in list_tensors(batch) if tensor.ndim), 1)
 
 
-def same_shapes(batches: Sequence[Batch]) -> bool:
-    """Return whether batches, at least one, differ in nothing but the numbers within their tensors.
+def same_layout(one: Batch, other: Batch) -> bool:
+    """Return whether batches differ in no more than the numbers in their tensors, and their size.
 
-    Their tensors can then be put one after the other, and divided again.
+    If they have as many samples, their tensors can then be put one after the other, and divided
+    again: each has a dimension.
     """
     try:
-        layouts = [map_tensors(batch, lambda t: (t.shape, t.dtype)) for batch in batches]
-        is_same = all(layout == layouts[0] for layout in layouts[1:])
-        return is_same and all(tensor.ndim for tensor in list_tensors(batches[0]))
+        return bool(_layout(one) == _layout(other)) and all(t.ndim for t in list_tensors(one))
     except (ValueError, RuntimeError):  # of arrays that cannot be compared as a whole
         return False
+
+
+def _layout(batch: Batch) -> Any:
+    size = count_samples(batch)
+
+    def describe(tensor: Tensor) -> tuple[object, ...]:
+        has_samples = tensor.ndim > 0 and len(tensor) == size
+        # Not the precision: a trainer.precision may have converted one of the two already.
+        return has_samples, tensor.is_floating_point(), tensor.shape[int(has_samples) :]
+
+    return map_tensors(batch, describe)
 
 
 def join_batches(batches: Sequence[Batch]) -> Batch:

@@ -22,8 +22,7 @@ from fourbeat.data.batches import (
     list_tensors,
     map_tensors,
     move_batch,
-    pin_batch,
-    same_shapes,
+    same_layout,
     split_batch,
 )
 
@@ -77,9 +76,9 @@ class Execution:
         """
         return map(self._converted, self.batches[first:])
 
-    def can_stack(self, num_batches: int) -> bool:
-        """Return whether the first mini-batches, so many of one size, are of the same shapes."""
-        return same_shapes(self.batches[:num_batches])
+    def are_like(self, example: Batch) -> list[bool]:
+        """Return which mini-batches have the layout of another batch, but for their size."""
+        return [same_layout(batch, example) for batch in self.batches]
 
     def stacked(self, start: int = 0, end: int | None = None) -> Batch:
         """Return some mini-batches, of the same shapes, as one: one after the other.
@@ -102,16 +101,13 @@ class Execution:
 
     def to(self, device: torch.device) -> Execution:
         """Copy to a device; from page-locked memory without waiting for the copy to end."""
-        return self._with([move_batch(batch, device) for batch in self.batches])
+        twin = copy.copy(self)
+        twin.batches = [move_batch(batch, device) for batch in self.batches]
+        return twin
 
     def pin_memory(self) -> Execution:
-        """Copy to page-locked memory."""
-        return self._with([pin_batch(batch) for batch in self.batches])
-
-    def _with(self, batches: Sequence[Batch]) -> Execution:
-        twin = copy.copy(self)
-        twin.batches = batches
-        return twin
+        """Return it as it is: torch's loader has pinned each of its mini-batches."""
+        return self
 
     def _converted(self, batch: Batch) -> Batch:
         return self.convert(batch) if self.convert else batch
@@ -154,9 +150,9 @@ class TensorExecution(Execution):
             together = self.stacked(start, start + num_together)
             yield from split_batch(together, self.sizes[start : start + num_together])
 
-    def can_stack(self, num_batches: int) -> bool:
-        """Return True: of one size, they are of the same shapes."""
-        return True
+    def are_like(self, example: Batch) -> list[bool]:
+        """Return that all are: rows of tensors are what the data announced."""
+        return [True] * len(self.sizes)
 
     def stacked(self, start: int = 0, end: int | None = None) -> Batch:
         """Return some mini-batches as one: one after the other."""
@@ -173,7 +169,7 @@ class TensorExecution(Execution):
 
     def pin_memory(self) -> Execution:
         """Copy to page-locked memory."""
-        return self._gathered(pin_batch(self.stacked()))
+        return self._gathered(map_tensors(self.stacked(), lambda tensor: tensor.pin_memory()))
 
     def _gathered(self, tensors: Batch) -> Execution:
         return TensorExecution(tensors, self.sizes, self.batch_idx)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sized
-from typing import Any
+from collections.abc import Iterable, Sized
+from typing import Any, TypeAlias
 
 from lightning.pytorch import LightningDataModule
-from torch.utils.data import DataLoader
 
 from fourbeat.base.errors import DataError
 from fourbeat.data.samples import SplitSizes
+
+Loader: TypeAlias = Iterable[Any]
+"""A DataLoader, or what else yields the batches of one epoch after another."""
 
 
 class LoaderDataModule(LightningDataModule):
@@ -24,9 +26,9 @@ class LoaderDataModule(LightningDataModule):
 
     def __init__(
         self,
-        train: DataLoader[Any],
-        val: DataLoader[Any] | None = None,
-        test: DataLoader[Any] | None = None,
+        train: Loader,
+        val: Loader | None = None,
+        test: Loader | None = None,
         num_classes: int | None = None,
     ) -> None:
         super().__init__()
@@ -47,15 +49,15 @@ class LoaderDataModule(LightningDataModule):
             *(_num_samples(loader) for loader in (self._train, self._val, self._test))
         )
 
-    def train_dataloader(self) -> DataLoader[Any]:
+    def train_dataloader(self) -> Loader:
         """Return the training loader."""
         return self._train
 
-    def val_dataloader(self) -> DataLoader[Any] | list[DataLoader[Any]]:
+    def val_dataloader(self) -> Loader | list[Loader]:
         """Return the validation loader; an empty list if there is none."""
         return [] if self._val is None else self._val
 
-    def test_dataloader(self) -> DataLoader[Any]:
+    def test_dataloader(self) -> Loader:
         """Return the test loader.
 
         Raises:
@@ -65,7 +67,7 @@ class LoaderDataModule(LightningDataModule):
             raise DataError("There is no data to test on: pass a test loader.")
         return self._test
 
-    def predict_dataloader(self) -> DataLoader[Any]:
+    def predict_dataloader(self) -> Loader:
         """Return the test loader, whose targets are not used.
 
         Raises:
@@ -74,7 +76,8 @@ class LoaderDataModule(LightningDataModule):
         return self.test_dataloader()
 
 
-def _num_samples(loader: DataLoader[Any] | None) -> int:
+def _num_samples(loader: Loader | None) -> int:
     if loader is None:
         return 0
-    return len(loader.dataset) if isinstance(loader.dataset, Sized) else -1
+    dataset = getattr(loader, "dataset", None)
+    return len(dataset) if isinstance(dataset, Sized) else -1

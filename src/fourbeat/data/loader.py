@@ -128,10 +128,15 @@ def _num_ahead(order: BatchOrder, num_workers: int) -> int:
     return max(2, min(MOST_AHEAD, math.ceil(together / num_workers)))
 
 
-def count_loaded_batches(loader: DataLoader[Any]) -> int:
-    """Count the mini-batches of an epoch, which a loader may yield in executions."""
-    order = loader.sampler
-    return order.num_batches if isinstance(order, BatchOrder) else len(loader)
+def count_loaded_batches(loader: Any) -> int:
+    """Count the mini-batches of an epoch, which a loader may yield in executions; -1: unknown."""
+    order = getattr(loader, "sampler", None)
+    if isinstance(order, BatchOrder):
+        return order.num_batches
+    try:
+        return len(loader)
+    except TypeError:
+        return -1
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -23,6 +23,9 @@ from fourbeat.data.sampled import SampledOrder
 from fourbeat.data.seeding import Split
 from fourbeat.data.streams import Place, StreamBatches, StreamOrder, count_stream
 from fourbeat.data.tensors import TensorBatches
+
+STREAM = "stream"
+"""The name under which the state of a stream is registered."""
 
 Loader = DataLoader[Any]
 """Yields batches, or executions of several."""
@@ -80,9 +83,10 @@ class SplitLoaders(LightningDataModule, ABC):
         Returns:
             It has ``__len__`` and ``__getitem__``, e.g. a list; of a :class:`TensorBatches`, a
             batch is gathered at once. None or an empty one: there is no such split. Or an
-            ``IterableDataset``: a stream. One process reads it, at most one worker, in its own
-            order. A resume finds its place by its ``state_dict`` and ``load_state_dict``, if it has
-            them and there are no workers; else by reading it from its start.
+            ``IterableDataset``: a stream. Each process that trains, or one worker of it, reads it
+            in its own order, so it chooses its share by the rank. A resume finds its place by its
+            ``state_dict`` and ``load_state_dict``, if it has them and there are no workers; else by
+            reading it from its start.
         """
 
     def collate(self, samples: list[Any]) -> Batch:
@@ -119,25 +123,32 @@ class SplitLoaders(LightningDataModule, ABC):
 
     def register_state(self, registry: StateRegistry) -> None:
         """Register where the stream stands that is trained on, if it can say so."""
-        if self._is_stream("train"):
+        if self.is_stream("train"):
             source = self._source("train", self._order("train"))
             if source.can_be_captured and not self.num_workers:
-                registry.register("stream", source)
+                registry.register(STREAM, source)
 
-    def describe_resume(self, epoch: int) -> str | None:
+    @property
+    def loaded(self) -> Mapping[Split, Any]:
+        """The samples of the splits that have been asked for."""
+        return self._datasets
+
+    def describe_resume(self, epoch: int, names: Collection[str]) -> str | None:
         """Say what it costs to find the place of a stream when a training is resumed.
 
         Args:
             epoch: The one to begin with, at its ``first_batch``.
+            names: Of what was captured in this process.
 
         Returns:
             A line; None where it costs nothing.
         """
-        if not self._is_stream("train"):
+        if not self.is_stream("train"):
             return None
         source = self._source("train", self._order("train"))
         skipped = source.num_skipped(Place(epoch, self.first_batch))
-        if not skipped or (source.can_be_captured and not self.num_workers):
+        is_placed = source.can_be_captured and not self.num_workers and STREAM in names
+        if not skipped or is_placed:
             return None
         return (
             f"{type(source.stream).__name__} is read from its start, and {skipped} batches are "
@@ -145,7 +156,8 @@ class SplitLoaders(LightningDataModule, ABC):
             "load_state_dict is placed there at once (with data.num_workers=0)"
         )
 
-    def _is_stream(self, split: Split) -> bool:
+    def is_stream(self, split: Split) -> bool:
+        """Return whether a split is an ``IterableDataset``."""
         return isinstance(self._dataset(split), IterableDataset)
 
     def train_order(self, epoch: int, step: int) -> BatchOrder:
@@ -201,7 +213,9 @@ class SplitLoaders(LightningDataModule, ABC):
 
     def _source(self, split: Split, order: BatchOrder) -> Any:
         """What maps the items of an order to batches."""
-        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+        in_memory = isinstance(self._dataset(split), TensorBatches)
+        trainer = self.trainer if in_memory else None  # the rest stays on the host
+        device = trainer.strategy.root_device if trainer else torch.device("cpu")
         if (split, device) not in self._sources:
             self._sources[split, device] = self._new_source(split, device, order)
         source = self._sources[split, device]

@@ -106,7 +106,7 @@ class StreamBatches(Dataset[Any]):
         self.drop_last = drop_last
         self.steps_per_epoch = steps_per_epoch
         self._length = count_stream(stream, batch_size, drop_last)
-        self._first_state = self._state() if self.can_be_captured else None
+        self._start: Any = None
         self._iterator: Iterator[Any] | None = None
         self._run, self._num_passes, self._num_pulled = -1, 0, 0
 
@@ -131,12 +131,12 @@ class StreamBatches(Dataset[Any]):
     def state_dict(self) -> dict[str, Any]:
         """Return where the stream stands; only in the process that pulls from it."""
         position = {"run": self._run, "num_passes": self._num_passes, "pulled": self._num_pulled}
-        return {**position, "stream": self._state()}
+        return {**position, "stream": self._state(), "start": self._start}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Place the stream where :meth:`state_dict` was read."""
         self._run, self._num_pulled = state["run"], state["pulled"]
-        self._num_passes = state["num_passes"]
+        self._num_passes, self._start = state["num_passes"], state["start"]
         self._set_epoch()
         self.stream.load_state_dict(state["stream"])
         self._iterator = iter(self.stream)
@@ -156,8 +156,11 @@ class StreamBatches(Dataset[Any]):
         return copy.deepcopy(self.stream.state_dict())
 
     def _begin_again(self, run: int) -> None:
-        if run == 0 and self._iterator is not None and self._first_state is not None:
-            self.stream.load_state_dict(copy.deepcopy(self._first_state))
+        """Go to the start of a run; of the one under way, one that stands where it was left."""
+        if self.can_be_captured and run == self._run:
+            self.stream.load_state_dict(copy.deepcopy(self._start))
+        elif self.can_be_captured:
+            self._start = self._state()
         self._run, self._num_passes, self._num_pulled = run, run, 0
         self._iterator = None
 

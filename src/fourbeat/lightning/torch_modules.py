@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
+from torchmetrics import Metric
 
 BATCH_NORM_BASE: type[nn.Module] = _NormBase
 """The base of every BatchNorm and InstanceNorm, SyncBatchNorm included."""
@@ -35,6 +36,18 @@ def attributes_of(module: nn.Module) -> Iterator[tuple[str, Any]]:
     """Yield a module's attributes, those of torch among them: all but tensors and children."""
     attributes = vars(module).items()
     return ((name, value) for name, value in attributes if name not in _TENSORS_AND_CHILDREN)
+
+
+def temporary_buffers(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Yield the buffers that are not persistent, those of metrics left out: no state dict has them.
+
+    Args:
+        module: With those in it.
+    """
+    for path, each in module.named_modules():
+        for name in () if isinstance(each, Metric) else each._non_persistent_buffers_set:
+            if (buffer := each._buffers.get(name)) is not None:
+                yield f"{path}.{name}".removeprefix("."), buffer
 
 
 def is_compiled(module: nn.Module) -> bool:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 from lightning.fabric.utilities.rank_zero import _get_rank
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -24,6 +28,25 @@ def datamodule_of(trainer: Trainer) -> LightningDataModule:
     """Return the data module that a training, which is under way, was given."""
     datamodule: LightningDataModule = trainer.datamodule  # type: ignore[attr-defined]
     return datamodule
+
+
+@contextmanager
+def trainer_replaced(module: LightningModule, other: Any) -> Iterator[None]:
+    """Have a module, and those within it, ask something else where they ask their Trainer.
+
+    Args:
+        module: ``self.global_step`` and the like are asked of its Trainer.
+        other: In the Trainer's place.
+    """
+    owners = [each for each in module.modules() if isinstance(each, LightningModule)]
+    before = [each._trainer for each in owners]
+    for each in owners:
+        each._trainer = other
+    try:
+        yield
+    finally:
+        for each, trainer in zip(owners, before, strict=True):
+            each._trainer = trainer
 
 
 def profiler_of(trainer: Trainer) -> Profiler:

@@ -30,10 +30,12 @@ class AutomaticLoop(Loop):
             The loss to be differentiated, right also in a short last accumulation group.
         """
         group = self.accumulation_group(batch_idx)
+        num_samples = self.task_log.num_samples = count_samples(batch)
         self.latest_losses = losses = by_name(self.task.losses(batch))
         loss = self.objective(losses, group)
         self.check_finite(loss)
-        self.running.update(detached(losses), count_samples(batch))
+        self.task_log.num_samples = None
+        self.running.update(detached(losses), num_samples)
         step = self.num_steps + 1
         if group.is_last and self.log_is_due(step):
             # Before Lightning steps the scheduler.

@@ -13,16 +13,17 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from fourbeat.base.errors import RunError
-from fourbeat.data import count_batches_done
+from fourbeat.data import Execution, count_batches_done
 from fourbeat.data.batches import Batch
 from fourbeat.events import Beats, Hooks, Observer
+from fourbeat.lightning.distributed import broadcast_buffers
 from fourbeat.lightning.trainer import precision_of, set_logged_step
 from fourbeat.loop.accumulation import AccumulationGroup
 from fourbeat.loop.backend import LoaderItem
 from fourbeat.loop.fast_path import find_hook_user
 from fourbeat.loop.loop import Loop
 from fourbeat.loop.precision import MixedPrecision
-from fourbeat.loop.turns import Turn, read_turn
+from fourbeat.loop.turns import Turn, average_gradients, read_turn
 from fourbeat.tasks import Loss
 from fourbeat.tasks.mean import TOTAL, by_name, detached, in_turn, total_of
 
@@ -81,9 +82,13 @@ class FourBeatLoop(Loop):
         """
         for turn in self.turns.values():
             turn.look_up_calls()
+        last = batch.num_played - 1 if isinstance(batch, Execution) else batch_idx
         for index, micro_batch, num_samples in self.backend.micro_batches(batch, batch_idx):
             group = self.accumulation_group(index)
+            self.task_log.num_samples = num_samples
+            self.task_log.is_within = index != last and group.is_last
             self.beats(micro_batch, num_samples, group)
+        self.task_log.num_samples, self.task_log.is_within = None, False
         # The loggers' x-axis counts optimizer steps: Lightning would count loader items.
         set_logged_step(self.trainer, self.num_steps - 1)
         self._num_done = count_batches_done(batch, batch_idx)
@@ -211,9 +216,8 @@ class FourBeatLoop(Loop):
         with self.gradient_sync(enabled=False):
             self.task.manual_backward(loss, inputs=turn.parameters)
         if self.trainer.world_size > 1:
-            for parameter in turn.parameters:
-                if parameter.grad is not None:
-                    self.trainer.strategy.reduce(parameter.grad, reduce_op="mean")
+            average_gradients(turn.parameters, self.trainer.strategy)
+            broadcast_buffers(self.trainer)
 
     def update_weights(self, turn: Turn) -> None:
         """Apply an optimizer step and count it, through Lightning's hooks if anybody uses them."""

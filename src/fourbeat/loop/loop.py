@@ -22,8 +22,9 @@ from fourbeat.loop.backend import Backend, LoaderItem, indexed
 from fourbeat.loop.evaluation import Evaluation
 from fourbeat.loop.optimization import BuildOptimizers, BuildScheduler, Optimization
 from fourbeat.loop.precision import MixedPrecision
+from fourbeat.loop.task_log import TaskLog
 from fourbeat.loop.training_log import TrainingLog
-from fourbeat.loop.weighing import GroupWeights
+from fourbeat.loop.weighing import GroupWeights, adder
 from fourbeat.optim import Horizon
 from fourbeat.tasks import Loss, Mean, Task
 from fourbeat.tasks.mean import TOTAL, total_of
@@ -87,6 +88,7 @@ class Loop(Callback):
         self.running = RunningLosses(has_total=not task.takes_turns)
         self.training_log = TrainingLog()
         self.evaluation = Evaluation(task, seed)
+        self.task_log = TaskLog(self)
         self._weights = GroupWeights()
         task.loop = self
 
@@ -98,11 +100,9 @@ class Loop(Callback):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Build optimizers and schedulers; the horizon comes from the Trainer."""
         self.optim.build(self.task.net, self.horizon)
-        # In manual optimization the loop steps the schedulers, and Lightning takes no monitor. A
-        # plateau is judged when there is a new value, not at every epoch.
+        # In manual optimization the loop steps the scheduler, and Lightning takes no monitor.
         frequency = self.validations.every_n_epochs or 1
-        configs = self.optim.for_lightning(frequency if self.task.automatic_optimization else None)
-        return configs[0] if len(configs) == 1 else configs  # type: ignore[return-value]
+        return self.optim.for_lightning(frequency if self.task.automatic_optimization else None)
 
     def horizon(self, name: str = "") -> Horizon:
         """Count how many steps an optimizer will make.
@@ -114,9 +114,9 @@ class Loop(Callback):
             name: Of the optimizer.
         """
         trainer, turns = self.trainer, self.task.turns_per_batch
-        loader = datamodule_of(trainer).train_dataloader()
-        batches = limit_batches(count_loaded_batches(loader), trainer.limit_train_batches)
-        self.num_train_batches = batches
+        if (loaded := count_loaded_batches(datamodule_of(trainer).train_dataloader())) < 0:
+            loaded = max(trainer.max_steps, 0)  # unknown: as long as the training may be
+        batches = self.num_train_batches = limit_batches(loaded, trainer.limit_train_batches)
         # The Trainer's limit counts the steps of all optimizers.
         each = sum(turns.get(other, 1) for other in self.optim.optimizers) or 1
         max_steps = trainer.max_steps if trainer.max_steps < 0 else -(-trainer.max_steps // each)
@@ -261,7 +261,7 @@ class Loop(Callback):
         """Log the mean training losses of the epoch."""
         self.write_log()
         # A run can be resumed at the end of an epoch, and has seen nothing of it then.
-        for name, loss in self.running.epoch().items():
+        for name, loss in self.running.epoch(adder(trainer)).items():
             pl_module.log(f"train/{name}_epoch", loss, sync_dist=True, prog_bar=True)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -275,10 +275,16 @@ class Loop(Callback):
     def evaluation_step(self, split: Split, batch: LoaderItem, batch_idx: int) -> None:
         """Add a batch, or an execution of several, to a split's losses and metrics."""
         for index, mini_batch, num_samples in indexed(batch, batch_idx):
+            self.task_log.num_samples = num_samples
             self.evaluation.add(split, mini_batch, index, num_samples)
+        self.task_log.num_samples = None
 
     def end_evaluation(self, split: str) -> None:
         """Do nothing: as a callback it does, whatever hooks the task has."""
+
+    def log_options(self, name: str, value: Any, options: dict[str, Any]) -> dict[str, Any]:
+        """Return how Lightning is to log a value of the task's, which may have been logged."""
+        return self.task_log.options(name, value, options)
 
     def update_metrics(self, outputs: Any, targets: Any) -> None:
         """Feed the metrics, if something is being evaluated."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import nn
 from torch.optim import Optimizer
 
@@ -49,19 +50,21 @@ class Optimization:
             for name, optimizer in self.optimizers.items()
         }
 
-    def for_lightning(self, frequency: int | None) -> list[dict[str, Any]]:
-        """Return what ``configure_optimizers`` returns of each.
+    def for_lightning(self, plateau_frequency: int | None) -> OptimizerLRScheduler:
+        """Return what ``configure_optimizers`` returns.
 
         Args:
-            frequency: Epochs between two values of a monitored metric; None: nothing is monitored.
+            plateau_frequency: Epochs between two looks of a plateau's scheduler, which is judged
+                when there is a new value; None: Lightning does not step it.
         """
         configs = []
-        for name, plan in self.plans.items():
+        for name, optimizer in self.optimizers.items():
+            plan = self.plans[name]
             config: dict[str, Any] = {"scheduler": plan.scheduler, "interval": plan.interval}
-            if plan.monitor and frequency:
-                config |= {"monitor": plan.monitor, "frequency": frequency}
-            configs.append({"optimizer": self.optimizers[name], "lr_scheduler": config})
-        return configs
+            if plan.monitor and plateau_frequency is not None:
+                config |= {"monitor": plan.monitor, "frequency": plateau_frequency}
+            configs.append({"optimizer": optimizer, "lr_scheduler": config})
+        return configs[0] if len(configs) == 1 else configs  # type: ignore[return-value]
 
     @property
     def optimizer(self) -> Optimizer:

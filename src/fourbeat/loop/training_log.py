@@ -65,7 +65,7 @@ class TrainingLog:
         if not entries:
             return None
         tensors = [loss for entry in entries for loss in entry.losses.values()]
-        numbers = iter(torch.stack(tensors).tolist())
+        numbers = iter(torch.stack(tensors).tolist() if tensors else ())
         found = [(entry, dict(zip(entry.losses, numbers, strict=False))) for entry in entries]
         for entry, losses in found:
             for logger in loggers:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
-from torch import nn
+from lightning.pytorch.strategies import Strategy
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from fourbeat.base.errors import RunError
@@ -52,6 +53,28 @@ class Turn:
     def look_up_calls(self) -> None:
         """Look up the calls that zero and step (see ``fast_path``): hooks may have been added."""
         self.zero_grad, self.step = fast_optimizer_calls(self.optimizer)
+
+
+def average_gradients(parameters: Sequence[nn.Parameter], strategy: Strategy) -> None:
+    """Average gradients over the processes, as DDP does, which would wait for all parameters.
+
+    A parameter that got none in this process counts as 0, and keeps none if it got none in any.
+
+    Args:
+        parameters: Of one optimizer; the same in each process.
+        strategy: Of the processes.
+    """
+    got = [parameter.grad is not None for parameter in parameters]
+    parts = [p.detach().new_zeros(p.shape) if p.grad is None else p.grad for p in parameters]
+    used = parts[0].new_tensor(got)
+    flat = strategy.reduce(torch.cat([p.flatten() for p in (*parts, used)]), reduce_op="mean")
+    assert isinstance(flat, Tensor)
+    *means, shares = torch.split(flat, [part.numel() for part in (*parts, used)])
+    # All of them got one, mostly: then nobody waits for the device.
+    anywhere = got if all(got) else [share > 0 for share in shares.real.tolist()]
+    for parameter, mean, is_used in zip(parameters, means, anywhere, strict=True):
+        if is_used:
+            parameter.grad = mean.view_as(parameter).to(parameter.dtype)
 
 
 def read_turn(

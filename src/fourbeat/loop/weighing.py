@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
@@ -23,7 +25,7 @@ class GroupWeights:
     """
 
     def __init__(self) -> None:
-        self._weight = self._mean = torch.zeros(())
+        self._weight = torch.zeros(())
 
     def objective(
         self,
@@ -45,8 +47,7 @@ class GroupWeights:
                 would need gradients of its own.
         """
         if group.full_size == 1:
-            shares = [self._shared(loss, trainer) for loss in losses.values()]
-            return torch.stack(shares).sum()
+            return torch.stack(self._shared(losses, trainer)).sum()
         if len(losses) > 1:
             names = ", ".join(losses)
             raise RunError(
@@ -58,26 +59,44 @@ class GroupWeights:
         assert isinstance(loss, Mean)
         return self._accumulated(loss, group, optimizer, trainer)
 
-    def _shared(self, loss: Loss, trainer: Trainer) -> Tensor:
-        if not isinstance(loss, Mean):
-            return loss
-        weight = self._over_processes(loss, trainer)
-        return loss.total * (trainer.world_size / weight)
+    def _shared(self, losses: Mapping[str, Loss], trainer: Trainer) -> list[Tensor]:
+        means = [loss for loss in losses.values() if isinstance(loss, Mean)]
+        weights = iter(_over_processes(means, trainer))
+        return [
+            loss.total * (trainer.world_size / _divisor(next(weights)))
+            if isinstance(loss, Mean)
+            else loss
+            for loss in losses.values()
+        ]
 
     def _accumulated(
         self, loss: Mean, group: AccumulationGroup, optimizer: Optimizer, trainer: Trainer
     ) -> Tensor:
-        weight = self._over_processes(loss, trainer)
+        (weight,) = _over_processes([loss], trainer)
         before = torch.zeros_like(weight) if group.is_first else self._weight
         self._weight = before + weight
+        divisor = _divisor(self._weight)
         if not group.is_first:
             for parameter in (p for each in optimizer.param_groups for p in each["params"]):
                 if parameter.grad is not None:
-                    parameter.grad.mul_(before / self._weight)
-        return loss.total * (trainer.world_size * group.full_size / self._weight)
+                    parameter.grad.mul_(before / divisor)
+        return loss.total * (trainer.world_size * group.full_size / divisor)
 
-    def _over_processes(self, loss: Mean, trainer: Trainer) -> Tensor:
-        weight = torch.as_tensor(loss.weight, device=loss.total.device, dtype=torch.float32)
-        total = trainer.strategy.reduce(weight, reduce_op="sum")
-        assert isinstance(total, Tensor)
-        return total.where(total != 0, 1.0)
+
+def adder(trainer: Trainer) -> Callable[[Tensor], Any] | None:
+    """Return what adds up a tensor over the processes; None: there is one."""
+    return partial(trainer.strategy.reduce, reduce_op="sum") if trainer.world_size > 1 else None
+
+
+def _over_processes(means: Sequence[Mean], trainer: Trainer) -> list[Tensor]:
+    """Add up the weight of each mean over the processes."""
+    device = means[0].total.device
+    weights = [torch.as_tensor(m.weight, device=device, dtype=torch.float32) for m in means]
+    # Stacked: one message; and a copy, for Lightning adds up in place.
+    total = trainer.strategy.reduce(torch.stack(weights), reduce_op="sum")
+    assert isinstance(total, Tensor)
+    return list(total.unbind())
+
+
+def _divisor(weight: Tensor) -> Tensor:
+    return weight.where(weight != 0, 1.0)

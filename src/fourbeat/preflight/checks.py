@@ -32,10 +32,11 @@ from fourbeat.preflight.monitors import monitor_faults
 from fourbeat.preflight.parameters import parameter_faults
 from fourbeat.preflight.task_trial import TaskTrial, try_task
 from fourbeat.preflight.validations import validation_faults
-from fourbeat.tasks import LossTask
-from fourbeat.tasks.losses import mismatch_faults, try_loss
+from fourbeat.tasks import LossTask, Task
+from fourbeat.tasks.building import net_faults
+from fourbeat.tasks.losses import mismatch_faults, reduction_faults, try_loss
 
-KINDS: dict[str, type] = {"callbacks": Callback, "logger": Logger}
+KINDS: dict[str, type] = {"callbacks": Callback, "logger": Logger, "task": Task}
 """What the leaves of a group must build."""
 
 
@@ -82,13 +83,13 @@ def check_config(cfg: TrainConfig) -> None:
 def _faults(cfg: TrainConfig, datamodule: Data | None) -> list[Fault]:
     """What is wrong besides the data set itself; without one, all that does not need it."""
     optim, model, task, loss = (
-        _optimizers(cfg),
-        leaf_faults("model", cfg.model),
-        leaf_faults("task", cfg.task),
+        optim_faults(cfg),
+        leaf_faults("model", cfg.model) or net_faults(cfg.model),
+        _kind_faults("task", cfg.task) or leaf_faults("task", cfg.task),
         leaf_faults("loss", cfg.loss),
     )
     faults = [*optim, *model, *task, *loss, *device_faults(cfg), *_others(cfg)]
-    faults += _schedulers(cfg, datamodule)
+    faults += schedule_faults(cfg, datamodule)
     if datamodule is not None:
         faults += [*limit_faults(cfg, datamodule), *sharing_faults(cfg, datamodule)]
         faults += validation_faults(cfg, datamodule)
@@ -132,9 +133,13 @@ def _others(cfg: TrainConfig) -> list[Fault]:
 def _kind_faults(key: str, section: LeafSection) -> list[Fault]:
     """Find a class that does not inherit what its group builds."""
     kind = KINDS[key.partition(".")[0]]
-    if not builds_another(section.target, kind):
+    try:
+        if not builds_another(section.target, kind):
+            return []
+    except (ImportError, AttributeError, ValueError):  # a fault of its own
         return []
-    why, hint = f"must build a {kind.__name__} of Lightning's", "Name a class that inherits it."
+    whose = "fourbeat" if kind is Task else "Lightning"
+    why, hint = f"must build a {kind.__name__} of {whose}'s", "Name a class that inherits it."
     return [Fault("wrong-type", f"{key}._target_", section.target, why, hint)]
 
 
@@ -152,7 +157,8 @@ def _data(cfg: TrainConfig) -> tuple[Data | None, list[Fault]]:
     return datamodule, datamodule.faults()
 
 
-def _optimizers(cfg: TrainConfig) -> list[Fault]:
+def optim_faults(cfg: TrainConfig) -> list[Fault]:
+    """Compare each optimizer with its signature, and try it on one number."""
     keys = {key_of("optim", name): leaf for name, leaf in cfg.optimizers.items()}
     return [
         fault
@@ -161,8 +167,13 @@ def _optimizers(cfg: TrainConfig) -> list[Fault]:
     ]
 
 
-def _schedulers(cfg: TrainConfig, datamodule: Data | None) -> list[Fault]:
-    """A scheduler is not tried with an optimizer that has faults of its own."""
+def schedule_faults(cfg: TrainConfig, datamodule: Data | None = None) -> list[Fault]:
+    """Try each scheduler with its optimizer, unless that has faults of its own.
+
+    Args:
+        cfg: The config.
+        datamodule: Says how long an epoch is; None: a short one is tried.
+    """
     horizon = plan_horizon(cfg, datamodule) if datamodule else None
     is_named, faults = isinstance(cfg.scheduler, dict), list[Fault]()
     for name, optim in cfg.optimizers.items():
@@ -189,7 +200,7 @@ def _model_and_loss(cfg: TrainConfig, datamodule: DataModule, *, loss_is_good: b
         return [*faults, *unbuilt]
     # A network that cannot run says nothing about its outputs: take them as the data wants them.
     shape = tuple(outputs) if outputs else (2, datamodule.num_outputs)
-    mismatches = mismatch_faults(built, task, shape)
+    mismatches = reduction_faults(built) or mismatch_faults(built, task, shape)
     tried = mismatches or find_faults(
         "loss", loss, lambda leaf: try_loss(instantiate(leaf), task, shape)
     )

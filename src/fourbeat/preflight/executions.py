@@ -19,6 +19,7 @@ from fourbeat.data.batches import list_tensors
 from fourbeat.lightning.trainer import step_interval
 from fourbeat.loop.fast_path import overrides_any
 from fourbeat.preflight.dry_run import evaluating
+from fourbeat.preflight.task_trial import silenced
 from fourbeat.preflight.validations import plan_validations
 from fourbeat.state import StateCheckpoint
 from fourbeat.tasks import Task
@@ -108,6 +109,6 @@ def count_forward_flops(module: Task, batch: Batch) -> int:
     ``FlopCounterMode``). A backward pass takes twice as many.
     """
     counter = FlopCounterMode(display=False)
-    with evaluating(module), torch.no_grad(), generators_seeded(), counter:
+    with evaluating(module), torch.no_grad(), generators_seeded(), silenced(module), counter:
         module.evaluate(batch)
     return counter.get_total_flops()

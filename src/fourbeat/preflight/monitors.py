@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from torchmetrics import MetricCollection
 
 from fourbeat.base.errors import Fault
-from fourbeat.config.schema import TrainConfig
+from fourbeat.config.schema import SUPERVISED, TrainConfig
 from fourbeat.config.sections import key_of, named
 from fourbeat.config.suggest import did_you_mean
 from fourbeat.data import Data, DataModule
@@ -32,6 +34,7 @@ class Monitor:
         metric: Its value.
         mode: The value of ``mode`` beside it, ``min`` or ``max``.
         modes: The metrics that can be monitored there, and when each is best.
+        is_open: Whether a callback or a task of the user's may measure others, too.
     """
 
     section: str
@@ -39,6 +42,7 @@ class Monitor:
     metric: str
     mode: str
     modes: Mapping[str, str]
+    is_open: bool = False
 
     @property
     def is_default(self) -> bool:
@@ -48,6 +52,8 @@ class Monitor:
     def fault(self) -> Fault | None:
         """Find a metric that is not measured, or one whose mode is the wrong one."""
         key = f"{self.section}.{self.name}"
+        if self.metric not in self.modes and self.is_open:
+            return None  # if nobody does, the first validation will tell: MonitorCheck
         if self.metric not in self.modes:
             hint = did_you_mean(self.metric, self.modes, f"{key}=")
             if "Did you mean" in hint:
@@ -72,16 +78,28 @@ def monitor_faults(
         datamodule: The data set, which need not be loaded: it may say which metrics fit.
         trial: What the task has shown on a batch; None: it is a plain one.
     """
-    faults = (monitor.fault() for monitor in _monitors(cfg, datamodule, trial or TaskTrial()))
+    monitors = _monitors(cfg, datamodule, trial or TaskTrial())
+    faults = (replace(each, is_open=measures_more(cfg)).fault() for each in monitors)
     return [fault for fault in faults if fault]
 
 
-def metric_modes(cfg: TrainConfig, datamodule: Data) -> dict[str, str]:
-    """Return the metrics that the config and the data set name, and when each is best."""
+def measures_more(cfg: TrainConfig) -> bool:
+    """Return whether a callback or a task of the user's may measure what nobody knows of."""
+    return bool(cfg.callbacks.others) or cfg.task.target != SUPERVISED.target
+
+
+def known_metrics(cfg: TrainConfig, datamodule: Data) -> MetricCollection:
+    """Return the metrics that the config and the data set name."""
     metrics = instantiate_metrics({n: leaf.leaf() for n, leaf in cfg.metrics.named.items()})
     if cfg.metrics.auto and isinstance(datamodule, DataModule):
         auto = choose_metrics(datamodule.task, datamodule.num_outputs)
         metrics.add_metrics(dict(auto.items()))
+    return metrics
+
+
+def metric_modes(cfg: TrainConfig, datamodule: Data) -> dict[str, str]:
+    """Return the metrics that the config and the data set name, and when each is best."""
+    metrics = known_metrics(cfg, datamodule)
     higher = {name: metric.higher_is_better for name, metric in metrics.items()}
     # The confusion matrix is neither better high nor low: it is not one number.
     return {n: "max" if h else "min" for n, h in higher.items() if h is not None}

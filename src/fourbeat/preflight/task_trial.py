@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import nn
 from torchmetrics import MetricCollection
 
 from fourbeat.base.errors import Fault
 from fourbeat.base.generators import generators_seeded
 from fourbeat.config.leaves import instantiate
 from fourbeat.config.schema import TrainConfig
+from fourbeat.config.trial import try_leaf
 from fourbeat.data import Batch, Data
 from fourbeat.data.batches import name_tensors
 from fourbeat.preflight.dry_run import first_line, layer_reached, traced
 from fourbeat.tasks import Losses, Task, adapt_loss
 from fourbeat.tasks.building import instantiate_task, takes_loss
-from fourbeat.tasks.mean import Loss, by_name, in_turn
+from fourbeat.tasks.losses import reduction_faults
+from fourbeat.tasks.mean import Loss, Mean, by_name, in_turn, total_of
 from fourbeat.tasks.stock import StockPlayer
 
 
@@ -41,47 +44,109 @@ class TaskTrial:
 
 
 class _Probe(StockPlayer):
-    """Notes whether the metrics are fed."""
+    """Notes whether the metrics are fed, and feeds copies of them."""
 
     fed = False
 
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
+        self._metrics = {name: metric.clone() for name, metric in task.metrics.items()}
+        self.refusals: dict[str, Exception] = {}
+
     def update_metrics(self, outputs: Any, targets: Any) -> None:
         self.fed = True
+        for name, metric in self._metrics.items():
+            try:
+                metric.update(outputs, targets)
+            except Exception as error:  # the user's own metric may raise anything
+                self.refusals[name] = error
 
 
 def try_task(cfg: TrainConfig, data: Data) -> tuple[TaskTrial | None, list[Fault]]:
     """Run a fresh task on a batch, with the random generators restored and nothing stepped.
 
     Args:
-        cfg: The config, whose model, loss and task can be built.
+        cfg: The config, whose model, loss, metrics and task can be built.
         data: Gives an example, or its first batch.
+
+    Returns:
+        As of :func:`try_batch`.
+    """
+    with generators_seeded(cfg.seed):
+        task, faults = _build(cfg, data)
+        return (None, faults) if task is None else try_batch(cfg, task, data.example_batch())
+
+
+def try_batch(cfg: TrainConfig, task: Task, batch: Batch) -> tuple[TaskTrial | None, list[Fault]]:
+    """Run a task on a batch.
+
+    Args:
+        cfg: The config.
+        task: Has another loop afterwards.
+        batch: Any tree of tensors.
 
     Returns:
         What it did, or None and the fault, with layer, shape and reason.
     """
-    with generators_seeded(cfg.seed):
-        task = _build(cfg, data)
-        batch = data.example_batch()
-        probe = task.loop = _Probe(task)
-        # There is no Trainer yet to log to.
-        vars(task).update(log=_ignore, log_dict=_ignore)
-        entered: list[Any] = []
-        with traced(task, entered):
-            try:
-                turns, losses = _run(task, batch)
-            except Exception as error:  # the user's own code may raise anything
-                return None, [_fault(cfg, batch, entered, error)]
+    probe = task.loop = _Probe(task)
+    entered: list[Any] = []
+    with traced(task, entered), silenced(task):
+        try:
+            turns, losses = _run(task, batch)
+        except Exception as error:  # the user's own code may raise anything
+            return None, [_fault(cfg, batch, entered, error)]
     trial = TaskTrial(tuple(losses), turns, probe.fed, task.monitor)
-    return trial, _turn_faults(cfg, task, trial)
+    refused = [_metric_fault(task, *refusal) for refusal in probe.refusals.items()]
+    faults = [*_turn_faults(cfg, task, trial), *_accumulation_faults(cfg, losses), *refused]
+    return trial, faults
 
 
-def _build(cfg: TrainConfig, data: Data) -> Task:
-    net: nn.Module = instantiate(cfg.model.leaf())
-    loss, kind = None, getattr(data, "task", None)
+def unused_parameters(task: Task, batch: Batch) -> list[str]:
+    """Return the trained parameters that a batch's losses give no gradient.
+
+    Args:
+        task: A copy of it is run, and nothing of it is stepped.
+        batch: One of training.
+    """
+    with generators_seeded(0):
+        try:
+            twin = copy.deepcopy(task)
+            twin.loop = _Probe(twin)
+            with silenced(twin):
+                loss = total_of(by_name(twin.train().losses(batch)))
+            loss.backward()  # type: ignore[no-untyped-call]
+        except Exception:  # the user's own code, which the training will call again
+            return []
+    named = twin.named_parameters()
+    return [n for n, parameter in named if parameter.requires_grad and parameter.grad is None]
+
+
+def _metric_fault(task: Task, name: str, error: Exception) -> Fault:
+    why = f"cannot be updated with a batch: {first_line(error)}"
+    return Fault("task-fails", f"metrics.{name}", type(task.metrics[name]).__name__, why)
+
+
+def _build(cfg: TrainConfig, data: Data) -> tuple[Task | None, list[Fault]]:
+    """The task, or which of its leaves cannot be built."""
+    net: Any
+    net, faults = try_leaf("model", cfg.model.leaf(), instantiate)
+    loss: Any = None
     if takes_loss(cfg.task.leaf()):
-        loss = instantiate(cfg.loss.leaf())
-        loss = adapt_loss(loss, kind) if kind else loss
-    return instantiate_task(cfg.task.leaf(), net, loss, MetricCollection({}))
+        loss, refused = try_leaf("loss", cfg.loss.leaf(), instantiate)
+        faults += refused or reduction_faults(loss)
+    metrics = MetricCollection({})
+    for name, section in cfg.metrics.named.items():
+        metric, refused = try_leaf(f"metrics.{name}", section.leaf(), instantiate)
+        faults += refused
+        if metric is not None:
+            metrics.add_metrics({name: metric})
+    if faults:
+        return None, faults
+    kind = getattr(data, "task", None)
+    loss = adapt_loss(loss, kind) if loss is not None and kind else loss
+    return try_leaf(
+        "task", cfg.task.leaf(), lambda leaf: instantiate_task(leaf, net, loss, metrics)
+    )
 
 
 def _run(task: Task, batch: Batch) -> tuple[Mapping[str, int], Mapping[str, Loss]]:
@@ -131,6 +196,26 @@ def _of_turn(cfg: TrainConfig, task: Task, name: str, num_turns: int) -> list[Fa
     why = f"takes {num_turns} turns of {name} on a batch, and its schedule reckons with {expected}"
     hint = f"Set turns_per_batch = {{{name!r}: {num_turns}}} on the class."
     return [Fault("wrong-turns", "task", target, why, hint)]
+
+
+def _accumulation_faults(cfg: TrainConfig, losses: Mapping[str, Loss]) -> list[Fault]:
+    """Gradients of a sum of means, of which some have other weights, cannot be added up."""
+    size, means = cfg.loop.accumulate_grad_batches, [isinstance(m, Mean) for m in losses.values()]
+    if size == 1 or len(means) == 1 or not any(means):
+        return []
+    why = f"cannot add up several losses ({', '.join(losses)}) of which some are a Mean"
+    hint = "Use loop.accumulate_grad_batches=1, or return their sum as one loss."
+    return [Fault("impossible-together", "loop.accumulate_grad_batches", str(size), why, hint)]
+
+
+@contextmanager
+def silenced(task: Task) -> Iterator[None]:
+    """Let a task log nothing within this block: there is no Trainer yet to log to."""
+    vars(task).update(log=_ignore, log_dict=_ignore)
+    try:
+        yield
+    finally:
+        del task.log, task.log_dict
 
 
 def _ignore(*_: Any, **__: Any) -> None:

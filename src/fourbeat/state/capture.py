@@ -25,6 +25,7 @@ from fourbeat.lightning.trainer import callbacks_of, datamodule_of
 from fourbeat.state.log_position import read_log_position
 from fourbeat.state.measured import Measured
 from fourbeat.state.training_state import Moment, Position, ProcessState, TrainingState
+from fourbeat.state.unrestored import register_stateful
 
 MEASURED = "measured"
 
@@ -42,6 +43,7 @@ def build_registry(trainer: Trainer, module: LightningModule) -> StateRegistry:
     for each in (module, data, *callbacks):
         if isinstance(each, Registrant):
             each.register_state(registry)
+    register_stateful(registry, trainer, module)
     # Last: what is restored before them may draw numbers.
     registry.register("generators", StateFunctions(generator_states, set_generator_states))
     return registry
@@ -105,7 +107,9 @@ def set_position(trainer: Trainer, state: TrainingState) -> None:
     position, data = state.position, datamodule_of(trainer)
     if isinstance(data, SplitLoaders):
         data.first_batch = position.batch
-        if trainer.is_global_zero and (line := data.describe_resume(position.epoch)):
+        captured = state.process(trainer.global_rank) or {}
+        line = data.describe_resume(position.epoch, captured.keys())
+        if line and trainer.is_global_zero:
             log.info("%s", line)
     if position.moment == "between epochs":
         place_between_epochs(state.loops)

@@ -9,8 +9,6 @@ from typing import Any, Literal
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
-from fourbeat.base.console import log
-from fourbeat.base.errors import RunError
 from fourbeat.base.registry import StateRegistry
 from fourbeat.data import count_batches_done
 from fourbeat.lightning.loops import forget_sigterm, unwatch_loops, watch_loops
@@ -32,6 +30,7 @@ from fourbeat.state.snapshots import Snapshots
 from fourbeat.state.stop import StopRequest
 from fourbeat.state.time_share import TimeShare
 from fourbeat.state.training_state import Moment, TrainingState
+from fourbeat.state.unrestored import UnrestoredState
 
 
 class StateCheckpoint(Checkpoint):
@@ -85,6 +84,7 @@ class StateCheckpoint(Checkpoint):
         self._read: TrainingState | None = None
         self._judge = Judge(monitor, self.ranking)
         self._batches_done = 0
+        self._unrestored: UnrestoredState | None = None
 
     @property
     def best_saved(self) -> tuple[RankedState, Path] | None:
@@ -104,10 +104,8 @@ class StateCheckpoint(Checkpoint):
         """Attach to the training's loops, and remove the temporary files of a killed save."""
         if stage == "fit":
             self._trainer, self._module = trainer, pl_module
-            self.registry = build_registry(trainer, pl_module)
-            watch_loops(
-                trainer, self._begin, self._after_batch, self._after_epoch, self._before_end
-            )
+            moments = (self._after_batch, self._after_epoch, self._before_end)
+            watch_loops(trainer, self._begin, *moments)
             if self.files and trainer.is_global_zero:
                 clear_temporary_files(self.files.folder)
 
@@ -153,9 +151,8 @@ class StateCheckpoint(Checkpoint):
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
         """Save the best state, and the weights as they are: those before the step that failed."""
-        is_a_bug = isinstance(exception, Exception) and not isinstance(exception, RunError)
-        if is_a_bug and self._writer is not None and trainer.is_global_zero:
-            self._writer.write_after_exception(trainer, pl_module)
+        if self._writer is not None and trainer.is_global_zero:
+            self._writer.write_after_exception(trainer, pl_module, exception)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the best states so far, as plain data."""
@@ -197,17 +194,20 @@ class StateCheckpoint(Checkpoint):
             Tensors, which are not copied, and plain data.
         """
         self.registry.flush()
-        batch = self._batches_done if moment == "within an epoch" else 0
-        position = position_now(self._trainer, moment, batch, is_over=is_over)
-        return capture(self._trainer, self.registry, position, durable=durable)
+        trainer, batch = self._trainer, self._batches_done if moment == "within an epoch" else 0
+        position = position_now(trainer, moment, batch, is_over=is_over)
+        return capture(trainer, self.registry, position, durable=durable)
 
     def _begin(self) -> None:
         trainer, is_resumed = self._trainer, self._read is not None
+        self.registry = build_registry(trainer, self._module)
         if self._read is not None:
             continue_from(trainer, self.registry, self._read, quiet=self.files is None)
             self._read = None
         if self._writer is not None:
             self._writer.limit_disk(trainer, self._module)
+            if trainer.is_global_zero:
+                self._unrestored = UnrestoredState(trainer, self._module)
         self._install_handlers()
         self._last_step = trainer.global_step
         self._time.start()
@@ -220,6 +220,8 @@ class StateCheckpoint(Checkpoint):
 
     def _after_batch(self) -> None:
         trainer, step = self._trainer, self._trainer.global_step
+        if self._unrestored is not None:
+            self._unrestored.after_batch()
         if self._batches_done % self.registry.micro_batches_per_step():
             return  # accumulated gradients are pending, which no state holds
         if trainer.should_stop or reached_max_steps(trainer):
@@ -242,6 +244,8 @@ class StateCheckpoint(Checkpoint):
 
     def _after_epoch(self) -> None:
         trainer = self._trainer
+        if self._unrestored is not None:
+            self._unrestored.after_epoch()
         improved = self.files is not None and self._judge.end_of_epoch(trainer)
         is_over = trainer.should_stop or reached_max_steps(trainer)
         is_over = is_over or trainer.current_epoch == trainer.max_epochs
@@ -280,13 +284,7 @@ class StateCheckpoint(Checkpoint):
         if self._writer is None:
             return
         if not is_finite(self._module):
-            log.warning(
-                "the weights are not finite at step %d: nothing was saved; earlier checkpoints "
-                "are intact",
-                self._trainer.global_step,
-            )
-            if self._trainer.is_global_zero:
-                self._writer.write_held()
+            self._writer.refuse_not_finite(self._trainer)
             return
         with self._time.spent():
             state = self.capture(moment, is_over=is_over, durable=True)

@@ -180,15 +180,31 @@ class StateWriter:
         if self._held:
             self._write(*self._held.popitem(), improved=True)
 
-    def write_after_exception(self, trainer: Trainer, module: LightningModule) -> None:
-        """Write what is left when an exception ends a training, if the disk still takes it.
+    def refuse_not_finite(self, trainer: Trainer) -> None:
+        """Write the best states that are still held, and say that nothing else is."""
+        step = trainer.global_step
+        log.warning(
+            "the weights are not finite at step %d: nothing was saved; earlier checkpoints are "
+            "intact",
+            step,
+        )
+        if trainer.is_global_zero:
+            self.write_held()
+
+    def write_after_exception(
+        self, trainer: Trainer, module: LightningModule, exception: BaseException
+    ) -> None:
+        """Write what is left when a bug ends a training, if the disk still takes it.
 
         The best states that are still held, and the weights as they are, beside the checkpoints.
 
         Args:
             trainer: Of the training.
             module: What it trained.
+            exception: What ended it.
         """
+        if isinstance(exception, RunError) or not isinstance(exception, Exception):
+            return
         with contextlib.suppress(RunError):  # the exception is what the user must see
             self.write_held()
             if is_finite(module):

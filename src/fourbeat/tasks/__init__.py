@@ -1,6 +1,6 @@
 """What is learned: the Task contract, losses, and the metrics that judge."""
 
-from fourbeat.tasks.losses import LossTask, NoLoss, OneLogit, adapt_loss, loss_faults
+from fourbeat.tasks.losses import LossTask, NoLoss, OneLogit, adapt_loss
 from fourbeat.tasks.mean import Loss, Losses, LossTypeError, Mean
 from fourbeat.tasks.metrics import choose_metrics
 from fourbeat.tasks.supervised import Supervised
@@ -19,5 +19,4 @@ __all__ = [
     "Task",
     "adapt_loss",
     "choose_metrics",
-    "loss_faults",
 ]

@@ -6,17 +6,37 @@ import inspect
 import pkgutil
 from collections.abc import Mapping
 
+from lightning.pytorch import LightningModule
 from torch import nn
 from torchmetrics import MetricCollection
 
 from fourbeat.base.errors import ConfigError, Fault
 from fourbeat.config.leaves import Leaf, instantiate
+from fourbeat.config.sections import LeafSection
 from fourbeat.tasks.task import Task
 
 
 def takes_loss(leaf: Leaf) -> bool:
     """Return whether a task's class takes the loss that the config names."""
     return "loss" in inspect.signature(pkgutil.resolve_name(str(leaf["_target_"]))).parameters
+
+
+def net_faults(section: LeafSection) -> list[Fault]:
+    """Find a LightningModule in the place of the network: its training_step would not be called.
+
+    Args:
+        section: The model, whose target can be imported.
+    """
+    found, why = pkgutil.resolve_name(section.target), ""
+    if isinstance(found, type) and issubclass(found, Task):
+        why, hint = "is a Task", f"Use task._target_={section.target}, and its network as model."
+    elif isinstance(found, type) and issubclass(found, LightningModule):
+        why = "is a LightningModule, of which nothing but forward would be used"
+        hint = "Use its network as model, and make its training_step a fourbeat.Task's losses."
+    if not why:
+        return []
+    why = f"must build a network, and {why}"
+    return [Fault("wrong-type", "model._target_", section.target, why, hint)]
 
 
 def instantiate_task(

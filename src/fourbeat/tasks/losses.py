@@ -15,6 +15,7 @@ from fourbeat.data.base import TaskKind
 
 CLASS_LOSSES = (nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss)
 NUMBER_LOSSES = (nn.MSELoss, nn.L1Loss, nn.HuberLoss, nn.SmoothL1Loss)
+MEANS = ("mean", "batchmean")
 BINARY_LOSSES = (nn.BCEWithLogitsLoss, nn.SoftMarginLoss)
 
 
@@ -51,10 +52,11 @@ def weight_of(loss: nn.Module) -> WeightOf | None:
         return None
 
     def weigh(targets: Tensor) -> Tensor:
-        counted = targets[targets != loss.ignore_index]
+        # Not targets[counted], whose shape depends on numbers: it could not be compiled.
+        counted = targets != loss.ignore_index
         if loss.weight is None:
-            return targets.new_tensor(counted.numel(), dtype=torch.float32)
-        return loss.weight[counted].sum()
+            return counted.sum(dtype=torch.float32)
+        return (loss.weight[targets.where(counted, 0)] * counted).sum()
 
     return weigh
 
@@ -111,21 +113,14 @@ class LossTask:
         return cls(name, datamodule.task, datamodule.num_classes, datamodule.num_outputs)
 
 
-def loss_faults(loss: nn.Module, task: LossTask, output_shape: tuple[int, ...]) -> list[Fault]:
-    """Say why a loss cannot fit the data or the network's outputs.
-
-    Args:
-        loss: The loss itself, not adapted.
-        task: What the data set asks for.
-        output_shape: Shape of the network's output for a batch of two.
-    """
-    if faults := mismatch_faults(loss, task, output_shape):
-        return faults
-    try:
-        try_loss(loss, task, output_shape)
-    except Exception as error:  # the user's own loss may raise anything
-        return [Fault("loss-mismatch", "loss", type(loss).__name__, str(error), "Use loss=auto.")]
-    return []
+def reduction_faults(loss: nn.Module) -> list[Fault]:
+    """Find a loss of torch's own that is no mean; everything here takes it for one."""
+    reduction = getattr(loss, "reduction", "mean")
+    if not type(loss).forward.__module__.startswith("torch.nn.") or reduction in MEANS:
+        return []
+    why = "must be mean: batches, splits and accumulation are weighed as means"
+    hint = "Leave loss.reduction out; for a sum of your own, a Task returns Mean(total, weight)."
+    return [Fault("loss-mismatch", "loss.reduction", str(reduction), why, hint)]
 
 
 def mismatch_faults(loss: nn.Module, task: LossTask, output_shape: tuple[int, ...]) -> list[Fault]:

@@ -15,7 +15,9 @@ from torchmetrics.classification import (
 from fourbeat.data.base import TaskKind
 
 
-def choose_metrics(task: TaskKind, num_outputs: int) -> MetricCollection:
+def choose_metrics(
+    task: TaskKind, num_outputs: int, ignore_index: int | None = None
+) -> MetricCollection:
     """Choose the metrics of a task.
 
     Accuracy is the fraction of right answers over all samples; F1 is averaged over the classes.
@@ -23,6 +25,7 @@ def choose_metrics(task: TaskKind, num_outputs: int) -> MetricCollection:
     Args:
         task: What the data set asks for.
         num_outputs: Width of the network's output: 1 for a binary task with one logit.
+        ignore_index: A label that is none.
 
     Returns:
         ``accuracy``, ``f1`` and ``confusion_matrix`` for classes; ``mae`` and ``r2`` for numbers.
@@ -39,8 +42,8 @@ def choose_metrics(task: TaskKind, num_outputs: int) -> MetricCollection:
         )
     return MetricCollection(
         {
-            "accuracy": MulticlassAccuracy(num_outputs, average="micro"),
-            "f1": MulticlassF1Score(num_outputs, average="macro"),
-            "confusion_matrix": MulticlassConfusionMatrix(num_outputs),
+            "accuracy": MulticlassAccuracy(num_outputs, average="micro", ignore_index=ignore_index),
+            "f1": MulticlassF1Score(num_outputs, average="macro", ignore_index=ignore_index),
+            "confusion_matrix": MulticlassConfusionMatrix(num_outputs, ignore_index=ignore_index),
         }
     )

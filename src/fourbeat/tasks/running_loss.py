@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -13,6 +13,9 @@ from fourbeat.tasks.mean import TOTAL, Loss, Mean
 # Losses are added up this many at a time: one addition for each would cost as much as the optimizer
 # of a small network. The number is fixed, not an execution's: a sum depends on where it is cut.
 CAPACITY = 64
+
+
+AddUp: TypeAlias = Callable[[Tensor], Tensor]
 
 
 def weighted_sum(values: list[Tensor], weights: list[int]) -> Tensor:
@@ -61,12 +64,16 @@ class RunningLoss:
         recent, self._recent = self._recent, _Sum()
         return recent.mean()
 
-    def epoch(self) -> Tensor | None:
-        """Return the mean since the last call and start from zero; None if there is nothing."""
+    def epoch(self, add_up: AddUp | None = None) -> Tensor | None:
+        """Return the mean since the last call and start from zero; None if there is nothing.
+
+        Args:
+            add_up: Adds up over the processes.
+        """
         self._add_up()
         epoch = self._epoch
         self._recent = self._epoch = _Sum()
-        return epoch.mean()
+        return epoch.mean() if add_up is None else epoch.over_processes(add_up)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what has been added so far: a sum depends on where it is cut, so nothing is."""
@@ -128,9 +135,13 @@ class RunningLosses:
         """Return the means since this was last called, of those losses of which there are any."""
         return self._with_total({name: loss.recent() for name, loss in self._named.items()})
 
-    def epoch(self) -> dict[str, Tensor]:
-        """Return the means of the epoch, and start from zero."""
-        return self._with_total({name: loss.epoch() for name, loss in self._named.items()})
+    def epoch(self, add_up: AddUp | None = None) -> dict[str, Tensor]:
+        """Return the means of the epoch, and start from zero.
+
+        Args:
+            add_up: Adds up over the processes; None: there is one.
+        """
+        return self._with_total({name: loss.epoch(add_up) for name, loss in self._named.items()})
 
     def _with_total(self, means: Mapping[str, Tensor | None]) -> dict[str, Tensor]:
         found = {name: mean for name, mean in means.items() if mean is not None}
@@ -171,6 +182,14 @@ class _Sum:
 
     def plus(self, total: Tensor, weight: Tensor | float) -> _Sum:
         return _Sum(self.total + total, self.weight + weight)
+
+    def over_processes(self, add_up: AddUp) -> Tensor | None:
+        mean = self.mean()
+        if mean is None:
+            return None
+        pair = [torch.as_tensor(each, device=mean.device) for each in self.plain()]
+        total, weight = add_up(torch.stack([each.double() for each in pair])).unbind()
+        return _Sum(total, weight).mean()
 
     def mean(self) -> Tensor | None:
         if not isinstance(self.weight, Tensor):

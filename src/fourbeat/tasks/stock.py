@@ -75,6 +75,10 @@ class StockPlayer:
         if self._evaluation is not None and not self._task.training:
             self._evaluation.update_metrics(outputs, targets)
 
+    def log_options(self, name: str, value: Any, options: dict[str, Any]) -> dict[str, Any]:
+        """Leave everything to Lightning."""
+        return options
+
     def _play_turns(self, batch: Any) -> None:
         task, names = self._task, self._task.optimizer_names
         found = task.optimizers()

@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import STEP_OUTPUT, OptimizerLRScheduler
-from torch import nn
+from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
 from fourbeat.data.seeding import Split
@@ -18,6 +18,9 @@ from fourbeat.tasks.stock import StockPlayer
 
 Turns: TypeAlias = Iterator[tuple[str, Losses]]
 """Of a task with several optimizers: whose turn it is, and what that one differentiates."""
+
+
+LOG_ARGUMENTS = ("prog_bar", "logger", "on_step", "on_epoch")
 
 
 @runtime_checkable
@@ -41,6 +44,9 @@ class Player(Protocol):
 
     def update_metrics(self, outputs: Any, targets: Any) -> None:
         """Feed the metrics, if something is being evaluated."""
+
+    def log_options(self, name: str, value: Any, options: dict[str, Any]) -> dict[str, Any]:
+        """Return how Lightning is to log a value of the task's, which may have been logged."""
 
 
 class Task(LightningModule):
@@ -133,11 +139,34 @@ class Task(LightningModule):
         """
         self.loop.update_metrics(outputs, targets)
 
+    def log(self, name: str, value: Any, *args: Any, **options: Any) -> None:
+        """Log a value as Lightning does, in executions too: that of the step, or the epoch's mean.
+
+        Args:
+            name: E.g. ``train/norm``.
+            value: A number, or a scalar tensor.
+            *args: Lightning's, in its order: ``prog_bar``, ``logger``, ``on_step``, ``on_epoch``.
+            **options: Lightning's.
+        """
+        given = {**dict(zip(LOG_ARGUMENTS, args, strict=False)), **options}
+        super().log(name, value, **self.loop.log_options(name, value, given))
+
     def train(self, mode: bool = True) -> Task:
         """Put the network into training mode, or out of it; what is frozen is never in it."""
         super().train(mode)
         keep_statistics(self.net, self.frozen_layers)
         return self
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:
+        """Load weights; a buffer that grows in training gets the shape that it has there."""
+        for name, buffer in self.named_buffers():
+            held = state_dict.get(name)
+            if isinstance(held, Tensor) and held.shape != buffer.shape:
+                owner, _, own = name.rpartition(".")
+                setattr(self.get_submodule(owner), own, buffer.new_empty(held.shape))
+        return super().load_state_dict(state_dict, strict=strict, assign=assign)
 
     @property
     def takes_turns(self) -> bool:

@@ -22,6 +22,7 @@ from lightning.pytorch.profilers import (
 
 from fourbeat.callbacks import (
     ConfusionMatrixPicture,
+    MonitorCheck,
     ProgressBar,
     StopWithoutImprovement,
     TimeLimit,
@@ -37,12 +38,13 @@ from fourbeat.lightning.trainer import precision_of
 from fourbeat.loop import Backend, MixedPrecision
 from fourbeat.preflight.devices import accelerator
 from fourbeat.preflight.executions import plan_executions, saves_checkpoints
-from fourbeat.preflight.monitors import DEFAULT_METRIC
+from fourbeat.preflight.monitors import measures_more
 from fourbeat.preflight.validations import plan_validations
 from fourbeat.recorder import RecorderCallback
 from fourbeat.state import SNAPSHOT_DIR, CheckpointFiles, CheckpointIO, Snapshots, StateCheckpoint
 from fourbeat.tasks import Task
 from fourbeat.training.components import AnyData, Components
+from fourbeat.training.monitoring import list_monitors, monitored
 
 CHECKPOINT_DIR = "checkpoints"
 # Strategies that bring the plugin of their precision.
@@ -233,6 +235,8 @@ def standard_callbacks(cfg: TrainConfig, folder: Path, data: AnyData, task: Task
         stops = cfg.loop.terminate_on_nan
         callbacks.append(RecorderCallback(**recorder.model_dump(), stop_on_nan=stops))
     callbacks += [build_callback(name, leaf, folder) for name, leaf in settings.others.items()]
+    if measures_more(cfg):
+        callbacks.append(MonitorCheck(list_monitors(cfg, task)))
     callbacks.append(_checkpoint(settings.model_checkpoint, folder, task))
     return [callback for callback in callbacks if callback is not None]
 
@@ -255,19 +259,6 @@ def build_callback(name: str, section: LeafSection, folder: Path) -> Callback:
             own["enable_version_counter"] = False
     callback: Callback = instantiate(own | leaf)
     return callback
-
-
-def monitored(metric: str, task: Task) -> str:
-    """Return what is monitored: of a task with turns, which has no ``val/loss``, its own metric.
-
-    Args:
-        metric: What the config says.
-        task: What is trained.
-
-    Returns:
-        The metric; empty: there is none.
-    """
-    return (task.monitor or "") if task.takes_turns and metric == DEFAULT_METRIC else metric
 
 
 def _checkpoint(

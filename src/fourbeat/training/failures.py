@@ -79,7 +79,9 @@ RESUME_FROM_BEST = (
 )
 
 
-def user_error_for(error: BaseException, stop: int | None, num_processes: int) -> BaseException:
+def user_error_for(
+    error: BaseException, stop: int | None, num_processes: int, *, can_resume: bool = True
+) -> BaseException:
     """Return what to raise in place of an exception that only says where something broke.
 
     Args:
@@ -87,12 +89,13 @@ def user_error_for(error: BaseException, stop: int | None, num_processes: int) -
         stop: The signal that was received, if any: Lightning, interrupted in the middle of
             something, can break while it cleans up.
         num_processes: Of the training.
+        can_resume: Whether the run can be resumed: not one of ``fit()``.
     """
     if stop == signal.SIGINT:
         return KeyboardInterrupt()  # what whoever called from Python expects of Ctrl-C
     if stop is not None:
         return error if isinstance(error, Stopped) else Stopped(stop)
-    if isinstance(error, NonFiniteError):
+    if isinstance(error, NonFiniteError) and can_resume:
         error.hint = RESUME_FROM_BEST
     if isinstance(error, OSError) and error.errno in FULL:
         return RunError(

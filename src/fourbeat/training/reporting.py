@@ -16,8 +16,8 @@ from fourbeat.data import Data
 from fourbeat.optim import describe_rates
 from fourbeat.preflight.horizons import plan_horizon
 from fourbeat.run import Run
-from fourbeat.training.building import monitored
 from fourbeat.training.components import Components
+from fourbeat.training.monitoring import monitored
 
 # What a person compares runs by; the rest would fill the HPARAMS tab with equal columns.
 COMPARED = ("optim", "scheduler", "model", "data", "loss", "loop", "seed")

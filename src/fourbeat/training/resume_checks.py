@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from fourbeat.base.errors import ConfigError, Fault, RunError, raise_faults
 from fourbeat.config.references import leaves
@@ -142,16 +142,19 @@ def refuse_another_run(run: Run, cfg: TrainConfig, *, force: bool) -> None:
     )
 
 
-def refuse_another_network(
-    path: Path, weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]
-) -> None:
+def refuse_another_network(path: Path, weights: Mapping[str, Tensor], module: nn.Module) -> None:
     """Refuse a checkpoint whose weights do not fit the network, before Lightning fails on it.
+
+    Buffers may have any shape: some grow in training.
 
     Raises:
         RunError: With the names and shapes.
     """
     held = {name: list(value.shape) for name, value in weights.items()}
-    shapes = {name: list(value.shape) for name, value in wanted.items()}
+    shapes = {name: list(value.shape) for name, value in module.state_dict().items()}
+    held |= {
+        name: shapes[name] for name, _ in module.named_buffers() if name in held.keys() & shapes
+    }
     lines = [
         f"  {name}: {held.get(name, ABSENT)} in the checkpoint, {shapes.get(name, ABSENT)} in the "
         "network"

@@ -98,7 +98,7 @@ def _build(
     if point is None:
         restore_initial(components.module.net, cfg, stored.run.dir)
     else:
-        refuse_another_network(point.path, point.state.weights, components.module.state_dict())
+        refuse_another_network(point.path, point.state.weights, components.module)
     return components, point
 
 

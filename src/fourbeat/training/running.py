@@ -20,7 +20,12 @@ from fourbeat.config.composition import Composition
 from fourbeat.config.project import Project
 from fourbeat.config.references import change_composition
 from fourbeat.config.schema import TrainConfig
+from fourbeat.config.stored import GIVEN_LOADERS
+from fourbeat.data import Data
+from fourbeat.lightning.distributed import find_unused_parameters, finds_unused_parameters
 from fourbeat.lightning.trainer import epochs_completed, process_rank, steps_made
+from fourbeat.optim import list_names
+from fourbeat.preflight.task_trial import unused_parameters
 from fourbeat.run import Outcome, Run, finish_run, lock_folder, start_run
 from fourbeat.run.slurm import note_job
 from fourbeat.state import read_state
@@ -102,6 +107,7 @@ def run_training(
         The finished run with the best weights in ``model``.
     """
     print_start(cfg, components)
+    allow_unused_parameters(components)
     metrics: dict[str, float] = {}
     with finishing(cfg, components, run, metrics, debugger or Debugger()):
         run_fit(cfg, components, ckpt_path)
@@ -115,6 +121,26 @@ def run_training(
     if run is not None:
         print_end(finished)
     return dataclasses.replace(finished, model=components.module.net)
+
+
+def allow_unused_parameters(components: Components) -> None:
+    """Switch Lightning's ``find_unused_parameters`` on, if several processes would wait for some.
+
+    Not for a task with turns, whose gradients the loop itself averages.
+    """
+    task, data, trainer = components.module, components.datamodule, components.trainer
+    if trainer.world_size == 1 or task.takes_turns or not isinstance(data, Data):
+        return
+    if finds_unused_parameters(trainer) is False:
+        unused = unused_parameters(task, data.example_batch())
+        if unused:
+            find_unused_parameters(trainer)
+        if unused and trainer.is_global_zero:
+            log.info(
+                "%s: its loss leaves %s without a gradient: find_unused_parameters is on, so that "
+                "the processes do not wait for it, and each step is a little slower",
+                *(type(task).__name__, list_names(unused)),
+            )
 
 
 @contextmanager
@@ -134,7 +160,8 @@ def finishing(
             yield
         outcome = outcome_of_fit(components.trainer, cfg.trainer.max_time)
     except BaseException as error:
-        failed = user_error_for(error, stop.signum, components.trainer.world_size)
+        num_processes, given = components.trainer.world_size, cfg.data.target == GIVEN_LOADERS
+        failed = user_error_for(error, stop.signum, num_processes, can_resume=not given)
         outcome = outcome_of_error(failed)
         if failed is not error:
             raise failed from error
@@ -169,7 +196,7 @@ def measure_best_weights(cfg: TrainConfig, components: Components) -> dict[str, 
     """
     trainer, checkpoint = components.trainer, components.checkpoint
     checkpoint.stop.obey()
-    metrics = as_floats(_load_best(cfg, components))
+    metrics = as_floats(load_best(cfg, components))
     if cfg.test and components.datamodule.split_sizes.test and cfg.trainer.limit_test_batches:
         with expected_warnings(trainer.loggers):
             (tested,) = trainer.test(
@@ -179,7 +206,7 @@ def measure_best_weights(cfg: TrainConfig, components: Components) -> dict[str, 
     return metrics
 
 
-def _load_best(cfg: TrainConfig, components: Components) -> Mapping[str, SupportsFloat]:
+def load_best(cfg: TrainConfig, components: Components) -> Mapping[str, SupportsFloat]:
     """Load the best weights of which there is a file, and return what was measured with them."""
     ranking, best = components.checkpoint.ranking, components.checkpoint.best_saved
     if best is not None:

@@ -1,0 +1,109 @@
+"""What of the user's a resume restores beside Lightning's checkpoint, and what it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+
+from fourbeat.base.console import log
+from fourbeat.base.registry import Stateful, StateRegistry
+from fourbeat.data.split_loaders import SplitLoaders
+from fourbeat.lightning.trainer import callbacks_of, datamodule_of
+from fourbeat.state.reachable import Reachable, is_own, restores_itself
+
+MOST_NAMED = 8
+MOST_LOOKS = 2  # at steps: what is computed at each step has changed at both
+
+
+class UnrestoredState:
+    """Finds, in the first epoch, what a step or a validation changes and no state holds.
+
+    Args:
+        trainer: About to train, or to continue.
+        module: What it trains.
+    """
+
+    def __init__(self, trainer: Trainer, module: LightningModule) -> None:
+        self._trainer, self._module = trainer, module
+        self._before = reachable(trainer, module).values
+        self._changed: set[str] = set()
+        self._num_looks = 0
+
+    def after_batch(self) -> None:
+        """Compare, after the first two; say what has changed."""
+        if self._num_looks < MOST_LOOKS:
+            self._num_looks += 1
+            self._compare()
+            if self._num_looks == MOST_LOOKS:
+                self._warn()
+
+    def after_epoch(self) -> None:
+        """Compare for the last time: it has been validated, and may have been of one batch."""
+        if self._before:
+            self._compare()
+            self._warn()
+            self._before, self._num_looks = {}, MOST_LOOKS
+
+    def _compare(self) -> None:
+        now = reachable(self._trainer, self._module).values
+        self._changed |= changed_names(self._before, now)
+        self._before |= now
+
+    def _warn(self) -> None:
+        names, self._changed = sorted(self._changed), set()
+        for name in names:
+            del self._before[name]  # said once
+        if names:
+            shown = ", ".join(names[:MOST_NAMED])
+            more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+            log.warning(
+                "resume will not restore %s%s: training changes them, and no state dict holds "
+                "them. Give the class that has them state_dict() and load_state_dict(), or a "
+                "module register_buffer(); what need not be restored, call a cache.",
+                *(shown, more),
+            )
+
+
+def changed_names(before: Mapping[str, Hashable], now: Mapping[str, Hashable]) -> set[str]:
+    """Return the names of what was there before and is another now."""
+    return {name for name in now if name in before and now[name] != before[name]}
+
+
+def register_stateful(registry: StateRegistry, trainer: Trainer, module: LightningModule) -> None:
+    """Register what task, data and callbacks have that has a state, by where it is: ``task.ema``.
+
+    Lightning saves the state of a data module, or a callback, of the first process alone: with
+    several of them, each one's is registered.
+
+    Args:
+        registry: Captures them.
+        trainer: Whose data module and callbacks they are.
+        module: What it trains.
+    """
+    found = reachable(trainer, module).stateful
+    if trainer.world_size > 1:
+        owners: list[Any] = [datamodule_of(trainer), *callbacks_of(trainer)]
+        names = ("data", *(f"callbacks.{c.state_key}" for c in callbacks_of(trainer)))
+        for name, owner in zip(names, owners, strict=True):
+            if is_own(type(owner)) and restores_itself(owner):
+                found[name] = owner
+    stateful: Stateful
+    for name, stateful in found.items():
+        registry.register(name, stateful)
+
+
+def reachable(trainer: Trainer, module: LightningModule) -> Reachable:
+    """Return what is reachable from a training's task, data and callbacks."""
+    found, data = Reachable(module), datamodule_of(trainer)
+    found.add_module("task", module)
+    if isinstance(data, SplitLoaders):
+        if not restores_itself(data):
+            found.add("data", data, data.__getstate__())
+        for split, dataset in data.loaded.items():
+            found.add_value(f"data.{split}", dataset)
+    for callback in callbacks_of(trainer):
+        if is_own(type(callback)) and not restores_itself(callback):
+            found.add(f"callbacks.{type(callback).__name__}", callback)
+    return found

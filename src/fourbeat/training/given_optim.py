@@ -1,0 +1,186 @@
+"""Optimizer and scheduler as ``fit()`` is given them: torch's own, what builds them, or leaves."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, TypeAlias
+
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from fourbeat.base.errors import Fault
+from fourbeat.config.schema import TrainConfig
+from fourbeat.loop.optimization import BuildOptimizers, BuildScheduler
+from fourbeat.optim import Horizon, SchedulerPlan, list_names, ownership_faults
+from fourbeat.preflight.checks import optim_faults, schedule_faults
+from fourbeat.preflight.dry_run import first_line
+from fourbeat.training.learning import optimizer_builders
+
+GivenOptimizer: TypeAlias = (
+    Optimizer | Callable[[list[nn.Parameter]], Optimizer] | Mapping[str, Any]
+)
+"""An optimizer, what builds one for parameters, a leaf as in ``conf/optim``, or leaves by name."""
+
+GivenScheduler: TypeAlias = LRScheduler | Callable[[Optimizer], LRScheduler] | Mapping[str, Any]
+"""A scheduler of an optimizer that is given, what builds one, a leaf, or leaves by name."""
+
+COSINE = {
+    "_target_": "torch.optim.lr_scheduler.CosineAnnealingLR",
+    "interval": "step",
+    "horizon": "T_max",
+}
+
+
+class GivenOptim:
+    """What builds the optimizers and schedulers of a ``fit()``.
+
+    Args:
+        net: What is trained.
+        optimizer: None: AdamW.
+        scheduler: None: a cosine to 0.
+        monitor: What a plateau's scheduler follows.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        optimizer: GivenOptimizer | None,
+        scheduler: GivenScheduler | None,
+        monitor: str,
+    ) -> None:
+        self._net, self._optimizer, self._scheduler = net, optimizer, scheduler
+        self._monitor = monitor
+
+    def leaves(self, lr: float, weight_decay: float) -> dict[str, Any]:
+        """Return the config's sections; of what is no leaf, its name alone.
+
+        Args:
+            lr: Of AdamW.
+            weight_decay: Of AdamW.
+        """
+        adamw = {
+            "_target_": "torch.optim.AdamW",
+            "lr": lr,
+            "weight_decay": weight_decay,
+            "fused": True,
+            "exclude_from_weight_decay": ["bias", "norm"],
+        }
+        optim, scheduler = self._optimizer, self._scheduler
+        return {
+            "optim": adamw if optim is None else _leaf_of(optim),
+            "scheduler": COSINE if scheduler is None else _leaf_of(scheduler),
+        }
+
+    def builders(self, cfg: TrainConfig) -> tuple[BuildOptimizers, BuildScheduler]:
+        """Return what the loop calls.
+
+        Args:
+            cfg: The config with :meth:`leaves`.
+        """
+        optimizers, scheduler = optimizer_builders(cfg)
+        optimizers = optimizers if _is_leaf(self._optimizer) else self._build_optimizers
+        return optimizers, scheduler if _is_leaf(self._scheduler) else self._build_scheduler
+
+    def faults(self, cfg: TrainConfig, *, has_length: bool) -> list[Fault]:
+        """Find what cannot be built, and parameters that nothing trains.
+
+        Args:
+            cfg: The config with :meth:`leaves`.
+            has_length: Whether the training loader says how long an epoch is.
+        """
+        if _is_leaf(self._optimizer):
+            faults = optim_faults(cfg) or ownership_faults(cfg.optimizers, self._net)
+        else:
+            faults = self._optimizer_faults()
+        if faults:
+            return faults
+        if _is_leaf(self._scheduler):
+            faults = schedule_faults(cfg)
+            by_epoch = any(s.interval == "epoch" and not s.monitor for s in cfg.schedulers.values())
+        else:
+            faults, by_epoch = self._scheduler_faults(cfg)
+        if faults or has_length or not by_epoch:
+            return faults
+        why, hint = "counts epochs, and train_loader has no length", "Use one with interval: step."
+        return [
+            Fault("no-length", "scheduler", next(iter(cfg.schedulers.values())).target, why, hint)
+        ]
+
+    def _build_optimizers(self, net: nn.Module) -> dict[str, Optimizer]:
+        if isinstance(self._optimizer, Optimizer):
+            return {"": self._optimizer}
+        assert callable(self._optimizer)
+        return {"": self._optimizer([p for p in net.parameters() if p.requires_grad])}
+
+    def _build_scheduler(self, name: str, optimizer: Optimizer, horizon: Horizon) -> SchedulerPlan:
+        given = self._scheduler
+        scheduler = given if isinstance(given, LRScheduler) else given(optimizer)  # type: ignore[operator, misc]
+        monitor = self._monitor if isinstance(scheduler, ReduceLROnPlateau) else None
+        return SchedulerPlan(scheduler, "epoch", monitor)
+
+    def _optimizer_faults(self) -> list[Fault]:
+        try:
+            built: Any = self._build_optimizers(self._net)[""]
+        except Exception as error:  # anybody's code
+            return [_refused("optimizer", self._optimizer, error)]
+        if not isinstance(built, Optimizer):
+            return [_other("optimizer", self._optimizer, "Optimizer")]
+        own = {id(p) for group in built.param_groups for p in group["params"]}
+        named = [(n, p) for n, p in self._net.named_parameters() if p.requires_grad]
+        left = [name for name, parameter in named if id(parameter) not in own]
+        if not left:
+            return []
+        why, hint = f"does not train {list_names(left)}", "Give it model.parameters()."
+        return [Fault("not-trained", "optimizer", type(built).__name__, why, hint)]
+
+    def _scheduler_faults(self, cfg: TrainConfig) -> tuple[list[Fault], bool]:
+        """What a trial says, on optimizers of no further use; and whether it counts epochs."""
+        if isinstance(self._scheduler, LRScheduler):
+            if self._scheduler.optimizer is self._optimizer:
+                return [], not isinstance(self._scheduler, ReduceLROnPlateau)
+            why, hint = "is not of the optimizer that is given", "Pass optimizer=, too."
+            return [
+                Fault("impossible-together", "scheduler", name_of(self._scheduler), why, hint)
+            ], False
+        if isinstance(self._optimizer, Optimizer):
+            optimizer = copy.deepcopy(self._optimizer)
+        else:
+            optimizer = next(iter(self.builders(cfg)[0](self._net).values()))
+        try:
+            plan = self._build_scheduler("", optimizer, Horizon(1, 1))
+        except Exception as error:  # anybody's code
+            return [_refused("scheduler", self._scheduler, error)], False
+        if not isinstance(plan.scheduler, LRScheduler):
+            return [_other("scheduler", self._scheduler, "LRScheduler")], False
+        return [], plan.monitor is None
+
+
+def _is_leaf(given: object) -> bool:
+    return given is None or isinstance(given, Mapping)
+
+
+def _leaf_of(given: object) -> dict[str, Any]:
+    return dict(given) if isinstance(given, Mapping) else {"_target_": name_of(given)}
+
+
+def name_of(given: object) -> str:
+    """Return the dotted path of a class, a function, or the class of an instance."""
+    named = given.func if isinstance(given, partial) else given
+    named = named if hasattr(named, "__qualname__") else type(named)
+    return f"{named.__module__}.{named.__qualname__}"
+
+
+def _refused(argument: str, given: object, error: Exception) -> Fault:
+    what = "the parameters that are trained" if argument == "optimizer" else "the optimizer"
+    why = f"cannot be built of {what}: {first_line(error)}"
+    hint = f"Pass e.g. {argument}=functools.partial(CLASS, ...)."
+    return Fault("cannot-build", argument, name_of(given), why, hint)
+
+
+def _other(argument: str, given: object, wanted: str) -> Fault:
+    return Fault(
+        "wrong-type", argument, name_of(given), f"must be a {wanted} of torch, or build one"
+    )

@@ -1,0 +1,221 @@
+"""What a resume restores of the user's own objects, and what it says that it does not."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from benchmarks.torture.comparison import differences
+from lightning.pytorch import Callback
+from programs.stream import Passing
+from support.project import compose, evaluate, resume, train
+from support.settings import SMALL
+from torch import Tensor, nn
+
+from fourbeat.base.errors import Stopped
+from fourbeat.state import read_state
+from fourbeat.state.reachable import Reachable
+from fourbeat.tasks import Supervised
+
+WORDS = "resume will not restore "
+COUNTED = count()
+
+
+class Average:
+    """Has a state, and is no module."""
+
+    def __init__(self) -> None:
+        self.value, self.num = torch.zeros(()), 0
+
+    def update(self, loss: Tensor) -> None:
+        self.num += 1
+        self.value = self.value * 0.9 + loss.detach()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"value": self.value, "num": self.num}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.value, self.num = state["value"], state["num"]
+
+
+class Keeping(Supervised):
+    """The loss depends on an average that has a state, and on a bank of samples that grows."""
+
+    def __init__(self, net: nn.Module, loss: nn.Module) -> None:
+        super().__init__(net, loss)
+        self.average = Average()
+        self.averages = [Average()]
+        self.register_buffer("bank", torch.zeros(0, 2))
+
+    def losses(self, batch: Any) -> Any:
+        loss = super().losses(batch)
+        if not self.training:
+            return loss
+        self.average.update(loss)
+        self.averages[0].update(loss)
+        self.bank = torch.cat([self.bank, batch[0][:1]])
+        return loss * (1 + self.average.value + self.averages[0].num % 3 + len(self.bank) % 2)
+
+
+class Forgetting(Supervised):
+    """Remembers what no state dict holds, in many ways; some of it is harmless."""
+
+    seen = 0
+
+    def __init__(self, net: nn.Module, loss: nn.Module) -> None:
+        super().__init__(net, loss)
+        self.history: list[float] = []
+        self.register_buffer("recent", torch.zeros(2), persistent=False)
+        self.rng = np.random.default_rng(0)
+        self.first: Tensor | None = None
+        self.cached: dict[int, int] = {}
+        self.best, self.shadow = 9.0, [p.detach() for p in net.parameters()]
+        self.constant = {"a": [1, 2], "b": torch.ones(3)}
+
+    def losses(self, batch: Any) -> Any:
+        loss = super().losses(batch)
+        if self.training:
+            self.history.append(loss.item())
+            self.recent += 1
+            self.rng.random()
+            self.first = batch[0] if self.first is None else self.first
+            self.cached[len(self.cached)] = 1
+            type(self).seen += 1
+            next(COUNTED)
+        else:
+            self.best = min(self.best, loss.item())
+        return loss
+
+    @property
+    def asked(self) -> int:
+        raise AssertionError("a property was asked")
+
+
+class Notes(Callback):
+    def __init__(self) -> None:
+        self.last = deque[int](maxlen=2)
+
+    def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
+        self.last.append(trainer.global_step)
+
+
+class Saved(Notes):
+    def state_dict(self) -> dict[str, Any]:
+        return {"last": list(self.last)}
+
+
+KEEPING = (*SMALL, "task._target_=state.test_unrestored.Keeping")
+
+
+def warnings_in(printed: Any) -> list[str]:
+    return [line for line in (printed.out + printed.err).splitlines() if WORDS in line]
+
+
+def names_in(line: str) -> set[str]:
+    return set(line.removeprefix(WORDS).partition(":")[0].split(", "))
+
+
+def test_what_training_changes_and_no_state_holds_is_named_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [
+        "task._target_=state.test_unrestored.Forgetting",
+        "+callbacks.notes._target_=state.test_unrestored.Notes",
+        "+callbacks.saved._target_=state.test_unrestored.Saved",
+        "loop.steps_per_execution=1",
+    ]
+    train(compose(*SMALL, *words, "trainer.max_epochs=2"), tmp_path / "run")
+    steps, validation = warnings_in(capsys.readouterr())
+    task = {f"task.{name}" for name in ("history", "recent", "rng", "seen")}
+    assert names_in(steps) == {*task, "callbacks.Notes.last", "state.test_unrestored.COUNTED"}
+    assert names_in(validation) == {"task.best"}
+
+
+@pytest.mark.parametrize("execution", [1, 64])
+def test_a_run_that_forgets_nothing_says_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], execution: int
+) -> None:
+    train(compose(*KEEPING, f"loop.steps_per_execution={execution}"), tmp_path / "run")
+    assert warnings_in(capsys.readouterr()) == []
+
+
+def test_what_has_a_state_is_restored_and_what_grows_too(tmp_path: Path, stop_at: Any) -> None:
+    words = [*KEEPING, "loop.steps_per_execution=1"]
+    whole = train(compose(*words), tmp_path / "whole")
+    stop_at(17)
+    with pytest.raises(Stopped):
+        train(compose(*words), tmp_path / "stopped")
+    stop_at(None)
+    resume(tmp_path / "stopped")
+    assert not list(differences(whole.dir, tmp_path / "stopped"))
+    (process,) = read_state(whole.checkpoint("last"))["fourbeat"]["processes"]
+    assert process["task.average"]["num"] == process["task.averages.0"]["num"] == 36
+    assert evaluate(whole.dir)["test/loss"] == whole.metrics["test/loss"]
+
+
+def test_a_part_of_the_graph_and_a_view_of_the_weights_are_no_state() -> None:
+    net = nn.Linear(2, 2)
+    task = Forgetting(net, nn.MSELoss())
+    before = changing(task)
+    with torch.no_grad():
+        net.weight.add_(1)
+    task.latest = net(torch.ones(1, 2))
+    task.shadow_of = task.latest
+    after = changing(task)
+    assert {name for name in before if before[name] != after[name]} == set()
+
+
+def changing(task: nn.Module) -> dict[str, Any]:
+    found = Reachable(task)
+    found.add_module("task", task)
+    return dict(found.values)
+
+
+@pytest.mark.parametrize(
+    ("value", "change"),
+    [
+        ([1.0], lambda value: value.append(2.0)),
+        ({"a": [1]}, lambda value: value["a"].append(1)),
+        ({1, 2}, lambda value: value.add(3)),
+        (deque([1, 2], maxlen=2), lambda value: value.append(2)),
+        (list(range(10**5)), lambda value: value.append(1)),
+        (torch.zeros(10**6), lambda value: value[: 10**5].add_(1)),
+        (np.zeros((10**3, 10**3)), lambda value: value[:, 0].fill(1)),
+        (np.array(1.0), lambda value: value.fill(2)),
+        (torch.zeros(3, dtype=torch.bfloat16), lambda value: value.add_(1)),
+        (torch.Generator(), lambda value: torch.rand(1, generator=value)),
+        (random.Random(0), lambda value: value.random()),
+        ([nn.Linear(1, 1)], lambda value: nn.init.ones_(value[0].bias)),
+        ([Passing(1, 2)], lambda value: setattr(value[0], "first", 3)),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_change_shows_whatever_holds_it(value: Any, change: Any) -> None:
+    task = Supervised(nn.Linear(1, 1), nn.MSELoss())
+    task.net.held = value
+    task.net.__class__ = Own
+    before = changing(task)
+    change(value)
+    assert changing(task)["task.net.held"] != before["task.net.held"]
+
+
+class Own(nn.Linear):
+    held: Any
+
+
+def test_what_holds_itself_and_what_cannot_be_compared_are_passed_over() -> None:
+    task = Supervised(Own(1, 1), nn.MSELoss())
+    task.net.held = [Refusing()]
+    task.net.held.append(task.net.held)
+    changing(task)
+
+
+class Refusing(int):
+    def __hash__(self) -> int:
+        raise TypeError("no hash")
