@@ -38,6 +38,12 @@ PARTNERS = {
     "loss=l1": ["data=diabetes"],
     "loss=huber": ["data=diabetes"],
     "loss=bce_with_logits": ["data=circles"],
+    "task=circles": ["data=circles"],
+    "task=vae": ["model=vae"],
+    "model=vae": ["task=vae"],
+    "task=gan": ["model=gan", "optim=gan"],
+    "model=gan": ["task=gan", "optim=gan"],
+    "optim=gan": ["task=gan", "model=gan"],
 }
 NEEDS = {
     "trainer=gpu": torch.cuda.is_available() or torch.backends.mps.is_available(),
@@ -45,7 +51,6 @@ NEEDS = {
     "trainer=ddp": torch.cuda.is_available(),
     "trainer=fsdp": torch.cuda.is_available(),
     "logger=wandb": importlib.util.find_spec("wandb") is not None,
-    "optim=gan": False,  # no loop steps several optimizers yet
     "logger=mlflow": importlib.util.find_spec("mlflow") is not None,
 }
 RUNNABLE = [
@@ -85,9 +90,10 @@ def test_every_option_builds(choice: str, tmp_path: Path) -> None:
     has_namesake = group == "model" and (PROJECT.conf_dir / "data" / f"{option}.yaml").is_file()
     partners = PARTNERS.get(choice, [f"data={option}"] if has_namesake else [])
     cfg = compose(choice, f"paths.data_dir={tmp_path}", *partners)
-    module = build(cfg, tmp_path).module
-    assert type(module.net).__name__ == cfg.model.target.rpartition(".")[2]
-    assert module.num_parameters == sum(p.numel() for p in module.net.parameters())
+    components = build(cfg, tmp_path)
+    net = components.module.net
+    assert type(net).__name__ == cfg.model.target.rpartition(".")[2]
+    assert components.num_parameters == sum(p.numel() for p in net.parameters())
 
 
 @pytest.mark.parametrize("choice", ABSENT)
@@ -95,7 +101,6 @@ def test_an_option_whose_hardware_or_package_is_absent_is_refused(choice: str) -
     expected = {
         "trainer": "this machine has no",
         "logger": "Install it with `pip install",
-        "optim": "cannot be trained with names yet",
     }
     with pytest.raises(ConfigError, match=expected[choice.split("=")[0]]):
         compose(choice)

@@ -46,17 +46,19 @@ def test_its_files_exist() -> None:
 
 
 @pytest.mark.slow  # a process of its own
-def test_your_own_model_and_data_take_three_steps(tmp_path: Path) -> None:
+def test_your_own_data_and_task_take_two_steps(tmp_path: Path) -> None:
     for folder in ("src", "conf", "scripts"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
-    files = re.findall(r"```\w+\n +# ((?:src|conf)/\S+)\n(.*?)\n +```", README, re.DOTALL)
+    blocks = re.findall(r"```\w+\n( +# (?:src|conf)/.*?)\n +```", README, re.DOTALL)
+    text = "\n".join(re.sub(r"^   ", "", block, flags=re.MULTILINE) for block in blocks)
+    files = re.findall(r"^# (\S+)\n(.*?)(?=^# |\Z)", text, re.DOTALL | re.MULTILINE)
     assert [name for name, _ in files] == [
         "src/project/moons.py",
         "conf/data/moons.yaml",
-        "conf/model/moons.yaml",
+        "conf/task/moons.yaml",
     ]
-    for name, text in files:
-        (tmp_path / name).write_text(re.sub(r"^   ", "", text, flags=re.MULTILINE) + "\n")
+    for name, content in files:
+        (tmp_path / name).write_text(content)
     command = re.search(r"python (scripts/train\.py data=moons [^`]*)`", README)[1].split()
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "src"), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
@@ -68,4 +70,14 @@ def test_your_own_model_and_data_take_three_steps(tmp_path: Path) -> None:
         timeout=120,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert Run.load(tmp_path / "run").config["model"]["width"] == 64
+    run = Run.load(tmp_path / "run")
+    assert run.config["task"]["_target_"] == "project.moons.WhichMoon"
+    assert {"val/loss", "test/loss"} <= run.metrics.keys()
+
+
+def test_the_turns_that_it_shows_are_those_of_the_example() -> None:
+    """Each yields the same names, which ``conf/optim/gan.yaml`` has."""
+    shown = re.search(r"```python\ndef steps.*?```", README, re.DOTALL)[0]
+    example = (ROOT / "src/project/tasks/gan.py").read_text()
+    names = [re.findall(r'yield "(\w+)"', text) for text in (shown, example)]
+    assert names[0] == names[1] == list(compose("experiment=gan").optimizers)

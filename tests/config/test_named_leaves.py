@@ -42,11 +42,21 @@ def test_one_scheduler_is_each_optimizers_and_one_optimizer_has_the_empty_name()
     assert list(single.optimizers) == list(single.schedulers) == [""]
 
 
-def test_several_optimizers_are_refused_in_one_line_while_no_loop_steps_them() -> None:
+def test_several_optimizers_are_those_of_a_task_that_takes_turns() -> None:
+    assert list(compose(GAN, "task=gan", "model=gan").optimizers) == ["d", "g"]
+    parts = ["optim.d.params=decoder.*", "optim.g.params=encoder.*"]
     with pytest.raises(ConfigError) as raised:
-        compose(GAN)
+        compose(GAN, "task=vae", "model=vae", *parts)
     (fault,) = raised.value.faults
-    assert (fault.code, fault.key, fault.value) == ("not-supported", "optim", "d,g")
+    assert (fault.code, fault.key, fault.value) == ("wrong-turns", "optim", "d, g")
+
+
+def test_a_task_that_takes_turns_wants_optimizers_by_name() -> None:
+    with pytest.raises(ConfigError) as raised:
+        compose("task=gan", "model=gan")
+    (fault,) = raised.value.faults
+    assert (fault.code, fault.key, fault.value) == ("wrong-turns", "optim", "torch.optim.Adam")
+    assert "turns of d, g" in fault.allowed
 
 
 STEP = {"_target_": "torch.optim.lr_scheduler.StepLR", "step_size": 1}

@@ -153,7 +153,7 @@ def stream_faults(stream: Any, steps_per_epoch: int | None) -> list[Fault]:
         return []
     why = f"must be set: the stream {type(stream).__name__} does not say how long it is, and the "
     why += "learning rate's schedule must know how many batches an epoch has"
-    return [Fault("no-length", key, "", why, f"Try {key}=1000.")]
+    return [Fault("no-length", key, "", why, f"Try +{key}=1000.")]
 
 
 def stream_length(stream: Any) -> int | None:

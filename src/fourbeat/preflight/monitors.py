@@ -19,6 +19,10 @@ from fourbeat.tasks.building import instantiate_metrics
 DEFAULT_METRIC = "val/loss"
 """What is monitored unless the config says otherwise; a task with turns has none of that name."""
 
+# What defaults and debug=overfit name, though optimizers in turn have no such sum. A scheduler that
+# waits for it was chosen, and would wait for ever.
+_SUMS = (DEFAULT_METRIC, "train/loss_epoch")
+
 
 @dataclass(frozen=True)
 class Monitor:
@@ -39,6 +43,11 @@ class Monitor:
     mode: str
     modes: Mapping[str, str]
     is_open: bool = False
+
+    @property
+    def is_default(self) -> bool:
+        """Whether the metric may be there because nobody chose another."""
+        return not self.section.startswith("scheduler")
 
     def fault(self) -> Fault | None:
         """Find a metric that is not measured, or one whose mode is the wrong one."""
@@ -119,4 +128,4 @@ def _monitors(cfg: TrainConfig, datamodule: Data, trial: TaskTrial) -> list[Moni
         if scheduler.monitor:
             section, mode = key_of("scheduler", name), scheduler.leaf().get("mode", "min")
             monitors.append(Monitor(section, "monitor", scheduler.monitor, mode, training))
-    return [m for m in monitors if not (trial.turns and m.metric == DEFAULT_METRIC)]
+    return [m for m in monitors if not (trial.turns and m.metric in _SUMS and m.is_default)]
