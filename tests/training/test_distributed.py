@@ -47,7 +47,7 @@ def run(place: Path, *words: str) -> None:
 
 
 def wait_for_a_save(place: Path) -> None:
-    for _ in range(600):
+    for _ in range(3000):  # a busy machine needs a minute to start two processes
         if (place / "checkpoints" / "last-1.ckpt").exists():
             return
         time.sleep(0.1)

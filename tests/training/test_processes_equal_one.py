@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +10,12 @@ import pytest
 import torch
 from benchmarks.torture.comparison import logged
 from programs.catalogue import CONF
-from programs.tagger import LSTMTagger
 from support.project import compose, train
-from torch import Tensor, nn
-from torch.nn.functional import softplus
+from torch import Tensor
 from training.test_distributed import start
 
-from fourbeat import Task
 from fourbeat.run import Run
 from fourbeat.state import read_state
-from project.models.gan import Adversaries
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="as there")]
 
@@ -31,39 +26,13 @@ COMMON = (
 )
 
 
-class Idle(LSTMTagger):
-    """Has a layer that nobody uses."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.idle = nn.Linear(2, 2)
-
-
-class IdleGAN(Adversaries):
-    """Has a layer in each part that nobody uses."""
-
-    def __init__(self, **sizes: Any) -> None:
-        super().__init__(**sizes)
-        self.d.idle, self.g.idle = nn.Linear(2, 2), nn.Linear(2, 2)
-
-
-class Fixed(Task):
-    """Draws nothing: the noise is made of the samples."""
-
-    def steps(self, batch: Any) -> Iterator[tuple[str, Tensor]]:
-        real, _ = batch
-        fake = self.net.g(real[:, :1].expand(-1, self.net.num_noise))
-        yield "d", (softplus(-self.net.d(real)) + softplus(self.net.d(fake.detach()))).mean()
-        yield "g", softplus(-self.net.d(fake)).mean()
-
-
 CASES = {
     # Its loss is a Mean over words, of which each process has another number.
-    "tagger": ["experiment=tagger", "model._target_=training.test_processes_equal_one.Idle"],
+    "tagger": ["experiment=tagger", "model._target_=programs.idle.Idle"],
     "turns": [
         "experiment=small_gan",
-        "model._target_=training.test_processes_equal_one.IdleGAN",
-        "task._target_=training.test_processes_equal_one.Fixed",
+        "model._target_=programs.idle.IdleGAN",
+        "task._target_=programs.idle.Fixed",
     ],
 }
 

@@ -34,7 +34,7 @@ _GENERATORS = (torch.Generator, random.Random, np.random.Generator, np.random.Ra
 _ITEMS = (list, tuple, deque, dict)
 _PLAIN = (type(None), bool, int, str, bytes, Enum)
 _DATA = (*_PLAIN, float, *_ITEMS, set, Tensor, np.ndarray, *_GENERATORS, itertools.count)
-_STATE_METHODS = ("state_dict", "on_save_checkpoint", "get_extra_state")
+_SAVING = ("state_dict", "on_save_checkpoint", "get_extra_state", "register_state")
 # What torch and Lightning keep in their own objects, and state dicts hold where it matters.
 _OF_LIBRARIES = frozenset(
     name for each in (LightningModule(), LightningDataModule(), Callback()) for name in vars(each)
@@ -190,10 +190,12 @@ def is_stateful(value: Any) -> bool:
 
 def restores_itself(value: Any) -> bool:
     """Return whether an object's own class says what belongs into a state."""
-    kinds = type(value).__mro__
-    if isinstance(value, Callback):
-        return any(getattr(kinds[0], n) is not getattr(Callback, n) for n in _STATE_METHODS[:2])
-    return any(name in vars(kind) for kind in kinds if is_own(kind) for name in _STATE_METHODS)
+    kind = type(value)
+    of_a_library = isinstance(value, Callback) and any(
+        getattr(kind, name) is not getattr(Callback, name) for name in _SAVING[:2]
+    )
+    named = (name in vars(each) for each in kind.__mro__ if is_own(each) for name in _SAVING)
+    return of_a_library or any(named)
 
 
 def _has_attributes(value: Any) -> bool:
