@@ -11,6 +11,7 @@ from torch import nn
 
 import fourbeat
 from fourbeat.preflight.executions import sees_each_batch, why_no_executions
+from fourbeat.state import StateCheckpoint
 from fourbeat.tasks import Supervised
 
 
@@ -37,7 +38,7 @@ def supervised(kind: type[Supervised] = Supervised) -> Supervised:
         (supervised(), [], None),
         (supervised(), [Callback(), Ear()], "Ear has a hook for each batch"),
         (supervised(Averaging), [], "Averaging has a hook for each batch"),
-        (Turns(nn.Linear(2, 2)), [], "the optimizers of Turns take turns, batch by batch"),
+        (Turns(nn.Linear(2, 2)), [], None),
     ],
     ids=["nobody", "callback", "task", "turns"],
 )
@@ -51,3 +52,12 @@ def test_who_asked_for_single_batches_is_told_nothing() -> None:
     assert sees_each_batch(supervised(), [Ear()]) == "Ear"
     for words in (["loop.steps_per_execution=1"], ["loop=automatic"], ["trainer.profiler=simple"]):
         assert why_no_executions(compose("trainer=cpu", *words), supervised(), [Ear()]) is None
+
+
+def test_turns_are_played_one_batch_at_a_time_where_steps_are_counted() -> None:
+    task, cfg = Turns(nn.Linear(2, 2)), compose("trainer=cpu", "trainer.max_steps=3")
+    why = "something counts steps, and Turns takes turns, any number a batch"
+    assert why_no_executions(cfg, task, []) == why
+    cfg = compose("trainer=cpu")
+    saves = [StateCheckpoint(every_n_train_steps=2)]
+    assert why_no_executions(cfg, task, saves) == why

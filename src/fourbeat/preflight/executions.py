@@ -60,9 +60,9 @@ def plan_executions(
     """
     steps = cfg.loop.steps_per_execution
     if steps == "auto":
-        each = _is_one_by_one(cfg) or module.takes_turns or sees_each_batch(module, callbacks)
+        each = _is_one_by_one(cfg) or sees_each_batch(module, callbacks)
         steps = 1 if each else _affordable(module, datamodule, device)
-    if steps == 1 or module.takes_turns:
+    if steps == 1 or _turns_are_counted(cfg, module, callbacks):
         return None
     return ExecutionPlan(
         steps_per_execution=steps,
@@ -77,6 +77,11 @@ def saves_checkpoints(leaf: LeafSection) -> bool:
     """Return whether a callback's leaf builds Lightning's ModelCheckpoint, or one derived of it."""
     target = pkgutil.resolve_name(leaf.target)
     return isinstance(target, type) and issubclass(target, ModelCheckpoint)
+
+
+def _turns_are_counted(cfg: TrainConfig, module: Task, callbacks: Sequence[Callback]) -> bool:
+    """Whether something must happen at a step, which may be of any batch where there are turns."""
+    return module.takes_turns and (cfg.trainer.max_steps > 0 or bool(_stops(callbacks)))
 
 
 def _is_one_by_one(cfg: TrainConfig) -> bool:
@@ -105,8 +110,10 @@ def why_no_executions(cfg: TrainConfig, module: Task, callbacks: Sequence[Callba
         module: The task.
         callbacks: The Trainer's.
     """
-    if module.takes_turns:
-        return f"the optimizers of {type(module).__name__} take turns, batch by batch"
+    if _turns_are_counted(cfg, module, callbacks):
+        return (
+            f"something counts steps, and {type(module).__name__} takes turns, any number a batch"
+        )
     if cfg.loop.steps_per_execution != "auto" or _is_one_by_one(cfg):
         return None
     who = sees_each_batch(module, callbacks)
@@ -124,9 +131,11 @@ def _affordable(module: Task, datamodule: Data, device: torch.device) -> int:
     batch = datamodule.example_batch()
     share = datamodule.batch_size / count_samples(batch)
     num_bytes = share * sum(tensor.nbytes for tensor in list_tensors(batch))
-    flops = 3 * share * count_forward_flops(module, batch)
+    # Turns are not tried here: they may change the task.
+    flops = 0 if module.takes_turns else 3 * share * count_forward_flops(module, batch)
     budget = MOST_FLOPS.get(device.type, MOST_FLOPS["cpu"])
-    most = MOST_STEPS if datamodule.is_in_memory else MOST_FETCHED
+    is_quick = datamodule.is_in_memory and not module.takes_turns
+    most = MOST_STEPS if is_quick else MOST_FETCHED
     return int(max(1, min(most, MOST_BYTES // max(num_bytes, 1), budget // max(flops, 1))))
 
 
