@@ -10,7 +10,7 @@ from lightning.pytorch import LightningDataModule
 from fourbeat.base.errors import DataError
 from fourbeat.data.samples import SplitSizes
 
-Loader: TypeAlias = Iterable[Any]
+GivenLoader: TypeAlias = Iterable[Any]
 """A DataLoader, or what else yields the batches of one epoch after another."""
 
 
@@ -26,9 +26,9 @@ class LoaderDataModule(LightningDataModule):
 
     def __init__(
         self,
-        train: Loader,
-        val: Loader | None = None,
-        test: Loader | None = None,
+        train: GivenLoader,
+        val: GivenLoader | None = None,
+        test: GivenLoader | None = None,
         num_classes: int | None = None,
     ) -> None:
         super().__init__()
@@ -49,15 +49,15 @@ class LoaderDataModule(LightningDataModule):
             *(_num_samples(loader) for loader in (self._train, self._val, self._test))
         )
 
-    def train_dataloader(self) -> Loader:
+    def train_dataloader(self) -> GivenLoader:
         """Return the training loader."""
         return self._train
 
-    def val_dataloader(self) -> Loader | list[Loader]:
+    def val_dataloader(self) -> GivenLoader | list[GivenLoader]:
         """Return the validation loader; an empty list if there is none."""
         return [] if self._val is None else self._val
 
-    def test_dataloader(self) -> Loader:
+    def test_dataloader(self) -> GivenLoader:
         """Return the test loader.
 
         Raises:
@@ -67,7 +67,7 @@ class LoaderDataModule(LightningDataModule):
             raise DataError("There is no data to test on: pass a test loader.")
         return self._test
 
-    def predict_dataloader(self) -> Loader:
+    def predict_dataloader(self) -> GivenLoader:
         """Return the test loader, whose targets are not used.
 
         Raises:
@@ -76,7 +76,7 @@ class LoaderDataModule(LightningDataModule):
         return self.test_dataloader()
 
 
-def _num_samples(loader: Loader | None) -> int:
+def _num_samples(loader: GivenLoader | None) -> int:
     if loader is None:
         return 0
     dataset = getattr(loader, "dataset", None)

@@ -85,7 +85,7 @@ def _faults(cfg: TrainConfig, datamodule: Data | None) -> list[Fault]:
     """What is wrong besides the data set itself; without one, all that does not need it."""
     optim, model, task, loss = (
         optim_faults(cfg),
-        leaf_faults("model", cfg.model) or net_faults(cfg.model),
+        net_faults(cfg.model) or leaf_faults("model", cfg.model),
         _kind_faults("task", cfg.task) or leaf_faults("task", cfg.task),
         leaf_faults("loss", cfg.loss),
     )
@@ -139,7 +139,7 @@ def _kind_faults(key: str, section: LeafSection) -> list[Fault]:
     try:
         if not builds_another(section.target, kind):
             return []
-    except (ImportError, AttributeError, ValueError):  # a fault of its own
+    except Exception:  # whatever the user's own module raises: a fault of its own
         return []
     whose = "fourbeat" if kind is Task else "Lightning"
     why, hint = f"must build a {kind.__name__} of {whose}'s", "Name a class that inherits it."

@@ -25,9 +25,13 @@ def net_faults(section: LeafSection) -> list[Fault]:
     """Find a LightningModule in the place of the network: its training_step would not be called.
 
     Args:
-        section: The model, whose target can be imported.
+        section: The model; a target that cannot be imported is a fault of its own.
     """
-    found, why = pkgutil.resolve_name(section.target), ""
+    why = hint = ""
+    try:
+        found = pkgutil.resolve_name(section.target)
+    except Exception:  # whatever the user's own module raises
+        return []
     if isinstance(found, type) and issubclass(found, Task):
         why, hint = "is a Task", f"Use task._target_={section.target}, and its network as model."
     elif isinstance(found, type) and issubclass(found, LightningModule):
