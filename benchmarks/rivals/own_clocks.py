@@ -12,7 +12,6 @@ from torch import nn
 
 from benchmarks.rivals.bare import BareLoop
 from benchmarks.rivals.lightning_clock import WrittenClock
-from fourbeat.events import Beats
 from fourbeat.recorder import RecorderCallback
 from fourbeat.state import StateCheckpoint
 
@@ -34,8 +33,6 @@ class AlternatingRecorder(WrittenClock):
         (module,) = modules
         if trainer.current_epoch % 2:
             self.recorder.on_train_start(trainer, module)
-        # The module looks for observers when a training starts, and not again.
-        module.notify = Beats(module.observers)
 
     def on_train_epoch_end(self, trainer: Trainer, *modules: Any) -> None:
         """Write what was recorded, and end the epoch."""

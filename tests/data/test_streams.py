@@ -101,7 +101,7 @@ def test_an_epoch_of_a_stream_with_a_length_is_a_pass_over_it() -> None:
 
 
 @pytest.mark.parametrize("stream", [Numbers, Resumable])
-def test_steps_per_epoch_go_on_where_the_epoch_before_has_ended(stream: type[Numbers]) -> None:
+def test_steps_per_epoch_continue_where_the_epoch_before_has_ended(stream: type[Numbers]) -> None:
     """The stream begins again where it ends."""
     first, second, third = epochs(Streamed(stream(10), steps_per_epoch=2), 0, 1, 2)
     assert counted(first) == [[0, 1, 2, 3], [4, 5, 6, 7]]
@@ -213,7 +213,7 @@ def test_a_stream_that_worker_processes_read_or_without_a_state_is_not_captured(
     assert registry_of(Streamed(Counted(10))).names == []
 
 
-def test_looking_at_the_first_batch_does_not_move_the_stream() -> None:
+def test_taking_the_first_batch_as_an_example_does_not_move_the_stream() -> None:
     data = Streamed(ResumableCounted(10))
     numbers, _ = data.example_batch()
     assert numbers.tolist() == [0, 1, 2, 3]

@@ -124,3 +124,13 @@ def test_a_module_can_be_called_through_something_else_and_forget_it_again() -> 
     modules.set_compiled_call(layer, None)
     layer(inputs)
     assert seen == ["hook", "hook"]
+
+
+@contract("torch", "a module names its buffers that are not persistent", see=SEE)
+def test_buffers_that_no_state_dict_has_are_found() -> None:
+    network = nn.Sequential(nn.BatchNorm1d(2), nn.Linear(2, 2))
+    network[1].register_buffer("seen", torch.zeros(3), persistent=False)
+    network[1].register_buffer("none", None, persistent=False)
+    ((name, buffer),) = modules.temporary_buffers(network)
+    assert name == "1.seen"
+    assert buffer is network[1].seen

@@ -8,23 +8,23 @@ from support.project import compose
 from fourbeat.base.errors import ConfigError
 from fourbeat.config.leaves import instantiate
 from fourbeat.data import DataModule
-from fourbeat.preflight.monitors import monitor_faults, split_modes
+from fourbeat.preflight.monitors import metric_modes, monitor_faults
 from project.data import Circles, Diabetes, Digits
 
 
 @pytest.mark.parametrize(
     ("datamodule", "modes"),
     [
-        (Digits(), {"val/loss": "min", "val/accuracy": "max", "val/f1": "max"}),
-        (Circles(), {"val/loss": "min", "val/accuracy": "max", "val/f1": "max"}),
-        (Diabetes(), {"val/loss": "min", "val/mae": "min", "val/r2": "max"}),
+        (Digits(), {"accuracy": "max", "f1": "max"}),
+        (Circles(), {"accuracy": "max", "f1": "max"}),
+        (Diabetes(), {"mae": "min", "r2": "max"}),
     ],
     ids=["classes", "two_classes", "numbers"],
 )
 def test_the_metrics_of_a_task_and_when_they_are_best(
     datamodule: DataModule, modes: dict[str, str]
 ) -> None:
-    assert split_modes(datamodule, "val") == modes
+    assert metric_modes(compose(), datamodule) == modes
 
 
 @pytest.mark.one_in(2)
@@ -91,3 +91,16 @@ def test_all_metrics_that_cannot_be_monitored_are_faults() -> None:
     with pytest.raises(ConfigError) as raised:
         compose("sweep.metric=x", *(f"{key}=x" for key in keys))
     assert [fault.key for fault in raised.value.faults] == ["sweep.metric", *keys]
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["+callbacks.own._target_=lightning.pytorch.Callback"],
+        ["data=circles", "model=circles", "task=circles"],
+    ],
+    ids=["callback", "task"],
+)
+def test_what_code_of_the_users_may_measure_can_be_monitored(overrides: list[str]) -> None:
+    keys = ["callbacks.early_stopping.monitor", "sweep.metric"]
+    assert compose(*overrides, *(f"{key}=val/own" for key in keys)).sweep.metric == "val/own"

@@ -27,7 +27,7 @@ Interrupted = Callable[..., Run]
 class Pouring(IterableDataset[Any]):
     """Samples one after the other, with noise from all three generators."""
 
-    goes_on = False
+    continues = False
 
     def __init__(self, samples: Any) -> None:
         self.samples = samples
@@ -37,7 +37,7 @@ class Pouring(IterableDataset[Any]):
         return len(self.samples)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        self.position = self.position if self.goes_on else 0
+        self.position = self.position if self.continues else 0
         while self.position < len(self.samples):
             inputs, targets = self.samples[self.position]
             self.position += 1
@@ -46,9 +46,9 @@ class Pouring(IterableDataset[Any]):
 
 
 class Placed(Pouring):
-    """Goes on where it stands, also where it was left within an epoch."""
+    """Continues where it stands, also where it was left within an epoch."""
 
-    goes_on = True
+    continues = True
 
     def state_dict(self) -> dict[str, int]:
         return {"position": self.position}

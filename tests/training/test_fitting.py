@@ -358,6 +358,11 @@ def test_the_same_seed_gives_the_same_bits(tmp_path: Path, precision: str) -> No
             id="metric",
         ),
         pytest.param(net(), loader(), {"metrics": 3}, "^metrics: ", id="no-metric"),
+        pytest.param(
+            *(nn.Sequential(nn.BatchNorm1d(4), net()), loader(33), {}),
+            "^train_loader: .*BatchNorm.*drop_last",
+            id="batch-norm",
+        ),
         pytest.param(net(), loader(), {"callbacks": [3]}, "^callbacks=list: must", id="callback"),
         pytest.param(net(), loader(), {"loggers": True}, "^loggers=bool: must", id="logger"),
         pytest.param(

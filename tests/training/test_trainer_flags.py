@@ -178,7 +178,7 @@ def test_overfit_batches_gives_the_same_batches_in_each_epoch(
 
 
 def _inputs(item: Any) -> torch.Tensor:
-    return item.gathered()[0] if hasattr(item, "gathered") else item[0]
+    return item.stacked()[0] if hasattr(item, "stacked") else item[0]
 
 
 def test_limit_predict_batches_limits_predictions(fit_components: Fit) -> None:

@@ -27,7 +27,7 @@ class MonitorCheck(Callback):
         """Check those of the validation."""
         if not trainer.sanity_checking and not self._has_validated:
             self._has_validated = True
-            self._check(trainer, (k for k, m in self._monitors.items() if m.startswith("val/")))
+            self._check(trainer, [k for k, m in self._monitors.items() if m.startswith("val/")])
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Check the others: what is logged at the end of an epoch is there by now."""

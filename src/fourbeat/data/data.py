@@ -38,7 +38,7 @@ class Data(SplitLoaders):
         pin_memory: Page-locked memory, from which copies to a GPU overlap with the training.
         drop_last: Drop the last training batch when it is short.
         seed: Seed of the order of the epochs, and of what samples draw.
-        steps_per_epoch: Batches of an epoch of a stream, which goes on in the next one where it
+        steps_per_epoch: Batches of an epoch of a stream, which continues in the next one where it
             stood, and begins again where it ends; None: each epoch is a pass over the data.
 
     Attributes:

@@ -21,7 +21,7 @@ from fourbeat.data.plan import ExecutionPlan
 from fourbeat.data.residence import OnDevice, move_to_device
 from fourbeat.data.sampled import SampledOrder
 from fourbeat.data.seeding import Split
-from fourbeat.data.streams import Place, StreamBatches, StreamOrder, count_stream
+from fourbeat.data.streams import StreamBatches, StreamOrder, StreamPlace, count_stream
 from fourbeat.data.tensors import TensorBatches
 
 STREAM = "stream"
@@ -146,7 +146,7 @@ class SplitLoaders(LightningDataModule, ABC):
         if not self.is_stream("train"):
             return None
         source = self._source("train", self._order("train"))
-        skipped = source.num_skipped(Place(epoch, self.first_batch))
+        skipped = source.num_skipped(StreamPlace(epoch, self.first_batch))
         is_placed = source.can_be_captured and not self.num_workers and STREAM in names
         if not skipped or is_placed:
             return None

@@ -18,7 +18,7 @@ from fourbeat.data.checks import stream_length
 from fourbeat.data.order import BatchOrder, count_batches
 
 
-class Place(NamedTuple):
+class StreamPlace(NamedTuple):
     """A batch of a stream, as a sampler asks for it: its epoch, and its index in it."""
 
     epoch: int
@@ -28,7 +28,7 @@ class Place(NamedTuple):
 class Ended(NamedTuple):
     """What comes instead of a batch where a stream has no more; it travels between processes."""
 
-    place: Place
+    place: StreamPlace
 
 
 class StreamOrder(BatchOrder):
@@ -73,7 +73,7 @@ class StreamOrder(BatchOrder):
     def __iter__(self) -> Iterator[Any]:
         counts = itertools.count if self._count is None else range
         span = counts(self.first_batch, *([self.num_batches] if self.has_length else []))
-        return (Place(self.epoch, batch_idx) for batch_idx in span)
+        return (StreamPlace(self.epoch, batch_idx) for batch_idx in span)
 
 
 class StreamBatches(Dataset[Any]):
@@ -85,7 +85,7 @@ class StreamBatches(Dataset[Any]):
         seed_of: Returns the seed of a batch, given its epoch and its index in it.
         batch_size: Samples per batch.
         drop_last: Drop the last batch of a pass when it is short.
-        steps_per_epoch: Batches of an epoch: the next one goes on where it ended, and the stream
+        steps_per_epoch: Batches of an epoch: the next one continues where it ended, and the stream
             begins again where it ends. None: each epoch is a pass.
     """
 
@@ -115,7 +115,7 @@ class StreamBatches(Dataset[Any]):
         """Whether the stream knows where it stands, and can be placed there."""
         return all(hasattr(self.stream, name) for name in ("state_dict", "load_state_dict"))
 
-    def __getitem__(self, place: Place) -> Batch | Ended:
+    def __getitem__(self, place: StreamPlace) -> Batch | Ended:
         run, num_before = self._target(place)
         if run != self._run or num_before < self._num_pulled:
             self._begin_again(run)
@@ -124,7 +124,7 @@ class StreamBatches(Dataset[Any]):
         samples = self._pull(place)
         return Ended(place) if samples is None else samples
 
-    def num_skipped(self, place: Place) -> int:
+    def num_skipped(self, place: StreamPlace) -> int:
         """Count the batches that are read and dropped to come to a place from the start."""
         return self._target(place)[1]
 
@@ -134,23 +134,23 @@ class StreamBatches(Dataset[Any]):
         return {**position, "stream": self._state(), "start": self._start}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Place the stream where :meth:`state_dict` was read."""
+        """StreamPlace the stream where :meth:`state_dict` was read."""
         self._run, self._num_pulled = state["run"], state["pulled"]
         self._num_passes, self._start = state["num_passes"], state["start"]
         self._set_epoch()
         self.stream.load_state_dict(state["stream"])
         self._iterator = iter(self.stream)
 
-    def _target(self, place: Place) -> tuple[int, int]:
+    def _target(self, place: StreamPlace) -> tuple[int, int]:
         """Which run of the stream a batch is from, and how many batches come before it there."""
         if self.steps_per_epoch is None:
             return place.epoch, place.batch_idx
         return 0, place.epoch * self.steps_per_epoch + place.batch_idx
 
-    def _place(self, num_before: int, epoch: int) -> Place:
+    def _place(self, num_before: int, epoch: int) -> StreamPlace:
         if self.steps_per_epoch is None:
-            return Place(epoch, num_before)
-        return Place(*divmod(num_before, self.steps_per_epoch))
+            return StreamPlace(epoch, num_before)
+        return StreamPlace(*divmod(num_before, self.steps_per_epoch))
 
     def _state(self) -> Any:
         return copy.deepcopy(self.stream.state_dict())
@@ -164,7 +164,7 @@ class StreamBatches(Dataset[Any]):
         self._run, self._num_passes, self._num_pulled = run, run, 0
         self._iterator = None
 
-    def _pull(self, place: Place) -> Batch | None:
+    def _pull(self, place: StreamPlace) -> Batch | None:
         with generators_seeded(self.seed_of(*place)):
             samples = self._next_samples()
             self._num_pulled += 1

@@ -143,8 +143,8 @@ class Loop(Callback):
             losses: Of a micro-batch, by name.
             group: The micro-batches that share an optimizer step with it.
         """
-        shared = group.full_size > 1 or self.trainer.world_size > 1
-        if shared and any(isinstance(loss, Mean) for loss in losses.values()):
+        has_means = any(isinstance(loss, Mean) for loss in losses.values())
+        if has_means and (group.full_size > 1 or self.trainer.world_size > 1):
             return self._weights.objective(losses, group, self.optim.optimizer, self.trainer)
         return group.compensate(total_of(losses))
 

@@ -30,6 +30,7 @@ from fourbeat.preflight.dry_run import dry_run
 from fourbeat.preflight.horizons import limit_faults, plan_horizon, sharing_faults
 from fourbeat.preflight.monitors import monitor_faults
 from fourbeat.preflight.parameters import parameter_faults
+from fourbeat.preflight.single_samples import single_sample_faults
 from fourbeat.preflight.task_trial import TaskTrial, try_task
 from fourbeat.preflight.validations import validation_faults
 from fourbeat.tasks import LossTask, Task
@@ -116,6 +117,8 @@ def _task(cfg: TrainConfig, datamodule: Data, *, loss_is_good: bool) -> list[Fau
         if tried is None:
             return faults
         trial = tried
+    if not faults:
+        faults = single_sample_faults(cfg, datamodule)
     return [*faults, *monitor_faults(cfg, datamodule, trial)]
 
 

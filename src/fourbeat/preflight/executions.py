@@ -6,7 +6,7 @@ import pkgutil
 from collections.abc import Sequence
 
 import torch
-from lightning.pytorch import Callback
+from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.callbacks import ModelCheckpoint, Timer
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -60,9 +60,7 @@ def plan_executions(
     """
     steps = cfg.loop.steps_per_execution
     if steps == "auto":
-        pauses = cfg.debug.pause_at is not None or cfg.debug.pause_on == "spike"
-        each = pauses or cfg.loop.name == "automatic" or cfg.trainer.profiler is not None
-        each = each or module.takes_turns or any(map(_needs_each_batch, callbacks))
+        each = _is_one_by_one(cfg) or module.takes_turns or sees_each_batch(module, callbacks)
         steps = 1 if each else _affordable(module, datamodule, device)
     if steps == 1 or module.takes_turns:
         return None
@@ -81,8 +79,38 @@ def saves_checkpoints(leaf: LeafSection) -> bool:
     return isinstance(target, type) and issubclass(target, ModelCheckpoint)
 
 
-def _needs_each_batch(callback: Callback) -> bool:
-    return overrides_any(callback, Callback, BATCH_HOOKS) and not isinstance(callback, CONTENT)
+def _is_one_by_one(cfg: TrainConfig) -> bool:
+    pauses = cfg.debug.pause_at is not None or cfg.debug.pause_on == "spike"
+    return pauses or cfg.loop.name == "automatic" or cfg.trainer.profiler is not None
+
+
+def sees_each_batch(module: Task, callbacks: Sequence[Callback]) -> str | None:
+    """Name the first one of task and callbacks that has a hook for each batch; None: there is none.
+
+    Args:
+        module: The task.
+        callbacks: The Trainer's.
+    """
+    if overrides_any(module, LightningModule, BATCH_HOOKS):
+        return type(module).__name__
+    users = (c for c in callbacks if overrides_any(c, Callback, BATCH_HOOKS))
+    return next((type(user).__name__ for user in users if not isinstance(user, CONTENT)), None)
+
+
+def why_no_executions(cfg: TrainConfig, module: Task, callbacks: Sequence[Callback]) -> str | None:
+    """Say why there are no executions that there would be otherwise; None: there are, or need not.
+
+    Args:
+        cfg: The config.
+        module: The task.
+        callbacks: The Trainer's.
+    """
+    if module.takes_turns:
+        return f"the optimizers of {type(module).__name__} take turns, batch by batch"
+    if cfg.loop.steps_per_execution != "auto" or _is_one_by_one(cfg):
+        return None
+    who = sees_each_batch(module, callbacks)
+    return who and f"{who} has a hook for each batch"
 
 
 def _stops(callbacks: Sequence[Callback]) -> tuple[int, ...]:

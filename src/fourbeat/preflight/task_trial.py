@@ -73,7 +73,7 @@ def try_task(cfg: TrainConfig, data: Data) -> tuple[TaskTrial | None, list[Fault
         As of :func:`try_batch`.
     """
     with generators_seeded(cfg.seed):
-        task, faults = _build(cfg, data)
+        task, faults = build_trial(cfg, data)
         return (None, faults) if task is None else try_batch(cfg, task, data.example_batch())
 
 
@@ -126,8 +126,13 @@ def _metric_fault(task: Task, name: str, error: Exception) -> Fault:
     return Fault("task-fails", f"metrics.{name}", type(task.metrics[name]).__name__, why)
 
 
-def _build(cfg: TrainConfig, data: Data) -> tuple[Task | None, list[Fault]]:
-    """The task, or which of its leaves cannot be built."""
+def build_trial(cfg: TrainConfig, data: Data) -> tuple[Task | None, list[Fault]]:
+    """Build a task, or find which of its leaves cannot be built.
+
+    Args:
+        cfg: The config.
+        data: Says whether a loss gets one logit for two classes.
+    """
     net: Any
     net, faults = try_leaf("model", cfg.model.leaf(), instantiate)
     loss: Any = None

@@ -25,7 +25,7 @@ from fourbeat.lightning.torch_modules import temporary_buffers
 
 MOST_DEPTH = 6
 MOST_ITEMS = 500  # at either end of a list: what is beyond shows in its length alone
-MOST_NUMBERS = 4096  # of a tensor, evenly spread
+MOST_SAMPLED = 4096  # of a tensor, evenly spread
 MOST_VALUES = 2_000  # of an attribute
 MOST_VALUES_IN_ALL = 50_000
 
@@ -232,7 +232,7 @@ def _numbers(value: Any) -> Iterator[Any]:
 
 
 def _stride(size: int) -> int:
-    return max(1, -(-size // MOST_NUMBERS))
+    return max(1, -(-size // MOST_SAMPLED))
 
 
 def _generator_state(generator: Any) -> Hashable:

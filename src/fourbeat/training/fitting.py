@@ -37,6 +37,7 @@ from fourbeat.training.given_task import (
     GivenMetrics,
     first_batch,
     given_task,
+    last_batch_faults,
     loader_faults,
     loader_label_faults,
     trial_faults,
@@ -150,7 +151,8 @@ def fit(
         ]
         has_length = count_loaded_batches(train_loader) >= 0
         faults += [*_faults(cfg, has_length=has_length), *optim.faults(cfg, has_length=has_length)]
-        raise_faults(faults or trial_faults(cfg, task, batch))
+        faults = faults or trial_faults(cfg, task, batch)
+        raise_faults(faults or last_batch_faults(task, train_loader, batch))
     folder = Path(run_dir) if run_dir else new_run_dir(cfg)
     FourBeatLoop(task, *optim.builders(cfg), seed=seed, gradient_clip_val=gradient_clip_val)
     trainer = _trainer(cfg, folder, data, task, callbacks, loggers)

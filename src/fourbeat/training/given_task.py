@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
-from torch.utils.data import Dataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, TensorDataset
 from torchmetrics import Metric, MetricCollection
 
 from fourbeat.base.errors import ConfigError, Fault, raise_faults
@@ -18,6 +18,7 @@ from fourbeat.base.generators import generators_seeded
 from fourbeat.config.schema import TrainConfig
 from fourbeat.data import Batch
 from fourbeat.preflight.dry_run import evaluating, first_line, layer_reached, traced
+from fourbeat.preflight.single_samples import refuses_one_sample
 from fourbeat.preflight.task_trial import try_batch
 from fourbeat.tasks import OneLogit, Supervised, Task
 from fourbeat.tasks.losses import reduction_faults
@@ -126,11 +127,7 @@ def trial_faults(cfg: TrainConfig, task: Task, batch: Batch) -> list[Fault]:
         warnings.catch_warnings(record=True) as said,
     ):
         warnings.simplefilter("always")
-        try:
-            copied = copy.deepcopy(task)
-        except Exception:  # whatever the user's own class holds
-            copied = copy.copy(task)
-        _, faults = try_batch(cfg, copied.train(), batch)
+        _, faults = try_batch(cfg, _copy(task).train(), batch)
     broadcast = [str(w.message).splitlines()[0] for w in said if BROADCAST in str(w.message)]
     if broadcast and not faults:
         hint = "Give outputs and targets one shape."
@@ -153,6 +150,35 @@ def loader_label_faults(loaders: Mapping[str, Any], num_classes: int | None) -> 
         if are_labels(dataset.tensors[1])
         for fault in range_faults(name, dataset.tensors[1], num_classes)
     ]
+
+
+def last_batch_faults(task: Task, loader: Any, batch: Batch) -> list[Fault]:
+    """Find a last batch of one sample that a BatchNorm cannot train on.
+
+    Args:
+        task: What is trained.
+        loader: Of the training; one that is no DataLoader does not say what its last batch is.
+        batch: Its first one.
+    """
+    size = getattr(loader, "batch_size", None)
+    if not isinstance(loader, DataLoader) or size is None or loader.drop_last:
+        return []
+    dataset = loader.dataset
+    if not isinstance(dataset, Sized) or (size > 1 and len(dataset) % size != 1):
+        return []
+    with evaluating(task):
+        if not refuses_one_sample(_copy(task), batch):
+            return []
+    why = "has a batch of one sample, on which a BatchNorm cannot train"
+    hint = "Pass drop_last=True to the DataLoader, or another batch_size."
+    return [Fault("too-few-samples", "train_loader", "", why, hint)]
+
+
+def _copy(task: Task) -> Task:
+    try:
+        return copy.deepcopy(task)
+    except Exception:  # whatever the user's own class holds
+        return copy.copy(task)
 
 
 def _model_faults(model: object, loss: object) -> list[Fault]:

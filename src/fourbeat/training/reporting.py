@@ -14,6 +14,7 @@ from fourbeat.config.schema import TrainConfig
 from fourbeat.config.typed import format_value
 from fourbeat.data import Data
 from fourbeat.optim import describe_rates
+from fourbeat.preflight.executions import why_no_executions
 from fourbeat.preflight.horizons import plan_horizon
 from fourbeat.run import Run
 from fourbeat.training.components import Components
@@ -41,7 +42,7 @@ def print_start(cfg: TrainConfig, components: Components) -> None:
             *(cfg.loop.name, device, processes, cfg.trainer.precision),
         )
         _print_schedule(cfg, components)
-        _print_turns(cfg, components)
+        _print_given_up(cfg, components)
         if components.checkpoint.files is None:
             log.info(
                 "nothing is saved (callbacks.model_checkpoint is off): no resume, no best state"
@@ -63,18 +64,16 @@ def _print_schedule(cfg: TrainConfig, components: Components) -> None:
             log.info("%s%s with %s: learning rate %s", who, *kinds, "; ".join(rates))
 
 
-def _print_turns(cfg: TrainConfig, components: Components) -> None:
-    """Say what a task with several optimizers gives up."""
+def _print_given_up(cfg: TrainConfig, components: Components) -> None:
+    """Say what a program gives up."""
     task, checkpoint = components.module, cfg.callbacks.model_checkpoint
-    if not task.takes_turns:
-        return
-    name = type(task).__name__
-    log.info("%s: optimizers take turns, batch by batch: no executions, no compiled steps", name)
-    if checkpoint and not monitored(checkpoint.monitor, task):
+    if why := why_no_executions(cfg, task, components.callbacks):
+        log.info("no executions, so each batch costs Lightning's own time besides: %s", why)
+    if task.takes_turns and checkpoint and not monitored(checkpoint.monitor, task):
         log.info(
             "%s: no metric says which state is best: it is the last one, and nothing stops early. "
             "Set callbacks.model_checkpoint.monitor, or monitor in the class.",
-            name,
+            type(task).__name__,
         )
 
 

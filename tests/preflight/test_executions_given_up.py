@@ -1,0 +1,53 @@
+"""What sees each batch by itself costs executions, and is named at the start."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from lightning.pytorch import Callback
+from support.project import compose
+from torch import nn
+
+import fourbeat
+from fourbeat.preflight.executions import sees_each_batch, why_no_executions
+from fourbeat.tasks import Supervised
+
+
+class Ear(Callback):
+    def on_train_batch_end(self, *_: Any) -> None: ...
+
+
+class Averaging(Supervised):
+    def on_train_batch_end(self, *_: Any) -> None: ...
+
+
+class Turns(fourbeat.Task):
+    def steps(self, batch: Any) -> Any:
+        yield "", self.net(batch)
+
+
+def supervised(kind: type[Supervised] = Supervised) -> Supervised:
+    return kind(nn.Linear(2, 2), nn.CrossEntropyLoss())
+
+
+@pytest.mark.parametrize(
+    ("task", "callbacks", "why"),
+    [
+        (supervised(), [], None),
+        (supervised(), [Callback(), Ear()], "Ear has a hook for each batch"),
+        (supervised(Averaging), [], "Averaging has a hook for each batch"),
+        (Turns(nn.Linear(2, 2)), [], "the optimizers of Turns take turns, batch by batch"),
+    ],
+    ids=["nobody", "callback", "task", "turns"],
+)
+def test_who_needs_each_batch_is_named(
+    task: fourbeat.Task, callbacks: list[Callback], why: str | None
+) -> None:
+    assert why_no_executions(compose("trainer=cpu"), task, callbacks) == why
+
+
+def test_who_asked_for_single_batches_is_told_nothing() -> None:
+    assert sees_each_batch(supervised(), [Ear()]) == "Ear"
+    for words in (["loop.steps_per_execution=1"], ["loop=automatic"], ["trainer.profiler=simple"]):
+        assert why_no_executions(compose("trainer=cpu", *words), supervised(), [Ear()]) is None

@@ -1,0 +1,100 @@
+"""Two processes learn what one learns with twice the batch size."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from benchmarks.torture.comparison import logged
+from programs.catalogue import CONF
+from programs.tagger import LSTMTagger
+from support.project import compose, train
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+from training.test_distributed import start
+
+from fourbeat import Task
+from fourbeat.run import Run
+from fourbeat.state import read_state
+from project.models.gan import Adversaries
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="as there")]
+
+COMMON = (
+    f"hydra.searchpath=['file://{CONF}']",
+    *("trainer.max_epochs=2", "trainer.log_every_n_steps=5", "logger=csv"),
+    *("callbacks.progress=none", "callbacks.early_stopping=null"),
+)
+
+
+class Idle(LSTMTagger):
+    """Has a layer that nobody uses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.idle = nn.Linear(2, 2)
+
+
+class IdleGAN(Adversaries):
+    """Has a layer in each part that nobody uses."""
+
+    def __init__(self, **sizes: Any) -> None:
+        super().__init__(**sizes)
+        self.d.idle, self.g.idle = nn.Linear(2, 2), nn.Linear(2, 2)
+
+
+class Fixed(Task):
+    """Draws nothing: the noise is made of the samples."""
+
+    def steps(self, batch: Any) -> Iterator[tuple[str, Tensor]]:
+        real, _ = batch
+        fake = self.net.g(real[:, :1].expand(-1, self.net.num_noise))
+        yield "d", (softplus(-self.net.d(real)) + softplus(self.net.d(fake.detach()))).mean()
+        yield "g", softplus(-self.net.d(fake)).mean()
+
+
+CASES = {
+    # Its loss is a Mean over words, of which each process has another number.
+    "tagger": ["experiment=tagger", "model._target_=training.test_processes_equal_one.Idle"],
+    "turns": [
+        "experiment=small_gan",
+        "model._target_=training.test_processes_equal_one.IdleGAN",
+        "task._target_=training.test_processes_equal_one.Fixed",
+    ],
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_two_processes_are_one_with_twice_the_batch_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    words = [*COMMON, *CASES[case]]
+    two = [*words, "trainer=ddp_cpu", "data.batch_size=4", f"hydra.run.dir={tmp_path / 'two'}"]
+    with start(tmp_path, *two) as process:
+        out, err = process.communicate(timeout=500)
+    assert process.returncode == 0, err
+    assert ("find_unused_parameters is on" in out + err) == (case == "tagger")
+    one = train(compose(*words, "trainer=cpu", "data.batch_size=8"), tmp_path / "one")
+    assert close(weights(Run.load(tmp_path / "two")), weights(one))
+    assert means(tmp_path / "two") == {
+        k: pytest.approx(v, rel=1e-4) for k, v in means(one.dir).items()
+    }
+
+
+def weights(run: Run) -> dict[str, Tensor]:
+    return dict(read_state(run.checkpoint("last"))["state_dict"])
+
+
+def close(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return all(torch.allclose(one[n], other[n], rtol=1e-4, atol=1e-5) for n in one.keys() | other)
+
+
+def means(folder: Path) -> dict[str, Any]:
+    """What is the mean of a whole split."""
+    found = logged(folder)
+    return {n: v for n, v in found.items() if n.startswith("val/") or n.endswith("_epoch")}
