@@ -112,7 +112,7 @@ def fit(
 
     Returns:
         The run; ``run.model`` is the network with the best weights. After a NaN or Inf
-        ``run.outcome.status`` is ``failed``, and the weights are the best ones until then.
+        ``run.outcome.status`` is ``failed``, and the weights are the best until then.
 
     Raises:
         ConfigError: An argument is out of its range, or model, loss and data do not fit together.
