@@ -192,7 +192,7 @@ def test_each_mini_batch_is_converted_when_it_is_used(build: Callable[[], Execut
     assert torch.equal(doubled.stacked(0, 2)[0], execution.stacked(0, 2)[0] * 2)
 
 
-def test_mini_batches_of_other_shapes_are_told_from_an_example() -> None:
+def test_mini_batches_of_other_shapes_differ_from_an_example() -> None:
     padded = [(torch.zeros(2, length), torch.zeros(2)) for length in (3, 5)]
     assert Execution.of(padded, 0).are_like(padded[0]) == [True, False]
 

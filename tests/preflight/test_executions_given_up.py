@@ -48,7 +48,7 @@ def test_who_needs_each_batch_is_named(
     assert why_no_executions(compose("trainer=cpu"), task, callbacks) == why
 
 
-def test_who_asked_for_single_batches_is_told_nothing() -> None:
+def test_who_asked_for_single_batches_reads_nothing_of_it() -> None:
     assert sees_each_batch(supervised(), [Ear()]) == "Ear"
     for words in (["loop.steps_per_execution=1"], ["loop=automatic"], ["trainer.profiler=simple"]):
         assert why_no_executions(compose("trainer=cpu", *words), supervised(), [Ear()]) is None

@@ -133,7 +133,7 @@ def broken_by_a_replay(run: Run) -> Iterator[str]:
     middle = max(step for step in snapshots if step < num_steps)
     for start, end in ((Start(0), middle), (Start(middle, snapshots[middle]), num_steps)):
         memory, cfg = RecordsInMemory(), replay_config(stored)
-        components = replay_steps(stored, cfg, start, end - 1, write=memory.write)
+        components = replay_steps(stored, cfg, start, end - 1, memory)
         found = compare(recorded, memory.records)
         if found.first or found.num_steps != end - start.step:
             yield f"steps {start.step} to {end}, {found.num_steps} of them: {found.first}"

@@ -245,7 +245,7 @@ def test_a_nan_ends_the_run_with_the_best_weights_until_then(tmp_path: Path) -> 
     assert torch.equal(best["net.weight"], model.weight)
 
 
-def test_the_look_at_the_first_batch_changes_nothing(tmp_path: Path) -> None:
+def test_trying_the_first_batch_changes_nothing(tmp_path: Path) -> None:
     class Counting(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -330,7 +330,7 @@ def test_the_same_seed_gives_the_same_bits(tmp_path: Path, precision: str) -> No
         pytest.param(net(), of(INPUTS), {}, "must yield pairs", id="not-pairs"),
         pytest.param(net(), INPUTS, {}, "^train_loader=Tensor: must be", id="tensor"),
         pytest.param(net(), (INPUTS, LABELS), {}, "^train_loader=tuple: must be", id="tuple"),
-        pytest.param(net(), iter(loader()), {}, "whenever it is iterated", id="iterator"),
+        pytest.param(net(), iter(loader()), {}, "yield batches again", id="iterator"),
         pytest.param(net(), DataLoader(Lengthless()), {}, "has no length.*max_steps", id="length"),
         pytest.param(
             *(net(), DataLoader(Lengthless(), 16)),

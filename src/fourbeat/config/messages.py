@@ -57,6 +57,9 @@ def _key(loc: Sequence[int | str], kind: str, values: Any) -> str:
     for name in loc:
         if name in (LEAF, NAMED):
             continue
+        if isinstance(values, list) and isinstance(name, int):
+            holds_sections = kind == "model_type" or isinstance(values[name], Mapping)
+            values = dict(enumerate(values)) if holds_sections else None
         if not isinstance(values, Mapping) or (name not in values and kind != "missing"):
             break
         names.append(str(name))
@@ -127,22 +130,21 @@ def _field_schema(schema: type[BaseModel], key: str) -> dict[str, Any]:
     whole = schema.model_json_schema()
     field: dict[str, Any] = whole
     for name in key.split("."):
-        section = _section(field, whole["$defs"])
-        others = section.get("additionalProperties")
-        own = section.get("properties", {}).get(name)
-        field = dict(own or (others if isinstance(others, dict) else {}))
+        field = dict(_member(field, name, whole["$defs"]))
     if field.get("examples") and "anyOf" in field:
         field["anyOf"] = [member for member in field["anyOf"] if member.get("type") != "null"]
     return field
 
 
-def _section(field: Mapping[str, Any], sections: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The keys that a field holds, which may be null."""
-    for each in (field, *field.get("anyOf", ())):
-        if "$ref" in each:
-            found: Mapping[str, Any] = sections[each["$ref"].rpartition("/")[2]]
-            return found
-    return field
+def _member(field: Mapping[str, Any], name: str, sections: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The schema of a name in a section, of a user's own name, or of a place in a list."""
+    held = sections[field["$ref"].rpartition("/")[2]] if "$ref" in field else field
+    others = held.get("items" if name.isdigit() else "additionalProperties")
+    own = held.get("properties", {}).get(name) or (others if isinstance(others, dict) else {})
+    in_unions = (
+        _member(each, name, sections) for each in (*held.get("anyOf", ()), *held.get("oneOf", ()))
+    )
+    return own or next(filter(None, in_unions), {})
 
 
 def _hint(key: str, field: Mapping[str, Any]) -> str:

@@ -25,7 +25,7 @@ def choose_metrics(
     Args:
         task: What the data set asks for.
         num_outputs: Width of the network's output: 1 for a binary task with one logit.
-        ignore_index: A label that is ignored.
+        ignore_index: A label that stands for no class.
 
     Returns:
         ``accuracy``, ``f1`` and ``confusion_matrix`` for classes; ``mae`` and ``r2`` for numbers.

@@ -73,7 +73,7 @@ def range_faults(
         name: Of the argument that yields them.
         labels: Integers of any shape.
         num_classes: How many there are.
-        ignored: A label that does not count.
+        ignored: A label that stands for no class.
     """
     counted = labels[labels != ignored]
     if not counted.numel() or (counted.min() >= 0 and counted.max() < num_classes):

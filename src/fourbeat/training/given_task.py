@@ -47,7 +47,7 @@ def loader_faults(loaders: Mapping[str, Any]) -> list[Fault]:
     Args:
         loaders: By the names of the arguments; None where none was given.
     """
-    why = "must be a DataLoader, or yield the batches whenever it is iterated"
+    why = "must be a DataLoader, or yield batches again whenever it is iterated"
     return [
         Fault("wrong-type", name, type(loader).__name__, why, f"Pass {name}={BATCHED}.")
         for name, loader in loaders.items()
