@@ -127,8 +127,8 @@ def test_hardware_that_is_not_there_is_refused(row: Row) -> None:
         ),
         (
             "model.dropout=2 loss=mse +optim.foo=1 scheduler=plateau scheduler.monitor=x",
-            "unknown-argument optim.foo=1, not-measured scheduler.monitor=x, "
-            "cannot-build model.dropout=2, loss-mismatch loss=MSELoss",
+            "unknown-argument optim.foo=1, cannot-build model.dropout=2, "
+            "loss-mismatch loss=MSELoss, not-measured scheduler.monitor=x",
         ),
         (
             "data=circles data.factor=abc optim.eps=-1",
