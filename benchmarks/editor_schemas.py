@@ -15,7 +15,7 @@ import pkgutil
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_origin
 
@@ -174,7 +174,7 @@ def _leaf(group: str, model: type[LeafSection], files: list[Path]) -> Schema:
         if path != "???" and "${" not in path and path not in targets:
             targets[path] = _closed(path, group, own, comments, common)
     known = {"type": "string", "description": _TARGET, "examples": [*targets]}
-    union = {name: each for closed in targets.values() for name, each in closed.items()}
+    union = _united(targets.values())
     union |= {name: _or_reference(own[name], common.get(name)) for name in own}
     cases = [(_with_target(path), closed) for path, closed in targets.items()]
     cases.append(({"not": {"required": ["_target_"]}}, union))
@@ -187,6 +187,16 @@ def _leaf(group: str, model: type[LeafSection], files: list[Path]) -> Schema:
         },
         "allOf": [{"if": case, "then": _keys(closed)} for case, closed in cases],
     }
+
+
+def _united(targets: Iterable[Mapping[str, Schema]]) -> dict[str, Schema]:
+    """Each key of some targets; one that they have with other values takes those of any."""
+    found: dict[str, list[Schema]] = {}
+    for closed in targets:
+        for name, each in closed.items():
+            if each not in found.setdefault(name, []):
+                found[name].append(each)
+    return {name: each[0] if len(each) == 1 else {"anyOf": each} for name, each in found.items()}
 
 
 def _with_target(path: str) -> Schema:

@@ -48,7 +48,7 @@ def test_it_is_the_horizon_that_the_module_counts_from_the_loader(
     components.datamodule.setup("fit")
     components.module.trainer = components.trainer
     components.trainer.datamodule = components.datamodule  # type: ignore[attr-defined]
-    assert plan_horizon(cfg, components.datamodule) == components.module.horizon()
+    assert plan_horizon(cfg, components.datamodule) == components.loop.horizon()
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,11 @@ def test_a_limit_that_leaves_a_batch_or_none_on_purpose_is_no_fault(overrides: l
     ("overrides", "key", "fact"),
     [
         (["data.batch_size=700", "data.drop_last=true"], "data.batch_size", "must be 628 or less"),
-        (["data=diabetes", "data.val_fraction=0.003"], "data.val_fraction", "a split of 1 samples"),
+        (
+            ["data=diabetes", "data.val_fraction=0.003", "metrics=none"],
+            "data.val_fraction",
+            "a split of 1 samples",
+        ),
     ],
     ids=["batch", "split"],
 )

@@ -14,15 +14,15 @@ from support.finished_runs import FinishedRuns
 from support.project import build, compose, resume, train
 from support.settings import SMALL
 from support.stock_trainers import stock_trainer
+from torch import nn
 
 from fourbeat.base.errors import RunError
 from fourbeat.base.registry import StateFunctions, StateRegistry
-from fourbeat.loop import FourBeatLoop
 from fourbeat.run import Run
 from fourbeat.state import DamagedCheckpointError, Position, TrainingState, read_state
 from fourbeat.state.training_state import STATE_FORMAT
+from fourbeat.tasks import Supervised
 from fourbeat.training.warnings import expected_warnings
-from project.build import LOOPS
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 V1 = GOLDEN / "run_v1" / "checkpoints" / "last.ckpt"
@@ -155,6 +155,7 @@ def test_a_stock_trainer_continues_from_a_state(tmp_path: Path) -> None:
     trainer = stock_trainer(
         max_epochs=3,
         use_distributed_sampler=False,
+        callbacks=[components.loop],
     )
     with expected_warnings():
         trainer.fit(
@@ -164,15 +165,15 @@ def test_a_stock_trainer_continues_from_a_state(tmp_path: Path) -> None:
     assert trainer.global_step == run.manifest.num_steps // 2 * 3
 
 
-class WithHyperparameters(FourBeatLoop):
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+class WithHyperparameters(Supervised):
+    def __init__(self, net: nn.Module, loss: nn.Module) -> None:
+        super().__init__(net, loss)
         self.save_hyperparameters({"made_by": RunError}, logger=False)
 
 
-def test_a_state_holds_no_hyperparameters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(LOOPS, "four_beat", WithHyperparameters)
-    run = train(compose(*SMALL, "trainer.max_epochs=1"), tmp_path / "run")
+def test_a_state_holds_no_hyperparameters(tmp_path: Path) -> None:
+    task = f"task._target_={__name__}.WithHyperparameters"
+    run = train(compose(*SMALL, "trainer.max_epochs=1", task), tmp_path / "run")
     for path in (run.dir / "checkpoints").iterdir():
         assert not [key for key in read_state(path) if "hparams" in key or "hyper" in key]
 
@@ -225,7 +226,7 @@ def test_what_a_callback_registers_is_captured_and_restored(
 ) -> None:
     run = finished.copy(tmp_path / "run", counting)
     (process,) = read_state(run.checkpoint("last"))["fourbeat"]["processes"]
-    assert list(process) == ["measured", "module", "counting", "generators"]
+    assert list(process) == ["measured", "counting", "module", "generators"]
     resume(run.dir, ["trainer.max_epochs=4"])
     assert Counting.seen == [process["counting"]["count"]]
     assert process["counting"]["count"] > 0

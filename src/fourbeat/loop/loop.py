@@ -109,9 +109,6 @@ class Loop(Callback):
 
         Not ``trainer.estimated_stepping_batches``: reading it here makes Lightning drop a loader's
         restored position (its issue 20550), and in manual optimization it ignores accumulation.
-
-        Args:
-            name: Of the optimizer.
         """
         trainer, turns = self.trainer, self.task.turns_per_batch
         if (loaded := count_loaded_batches(datamodule_of(trainer).train_dataloader())) < 0:
