@@ -122,10 +122,10 @@ def test_the_loss_of_each_sample_averages_to_the_loss(run: Run) -> None:
     here = typing.here[-1]
     assert here.outputs is not None
     assert here.loss is not None
-    each = [
-        here.components.module.loss(here.outputs[i : i + 1], here.targets[i : i + 1])
-        for i in range(16)
-    ]
+    assert here.pair is not None
+    _, targets = here.pair
+    loss = here.components.module.loss
+    each = [loss(here.outputs[i : i + 1], targets[i : i + 1]) for i in range(16)]
     assert torch.stack(each).mean().item() == pytest.approx(here.loss.item(), rel=1e-5)
     assert "the largest 10 of 16" in typing.text
 

@@ -44,7 +44,8 @@ def test_a_training_writes_the_declared_columns_and_no_others(tmp_path: Path) ->
     assert_declared(records.steps, STEPS_TAG)
     assert_declared(records.layers, LAYERS_TAG)
     written = {name.partition("/")[0] for name in (*records.steps.columns, *records.layers.columns)}
-    assert written == {column.name for column in COLUMNS}
+    # Several losses and optimizers have theirs: tests/programs.
+    assert written == {column.name for column in COLUMNS} - {"turn", "named_loss"}
 
 
 def records_of_a_plain_loop(folder: Path) -> Records:
