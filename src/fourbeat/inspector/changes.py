@@ -63,8 +63,12 @@ def apply_change(change: Change, components: Components, cfg: TrainConfig) -> No
     Raises:
         ConfigError: The key cannot be changed during a training, or the value does not fit it.
     """
+    names = [name for name in components.loop.optim.optimizers if name]
     if change.key in CLIPPING:
         _clip(change, components)
+    elif names:
+        why = f"is of one of the optimizers {', '.join(names)}, which cannot be changed here"
+        raise _refused(change, why + "; loop.gradient_clip_val can")
     elif change.key.startswith(OWN_RATE):
         _rate_of_layer(change, components, cfg)
     elif change.key.startswith("optim."):

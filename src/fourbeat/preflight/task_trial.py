@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import traceback
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from fourbeat.config.trial import try_leaf
 from fourbeat.data import Batch, Data
 from fourbeat.data.batches import name_tensors
 from fourbeat.preflight.dry_run import first_line, layer_reached, traced
-from fourbeat.tasks import Losses, Task, adapt_loss
+from fourbeat.tasks import LossTypeError, Supervised, Task, adapt_loss
 from fourbeat.tasks.building import instantiate_task, takes_loss
 from fourbeat.tasks.losses import reduction_faults
 from fourbeat.tasks.mean import Loss, Mean, by_name, in_turn, total_of
@@ -155,11 +156,20 @@ def build_trial(cfg: TrainConfig, data: Data) -> tuple[Task | None, list[Fault]]
 
 
 def _run(task: Task, batch: Batch) -> tuple[Mapping[str, int], Mapping[str, Loss]]:
+    if type(task).losses is Supervised.losses and not (
+        isinstance(batch, (tuple, list)) and len(batch) == 2
+    ):
+        raise LossTypeError("it takes pairs of inputs and targets: write a task for other batches")
     if not task.takes_turns:
-        return {}, by_name(task.eval().losses(batch))
+        named = by_name(task.eval().losses(batch))
+        if not total_of(named).requires_grad:
+            raise LossTypeError("losses() returned numbers without a gradient: is one detached?")
+        return {}, named
     turns, losses = Counter[str](), dict[str, Loss]()
-    each: tuple[str, Losses]
+    each: Any
     for each in task.steps(batch):
+        if not (isinstance(each, tuple) and len(each) == 2):
+            raise LossTypeError(f"steps() yielded {type(each).__name__}: yield a name and a loss")
         turns[each[0]] += 1
         losses |= in_turn(*each)
     return turns, losses
@@ -169,6 +179,9 @@ def _fault(cfg: TrainConfig, batch: Batch, entered: list[Any], error: Exception)
     shapes = ", ".join(f"{n} {list(t.shape)}" for n, t in name_tensors(batch))
     where = layer_reached(entered)
     reason = f"fails on a batch{f', in {where}' if where else ''}: {first_line(error)}"
+    if not isinstance(error, (LossTypeError, RuntimeError)):  # torch's name the shapes
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        reason += f" ({type(error).__name__}, {frame.filename}:{frame.lineno})"
     hint = f"The batch: {shapes or type(batch).__name__}."
     return Fault("task-fails", "task", cfg.task.target, reason, hint)
 

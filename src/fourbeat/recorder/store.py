@@ -112,7 +112,7 @@ class Records:
             return np.sqrt(sum(np.float64(n) ** 2 for n in norms)) if norms else np.empty(0)
 
 
-def read_records(folder: Path) -> Records:
+def read_records(folder: str | Path) -> Records:
     """Read what was recorded of a run, older versions' columns by their present names.
 
     A last block that was cut short, when the process was killed, is skipped.
@@ -124,7 +124,7 @@ def read_records(folder: Path) -> Records:
         RunError: A file cannot be read, or was written by a newer version.
     """
     try:
-        found = [each for path in folder.rglob(EVENT_FILES) for each in _blocks(path)]
+        found = [each for path in Path(folder).rglob(EVENT_FILES) for each in _blocks(path)]
     except (OSError, ValueError, DecodeError) as error:
         raise RunError(f"{folder}: its records could not be read ({error}).") from error
     # Not by the age of their files, which a copy of the folder has not.

@@ -36,8 +36,8 @@ def print_start(cfg: TrainConfig, components: Components) -> None:
     names = (type(module.net).__name__, type(components.datamodule).__name__)
     if trainer.is_global_zero:
         log.info(
-            "%s: %s on %s (train %d, val %d, test %d), %s, %s loop, %s%s, %s",
-            *(components.folder, *names, *sizes),
+            "%s: %s on %s (train %s, val %s, test %s), %s, %s loop, %s%s, %s",
+            *(components.folder, *names, *(size if size >= 0 else "a stream" for size in sizes)),
             f"{components.num_parameters:,} parameters",
             *(cfg.loop.name, device, processes, cfg.trainer.precision),
         )
