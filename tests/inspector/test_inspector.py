@@ -141,8 +141,10 @@ def test_the_gradients_of_the_samples_average_to_the_gradient(run: Run) -> None:
         if here.loss is None:
             return "goto 7 loss"
         if not seen:
+            assert here.pair is not None
+            _, targets = here.pair
             for i in range(16):
-                one = here.components.module.loss(here.outputs[i : i + 1], here.targets[i : i + 1])
+                one = here.components.module.loss(here.outputs[i : i + 1], targets[i : i + 1])
                 own = here.components.module.net.parameters()
                 seen.append(list(torch.autograd.grad(one, list(own), retain_graph=True)))
         return "quit"
