@@ -65,8 +65,6 @@ PROJECT = Project(
 )
 """,
     "src/moons/parts.py": """\
-from functools import partial
-
 import torch
 from lightning.pytorch import Trainer
 from torch import nn
@@ -74,10 +72,10 @@ from torch import nn
 from fourbeat.config.leaves import instantiate
 from fourbeat.data import DataModule
 from fourbeat.loop import FourBeatLoop
-from fourbeat.optim import build_optimizer, build_scheduler
-from fourbeat.tasks import adapt_loss, choose_metrics
+from fourbeat.tasks import Supervised, adapt_loss, choose_metrics
 from fourbeat.training.building import loop_settings, standard_callbacks, trainer_flags
 from fourbeat.training.components import Components
+from fourbeat.training.learning import optimizer_builders
 
 
 class Moons(DataModule):
@@ -102,17 +100,12 @@ class Net(nn.Module):
 
 def build(cfg, folder):
     data = instantiate(cfg.data.leaf())
-    module = FourBeatLoop(
-        net=instantiate(cfg.model.leaf()),
-        loss=adapt_loss(instantiate(cfg.loss.leaf()), data.task),
-        metrics=choose_metrics(data.task, 1),
-        optimizer=partial(build_optimizer, cfg.optim.leaf()),
-        scheduler=partial(build_scheduler, cfg.scheduler.leaf()),
-        **loop_settings(cfg),
-    )
-    callbacks = standard_callbacks(cfg, folder, data)
+    loss = adapt_loss(instantiate(cfg.loss.leaf()), data.task)
+    task = Supervised(instantiate(cfg.model.leaf()), loss, choose_metrics(data.task, 1))
+    FourBeatLoop(task, *optimizer_builders(cfg), **loop_settings(cfg))
+    callbacks = standard_callbacks(cfg, folder, data, task)
     flags = trainer_flags(cfg, folder, data, callbacks)
-    return Components(module, data, Trainer(callbacks=callbacks, logger=False, **flags), folder)
+    return Components(task, data, Trainer(callbacks=callbacks, logger=False, **flags), folder)
 """,
     "scripts/train.py": """\
 from fourbeat.cli.scripts import train

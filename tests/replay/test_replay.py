@@ -30,6 +30,7 @@ from fourbeat.replay.session import Start, find_starts, replay_config, replay_st
 from fourbeat.replay.suspects import STEPS_BEFORE
 from fourbeat.run import Outcome, Run
 from fourbeat.state import find_snapshots, read_state
+from fourbeat.tasks import Task
 from fourbeat.training.stored import StoredRun
 from project import PROJECT
 from project.models import CirclesNet
@@ -569,10 +570,10 @@ def test_a_bug_of_the_users_own_is_raised_again_where_it_was_raised(
 def test_a_run_that_failed_after_its_last_step_has_no_further_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def break_in_test(self: FourBeatLoop, *_: Any) -> None:
+    def break_in_test(self: Task, *_: Any) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(FourBeatLoop, "test_step", break_in_test)
+    monkeypatch.setattr(Task, "test_step", break_in_test)
     with pytest.raises(ZeroDivisionError):
         train(tmp_path / "run")
     assert Run.load(tmp_path / "run").outcome.status == "failed"

@@ -186,7 +186,7 @@ def test_an_exception_keeps_the_weights_of_the_step_before(
     beats, played = FourBeatLoop.beats, []
 
     def break_later(self, *args):
-        played.append({n: p.clone() for n, p in self.net.named_parameters()})
+        played.append({n: p.clone() for n, p in self.task.net.named_parameters()})
         if len(played) == 15:
             raise ZeroDivisionError("a bug")
         return beats(self, *args)
