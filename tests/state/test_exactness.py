@@ -14,16 +14,15 @@ from benchmarks.torture.comparison import differences, logged, same
 from support.finished_runs import FinishedRuns
 from support.project import build, compose, resume, train
 from support.settings import SMALL
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
-from fourbeat.loop import AutomaticLoop
 from fourbeat.run import Run
 from fourbeat.state import CheckpointIO, Moment, StateCheckpoint, read_state
 from fourbeat.state.file import copy_to_cpu
 from fourbeat.state.training_state import Checkpoint
+from fourbeat.tasks import Supervised
 from fourbeat.training.running import run_fit
-from project.build import LOOPS
 from project.data import Circles
 
 Interrupted = Callable[..., Run]
@@ -195,11 +194,11 @@ def test_a_run_that_is_extended_is_the_longer_run(tmp_path: Path, finished: Fini
     assert not found
 
 
-class Chatty(AutomaticLoop):
+class Chatty(Supervised):
     """Logs in every way that Lightning has, as a user's own module may."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, net: nn.Module, loss: nn.Module) -> None:
+        super().__init__(net, loss)
         self.mean = MeanMetric()
 
     def training_step(self, batch: Any, batch_idx: int) -> Any:
@@ -214,10 +213,9 @@ class Chatty(AutomaticLoop):
 
 @pytest.mark.slow
 def test_running_means_of_the_users_own_are_resumed(
-    tmp_path: Path, interrupted: Interrupted, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, interrupted: Interrupted
 ) -> None:
-    monkeypatch.setitem(LOOPS, "automatic", Chatty)
-    overrides = ["loop=automatic"]
+    overrides = ["loop=automatic", f"task._target_={__name__}.Chatty"]
     one, other = whole(tmp_path, *overrides), interrupted(overrides, [6, 11, 3])
     assert "mine/metric" in logged(one.dir)
     assert not list(differences(one.dir, other.dir))
