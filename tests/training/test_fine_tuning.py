@@ -82,7 +82,7 @@ def test_it_is_resumed_replayed_and_evaluated_without_the_file(
     assert evaluate(whole.dir) == tested
     stored, memory = StoredRun.load(PROJECT, whole.dir), RecordsInMemory()
     last = whole.manifest.num_steps - 1
-    replay_steps(stored, replay_config(stored), Start(0), last, write=memory.write)
+    replay_steps(stored, replay_config(stored), Start(0), last, memory)
     assert compare(read_records(whole.dir), memory.records).first is None
 
 
