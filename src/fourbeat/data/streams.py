@@ -134,7 +134,7 @@ class StreamBatches(Dataset[Any]):
         return {**position, "stream": self._state(), "start": self._start}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """StreamPlace the stream where :meth:`state_dict` was read."""
+        """Place the stream where :meth:`state_dict` was read."""
         self._run, self._num_pulled = state["run"], state["pulled"]
         self._num_passes, self._start = state["num_passes"], state["start"]
         self._set_epoch()

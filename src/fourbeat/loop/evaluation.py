@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
-from fourbeat.base.generators import generator_states, generators_seeded, same_states
-from fourbeat.data import evaluation_seed
+from fourbeat.base.generators import generator_states, same_states
+from fourbeat.data import evaluation_seeded
 from fourbeat.data.seeding import Split
 from fourbeat.tasks import Task
 from fourbeat.tasks.evaluation import SplitEvaluation
@@ -48,8 +48,7 @@ class Evaluation:
         if not self._draws:
             self._add(batch, num_samples)
             return
-        seed = evaluation_seed(self._seed, split, self._task.global_rank, batch_idx)
-        with generators_seeded(seed):
+        with evaluation_seeded(self._seed, split, self._task.global_rank, batch_idx):
             before = generator_states() if batch_idx == 0 else None
             self._add(batch, num_samples)
             # To seed each batch of a small network that draws nothing would take as long as it.

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from fourbeat.base.errors import RunError
-from fourbeat.data import Execution, count_batches_done
+from fourbeat.data import count_batches_done
 from fourbeat.data.batches import Batch
 from fourbeat.events import Beats, Hooks, Observer
 from fourbeat.lightning.distributed import broadcast_buffers
@@ -82,16 +82,16 @@ class FourBeatLoop(Loop):
         """
         for turn in self.turns.values():
             turn.look_up_calls()
-        last = batch.num_played - 1 if isinstance(batch, Execution) else batch_idx
+        num_done = count_batches_done(batch, batch_idx)
         for index, micro_batch, num_samples in self.backend.micro_batches(batch, batch_idx):
             group = self.accumulation_group(index)
             self.task_log.num_samples = num_samples
-            self.task_log.is_within = index != last and group.is_last
+            self.task_log.is_within = index + 1 < num_done and group.is_last
             self.beats(micro_batch, num_samples, group)
         self.task_log.num_samples, self.task_log.is_within = None, False
         # The loggers' x-axis counts optimizer steps: Lightning would count loader items.
         set_logged_step(self.trainer, self.num_steps - 1)
-        self._num_done = count_batches_done(batch, batch_idx)
+        self._num_done = num_done
         return {"loss": self.latest_loss}
 
     def beats(self, batch: Batch, num_samples: int, group: AccumulationGroup) -> None:

@@ -20,7 +20,7 @@ from fourbeat.lightning.validation import decide_validations
 from fourbeat.loop.accumulation import AccumulationGroup
 from fourbeat.loop.backend import Backend, LoaderItem, indexed
 from fourbeat.loop.evaluation import Evaluation
-from fourbeat.loop.optimization import BuildOptimizers, BuildScheduler, Optimization
+from fourbeat.loop.optimization import BuildOptimizers, BuildSchedulers, Optimization
 from fourbeat.loop.precision import MixedPrecision
 from fourbeat.loop.task_log import TaskLog
 from fourbeat.loop.training_log import TrainingLog
@@ -41,7 +41,7 @@ class Loop(Callback):
     Args:
         task: Whose loop it becomes.
         optimizers: Builds the optimizers for the network, by name; a single one is called "".
-        scheduler: Builds the scheduler of an optimizer, for its name and the training's horizon.
+        schedulers: Builds the scheduler of each optimizer, for how many steps it will make.
         seed: Of what the task draws in evaluation.
         gradient_clip_val: Largest gradient norm or value; None for no clipping.
         gradient_clip_algorithm: ``norm`` or ``value``.
@@ -65,7 +65,7 @@ class Loop(Callback):
         self,
         task: Task,
         optimizers: BuildOptimizers,
-        scheduler: BuildScheduler,
+        schedulers: BuildSchedulers,
         *,
         seed: int = 0,
         gradient_clip_val: float | None = None,
@@ -77,7 +77,7 @@ class Loop(Callback):
         backend: Backend | None = None,
     ) -> None:
         self.task = task
-        self.optim = Optimization(optimizers, scheduler)
+        self.optim = Optimization(optimizers, schedulers)
         self.gradient_clip_val = gradient_clip_val
         self.gradient_clip_algorithm = gradient_clip_algorithm
         self.accumulate_grad_batches = accumulate_grad_batches

@@ -12,7 +12,9 @@ from torch.optim import Optimizer
 from fourbeat.optim import Horizon, SchedulerPlan, apply_changes, hyperparameters
 
 BuildOptimizers: TypeAlias = Callable[[nn.Module], Mapping[str, Optimizer]]
-BuildScheduler: TypeAlias = Callable[[str, Optimizer, Horizon], SchedulerPlan]
+BuildSchedulers: TypeAlias = Callable[
+    [Mapping[str, Optimizer], Mapping[str, Horizon]], Mapping[str, SchedulerPlan]
+]
 
 
 class Optimization:
@@ -20,7 +22,7 @@ class Optimization:
 
     Args:
         build_optimizers: Builds the optimizers for a network.
-        build_scheduler: Builds the scheduler of an optimizer, for its name and the horizon.
+        build_schedulers: Builds the scheduler of each optimizer, for its horizon.
 
     Attributes:
         optimizers: By name, once they are built.
@@ -28,8 +30,10 @@ class Optimization:
         built_with: What each optimizer was built with, group by group.
     """
 
-    def __init__(self, build_optimizers: BuildOptimizers, build_scheduler: BuildScheduler) -> None:
-        self._build_optimizers, self._build_scheduler = build_optimizers, build_scheduler
+    def __init__(
+        self, build_optimizers: BuildOptimizers, build_schedulers: BuildSchedulers
+    ) -> None:
+        self._build_optimizers, self._build_schedulers = build_optimizers, build_schedulers
         self.optimizers: dict[str, Optimizer] = {}
         self.plans: dict[str, SchedulerPlan] = {}
         self.built_with: dict[str, list[dict[str, Any]]] = {}
@@ -42,9 +46,8 @@ class Optimization:
             horizon: Returns how many steps an optimizer will make, for its name.
         """
         self.optimizers = dict(self._build_optimizers(net))
-        self.plans = {
-            n: self._build_scheduler(n, o, horizon(n)) for n, o in self.optimizers.items()
-        }
+        horizons = {name: horizon(name) for name in self.optimizers}
+        self.plans = dict(self._build_schedulers(self.optimizers, horizons))
         self.built_with = {
             name: list(hyperparameters(optimizer, self.plans[name].scheduler))
             for name, optimizer in self.optimizers.items()

@@ -27,10 +27,6 @@ class Turn:
         optimizer: Torch's.
         wrapper: Lightning's wrapper of it, whose ``step`` calls the hooks.
         plan: Its scheduler.
-
-    Attributes:
-        parameters: Those that it trains.
-        num_steps: Steps of this optimizer since the training began or was resumed.
     """
 
     def __init__(

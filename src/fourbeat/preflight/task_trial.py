@@ -148,8 +148,8 @@ def build_trial(cfg: TrainConfig, data: Data) -> tuple[Task | None, list[Fault]]
             metrics.add_metrics({name: metric})
     if faults:
         return None, faults
-    kind = getattr(data, "task", None)
-    loss = adapt_loss(loss, kind) if loss is not None and kind else loss
+    if loss is not None:
+        loss = adapt_loss(loss, getattr(data, "task", None))
     return try_leaf(
         "task", cfg.task.leaf(), lambda leaf: instantiate_task(leaf, net, loss, metrics)
     )

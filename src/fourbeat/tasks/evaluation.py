@@ -27,6 +27,8 @@ class SplitEvaluation:
         device: Where they are computed.
     """
 
+    _was_fed = False
+
     def __init__(self, metrics: MetricCollection, device: torch.device) -> None:
         self.metrics = metrics.clone().to(device)
         self._device = device
@@ -83,8 +85,6 @@ class SplitEvaluation:
             values, sizes = map(list, zip(*plain, strict=True))
             mean.update(weighted_sum(values, sizes) / sum(sizes), weight=sum(sizes))
 
-    _was_fed = False
-
     def _forget(self) -> None:
         self._losses: list[Mapping[str, Loss]] = []
         self._sizes: list[int] = []
@@ -95,10 +95,10 @@ class SplitEvaluation:
 
 def _together(outputs: list[Any], targets: list[Any]) -> list[tuple[Any, Any]]:
     """Join the mini-batches, if they are tensors that differ in the number of samples alone."""
-    if len({(_kind(o), _kind(t)) for o, t in zip(outputs, targets, strict=True)}) != 1:
-        return list(zip(outputs, targets, strict=True))
-    if _kind(outputs[0]) is None or _kind(targets[0]) is None:
-        return list(zip(outputs, targets, strict=True))
+    pairs = list(zip(outputs, targets, strict=True))
+    kinds = {(_kind(each), _kind(wanted)) for each, wanted in pairs}
+    if len(kinds) != 1 or None in kinds.pop():
+        return pairs
     return [(torch.cat(outputs), torch.cat(targets))]
 
 

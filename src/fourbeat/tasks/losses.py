@@ -85,8 +85,8 @@ class NoLoss(nn.Module):
         raise ValueError("the data does not say which loss fits: choose one, e.g. loss=mse")
 
 
-def adapt_loss(loss: nn.Module, task: TaskKind) -> nn.Module:
-    """Return the loss as it takes the batches of a task."""
+def adapt_loss(loss: nn.Module, task: TaskKind | None) -> nn.Module:
+    """Return the loss as it takes the batches of a task; None: of data that does not say which."""
     return OneLogit(loss) if task == "binary" and not isinstance(loss, CLASS_LOSSES) else loss
 
 

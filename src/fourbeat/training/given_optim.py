@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from fourbeat.base.errors import Fault
 from fourbeat.config.schema import TrainConfig
-from fourbeat.loop.optimization import BuildOptimizers, BuildScheduler
+from fourbeat.loop.optimization import BuildOptimizers, BuildSchedulers
 from fourbeat.optim import Horizon, SchedulerPlan, list_names, ownership_faults
 from fourbeat.preflight.checks import optim_faults, schedule_faults
 from fourbeat.preflight.dry_run import first_line
@@ -74,15 +74,15 @@ class GivenOptim:
             "scheduler": COSINE if scheduler is None else _leaf_of(scheduler),
         }
 
-    def builders(self, cfg: TrainConfig) -> tuple[BuildOptimizers, BuildScheduler]:
+    def builders(self, cfg: TrainConfig) -> tuple[BuildOptimizers, BuildSchedulers]:
         """Return what the loop calls.
 
         Args:
             cfg: The config with :meth:`leaves`.
         """
-        optimizers, scheduler = optimizer_builders(cfg)
+        optimizers, schedulers = optimizer_builders(cfg)
         optimizers = optimizers if _is_leaf(self._optimizer) else self._build_optimizers
-        return optimizers, scheduler if _is_leaf(self._scheduler) else self._build_scheduler
+        return optimizers, schedulers if _is_leaf(self._scheduler) else self._build_schedulers
 
     def faults(self, cfg: TrainConfig, *, has_length: bool) -> list[Fault]:
         """Find what cannot be built, and parameters that nothing trains.
@@ -115,7 +115,12 @@ class GivenOptim:
         assert callable(self._optimizer)
         return {"": self._optimizer([p for p in net.parameters() if p.requires_grad])}
 
-    def _build_scheduler(self, name: str, optimizer: Optimizer, horizon: Horizon) -> SchedulerPlan:
+    def _build_schedulers(
+        self, optimizers: Mapping[str, Optimizer], horizons: Mapping[str, Horizon]
+    ) -> dict[str, SchedulerPlan]:
+        return {name: self._build_scheduler(optimizer) for name, optimizer in optimizers.items()}
+
+    def _build_scheduler(self, optimizer: Optimizer) -> SchedulerPlan:
         given = self._scheduler
         scheduler = given if isinstance(given, LRScheduler) else given(optimizer)  # type: ignore[operator, misc]
         monitor = self._monitor if isinstance(scheduler, ReduceLROnPlateau) else None
@@ -150,7 +155,7 @@ class GivenOptim:
         else:
             optimizer = next(iter(self.builders(cfg)[0](self._net).values()))
         try:
-            plan = self._build_scheduler("", optimizer, Horizon(1, 1))
+            plan = self._build_scheduler(optimizer)
         except Exception as error:  # anybody's code
             return [_refused("scheduler", self._scheduler, error)], False
         if not isinstance(plan.scheduler, LRScheduler):

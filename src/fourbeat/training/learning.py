@@ -6,13 +6,12 @@ from functools import partial
 
 import torch
 from torch import nn
-from torch.optim import Optimizer
 
 from fourbeat.config.leaves import instantiate
 from fourbeat.config.schema import TrainConfig
 from fourbeat.data import DataModule
-from fourbeat.loop.optimization import BuildOptimizers, BuildScheduler
-from fourbeat.optim import Horizon, SchedulerPlan, build_optimizers, build_scheduler, freeze
+from fourbeat.loop.optimization import BuildOptimizers, BuildSchedulers
+from fourbeat.optim import build_optimizers, build_schedulers, freeze
 from fourbeat.preflight.devices import accelerator
 from fourbeat.tasks import OneLogit, Task, adapt_loss, choose_metrics
 from fourbeat.tasks.building import instantiate_metrics, instantiate_task, takes_loss
@@ -28,8 +27,7 @@ def build_task(cfg: TrainConfig, data: AnyData) -> Task:
     """
     loss, kind = None, getattr(data, "task", None)
     if takes_loss(cfg.task.leaf()):
-        loss = instantiate(cfg.loss.leaf())
-        loss = adapt_loss(loss, kind) if kind else loss
+        loss = adapt_loss(instantiate(cfg.loss.leaf()), kind)
     metrics = instantiate_metrics({n: leaf.leaf() for n, leaf in cfg.metrics.named.items()})
     if cfg.metrics.auto and kind:
         num_outputs = data.num_classes or 1
@@ -44,11 +42,8 @@ def build_task(cfg: TrainConfig, data: AnyData) -> Task:
     return task
 
 
-def optimizer_builders(cfg: TrainConfig) -> tuple[BuildOptimizers, BuildScheduler]:
-    """Return what builds the optimizers of a network, and the scheduler of one of them."""
+def optimizer_builders(cfg: TrainConfig) -> tuple[BuildOptimizers, BuildSchedulers]:
+    """Return what builds the optimizers of a network, and their schedulers."""
     device = accelerator(cfg.trainer.accelerator)
-
-    def scheduler(name: str, optimizer: Optimizer, horizon: Horizon) -> SchedulerPlan:
-        return build_scheduler(cfg.schedulers[name].leaf(), optimizer, horizon)
-
-    return partial(build_optimizers, cfg.optim, device=device), scheduler
+    optimizers = partial(build_optimizers, cfg.optim, device=device)
+    return optimizers, partial(build_schedulers, cfg.scheduler)
