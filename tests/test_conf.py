@@ -130,6 +130,7 @@ def test_both_loops_have_the_defaults_of_the_schema(loop: str) -> None:
     assert composed == {**LoopConfig().model_dump(), "name": loop}
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("group", ["data", "loop"])
 def test_what_options_have_in_common_is_no_option(
     group: str, script: Command, monkeypatch: pytest.MonkeyPatch

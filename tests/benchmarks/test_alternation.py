@@ -8,6 +8,8 @@ from benchmarks.clock import EpochClock
 from benchmarks.processes import Launcher
 from benchmarks.task import Measurement, Task
 
+pytestmark = pytest.mark.slow
+
 NOWHERE = Path("/nowhere/python")
 
 

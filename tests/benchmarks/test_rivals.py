@@ -65,6 +65,7 @@ def test_a_rival_makes_its_steps_and_learns(rival: str, samples_dir: Path) -> No
     assert measured.loss < math.log(10)
 
 
+@pytest.mark.slow
 def test_of_an_alternating_run_every_other_epoch_is_recorded_and_none_else(
     samples_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -128,6 +128,7 @@ def test_a_long_name_is_cut_and_limits_the_size_of_the_picture() -> None:
     assert long == longer
 
 
+@pytest.mark.slow
 def test_without_pillow_a_training_says_how_to_get_pictures_and_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -35,6 +35,7 @@ def test_what_a_callback_logs_says_which_state_is_best(tmp_path: Path) -> None:
     assert run.metrics["val/falling"] == -1
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     ("key", "metric", "epochs"),
     [(STOPPING, "val/fallin", 1), (BEST, "train/risin", 1), (BEST, "risin", 2)],

@@ -74,6 +74,7 @@ def test_lines_show_the_mean_of_the_epoch_and_not_that_of_its_last_steps(
     assert names == ["train/loss_epoch", "train/loss_epoch"]
 
 
+@pytest.mark.slow
 def test_a_resumed_run_has_a_line_for_the_epoch_that_it_continues(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

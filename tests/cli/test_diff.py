@@ -94,6 +94,7 @@ WRONG = {
 }
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(("words", "message"), WRONG.values(), ids=WRONG)
 def test_trouble_is_one_message_and_ends_with_2(
     diff: Command, words: list[str], message: str

@@ -160,6 +160,7 @@ def test_a_preset_of_one_section_is_applied_once(one: Path, tmp_path: Path) -> N
     assert again.data.num_workers == 2
 
 
+@pytest.mark.slow
 def test_the_base_of_a_base_is_read_like_any_other(one: Path, tmp_path: Path) -> None:
     folder = tmp_path / "second"
     cfg = compose(one, "optim.lr=0.01")
@@ -235,6 +236,7 @@ def test_runs_of_fit_and_of_other_projects_are_refused_by_name(one: Path, tmp_pa
         compose(tmp_path / "other")
 
 
+@pytest.mark.slow
 def test_a_config_changed_in_python_is_stored_with_its_change(one: Path) -> None:
     from fourbeat.training.running import composition_of
 
@@ -252,6 +254,7 @@ class TestCommands:
     def _a_run(self, script: Command, one: Path, place: Path) -> None:
         shutil.copytree(one, place / "runs" / "one")
 
+    @pytest.mark.slow
     def test_the_new_run_has_a_folder_of_its_own_and_says_where_it_came_from(
         self, script: Command, place: Path
     ) -> None:

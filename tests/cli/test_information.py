@@ -27,7 +27,7 @@ NOT_CHOSEN = {"hydra", "local"}
 GROUPS = sorted(p.name for p in CONF_DIR.iterdir() if p.is_dir() and p.name not in NOT_CHOSEN)
 
 
-@pytest.mark.one_in(4)
+@pytest.mark.one_in(12)
 @pytest.mark.parametrize("group", GROUPS)
 def test_help_lists_every_group_with_all_its_options(script: Command, group: str) -> None:
     options = ", ".join(sorted(path.stem for path in (CONF_DIR / group).glob("*.yaml")))
@@ -118,6 +118,7 @@ def test_the_config_folders_are_read_a_few_times_however_many_there_are(
     assert ConfigLoaderImpl.get_group_options is original
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [["--help"], ["--cfg", "job"]], ids=" ".join)
 def test_it_ends_without_a_word_when_nobody_reads_on(words: list[str], tmp_path: Path) -> None:
     """As in ``... --help | head -1``: whoever reads has gone before all is written."""

@@ -74,6 +74,7 @@ def test_a_leaf_is_refused_without_the_shape_checks_of_the_tests_too(
     assert not list(place.iterdir())
 
 
+@pytest.mark.slow
 def test_hydra_full_error_shows_the_traceback(process: Command, place: Path) -> None:
     done = process("train.py", "optim.lr=-1", HYDRA_FULL_ERROR="1")
     assert done.code == 2
@@ -125,6 +126,7 @@ OTHER_KEYS = ["in_features", "out_features", "hidden_features", "activation", "d
 RAISING = ["logger=none", "model._target_=my_code.Net", *(f"~model.{key}" for key in OTHER_KEYS)]
 
 
+@pytest.mark.slow
 def test_what_a_model_raises_on_real_data_is_left_to_python(
     script: Command, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

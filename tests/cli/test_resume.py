@@ -35,7 +35,7 @@ def test_a_finished_run_is_extended(script: Command, trained: Path) -> None:
     assert Run.load(trained).manifest.num_epochs == 4
 
 
-@pytest.mark.one_in(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("spec", ["best", "runs/one/checkpoints/best.ckpt"])
 def test_the_best_checkpoint_is_resumed(script: Command, trained: Path, spec: str) -> None:
     done = script("train.py", f"resume={spec}", "trainer.max_epochs=4")
@@ -52,6 +52,7 @@ def test_another_run_needs_force(script: Command, trained: Path) -> None:
     assert script("train.py", "resume=last", "resume.force=true", *changes).code == 0
 
 
+@pytest.mark.slow
 def test_a_file_and_the_keys_below_resume_name_the_same(script: Command, trained: Path) -> None:
     words = ["resume.run=one", "resume.checkpoint=best", "trainer.max_epochs=4"]
     done = script("train.py", *words)
@@ -112,6 +113,7 @@ def test_the_config_that_a_resume_would_use_is_printed(
     assert printed["data"] == stored["data"]
 
 
+@pytest.mark.slow
 def test_a_file_that_sets_resume_is_refused_and_not_ignored(
     script: Command, trained: Path, tmp_path: Path
 ) -> None:

@@ -207,7 +207,7 @@ def test_500_compiled_steps_end_where_the_eager_loop_ends(
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.one_in(4)
+@pytest.mark.slow
 @pytest.mark.parametrize("build", OPTIMIZERS.values(), ids=OPTIMIZERS)
 @pytest.mark.usefixtures("traced_only")
 def test_eager_and_compiled_steps_and_loaded_states_can_follow_each_other(build: Build) -> None:
@@ -268,6 +268,7 @@ def test_gradients_can_be_measured_within_the_compiled_graph() -> None:
     assert_norms_agree("norm")
 
 
+@pytest.mark.slow
 def test_no_more_than_two_graphs_whatever_the_schedule_and_the_number_of_steps(
     traced_only: list[int],
 ) -> None:
@@ -279,6 +280,7 @@ def test_no_more_than_two_graphs_whatever_the_schedule_and_the_number_of_steps(
     assert traced_only == [3, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("traced_only")
 def test_momentum_may_pass_through_zero() -> None:
     net, optimizer, twin, twin_optimizer = pair(OPTIMIZERS["dampening"], mlp())

@@ -72,12 +72,14 @@ def test_a_callback_of_the_users_is_built_with_its_values(search: str, tmp_path:
     assert [c.decay for c in callbacks if isinstance(c, Ema)] == [0.5]
 
 
+@pytest.mark.slow
 def test_a_run_without_any_callback_trains(tmp_path: Path) -> None:
     run = train(compose(*SMALL, "callbacks=none"), tmp_path / "run")
     assert run.manifest.num_epochs == 1
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 
+@pytest.mark.slow
 def test_callbacks_that_an_earlier_version_stored_keep_their_place(tmp_path: Path) -> None:
     words = ("callbacks=[model_checkpoint,recorder]", f"+callbacks.mine._target_={TARGET}")
     run = train(compose(*SMALL, *words, "test=false"), tmp_path)

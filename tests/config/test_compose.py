@@ -51,6 +51,7 @@ def test_a_folder_of_ones_own_can_be_searched(tmp_path: Path) -> None:
     assert compose_config([search, "optim=mine"]).optim.lr == 2.0
 
 
+@pytest.mark.slow
 def test_overrides_that_fit_alone_and_not_together_are_refused() -> None:
     with pytest.raises(ConfigError) as raised:
         compose_config(["~optim.lr", "optim.lr=1"])

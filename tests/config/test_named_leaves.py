@@ -131,6 +131,7 @@ def test_a_wrong_value_is_named_by_the_key_that_was_typed(
     assert told in str(fault)
 
 
+@pytest.mark.slow
 def test_a_key_of_one_optimizer_is_suggested_with_the_names() -> None:
     _, (fault,) = compose_good([GAN, "optim.lr=0.1"])
     assert fault.hint == "Did you mean optim.d.lr=0.1 or optim.g.lr=0.1?"

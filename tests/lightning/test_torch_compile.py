@@ -62,6 +62,7 @@ def test_a_missing_compiler_is_known() -> None:
     assert not compiler.is_missing_compiler(RuntimeError())
 
 
+@pytest.mark.slow
 @contract(
     "torch",
     "torch._inductor.compile takes a graph, examples and the option cpp_wrapper",

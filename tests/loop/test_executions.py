@@ -82,7 +82,7 @@ CASES = {
 }
 
 
-@pytest.mark.one_in(16)
+@pytest.mark.one_in(99)
 @pytest.mark.parametrize("steps_per_execution", [3, 8, 32])
 @pytest.mark.parametrize("overrides", CASES.values(), ids=CASES.keys())
 def test_weights_steps_logs_and_metrics_do_not_depend_on_it(
@@ -93,7 +93,7 @@ def test_weights_steps_logs_and_metrics_do_not_depend_on_it(
     assert_same(alone, trained(tmp_path / "together", *overrides, executions))
 
 
-@pytest.mark.one_in(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("overrides", [[], ["scheduler=onecycle"]], ids=["constant", "onecycle"])
 def test_the_automatic_loop_logs_the_same(tmp_path: Path, overrides: list[str]) -> None:
     automatic = trained(tmp_path / "automatic", "loop=automatic", *overrides)
@@ -106,7 +106,7 @@ class HookUser(Callback):
     def on_after_backward(self, *_: Any) -> None: ...
 
 
-@pytest.mark.one_in(4)
+@pytest.mark.one_in(99)
 @pytest.mark.parametrize("overrides", CASES.values(), ids=CASES.keys())
 def test_a_hook_changes_nothing(tmp_path: Path, overrides: list[str]) -> None:
     bypassing = trained(tmp_path / "bypassing", *overrides)
@@ -137,6 +137,7 @@ def test_what_was_measured_is_logged_also_when_the_training_breaks(tmp_path: Pat
     assert [step for step, values in notebook.written if "train/loss" in values] == [4]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps_per_execution", [8, 32])
 def test_a_checkpoint_every_n_steps_is_written_at_just_these(
     tmp_path: Path, steps_per_execution: int

@@ -17,7 +17,7 @@ from fourbeat.training.components import Components
 DTYPES = {"64-true": torch.float64, "bf16-true": torch.bfloat16}
 
 
-@pytest.mark.one_in(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", DTYPES)
 def test_loops_and_executions_end_with_the_same_weights(
     fit_components: Callable[..., Components], precision: str
@@ -65,6 +65,7 @@ def test_a_whole_run_with_records_and_test_can_be_interrupted(
     assert whole.metrics == resumed.metrics
 
 
+@pytest.mark.slow
 def test_an_evaluation_in_double_precision_gives_the_runs_own_result(
     tmp_path: Path, finished: FinishedRuns
 ) -> None:

@@ -124,6 +124,7 @@ def test_no_gradients_of_another_turn_are_left(tmp_path: Path) -> None:
     assert hooks.seen == [{"a"}, {"a"}, {"b"}] * 2
 
 
+@pytest.mark.slow
 def test_hooks_change_no_bit(tmp_path: Path) -> None:
     one, other = trained(tmp_path / "1"), trained(tmp_path / "2", callback=Gradients())
     weights = (each.module.net.state_dict() for each in (one, other))

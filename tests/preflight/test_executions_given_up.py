@@ -48,12 +48,14 @@ def test_who_needs_each_batch_is_named(
     assert why_no_executions(compose("trainer=cpu"), task, callbacks) == why
 
 
+@pytest.mark.slow
 def test_who_asked_for_single_batches_reads_nothing_of_it() -> None:
     assert sees_each_batch(supervised(), [Ear()]) == "Ear"
     for words in (["loop.steps_per_execution=1"], ["loop=automatic"], ["trainer.profiler=simple"]):
         assert why_no_executions(compose("trainer=cpu", *words), supervised(), [Ear()]) is None
 
 
+@pytest.mark.slow
 def test_turns_are_played_one_batch_at_a_time_where_steps_are_counted() -> None:
     task, cfg = Turns(nn.Linear(2, 2)), compose("trainer=cpu", "trainer.max_steps=3")
     why = "something counts steps, and Turns takes turns, any number a batch"

@@ -31,6 +31,7 @@ def test_the_horizon_is_known_before_the_data(overrides: list[str], horizon: Hor
     assert plan_horizon(cfg, instantiate(cfg.data.leaf())) == horizon
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     "overrides",
     [
@@ -68,6 +69,7 @@ def test_a_fraction_below_one_batch_is_a_fault(override: str, batches: int) -> N
     assert f"none of the {batches} batches" in fault.allowed
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     "overrides",
     [
@@ -82,6 +84,7 @@ def test_a_limit_that_leaves_a_batch_or_none_on_purpose_is_no_fault(overrides: l
     assert compose(*overrides)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "key", "fact"),
     [

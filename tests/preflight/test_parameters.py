@@ -18,6 +18,7 @@ from project.models import MLP
 BASE = ("data=circles", "model=mlp", "model.hidden_features=[8]")
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     ("overrides", "code", "key"),
     [

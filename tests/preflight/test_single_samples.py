@@ -25,6 +25,7 @@ def refused(*overrides: str) -> tuple[str, str, str]:
     return fault.code, fault.key, fault.hint
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("size", [13, 1])
 def test_a_batch_norm_cannot_train_on_one_sample(size: int) -> None:
     code, key, hint = refused(*normed(), f"data.batch_size={size}")
@@ -42,6 +43,7 @@ SIZES = (*CIRCLES, "data.num_samples=132")
 KEPT = ("_target_", "in_features", "out_features")
 
 
+@pytest.mark.one_in(5)
 @pytest.mark.parametrize(
     "override",
     [
@@ -76,6 +78,7 @@ def test_there_is_no_r2_of_one_sample(overrides: list[str], key: str) -> None:
     assert (code, found) == ("too-few-samples", key)
 
 
+@pytest.mark.slow
 def test_one_sample_has_other_metrics() -> None:
     compose("data=diabetes", "data.val_fraction=0.003", "metrics=none")
     compose("data=diabetes", "data.test_fraction=0.003", "test=false")

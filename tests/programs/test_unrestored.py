@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 from support.finished_runs import FinishedRuns
 
 from fourbeat.base.console import LOG_FILE
@@ -21,6 +22,7 @@ def test_a_program_whose_state_is_whole_says_nothing(finished_run: Callable[...,
     assert said(finished_run()) == []
 
 
+@pytest.mark.slow
 def test_a_program_that_depends_on_its_module_names_what_changes(runs: FinishedRuns) -> None:
     (line,) = said(runs("experiment=forgetful"))
     assert line.startswith("programs.forgetful._BATCHES: ")

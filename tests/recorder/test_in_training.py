@@ -107,6 +107,7 @@ def test_what_is_recorded_is_what_happened(reference: Records) -> None:
     assert 0 <= first["activation_dead/layers.1"] <= 1
 
 
+@pytest.mark.slow
 def test_the_loss_is_the_one_that_is_logged(tmp_path: Path) -> None:
     run = train(tmp_path, "trainer.log_every_n_steps=1")
     shown = {
@@ -131,6 +132,7 @@ def overflow_in_call_7(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CirclesNet, "forward", with_bad_gradient)
 
 
+@pytest.mark.slow
 def test_a_step_that_the_scaler_skips_is_marked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,6 +177,7 @@ def test_around_a_spike_the_layers_are_measured_closely(tmp_path: Path, loop: st
     assert np.isfinite(rows.columns["update_norm/layers.0"]).all()
 
 
+@pytest.mark.slow
 def test_a_state_knows_which_losses_are_usual(tmp_path: Path) -> None:
     run = train(tmp_path)
     state = torch.load(run.checkpoint("last"), weights_only=True)

@@ -94,7 +94,7 @@ def state_bytes(finished: FinishedRuns, time_for_each_save: None) -> int:
     return max(path.stat().st_size for path in run.dir.rglob("*.ckpt"))
 
 
-@pytest.mark.one_in(4)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("num_files", "kept"),
     [(11.01, (2, 1, 8)), (10.9, (2, 1, 7)), (4.01, (2, 1, 1)), (2.9, (1, 1, 0)), (0.5, (1, 1, 0))],

@@ -74,7 +74,7 @@ CASES = {
 }
 
 
-@pytest.mark.one_in(10)
+@pytest.mark.one_in(99)
 @pytest.mark.parametrize(("overrides", "moments"), CASES.values(), ids=CASES.keys())
 def test_an_interrupted_run_ends_bitwise_identical(
     finished: FinishedRuns, interrupted: Interrupted, overrides: list[str], moments: list[int]
@@ -221,6 +221,7 @@ def test_running_means_of_the_users_own_are_resumed(
     assert not list(differences(one.dir, other.dir))
 
 
+@pytest.mark.slow
 def test_a_second_signal_stops_at_once(tmp_path: Path, stop_at, monkeypatch) -> None:
     import signal
 

@@ -227,6 +227,7 @@ class SignalWhileHeld(Callback):
             signal.raise_signal(signal.SIGTERM)
 
 
+@pytest.mark.slow
 def test_a_signal_that_comes_while_a_best_state_is_held_waits_for_a_save(tmp_path: Path) -> None:
     rare = ["callbacks.model_checkpoint.max_time_share=1e-9", "loop.steps_per_execution=4"]
     cfg = compose(*SMALL, *rare, "callbacks.early_stopping=null")

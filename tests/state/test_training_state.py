@@ -171,6 +171,7 @@ class WithHyperparameters(Supervised):
         self.save_hyperparameters({"made_by": RunError}, logger=False)
 
 
+@pytest.mark.slow
 def test_a_state_holds_no_hyperparameters(tmp_path: Path) -> None:
     task = f"task._target_={__name__}.WithHyperparameters"
     run = train(compose(*SMALL, "trainer.max_epochs=1", task), tmp_path / "run")
@@ -185,6 +186,7 @@ class Holder(Callback):
         return {"history": [1.0, {"best": Path("somewhere")}]}
 
 
+@pytest.mark.slow
 def test_what_could_not_be_read_again_is_refused_when_it_is_saved(tmp_path: Path) -> None:
     holder = f"+callbacks.extra.mine._target_={Holder.__module__}.Holder"
     with pytest.raises(RunError) as raised:
@@ -221,6 +223,7 @@ def counting() -> str:
     return f"+callbacks.extra.mine._target_={Counting.__module__}.Counting"
 
 
+@pytest.mark.slow
 def test_what_a_callback_registers_is_captured_and_restored(
     tmp_path: Path, finished: FinishedRuns, counting: str
 ) -> None:

@@ -137,6 +137,7 @@ def test_what_training_changes_and_no_state_holds_is_named_in_one_line(
     assert names_in(validation) == {"task.best"}
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("execution", [1, 64])
 def test_a_run_that_forgets_nothing_says_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], execution: int
@@ -145,6 +146,7 @@ def test_a_run_that_forgets_nothing_says_nothing(
     assert warnings_in(capsys.readouterr()) == []
 
 
+@pytest.mark.slow
 def test_what_has_a_state_is_restored_and_what_grows_too(tmp_path: Path, stop_at: Any) -> None:
     words = [*KEEPING, "loop.steps_per_execution=1"]
     whole = train(compose(*words), tmp_path / "whole")

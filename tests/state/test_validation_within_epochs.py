@@ -47,6 +47,7 @@ def validated_after(tmp_path: Path, overrides: Sequence[str]) -> list[int]:
     return validated.steps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loop", LOOPS.values(), ids=LOOPS)
 @pytest.mark.parametrize(
     ("overrides", "steps"),
@@ -70,7 +71,6 @@ def validated_after(tmp_path: Path, overrides: Sequence[str]) -> list[int]:
         ),
     ],
 )
-@pytest.mark.one_in(7)
 def test_it_runs_after_these_steps_in_every_loop(
     tmp_path: Path, loop: list[str], overrides: list[str], steps: Sequence[int]
 ) -> None:
@@ -117,8 +117,8 @@ def test_an_interrupted_run_ends_bitwise_identical(
     assert not list(differences(one.dir, other.dir))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loop", LOOPS.values(), ids=LOOPS)
-@pytest.mark.one_in(4)
 def test_the_best_state_may_be_one_within_an_epoch(finished: FinishedRuns, loop: list[str]) -> None:
     """Of equal states, the earliest is the best."""
     run = finished(*WITHIN, *loop, *NEVER_BETTER)

@@ -46,6 +46,7 @@ def test_a_sweep_longer_than_that_is_left_to_its_jobs() -> None:
     check_sweep(PROJECT.conf_dir, [f"seed={','.join(map(str, range(MOST_TRIED)))},abc"], "train")
 
 
+@pytest.mark.slow
 def test_several_processes_are_rejected() -> None:
     (fault,) = process_faults(compose_config(["trainer=ddp_cpu"]))
     assert str(fault).startswith("trainer.strategy=ddp: starts processes that would each run")

@@ -43,6 +43,7 @@ def logged(folder: Path, *overrides: str) -> list[dict[str, float]]:
     return sorted((row for row in found if len(row) > 1), key=lambda row: (row["step"], str(row)))
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     "overrides",
     [("loop.steps_per_execution=1",), ("loop.steps_per_execution=4",), ("loop=automatic",)],

@@ -97,6 +97,7 @@ def model_arguments() -> dict[str, Any]:
     return {name: value for name, value in leaf.items() if name != "_target_"}
 
 
+@pytest.mark.slow
 def test_a_task_with_turns_may_say_what_it_monitors(tmp_path: Path) -> None:
     cfg = compose(*OPTIONS, "callbacks.early_stopping=null")
     plain = cfg.plain()

@@ -51,6 +51,7 @@ def assert_same(some: dict[str, Tensor], others: dict[str, Tensor]) -> None:
     assert [name for name in some if not torch.equal(some[name], others[name])] == []
 
 
+@pytest.mark.slow
 def test_what_is_frozen_stays_as_the_file_has_it_in_both_loops(file: Path, tmp_path: Path) -> None:
     held = read_state(file)["state_dict"]
     ended = []
@@ -139,6 +140,7 @@ def test_layers_stay_frozen_whoever_puts_the_module_into_training_mode(tmp_path:
     assert {name: each.training for name, each in module.net.named_modules()} == modes
 
 
+@pytest.mark.slow
 def test_each_rate_is_said_at_the_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = (*TUNED, "scheduler=cosine", "trainer.max_steps=2", "test=false")
     train(compose(*SMALL, *words), tmp_path / "run")

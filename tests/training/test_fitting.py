@@ -203,6 +203,7 @@ class Rates(Callback):
         self.seen += rates(optimizer)
 
 
+@pytest.mark.slow
 def test_optimizer_and_scheduler_are_built_or_given(tmp_path: Path) -> None:
     models = [net() for _ in range(3)]
     instance = SGD(models[1].parameters())

@@ -44,7 +44,7 @@ def both(request: pytest.FixtureRequest, tmp_path: Path, finished: FinishedRuns)
     return finished.copy(tmp_path / "whole", f"loop={request.param}", *words)
 
 
-@pytest.mark.one_in(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("both", LOOPS, indirect=True)
 def test_both_save_and_ours_is_the_best(both: Run) -> None:
     folder = both.dir
@@ -83,6 +83,7 @@ def test_a_checkpoint_of_lightnings_from_within_an_epoch_is_no_restart_point(bot
     assert {p: p.stat().st_mtime_ns for p in before} == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("both", ["four_beat"], indirect=True)
 def test_a_replay_of_such_a_run_writes_nothing(both: Run) -> None:
     from fourbeat.replay.instruments import RecordsInMemory

@@ -74,6 +74,7 @@ def test_when_all_are_damaged_the_run_is_refused_and_left_as_it_is(
     assert {p: p.read_bytes() for p in before} == before
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_before_its_first_save_starts_from_scratch(
     tmp_path: Path, finished: FinishedRuns
 ) -> None:
@@ -88,7 +89,7 @@ def test_a_run_that_was_killed_before_its_first_save_starts_from_scratch(
 STOPS_EARLY = ("optim=sgd", "optim.lr=1e-30", "callbacks.early_stopping.patience=1")
 
 
-@pytest.mark.one_in(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("overrides", [(), STOPS_EARLY], ids=["finished", "stopped early"])
 def test_a_run_that_was_killed_in_its_test_only_tests(
     tmp_path: Path, finished: FinishedRuns, overrides: tuple[str, ...]
@@ -118,6 +119,7 @@ def test_resuming_from_the_best_checkpoint_forgets_what_came_after_it(
     assert [step for step, _ in logged(run.dir)["val/loss"]] == [11, 23, 35]
 
 
+@pytest.mark.slow
 def test_a_run_that_stopped_early_can_go_back_to_its_best_state(
     tmp_path: Path, finished: FinishedRuns
 ) -> None:
@@ -160,6 +162,7 @@ def test_a_checkpoint_of_another_network_is_refused_with_names_and_shapes(
         fourbeat.resume(PROJECT, run)
 
 
+@pytest.mark.slow
 def test_weights_alone_are_no_training(tmp_path: Path, finished: FinishedRuns) -> None:
     run = as_if_killed(finished.copy(tmp_path / "run"))
     torch.save({"weights": torch.zeros(1)}, run / "checkpoints" / "last.ckpt")
@@ -351,6 +354,7 @@ def test_a_changed_rate_that_the_schedule_does_not_go_by_is_refused(
     assert "Add scheduler.max_lr=0.1." in str(raised.value)
 
 
+@pytest.mark.slow
 def test_what_a_saved_state_cannot_take_is_refused_by_force_too(
     tmp_path: Path, finished: FinishedRuns
 ) -> None:

@@ -46,7 +46,7 @@ def test_each_flag_of_the_trainer_is_settable_or_refused_with_a_reason() -> None
     assert all(home.reason and home.hint for home in FORBIDDEN.values())
 
 
-@pytest.mark.one_in(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("loop", LOOPS)
 def test_no_early_stop_comes_before_min_epochs(tmp_path: Path, loop: str) -> None:
     stopped = run(tmp_path, f"loop={loop}", *NEVER_BETTER, "trainer.min_epochs=4")
@@ -54,7 +54,7 @@ def test_no_early_stop_comes_before_min_epochs(tmp_path: Path, loop: str) -> Non
     assert "did not improve" in stopped.outcome.reason
 
 
-@pytest.mark.one_in(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("loop", LOOPS)
 def test_no_early_stop_comes_before_min_steps(tmp_path: Path, loop: str) -> None:
     stopped = run(tmp_path, f"loop={loop}", *NEVER_BETTER, "trainer.min_steps=30")

@@ -57,6 +57,7 @@ def test_the_config_of_a_run_gives_the_same_bits_again(
     assert one.metrics == two.metrics
 
 
+@pytest.mark.slow
 def test_seed_0_is_a_seed_like_any_other(finished: FinishedRuns) -> None:
     zero, other = finished("seed=0"), finished()
     assert (zero.manifest.seed, other.manifest.seed) == (0, 42)
@@ -71,7 +72,7 @@ def test_checkpoints_hold_tensors_and_plain_data_only(finished: FinishedRuns) ->
         assert state["global_step"] > 0
 
 
-@pytest.mark.one_in(3)
+@pytest.mark.slow
 @pytest.mark.parametrize("data", ["circles", "digits", "diabetes"])
 def test_measuring_a_run_again_gives_bitwise_its_metrics(tmp_path: Path, data: str) -> None:
     overrides = [f"data={data}", "trainer.max_epochs=2", "trainer=cpu", "callbacks.progress=none"]
@@ -93,6 +94,7 @@ def test_early_stopping_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "stopped early: Monitored metric val/loss did not improve" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_first_validation_that_is_best_is_kept(tmp_path: Path) -> None:
     """A learning rate this high only makes it worse: the best weights are the first ones."""
     run = train(tmp_path, "optim=sgd", "optim.lr=50", "trainer.max_epochs=4")
@@ -154,6 +156,7 @@ def test_tensorboard_shows_curves_picture_and_hyperparameters(tmp_path: Path) ->
     assert final.value == pytest.approx(run.metrics["val/loss"], rel=1e-6)
 
 
+@pytest.mark.slow
 def test_the_graph_can_be_drawn(tmp_path: Path) -> None:
     run = train(tmp_path, "trainer.max_epochs=1", "logger.tensorboard.log_graph=true")
     assert events(run).Tags()["graph"]
@@ -179,6 +182,7 @@ def test_one_line_an_epoch_stands_on_the_console_and_in_the_log(
     assert all(line in log for line in lines)
 
 
+@pytest.mark.slow
 def test_a_finished_run_can_be_extended_in_its_folder(
     tmp_path: Path, finished: FinishedRuns
 ) -> None:
@@ -214,6 +218,7 @@ def test_a_resume_that_makes_no_sense_is_refused(
     assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
 
 
+@pytest.mark.slow
 def test_a_schedule_over_the_whole_training_cannot_be_stretched(
     tmp_path: Path, finished: FinishedRuns
 ) -> None:
@@ -233,28 +238,32 @@ def test_a_run_that_stopped_early_stays_stopped_unless_asked_otherwise(
     assert on.outcome.status == "finished"
 
 
+@pytest.mark.slow
 def test_a_run_may_end_before_its_first_validation(tmp_path: Path) -> None:
     run = train(tmp_path, "trainer.max_steps=2")
     assert (run.outcome.status, run.manifest.num_steps) == ("finished", 2)
     assert not [name for name in run.metrics if name.startswith("lr-")]
 
 
+@pytest.mark.slow
 def test_the_best_weights_can_be_those_of_the_least_training_loss(tmp_path: Path) -> None:
     run = train(tmp_path, "callbacks.model_checkpoint.monitor=train/loss_epoch")
     assert run.checkpoint("best").is_file()
 
 
+@pytest.mark.slow
 def test_without_checkpoints_none_is_written_anywhere(tmp_path: Path) -> None:
     run = train(tmp_path, "callbacks.model_checkpoint=null")
     assert not list(run.dir.rglob("*.ckpt"))
 
 
+@pytest.mark.slow
 def test_without_a_test_split_nothing_is_tested(tmp_path: Path) -> None:
     run = train(tmp_path, "data.test_fraction=0.0")
     assert not [name for name in run.metrics if name.startswith("test/")]
 
 
-@pytest.mark.one_in(4)
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", ["overfit", "limit", "one_batch", "profiler"])
 def test_the_debug_presets_run(tmp_path: Path, preset: str) -> None:
     run = train(tmp_path, f"debug={preset}", "trainer.max_epochs=2", "data.batch_size=4")

@@ -92,6 +92,7 @@ def test_a_warning_of_the_users_own_code_is_shown(tmp_path: Path, case: str) -> 
         assert [str(w.message) for w in shown] == [str(found[0].message)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loop", ["four_beat", "automatic"])
 def test_a_run_that_draws_its_graph_says_nothing(tmp_path: Path, loop: str) -> None:
     """The network branches on a tensor, of which torch warns whenever it is traced."""
