@@ -27,6 +27,8 @@ def combination_faults(cfg: TrainConfig) -> list[Fault]:
 def _name_faults(cfg: TrainConfig) -> list[Fault]:
     """Several optimizers, each with its parameters and its scheduler."""
     faults, optimizers, schedulers = [], named(cfg.optim), cfg.schedulers
+    if cfg.optim is None or cfg.scheduler is None:
+        return []  # right or wrong with the task's class: preflight.tasks
     for name in (name for name in optimizers if name):
         if not name.isidentifier():
             key, why = key_of("optim", name), "must be a name of letters, digits and _"
@@ -48,7 +50,7 @@ def _name_faults(cfg: TrainConfig) -> list[Fault]:
 def _turn_faults(cfg: TrainConfig) -> list[Fault]:
     """Optimizers in turn, and gradients that are added up over batches."""
     size = cfg.loop.accumulate_grad_batches
-    if len(cfg.optimizers) == 1 or size == 1:
+    if len(cfg.optimizers) <= 1 or size == 1:
         return []
     key, why = "loop.accumulate_grad_batches", "is for one optimizer, not for several in turn"
     hint = "Use loop.accumulate_grad_batches=1 and a larger data.batch_size."

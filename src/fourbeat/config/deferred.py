@@ -52,9 +52,10 @@ def given_data(datamodule: object) -> Iterator[None]:
 def _from_data(name: str, *, _root_: DictConfig) -> Any:
     given = _given.get()
     datamodule = _data_of(_root_) if given is None else given
-    if not hasattr(datamodule, name):
-        raise AttributeError(f"{type(datamodule).__name__} has no property {name!r}")
-    return getattr(datamodule, name)
+    for owner in (getattr(datamodule, "inner", None), datamodule):  # of a data module as it is
+        if hasattr(owner, name):
+            return getattr(owner, name)
+    raise AttributeError(f"{type(datamodule).__name__} has no property {name!r}")
 
 
 def _data_of(root: DictConfig) -> Any:

@@ -39,6 +39,7 @@ from fourbeat.config.sections import (
     Seed,
     UnlimitedOr,
     named,
+    none_if_empty,
 )
 
 
@@ -221,6 +222,9 @@ def _section(value: Any) -> Any:
     return {"run": value} if isinstance(value, str) and value else value
 
 
+NONE = BeforeValidator(none_if_empty)
+
+
 class TrainConfig(Section):
     """A whole run: what ``conf/train.yaml`` composes to, checked."""
 
@@ -237,12 +241,12 @@ class TrainConfig(Section):
     sweep: SweepConfig = SweepConfig()
     debug: DebugConfig = DebugConfig()
     data: DataConfig
-    model: LeafSection
+    model: Annotated[LeafSection | None, NONE]
     task: LeafSection = SUPERVISED
-    loss: LossConfig
+    loss: Annotated[LossConfig | None, NONE]
     metrics: MetricsConfig = Field(default_factory=lambda: MetricsConfig.model_validate({}))
-    optim: OneOrNamed[OptimConfig]
-    scheduler: OneOrNamed[SchedulerConfig]
+    optim: Annotated[OneOrNamed[OptimConfig] | None, NONE]
+    scheduler: Annotated[OneOrNamed[SchedulerConfig] | None, NONE]
     logger: dict[str, LeafSection] = Field(default={})
     # Not a key: what the config was composed from, for the manifest.
     _composition: Composition = PrivateAttr(default_factory=Composition)
@@ -260,8 +264,8 @@ class TrainConfig(Section):
     @property
     def schedulers(self) -> dict[str, SchedulerConfig]:
         """The scheduler of each optimizer, by its name; a single one is that of each."""
-        if isinstance(self.scheduler, dict):
-            return self.scheduler
+        if self.scheduler is None or isinstance(self.scheduler, dict):
+            return named(self.scheduler)
         return dict.fromkeys(self.optimizers, self.scheduler)
 
     def composed_from(self, composition: Composition) -> TrainConfig:

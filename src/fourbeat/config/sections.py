@@ -100,8 +100,15 @@ OneOrNamed = Annotated[
 """One leaf, or several by names of the user's: the leaf is what has a ``_target_``."""
 
 
-def named(section: L | dict[str, L]) -> dict[str, L]:
+def none_if_empty(section: Any) -> Any:
+    """Read what ``GROUP=none`` composes to, an empty section, as None."""
+    return None if section == {} else section
+
+
+def named(section: L | dict[str, L] | None) -> dict[str, L]:
     """Return the leaves of a :data:`OneOrNamed` section by name; the name of a single one is ""."""
+    if section is None:
+        return {}
     return section if isinstance(section, dict) else {"": section}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fourbeat.data.adopted import AdoptedData, adopt
 from fourbeat.data.base import DataModule
 from fourbeat.data.batches import Batch, count_samples, map_tensors, same_layout
 from fourbeat.data.data import Data
@@ -18,6 +19,7 @@ from fourbeat.data.validations import AT_EPOCH_ENDS, Validations
 
 __all__ = [
     "AT_EPOCH_ENDS",
+    "AdoptedData",
     "Batch",
     "BatchLimits",
     "BatchOrder",
@@ -34,6 +36,7 @@ __all__ = [
     "TensorBatches",
     "TensorExecution",
     "Validations",
+    "adopt",
     "batch_loader",
     "count_batches",
     "count_batches_done",

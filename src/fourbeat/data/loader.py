@@ -6,6 +6,7 @@ import itertools
 import math
 import signal
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -94,7 +95,14 @@ def _grouped(batches: Iterator[Batch], order: BatchOrder) -> Iterator[Execution]
 
 
 def batch_loader(
-    source: Dataset[Any], order: BatchOrder, *, num_workers: int = 0, pin_memory: bool = False
+    source: Dataset[Any],
+    order: BatchOrder,
+    *,
+    num_workers: int = 0,
+    pin_memory: bool = False,
+    init_worker: Callable[[int], Any] | None = None,
+    timeout: float = 0,
+    context: Any = None,
 ) -> BatchLoader:
     """Build the loader that fetches whole batches in the given order.
 
@@ -104,6 +112,9 @@ def batch_loader(
         num_workers: Loading processes; 0 loads in this one, which is fastest for data in memory.
         pin_memory: Copy batches to page-locked memory for faster transfer; done only where there is
             a device that can use it.
+        init_worker: Called in each loading process with its index.
+        timeout: Seconds to wait for a batch of a loading process; 0: any time.
+        context: How loading processes are started, as ``multiprocessing_context`` of a DataLoader.
 
     Returns:
         A loader of batches, or of :class:`Execution` if the order has a plan.
@@ -117,7 +128,9 @@ def batch_loader(
         collate_fn=_as_it_is,
         persistent_workers=num_workers > 0,
         prefetch_factor=_num_ahead(order, num_workers) if num_workers else None,
-        worker_init_fn=_ignore_interrupts,
+        worker_init_fn=partial(_start_worker, init_worker),
+        timeout=timeout,
+        multiprocessing_context=context,
         # Without it, each epoch takes the workers' base seed from the global random state.
         generator=torch.Generator().manual_seed(order.seed),
     )
@@ -144,9 +157,11 @@ def _as_it_is(batch: Any) -> Any:
     return batch
 
 
-def _ignore_interrupts(worker_id: int) -> None:
+def _start_worker(init_worker: Callable[[int], Any] | None, worker_id: int) -> None:
     """A terminal sends Ctrl-C to all processes; only the one that trains knows when to stop."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if init_worker is not None:
+        init_worker(worker_id)
 
 
 def _can_pin_memory() -> bool:

@@ -47,7 +47,8 @@ class SplitLoaders(LightningDataModule, ABC):
         execution_plan: How the batches of an epoch divide into executions; None yields them one by
             one, as any LightningModule expects them.
         limits: What is used of each split. Not the Trainer's: it would count executions.
-        first_batch: Mini-batches of the current epoch that were done before a resume.
+        first_epoch: The epoch in which a resumed training continues.
+        first_batch: Mini-batches of it that were done before.
     """
 
     batch_size: int
@@ -63,7 +64,7 @@ class SplitLoaders(LightningDataModule, ABC):
         super().__init__()
         self.execution_plan: ExecutionPlan | None = None
         self.limits = BatchLimits()
-        self.first_batch = 0
+        self.first_epoch = self.first_batch = 0
         self._datasets: dict[Split, Any] = {}
         self._sources: dict[tuple[Split, torch.device], Any] = {}
 
@@ -118,7 +119,9 @@ class SplitLoaders(LightningDataModule, ABC):
         """Return the loader of the training batches, from where the training stands."""
         epoch, step = (0, 0)
         if self.trainer is not None:
-            epoch, step = self.trainer.current_epoch, self.trainer.global_step
+            # A module may ask for the loader before Lightning has read the state of its loops.
+            epoch = max(self.trainer.current_epoch, self.first_epoch)
+            step = self.trainer.global_step
         return self._loader("train", self.train_order(epoch, step))
 
     def register_state(self, registry: StateRegistry) -> None:
@@ -127,6 +130,11 @@ class SplitLoaders(LightningDataModule, ABC):
             source = self._source("train", self._order("train"))
             if source.can_be_captured and not self.num_workers:
                 registry.register(STREAM, source)
+
+    @property
+    def restores_within_epochs(self) -> bool:
+        """Whether a training that stands within an epoch can be resumed there."""
+        return True
 
     @property
     def loaded(self) -> Mapping[Split, Any]:
@@ -245,7 +253,12 @@ class SplitLoaders(LightningDataModule, ABC):
     def _order(self, split: Split, **settings: Any) -> BatchOrder:
         rank, world_size = self._rank_and_world_size()
         dataset = self._dataset(split)
-        common = {"split": split, "seed": self.seed, "rank": rank, "world_size": world_size}
+        common: dict[str, Any] = {
+            "split": split,
+            "seed": self.seed,
+            "rank": rank,
+            "world_size": world_size,
+        }
         common |= {"seeded": not isinstance(dataset, TensorBatches), **settings}
         is_training = split == "train"
         drop_last = self.drop_last and is_training

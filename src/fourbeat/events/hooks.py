@@ -70,6 +70,15 @@ class Hooks:
             handle.remove()
 
 
+def find_network(module: nn.Module) -> nn.Module:
+    """Return what is trained: a module's ``net``, or itself if it has parameters beside that."""
+    net = getattr(module, "net", None)
+    if not isinstance(net, nn.Module):
+        return module
+    inside = set(net.parameters())
+    return net if all(parameter in inside for parameter in module.parameters()) else module
+
+
 def find_leaves(network: nn.Module) -> dict[str, nn.Module]:
     """Return a network's modules that have no children, by name; the network itself is none."""
     return {name: m for name, m in network.named_modules() if name and not list(m.children())}

@@ -10,7 +10,7 @@ from lightning.pytorch.utilities.types import STEP_OUTPUT
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from fourbeat.events.hooks import Hooks
+from fourbeat.events.hooks import Hooks, find_network
 from fourbeat.events.observer import Beats, Observer
 from fourbeat.lightning.torch_amp import scale_on_device
 from fourbeat.lightning.torch_optim import skipped_its_step, unscales_by_itself
@@ -112,8 +112,7 @@ class LightningBeats(Callback):
         """Hook the optimizers and the network; a second call does nothing."""
         if self._hooks:
             return
-        net = getattr(pl_module, "net", None)
-        network = net if isinstance(net, nn.Module) else pl_module
+        network = find_network(pl_module)
         for optimizer in trainer.optimizers:
             self._hooks.add(optimizer.register_step_pre_hook(self._before_step))
             self._hooks.add(optimizer.register_step_post_hook(self._after_step))

@@ -11,6 +11,8 @@ from fourbeat.base.errors import ConfigError, Fault, raise_faults
 from fourbeat.config.overrides import parse_overrides
 from fourbeat.config.schema import TrainConfig
 from fourbeat.config.typed import format_value
+from fourbeat.loop import Loop
+from fourbeat.loop.optimization import Optimization
 from fourbeat.optim import add_group_like, apply_changes, scale_rates, with_scaled_rates
 from fourbeat.training.components import Components
 
@@ -63,7 +65,7 @@ def apply_change(change: Change, components: Components, cfg: TrainConfig) -> No
     Raises:
         ConfigError: The key cannot be changed during a training, or the value does not fit it.
     """
-    names = [name for name in components.loop.optim.optimizers if name]
+    names = [name for name in _loop(change, components).optim.optimizers if name]
     if change.key in CLIPPING:
         _clip(change, components)
     elif names:
@@ -80,6 +82,13 @@ def apply_change(change: Change, components: Components, cfg: TrainConfig) -> No
 ALLOWED = "optim.lr, optim.lr.LAYER, other numbers of optim, and loop.gradient_clip_val can"
 
 
+def _loop(change: Change, components: Components) -> Loop:
+    if isinstance(components.loop, Loop):
+        return components.loop
+    kind = type(components.module).__name__
+    raise _refused(change, f"is not asked by Lightning's loop: {kind} has optimizers of its own")
+
+
 def _clip(change: Change, components: Components) -> None:
     name = change.key.rpartition(".")[2]
     if name == "gradient_clip_val":
@@ -93,7 +102,7 @@ def _clip(change: Change, components: Components) -> None:
 
 
 def _hyperparameter(change: Change, components: Components, cfg: TrainConfig) -> None:
-    name, optim = change.key.partition(".")[2], components.loop.optim
+    name, optim = change.key.partition(".")[2], _loop(change, components).optim
     was, value = optim.built_with[""], change.value
     if any(name not in group for group in was) or name in ("initial_lr", "max_lr", "min_lr"):
         allowed = ", ".join(f"optim.{n}" for n in was[0] if n == "lr" or "lr" not in n)
@@ -116,9 +125,10 @@ def _hyperparameter(change: Change, components: Components, cfg: TrainConfig) ->
 
 def _rate_of_layer(change: Change, components: Components, cfg: TrainConfig) -> None:
     """Give a layer a rate of its own, which its schedule continues to move in proportion."""
-    own = set(_layer(change, components.module.net).parameters(recurse=False))
-    optimizer, scheduler = components.loop.optim.optimizer, components.loop.optim.plan.scheduler
-    theirs, scale = _split(components, own), _scale(change, cfg)
+    own = set(_layer(change, components.net).parameters(recurse=False))
+    optim = _loop(change, components).optim
+    optimizer, scheduler = optim.optimizer, optim.plan.scheduler
+    theirs, scale = _split(optim, own), _scale(change, cfg)
     groups = range(len(optimizer.param_groups))
     scale_rates(optimizer, scheduler, [scale if i in theirs else None for i in groups])
 
@@ -132,9 +142,9 @@ def _scale(change: Change, cfg: TrainConfig) -> float:
     return float(change.value) / rate  # type: ignore[arg-type]
 
 
-def _split(components: Components, own: set[nn.Parameter]) -> set[int]:
+def _split(optim: Optimization, own: set[nn.Parameter]) -> set[int]:
     """Put parameters into groups of their own, and return the indices of these."""
-    optim, found = components.loop.optim, set()
+    found = set()
     optimizer, built_with = optim.optimizer, optim.built_with
     for index, group in enumerate(list(optimizer.param_groups)):
         moved = [p for p in group["params"] if p in own]

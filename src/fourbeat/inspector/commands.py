@@ -103,7 +103,7 @@ def run_command(branch: Branch, here: Here, line: str) -> Reply:
 def eval_expression(here: Here, code: str) -> list[str]:
     """Return the value of a Python expression as lines; the random generators stay as they are."""
     names = {
-        "model": here.components.module.net,
+        "model": here.components.net,
         "module": here.components.module,
         "trainer": here.components.trainer,
         "batch": here.batch,
@@ -152,7 +152,7 @@ def _layer(branch: Branch, here: Here, rest: str) -> Reply:
     try:
         return views.show_layer(here, rest)
     except KeyError:
-        names = [name for name, _ in here.components.module.net.named_modules() if name]
+        names = [name for name, _ in here.components.net.named_modules() if name]
         raise LookupError(f"layer {rest}: must be one of {', '.join(names)}") from None
 
 

@@ -104,6 +104,7 @@ def find_indices(components: Components, epoch: int, batch_idx: int) -> list[int
     """
     loader = components.trainer.train_dataloader
     order = getattr(loader, "sampler", None)
-    assert isinstance(order, BatchOrder)
+    if not isinstance(order, BatchOrder):
+        return []  # a loader that is kept as it is
     indices: list[int] = order.batches(epoch)[batch_idx].tolist()
     return indices

@@ -15,6 +15,7 @@ from fourbeat.base.errors import RunError
 from fourbeat.inspector.changes import CLIPPING, OWN_RATE
 from fourbeat.inspector.commands import BY_NAME
 from fourbeat.inspector.places import BEATS, Ask, Here
+from fourbeat.loop import Loop
 
 HISTORY = Path.home() / ".local" / "state" / "fourbeat" / "inspector_history"
 
@@ -80,11 +81,12 @@ class Words(Completer):
             return BEATS
         if len(before) > 1 or self.here is None:
             return ()
-        network = self.here.components.module.net
+        network = self.here.components.net
         layers = [name for name, _ in network.named_modules() if name]
         owners = [n for n, m in network.named_modules() if n and [*m.parameters(recurse=False)]]
-        built_with = self.here.components.loop.optim.built_with
-        hyperparameters = [f"optim.{name}" for name in built_with[""][0]]
+        loop = self.here.components.loop
+        built_with = loop.optim.built_with.get("", [{}]) if isinstance(loop, Loop) else [{}]
+        hyperparameters = [f"optim.{name}" for name in built_with[0]]
         keys = [*hyperparameters, *CLIPPING, *(OWN_RATE + name for name in owners)]
         choices = {"layer": layers, "set": [f"{k}=" for k in keys], "help": list(BY_NAME)}
         return choices.get(before[0], [])

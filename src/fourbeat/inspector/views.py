@@ -36,7 +36,7 @@ def describe_place(here: Here) -> str:
 
 def show_layers(here: Here) -> list[str]:
     """Show each layer: its kind, weights, gradients, and the latest update."""
-    network = here.components.module.net
+    network = here.components.net
     owners, modules = Layers.of(network), dict(network.named_modules())
     row = here.records.layers.row(here.place.step) or {}
     rows = [("layer", "kind", "parameters", "weight norm", "gradient norm", "update norm")]
@@ -62,7 +62,7 @@ def show_layer(here: Here, name: str) -> list[str]:
     Raises:
         KeyError: There is no such layer.
     """
-    module = dict(here.components.module.net.named_modules())[name]
+    module = dict(here.components.net.named_modules())[name]
     lines: list[str] = []
     for own, parameter in module.named_parameters(recurse=False):
         lines += [f"{name}.{own} {list(parameter.shape)}", *draw_histogram(parameter.detach())]
@@ -180,7 +180,7 @@ def show_gradients(here: Here) -> list[str]:
     outputs = _outputs_of(here, hint)
     if not graph_is_there:
         raise LookupError(hint)
-    parameters = Layers.of(here.components.module.net).parameters
+    parameters = Layers.of(here.components.net).parameters
     values = []
     for i in range(here.num_samples):
         found = torch.autograd.grad(
@@ -192,7 +192,7 @@ def show_gradients(here: Here) -> list[str]:
 
 def show_moments(here: Here) -> list[str]:
     """Show the norms of the optimizer's state of each layer."""
-    owners, state = Layers.of(here.components.module.net), here.optimizer.state
+    owners, state = Layers.of(here.components.net), here.optimizer.state
     kinds = list(dict.fromkeys(k for s in state.values() for k, v in s.items() if _is_moment(v)))
     if not kinds:
         return [f"{type(here.optimizer).__name__} has no state"]

@@ -159,7 +159,7 @@ class Loop(Callback):
     def register_state(self, registry: StateRegistry) -> None:
         """Register what a resumed run needs besides the weights, and what is held back of logs."""
         registry.register("module", StateFunctions(self._own_state, self._load_own_state))
-        registry.before_capture(self._flush)
+        registry.before_capture(self.flush)
         registry.micro_batches_per_step = lambda: self.accumulate_grad_batches
 
     def _own_state(self) -> dict[str, Any]:
@@ -226,7 +226,7 @@ class Loop(Callback):
         if bad is not None and self.terminate_on_nan:
             raise NonFiniteError(*bad, corrupted=True)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
         """Write the held-back values, before the state is captured; NaN or Inf is no error here."""
         self.training_log.write(self.trainer.loggers)
 

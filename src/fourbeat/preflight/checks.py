@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback
+from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig
 
@@ -23,21 +23,22 @@ from fourbeat.config.schema import SUPERVISED, TrainConfig
 from fourbeat.config.sections import LeafSection, key_of
 from fourbeat.config.signatures import builds_another, leaf_faults
 from fourbeat.config.trial import find_faults, try_leaf
-from fourbeat.data import Data, DataModule
+from fourbeat.data import Data, DataModule, adopt
 from fourbeat.optim import optimizer_faults, scheduler_faults
 from fourbeat.preflight.devices import device_faults
 from fourbeat.preflight.dry_run import dry_run
+from fourbeat.preflight.groups import group_faults
 from fourbeat.preflight.horizons import limit_faults, plan_horizon, sharing_faults
 from fourbeat.preflight.monitors import monitor_faults
 from fourbeat.preflight.parameters import parameter_faults
 from fourbeat.preflight.single_samples import single_sample_faults
 from fourbeat.preflight.task_trial import TaskTrial, try_task
 from fourbeat.preflight.validations import validation_faults
-from fourbeat.tasks import LossTask, Task
-from fourbeat.tasks.building import net_faults
+from fourbeat.tasks import LossTask
+from fourbeat.tasks.building import is_lightning_module, net_faults
 from fourbeat.tasks.losses import mismatch_faults, reduction_faults, try_loss
 
-KINDS: dict[str, type] = {"callbacks": Callback, "logger": Logger, "task": Task}
+KINDS: dict[str, type] = {"callbacks": Callback, "logger": Logger, "task": LightningModule}
 """What the leaves of a group must build."""
 
 
@@ -85,11 +86,14 @@ def _faults(cfg: TrainConfig, datamodule: Data | None) -> list[Fault]:
     """What is wrong besides the data set itself; without one, all that does not need it."""
     optim, model, task, loss = (
         optim_faults(cfg),
-        net_faults(cfg.model) or leaf_faults("model", cfg.model),
+        (net_faults(cfg.model) or leaf_faults("model", cfg.model)) if cfg.model else [],
         _kind_faults("task", cfg.task) or leaf_faults("task", cfg.task),
-        leaf_faults("loss", cfg.loss),
+        leaf_faults("loss", cfg.loss) if cfg.loss else [],
     )
-    faults = [*optim, *model, *task, *loss, *device_faults(cfg), *_others(cfg)]
+    groups = [] if task else group_faults(cfg)
+    faults = [*optim, *model, *task, *loss, *groups, *device_faults(cfg), *_others(cfg)]
+    if is_lightning_module(cfg.task) or groups:
+        return faults  # nobody but its author knows what it does with a batch
     faults += schedule_faults(cfg, datamodule)
     if datamodule is not None:
         faults += [*limit_faults(cfg, datamodule), *sharing_faults(cfg, datamodule)]
@@ -141,8 +145,9 @@ def _kind_faults(key: str, section: LeafSection) -> list[Fault]:
             return []
     except Exception:  # whatever the user's own module raises: a fault of its own
         return []
-    whose = "fourbeat" if kind is Task else "Lightning"
-    why, hint = f"must build a {kind.__name__} of {whose}'s", "Name a class that inherits it."
+    whose = "a Task of fourbeat's, or " if key == "task" else ""
+    why = f"must build {whose}a {kind.__name__} of Lightning's"
+    hint = "Name a class that inherits it."
     return [Fault("wrong-type", f"{key}._target_", section.target, why, hint)]
 
 
@@ -153,9 +158,11 @@ def _data(cfg: TrainConfig) -> tuple[Data | None, list[Fault]]:
     datamodule, faults = try_leaf("data", cfg.data.leaf(), instantiate)
     if faults:
         return None, faults
+    datamodule = adopt(datamodule, cfg.seed)
     if not isinstance(datamodule, Data):
         hint = "See the README, Add your own."
-        why = f"must build a fourbeat.Data, not a {type(datamodule).__name__}"
+        kind = type(datamodule).__name__
+        why = f"must build a fourbeat.Data or a LightningDataModule, not a {kind}"
         return None, [Fault("wrong-type", "data._target_", cfg.data.target, why, hint)]
     return datamodule, datamodule.faults()
 
@@ -191,6 +198,8 @@ def schedule_faults(cfg: TrainConfig, datamodule: Data | None = None) -> list[Fa
 
 
 def _model_and_loss(cfg: TrainConfig, datamodule: DataModule, *, loss_is_good: bool) -> list[Fault]:
+    assert cfg.model is not None  # preflight.groups
+    assert cfg.loss is not None
     model, loss, task = cfg.model.leaf(), cfg.loss.leaf(), LossTask.of(datamodule)
     outputs, faults = dry_run(lambda: instantiate(model), datamodule.input_shape, model)
     if outputs is None:

@@ -27,7 +27,7 @@ def parameter_faults(cfg: TrainConfig) -> list[Fault]:
     has_patterns = any(name or leaf.params or leaf.groups for name, leaf in leaves.items())
     if not (has_patterns or cfg.freeze or cfg.init_from):
         return []
-    net = _build(cfg.model.leaf())
+    net = _build(cfg.model.leaf()) if cfg.model else None
     if net is None:  # which the check of the model itself reports
         return []
     faults = freeze_faults(net, cfg.freeze)

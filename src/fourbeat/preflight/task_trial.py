@@ -135,9 +135,11 @@ def build_trial(cfg: TrainConfig, data: Data) -> tuple[Task | None, list[Fault]]
         data: Says whether a loss gets one logit for two classes.
     """
     net: Any
+    assert cfg.model is not None  # preflight.groups
     net, faults = try_leaf("model", cfg.model.leaf(), instantiate)
     loss: Any = None
     if takes_loss(cfg.task.leaf()):
+        assert cfg.loss is not None
         loss, refused = try_leaf("loss", cfg.loss.leaf(), instantiate)
         faults += refused or reduction_faults(loss)
     metrics = MetricCollection({})

@@ -9,9 +9,9 @@ from typing import Any, cast
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
-from torch import nn
 
 from fourbeat.base.registry import StateRegistry
+from fourbeat.events.hooks import find_network
 from fourbeat.events.lightning import Observation
 from fourbeat.lightning.event_writers import event_writer
 from fourbeat.lightning.trainer import loss_scaler
@@ -107,10 +107,10 @@ class RecorderCallback(Callback):
             self.recorder.flush()
 
     def _recorder(self, trainer: Trainer, module: LightningModule) -> Recorder:
-        network, loop = getattr(module, "net", None), getattr(module, "loop", None)
+        loop = getattr(module, "loop", None)
         scaler = loss_scaler(trainer)
         return Recorder(
-            network if isinstance(network, nn.Module) else module,
+            find_network(module),
             self._write,
             num_groups=max((len(o.param_groups) for o in trainer.optimizers), default=0),
             first_step=trainer.global_step,

@@ -184,7 +184,7 @@ def replay_steps(
         warnings.filterwarnings("ignore", "Encountered `nan` values", UserWarning)
         components = stored.build(cfg, folder or Path(temporary))
         if start.path is None:
-            restore_initial(components.module.net, cfg, stored.run.dir)
+            restore_initial(components.net, cfg, stored.run.dir)
         watching = [*observers(components), StopAfter(start.step, last_step)]
         for observer in watching:
             stack.callback(observer.close)
@@ -214,7 +214,7 @@ def replay_shown(
     cfg, memory, made = replay_config(stored), RecordsInMemory(), list[Watching]()
 
     def watch(components: Components) -> list[Observer]:
-        made.append(observe(components.module.net))
+        made.append(observe(components.net))
         return [*made, shown]
 
     with show_progress(last_step - start.step + 1) as shown:

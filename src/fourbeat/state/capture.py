@@ -97,6 +97,12 @@ def position_now(trainer: Trainer, moment: Moment, batch: int, *, is_over: bool)
     )
 
 
+def restores_within_epochs(trainer: Trainer) -> bool:
+    """Return whether the place within an epoch could be found again."""
+    data = datamodule_of(trainer)
+    return not isinstance(data, SplitLoaders) or data.restores_within_epochs
+
+
 def set_position(trainer: Trainer, state: TrainingState) -> None:
     """Make Lightning resume at a state's position, before it reads the state's loops.
 
@@ -106,7 +112,7 @@ def set_position(trainer: Trainer, state: TrainingState) -> None:
     """
     position, data = state.position, datamodule_of(trainer)
     if isinstance(data, SplitLoaders):
-        data.first_batch = position.batch
+        data.first_epoch, data.first_batch = position.epoch, position.batch
         captured = state.process(trainer.global_rank) or {}
         line = data.describe_resume(position.epoch, captured.keys())
         if line and trainer.is_global_zero:

@@ -18,6 +18,7 @@ from fourbeat.state.capture import (
     continue_from,
     is_finite,
     position_now,
+    restores_within_epochs,
     set_position,
     show_latest,
 )
@@ -226,6 +227,9 @@ class StateCheckpoint(Checkpoint):
             return  # accumulated gradients are pending, which no state holds
         if trainer.should_stop or reached_max_steps(trainer):
             return  # the epoch ends here
+        if not restores_within_epochs(trainer):
+            self.stop.obey()
+            return
         improved = self.files is not None and self._judge.within_epoch(trainer)
         every = self.every_n_train_steps or sys.maxsize
         # Not by the remainder: a batch may have been of several steps.

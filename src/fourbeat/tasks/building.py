@@ -21,6 +21,20 @@ def takes_loss(leaf: Leaf) -> bool:
     return "loss" in inspect.signature(pkgutil.resolve_name(str(leaf["_target_"]))).parameters
 
 
+def is_lightning_module(section: LeafSection) -> bool:
+    """Return whether a config's ``task`` names a LightningModule that is no Task.
+
+    Args:
+        section: A target that cannot be imported is none: a fault of its own.
+    """
+    try:
+        found = pkgutil.resolve_name(section.target)
+    except Exception:  # whatever the user's own module raises
+        return False
+    is_module = isinstance(found, type) and issubclass(found, LightningModule)
+    return is_module and not issubclass(found, Task)
+
+
 def net_faults(section: LeafSection) -> list[Fault]:
     """Find a LightningModule in the place of the network: its training_step would not be called.
 
@@ -36,7 +50,7 @@ def net_faults(section: LeafSection) -> list[Fault]:
         why, hint = "is a Task", f"Use task._target_={section.target}, and its network as model."
     elif isinstance(found, type) and issubclass(found, LightningModule):
         why = "is a LightningModule, of which nothing but forward would be used"
-        hint = "Use its network as model, and make its training_step a fourbeat.Task's losses."
+        hint = f"Use experiment=lightning_module task._target_={section.target}."
     if not why:
         return []
     why = f"must build a network, and {why}"

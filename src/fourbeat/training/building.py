@@ -9,7 +9,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import Callback, seed_everything
+from lightning.pytorch import Callback, LightningModule, seed_everything
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins.precision import DoublePrecision
@@ -32,10 +32,10 @@ from fourbeat.config.leaves import instantiate
 from fourbeat.config.project import Project
 from fourbeat.config.schema import ModelCheckpointConfig, TrainConfig
 from fourbeat.config.sections import LeafSection
-from fourbeat.data import BatchLimits, Data, map_tensors
+from fourbeat.data import AdoptedData, BatchLimits, Data, map_tensors
 from fourbeat.lightning.input_conversion import convert_later
 from fourbeat.lightning.trainer import precision_of
-from fourbeat.loop import Backend, MixedPrecision
+from fourbeat.loop import Backend, LightningLoop, MixedPrecision
 from fourbeat.preflight.devices import accelerator
 from fourbeat.preflight.executions import plan_executions, saves_checkpoints
 from fourbeat.preflight.monitors import measures_more
@@ -95,12 +95,21 @@ def plan_batches(cfg: TrainConfig, components: Components) -> None:
         limits.limit_train_batches, limits.limit_val_batches, limits.limit_test_batches
     )
     device = trainer.strategy.root_device
-    plan = plan_executions(cfg, components.module, datamodule, components.callbacks, device)
+    task = components.task
+    plan = None
+    if task is not None:
+        plan = plan_executions(cfg, task, datamodule, components.callbacks, device)
     datamodule.execution_plan = plan
     convert_later(precision_of(trainer), map_tensors)
     if plan is not None:
         batches = trainer.num_sanity_val_steps
         trainer.num_sanity_val_steps = math.ceil(batches / plan.steps_per_execution)
+
+
+def lightning_loop(cfg: TrainConfig) -> LightningLoop:
+    """Build what is added to Lightning's loop, for a LightningModule as its author wrote it."""
+    stops = cfg.loop.terminate_on_nan
+    return LightningLoop(cfg.seed, plan_validations(cfg), terminate_on_nan=stops)
 
 
 def loop_settings(cfg: TrainConfig) -> dict[str, Any]:
@@ -165,8 +174,8 @@ def trainer_flags(
         # Without ours, Lightning would add a bar of its own.
         "enable_progress_bar": any(isinstance(c, ProgressBar) for c in callbacks),
         "enable_model_summary": False,
-        # Our order of the epoch knows its rank; Lightning's sampler would fetch single samples.
-        "use_distributed_sampler": False,
+        # Our order of the epoch knows its rank, but not a loader that is kept as it is.
+        "use_distributed_sampler": isinstance(data, AdoptedData),
         "plugins": [CheckpointIO(), *precision_plugins],
         "precision": None if precision_plugins else trainer.precision,
         # Lightning refuses them in manual optimization, where the module has them.
@@ -215,20 +224,22 @@ def build_loggers(cfg: TrainConfig, folder: Path) -> list[Logger]:
     return [instantiate(leaf.leaf(), save_dir=str(folder)) for leaf in cfg.logger.values()]
 
 
-def standard_callbacks(cfg: TrainConfig, folder: Path, data: AnyData, task: Task) -> list[Callback]:
+def standard_callbacks(
+    cfg: TrainConfig, folder: Path, data: AnyData, module: LightningModule
+) -> list[Callback]:
     """Build the callbacks that ``conf/callbacks`` switches on, the user's own included.
 
     Append your own to the list: Lightning itself calls the one that saves the training state last.
     """
     settings = cfg.callbacks
     callbacks: list[Callback | None] = [progress_callback(settings.progress)]
-    if (stopping := settings.early_stopping) and (name := monitored(stopping.monitor, task)):
+    if (stopping := settings.early_stopping) and (name := monitored(stopping.monitor, module)):
         # Not strict: a run may end before its first validation, and names were checked before.
         own = stopping.model_dump() | {"monitor": name}
         callbacks.append(StopWithoutImprovement(**own, strict=False))
     if cfg.trainer.max_time is not None:
         callbacks.append(TimeLimit(cfg.trainer.max_time))
-    if data.num_classes and "tensorboard" in cfg.logger:
+    if isinstance(module, Task) and data.num_classes and "tensorboard" in cfg.logger:
         callbacks.append(ConfusionMatrixPicture(data.class_names))
     if (recorder := settings.recorder) and not cfg.trainer.is_sharded:
         # No process has the whole of a gradient.
@@ -236,8 +247,8 @@ def standard_callbacks(cfg: TrainConfig, folder: Path, data: AnyData, task: Task
         callbacks.append(RecorderCallback(**recorder.model_dump(), stop_on_nan=stops))
     callbacks += [build_callback(name, leaf, folder) for name, leaf in settings.others.items()]
     if measures_more(cfg):
-        callbacks.append(MonitorCheck(list_monitors(cfg, task)))
-    callbacks.append(_checkpoint(settings.model_checkpoint, folder, task))
+        callbacks.append(MonitorCheck(list_monitors(cfg, module)))
+    callbacks.append(_checkpoint(settings.model_checkpoint, folder, module))
     return [callback for callback in callbacks if callback is not None]
 
 
@@ -262,14 +273,14 @@ def build_callback(name: str, section: LeafSection, folder: Path) -> Callback:
 
 
 def _checkpoint(
-    settings: ModelCheckpointConfig | None, folder: Path, task: Task
+    settings: ModelCheckpointConfig | None, folder: Path, module: LightningModule
 ) -> StateCheckpoint:
     """Without settings, it only stops the training on a signal."""
     if settings is None:
         return StateCheckpoint()
     return StateCheckpoint(
         CheckpointFiles(folder / CHECKPOINT_DIR, settings.save_last, settings.save_top_k),
-        monitor=monitored(settings.monitor, task),
+        monitor=monitored(settings.monitor, module),
         mode=settings.mode,
         every_n_train_steps=settings.every_n_train_steps,
         interval_s=settings.train_time_interval_s,

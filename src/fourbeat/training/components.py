@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import nn
 
 from fourbeat.data import Data, LoaderDataModule
+from fourbeat.events.hooks import find_network
 from fourbeat.lightning.trainer import callbacks_of
-from fourbeat.loop import Loop
+from fourbeat.loop import LightningLoop, Loop
 from fourbeat.state import StateCheckpoint
 from fourbeat.tasks import Task
 
@@ -23,22 +25,34 @@ class Components:
     """What a training consists of.
 
     Attributes:
-        module: What is learned; its loop plays the beats.
+        module: What is learned: a task, whose loop plays the beats, or any LightningModule.
         datamodule: The batches of the three splits.
         trainer: Lightning's Trainer with callbacks and loggers.
         folder: The run folder, which need not exist yet.
+        own_loop: What is added to Lightning's loop, for a LightningModule that is no task.
     """
 
-    module: Task
+    module: LightningModule
     datamodule: AnyData
     trainer: Trainer
     folder: Path
+    own_loop: LightningLoop | None = None
 
     @property
-    def loop(self) -> Loop:
-        """The task's loop, with the optimizers."""
-        loop = self.module.loop
-        assert isinstance(loop, Loop), "build.py gives each task a loop"
+    def task(self) -> Task | None:
+        """What is learned, if it is a task."""
+        return self.module if isinstance(self.module, Task) else None
+
+    @property
+    def net(self) -> nn.Module:
+        """The network: what the module calls ``net``, or itself."""
+        return find_network(self.module)
+
+    @property
+    def loop(self) -> Loop | LightningLoop:
+        """The task's loop, with the optimizers; or what is added to Lightning's."""
+        loop = self.own_loop if self.task is None else self.task.loop
+        assert isinstance(loop, (Loop, LightningLoop)), "build.py builds a loop"
         return loop
 
     @property

@@ -286,4 +286,4 @@ def _train(cfg: TrainConfig, components: Components) -> Run:
         except NonFiniteError as error:
             log.error("%s", error)
             load_best(cfg, components)
-            return replace(Run.load(components.folder), model=components.module.net)
+            return replace(Run.load(components.folder), model=components.net)

@@ -5,16 +5,22 @@ from __future__ import annotations
 from functools import partial
 
 import torch
+from lightning.pytorch import LightningModule
 from torch import nn
 
 from fourbeat.config.leaves import instantiate
 from fourbeat.config.schema import TrainConfig
-from fourbeat.data import DataModule
+from fourbeat.data import Data, DataModule, adopt
 from fourbeat.loop.optimization import BuildOptimizers, BuildSchedulers
 from fourbeat.optim import build_optimizers, build_schedulers, freeze
 from fourbeat.preflight.devices import accelerator
 from fourbeat.tasks import OneLogit, Task, adapt_loss, choose_metrics
-from fourbeat.tasks.building import instantiate_metrics, instantiate_task, takes_loss
+from fourbeat.tasks.building import (
+    instantiate_metrics,
+    instantiate_task,
+    is_lightning_module,
+    takes_loss,
+)
 from fourbeat.training.components import AnyData
 
 
@@ -26,7 +32,9 @@ def build_task(cfg: TrainConfig, data: AnyData) -> Task:
         data: Says which metrics fit, and whether a loss gets one logit for two classes.
     """
     loss, kind = None, getattr(data, "task", None)
+    assert cfg.model is not None  # preflight.groups
     if takes_loss(cfg.task.leaf()):
+        assert cfg.loss is not None
         loss = adapt_loss(instantiate(cfg.loss.leaf()), kind)
     metrics = instantiate_metrics({n: leaf.leaf() for n, leaf in cfg.metrics.named.items()})
     if cfg.metrics.auto and kind:
@@ -42,8 +50,24 @@ def build_task(cfg: TrainConfig, data: AnyData) -> Task:
     return task
 
 
+def build_data(cfg: TrainConfig) -> Data:
+    """Build the data set; a LightningDataModule of somebody else's gets our interface."""
+    data: Data = adopt(instantiate(cfg.data.leaf()), cfg.seed)
+    return data
+
+
+def build_module(cfg: TrainConfig, data: AnyData) -> LightningModule:
+    """Build what is learned: a task, or a LightningModule as its author wrote it."""
+    if is_lightning_module(cfg.task):
+        module: LightningModule = instantiate(cfg.task.leaf())
+        return module
+    return build_task(cfg, data)
+
+
 def optimizer_builders(cfg: TrainConfig) -> tuple[BuildOptimizers, BuildSchedulers]:
     """Return what builds the optimizers of a network, and their schedulers."""
     device = accelerator(cfg.trainer.accelerator)
+    assert cfg.optim is not None  # preflight.groups
+    assert cfg.scheduler is not None
     optimizers = partial(build_optimizers, cfg.optim, device=device)
     return optimizers, partial(build_schedulers, cfg.scheduler)

@@ -12,12 +12,12 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from fourbeat.base.console import log, short_path
 from fourbeat.config.schema import TrainConfig
 from fourbeat.config.typed import format_value
-from fourbeat.data import Data
+from fourbeat.data import AdoptedData, Data
 from fourbeat.optim import describe_rates
 from fourbeat.preflight.executions import why_no_executions
 from fourbeat.preflight.horizons import plan_horizon
 from fourbeat.run import Run
-from fourbeat.training.components import Components
+from fourbeat.training.components import AnyData, Components
 from fourbeat.training.monitoring import monitored
 
 # What a person compares runs by; the rest would fill the HPARAMS tab with equal columns.
@@ -26,18 +26,14 @@ COMPARED = ("optim", "scheduler", "model", "data", "loss", "loop", "seed")
 
 def print_start(cfg: TrainConfig, components: Components) -> None:
     """Print what is going to be trained."""
-    module, sizes, trainer = (
-        components.module,
-        components.datamodule.split_sizes,
-        components.trainer,
-    )
+    trainer, data = components.trainer, components.datamodule
     device = trainer.strategy.root_device.type
     processes = f" x {trainer.world_size} processes" if trainer.world_size > 1 else ""
-    names = (type(module.net).__name__, type(components.datamodule).__name__)
+    names = (type(components.net).__name__, type(data).__name__)
     if trainer.is_global_zero:
         log.info(
-            "%s: %s on %s (train %s, val %s, test %s), %s, %s loop, %s%s, %s",
-            *(components.folder, *names, *(size if size >= 0 else "a stream" for size in sizes)),
+            "%s: %s on %s%s, %s, %s loop, %s%s, %s",
+            *(components.folder, *names, _describe_sizes(data)),
             f"{components.num_parameters:,} parameters",
             *(cfg.loop.name, device, processes, cfg.trainer.precision),
         )
@@ -49,9 +45,18 @@ def print_start(cfg: TrainConfig, components: Components) -> None:
             )
 
 
+def _describe_sizes(data: AnyData) -> str:
+    if isinstance(data, AdoptedData):
+        return ""  # its loaders are not there yet
+    train, val, test = (size if size >= 0 else "a stream" for size in data.split_sizes)
+    return f" (train {train}, val {val}, test {test})"
+
+
 def _print_schedule(cfg: TrainConfig, components: Components) -> None:
     data = components.datamodule
-    horizon = plan_horizon(cfg, data) if isinstance(data, Data) else None
+    if not isinstance(data, Data) or components.task is None:
+        return
+    horizon = plan_horizon(cfg, data)
     if horizon is not None:
         for name, optim in cfg.optimizers.items():
             scheduler, leaf = cfg.schedulers[name], optim.leaf()
@@ -66,7 +71,9 @@ def _print_schedule(cfg: TrainConfig, components: Components) -> None:
 
 def _print_given_up(cfg: TrainConfig, components: Components) -> None:
     """Say what a program gives up."""
-    task, checkpoint = components.module, cfg.callbacks.model_checkpoint
+    task, checkpoint = components.task, cfg.callbacks.model_checkpoint
+    if task is None:
+        return
     if why := why_no_executions(cfg, task, components.callbacks):
         log.info("no executions, so each batch costs Lightning's own time besides: %s", why)
     if task.takes_turns and checkpoint and not monitored(checkpoint.monitor, task):

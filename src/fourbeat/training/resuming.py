@@ -96,7 +96,7 @@ def _build(
     _refuse(stored.run, cfg, point, force=force)
     components = stored.build(cfg)
     if point is None:
-        restore_initial(components.module.net, cfg, stored.run.dir)
+        restore_initial(components.net, cfg, stored.run.dir)
     else:
         refuse_another_network(point.path, point.state.weights, components.module)
     return components, point

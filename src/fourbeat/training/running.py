@@ -24,6 +24,7 @@ from fourbeat.config.stored import GIVEN_LOADERS
 from fourbeat.data import Data
 from fourbeat.lightning.distributed import find_unused_parameters, finds_unused_parameters
 from fourbeat.lightning.trainer import epochs_completed, process_rank, steps_made
+from fourbeat.loop import Loop
 from fourbeat.optim import list_names
 from fourbeat.preflight.task_trial import unused_parameters
 from fourbeat.run import Outcome, Run, finish_run, lock_folder, start_run
@@ -63,7 +64,7 @@ def new_run(
     Yields:
         The run; None in all processes but the first.
     """
-    run, net, file = None, components.module.net, cfg.init_from
+    run, net, file = None, components.net, cfg.init_from
     loaded = load_initial(net, file) if file else ""
     if is_first_process():
         sha256 = keep_initial(net, file, components.folder) if file else ""
@@ -120,7 +121,7 @@ def run_training(
     finished = Run.load(components.folder)
     if run is not None:
         print_end(finished)
-    return dataclasses.replace(finished, model=components.module.net)
+    return dataclasses.replace(finished, model=components.net)
 
 
 def allow_unused_parameters(components: Components) -> None:
@@ -128,8 +129,8 @@ def allow_unused_parameters(components: Components) -> None:
 
     Not for a task with turns, whose gradients the loop itself averages.
     """
-    task, data, trainer = components.module, components.datamodule, components.trainer
-    if trainer.world_size == 1 or task.takes_turns or not isinstance(data, Data):
+    task, data, trainer = components.task, components.datamodule, components.trainer
+    if trainer.world_size == 1 or not isinstance(data, Data) or task is None or task.takes_turns:
         return
     if finds_unused_parameters(trainer) is False:
         unused = unused_parameters(task, data.example_batch())
@@ -177,12 +178,14 @@ def run_fit(cfg: TrainConfig, components: Components, ckpt_path: Path | str | No
     """Run Lightning's fit from a seed that does not depend on how the components were built."""
     seed_everything(cfg.seed, workers=True, verbose=False)
     trainer, module, data = components.trainer, components.module, components.datamodule
+    frozen = components.task.frozen_layers if components.task else ()
     try:
-        with expected_warnings(trainer.loggers, module.frozen_layers), existing_objects_frozen():
+        with expected_warnings(trainer.loggers, frozen), existing_objects_frozen():
             trainer.fit(module, datamodule=data, ckpt_path=ckpt_path, weights_only=True)
     except BaseException:
         # Lightning has closed the loggers, which open again for what the module still holds.
-        components.loop.training_log.write(trainer.loggers)
+        if isinstance(components.loop, Loop):
+            components.loop.flush()
         for logger in trainer.loggers:
             logger.finalize("failed")
         raise

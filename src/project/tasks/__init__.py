@@ -3,6 +3,7 @@
 from project.tasks.circles import CirclesTask
 from project.tasks.digits import DigitsTask
 from project.tasks.gan import GAN
+from project.tasks.lit_digits import LitDigits
 from project.tasks.vae import VAE
 
-__all__ = ["GAN", "VAE", "CirclesTask", "DigitsTask"]
+__all__ = ["GAN", "VAE", "CirclesTask", "DigitsTask", "LitDigits"]

@@ -1,0 +1,210 @@
+"""Somebody else's LightningDataModule, with batches whose order can be restored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningDataModule
+from lightning.pytorch.core.hooks import DataHooks
+
+from fourbeat.base.errors import Fault
+from fourbeat.data.adopted_loader import AdoptedLoader, can_be_adopted
+from fourbeat.data.batches import Batch
+from fourbeat.data.data import Data
+from fourbeat.data.order import BatchOrder
+from fourbeat.data.plan import ExecutionPlan
+from fourbeat.data.samples import SplitSizes
+from fourbeat.data.seeding import Split
+from fourbeat.data.split_loaders import Loader
+
+TRANSFER_HOOKS = ("on_before_batch_transfer", "on_after_batch_transfer")
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+
+def adopt(built: Any, seed: int) -> Any:
+    """Return what a config's ``data`` has built, a LightningDataModule behind our interface.
+
+    Args:
+        built: A :class:`Data` is returned as it is, and so is what is no data module.
+        seed: ``seed`` of the config, which a data module of somebody else's does not get.
+    """
+    if isinstance(built, Data) or not isinstance(built, LightningDataModule):
+        return built
+    own = type(built)
+    # By the name of its class Lightning finds its state in a checkpoint. A hook that it has not is
+    # not to stand in the way of the module's.
+    hooks = {n: getattr(built, n) for n in TRANSFER_HOOKS if has_hook(built, n)}
+    calls = {n: staticmethod(hook) for n, hook in hooks.items()}
+    kind = type(own.__name__, (AdoptedData,), {"__qualname__": own.__qualname__, **calls})
+    return kind(built, seed)
+
+
+def has_hook(owner: object, hook: str) -> bool:
+    """Return whether a module or data module has a hook of its own."""
+    own = getattr(owner, hook)
+    return getattr(own, "__func__", own) is not getattr(DataHooks, hook)
+
+
+class AdoptedData(Data):
+    """The loaders of a LightningDataModule, read as :class:`Data` reads its own samples.
+
+    Its hooks are called as Lightning calls them. Each DataLoader that it returns is replaced by one
+    of ours over the same data set, with the same collation and workers: what is drawn is seeded
+    batch by batch. What is no DataLoader is kept as it is: then nobody can find the place within an
+    epoch again, and a training is saved between epochs alone.
+
+    Args:
+        inner: The data module, as its author wrote it.
+        seed: Of the order of the epochs, and of what samples draw.
+    """
+
+    def __init__(self, inner: LightningDataModule, seed: int = 0) -> None:
+        super().__init__(seed=seed)
+        self.inner = inner
+        self.num_classes = getattr(inner, "num_classes", None)
+        self._loaders: dict[Split, Any] = {}
+        self._is_set_up = False
+
+    def dataset(self, split: Split) -> Any:
+        """Return what the split's loader loads; None where it is no DataLoader, or absent."""
+        loader = self.loader_of(split)
+        return loader.loader.dataset if isinstance(loader, AdoptedLoader) else None
+
+    def loader_of(self, split: Split) -> Any:
+        """Return a split's loader: adopted, a list of such, what it is, or None if it is absent."""
+        if split not in self._loaders:
+            self._set_up_alone()
+            has_one = has_hook(self.inner, f"{split}_dataloader")
+            found = getattr(self.inner, f"{split}_dataloader")() if has_one else None
+            self._loaders[split] = self._adopted(found, split)
+        return self._loaders[split]
+
+    def _adopted(self, found: Any, split: Split) -> Any:
+        if can_be_adopted(found):
+            return AdoptedLoader(found, split)
+        if isinstance(found, Sequence) and split != "train" and all(map(can_be_adopted, found)):
+            return [AdoptedLoader(each, split) for each in found] or None
+        return found
+
+    @property
+    def split_sizes(self) -> SplitSizes:
+        """Numbers of samples; -1 where nobody knows yet, 0 for a split that is missing."""
+        return SplitSizes(
+            *(-1 if has_hook(self.inner, f"{split}_dataloader") else 0 for split in SPLITS)
+        )
+
+    def faults(self) -> list[Fault]:
+        """Find nothing: its settings are its own."""
+        return []
+
+    def num_batches(self, split: Split, world_size: int = 1) -> int:
+        """Count the batches of an epoch that each process gets, without any limit; -1: unknown."""
+        loader = self.loader_of(split)
+        if loader is None:
+            return 0
+        if not isinstance(loader, AdoptedLoader):
+            return -1
+        order = loader.order(seed=self.seed, world_size=world_size)
+        return order.num_batches if order.has_length else -1
+
+    def example_batch(self) -> Batch:
+        """Return the first batch of training, which is fetched for it."""
+        loader = self.loader_of("train")
+        return super().example_batch() if isinstance(loader, AdoptedLoader) else next(iter(loader))
+
+    def prepare_data(self) -> None:
+        """Have the data module prepare its data."""
+        self.inner.prepare_data()
+
+    def setup(self, stage: str) -> None:
+        """Have the data module set itself up; it finds the Trainer as ``self.trainer``."""
+        self.inner.trainer = self.trainer
+        self.inner.setup(stage)
+        self._is_set_up = True
+
+    def _set_up_alone(self) -> None:
+        """Do what Lightning does before it asks for a loader, where there is no Trainer yet."""
+        if self.trainer is None and not self._is_set_up:
+            self.prepare_data()
+            self.setup("fit")
+
+    def teardown(self, stage: str) -> None:
+        """Have the data module clean up."""
+        self.inner.teardown(stage)
+
+    def on_exception(self, exception: BaseException) -> None:
+        """Tell the data module."""
+        self.inner.on_exception(exception)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the data module's state."""
+        return self.inner.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the data module's state."""
+        self.inner.load_state_dict(state_dict)
+
+    def transfer_batch_to_device(
+        self, batch: Batch, device: torch.device, dataloader_idx: int
+    ) -> Batch:
+        """Copy a batch to a device, as the data module or what is trained does it."""
+        module: Any = self.trainer and self.trainer.lightning_module
+        for owner in filter(None, (self.inner, module)):
+            if has_hook(owner, "transfer_batch_to_device"):
+                return owner.transfer_batch_to_device(batch, device, dataloader_idx)
+        return super().transfer_batch_to_device(batch, device, dataloader_idx)
+
+    @property
+    def restores_within_epochs(self) -> bool:
+        """Whether a training that stands within an epoch can be resumed there."""
+        loader = self.loader_of("train")
+        return isinstance(loader, AdoptedLoader) or hasattr(loader, "load_state_dict")
+
+    def train_dataloader(self) -> Any:
+        """Return the loader of the training batches, from where the training stands."""
+        loader = self.loader_of("train")
+        is_adopted = isinstance(loader, AdoptedLoader)
+        return super().train_dataloader() if is_adopted else self._kept(loader, "train")
+
+    def predict_dataloader(self) -> Any:
+        """Return the data module's own loader of the batches to predict, or that of the test."""
+        if has_hook(self.inner, "predict_dataloader"):
+            return self.inner.predict_dataloader()
+        return super().predict_dataloader()
+
+    def _evaluation(self, split: Split, plan: ExecutionPlan | None) -> Any:
+        loaders = self.loader_of(split)
+        if loaders is None:
+            return []
+        if isinstance(loaders, AdoptedLoader):
+            return super()._evaluation(split, plan)
+        if not isinstance(loaders, list):
+            return self._kept(loaders, split)
+        limit = getattr(self.limits, split)
+        return [self._built(each, self._order_of(each, limit=limit)) for each in loaders]
+
+    def _kept(self, loader: Any, split: Split) -> Any:
+        """A loader as it is; Lightning reads the limit right after it has asked for it."""
+        limit = getattr(self.limits, split)
+        setattr(self.trainer, f"limit_{split}_batches", limit)
+        return loader
+
+    def _order(self, split: Split, **settings: Any) -> BatchOrder:
+        return self._order_of(self.loader_of(split), **settings)
+
+    def _order_of(self, loader: AdoptedLoader, **settings: Any) -> BatchOrder:
+        rank, world_size = self._rank_and_world_size()
+        own = {"seed": self.seed, "rank": rank, "world_size": world_size}
+        return loader.order(**own | settings)
+
+    def _new_source(self, split: Split, device: torch.device, order: BatchOrder) -> Any:
+        return self.loader_of(split).source(order.seed_of)
+
+    def _loader(self, split: Split, order: BatchOrder) -> Loader:
+        loader: AdoptedLoader = self.loader_of(split)
+        return loader.build(self._source(split, order), order)
+
+    def _built(self, loader: AdoptedLoader, order: BatchOrder) -> Loader:
+        return loader.build(loader.source(order.seed_of), order)

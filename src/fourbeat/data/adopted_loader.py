@@ -1,0 +1,167 @@
+"""A DataLoader of somebody else's, in an order that can be restored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from torch.utils.data import (
+    DataLoader,
+    Dataset,
+    DistributedSampler,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+)
+
+from fourbeat.data.batches import Batch
+from fourbeat.data.loader import BatchLoader, SampleBatches, batch_loader
+from fourbeat.data.order import BatchOrder, EpochOrder
+from fourbeat.data.sampled import SampledOrder
+from fourbeat.data.seeding import Split
+from fourbeat.data.streams import StreamBatches, StreamOrder, count_stream
+
+
+def can_be_adopted(loader: Any) -> bool:
+    """Return whether a loader yields its batches as any DataLoader does."""
+    return isinstance(loader, DataLoader) and type(loader).__iter__ is DataLoader.__iter__
+
+
+class AdoptedLoader:
+    """What a DataLoader loads, and how: its data set, collation, workers and sampler.
+
+    Exactly a ``RandomSampler`` without replacement, or a ``SequentialSampler``, gives way to our
+    order; any other sampler chooses, seeded by the epoch.
+
+    Args:
+        loader: It may have been iterated or not; nobody iterates it from now on.
+        split: Whose batches it yields.
+    """
+
+    def __init__(self, loader: DataLoader[Any], split: Split) -> None:
+        self.loader = loader
+        self.split = split
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether its samples come in the only order that they have."""
+        return isinstance(self.loader.dataset, IterableDataset)
+
+    @property
+    def sampler(self) -> Any:
+        """What chooses the samples, or whole batches of them; None for a stream."""
+        if self.is_stream:
+            return None
+        own = self.loader.batch_sampler
+        is_plain = own is None or type(own) is torch.utils.data.BatchSampler
+        return self.loader.sampler if is_plain else own
+
+    @property
+    def has_own_sampler(self) -> bool:
+        """Whether the sampler is another than those that our order can stand for."""
+        return not (self.is_stream or self._is_shuffled or type(self.sampler) is SequentialSampler)
+
+    @property
+    def _is_shuffled(self) -> bool:
+        sampler = self.sampler
+        if type(sampler) is not RandomSampler or sampler.replacement:
+            return False
+        return sampler.num_samples == len(sampler.data_source)
+
+    @property
+    def batch_size(self) -> int:
+        """Samples per batch; 1 where each sample is a batch already."""
+        return self.loader.batch_size or 1
+
+    def order(self, **common: Any) -> BatchOrder:
+        """Return the order of the batches.
+
+        Args:
+            **common: The arguments of :class:`BatchOrder`, but for the split.
+        """
+        common |= {"split": self.split, "seeded": True}
+        loader, is_training = self.loader, self.split == "train"
+        if self.is_stream:
+            count = count_stream(loader.dataset, self.batch_size, loader.drop_last)
+            return StreamOrder(count, **common)
+        keeps_all = is_training or not (loader.drop_last or self._is_shuffled)
+        if self.has_own_sampler or not keeps_all:
+            is_shared = isinstance(self.sampler, DistributedSampler)
+            return SampledOrder(self._chosen_batches(), is_shared=is_shared, **common)
+        return EpochOrder(
+            len(loader.dataset),  # type: ignore[arg-type]
+            batch_size=self.batch_size,
+            shuffle=self._is_shuffled,
+            drop_last=loader.drop_last,
+            **common,
+        )
+
+    def _chosen_batches(self) -> Iterable[Sequence[int]]:
+        chosen: Iterable[Sequence[int]] | None = self.loader.batch_sampler
+        return Singles(self.loader.sampler) if chosen is None else chosen
+
+    def source(self, seed_of: Callable[[int, int], int]) -> Dataset[Any]:
+        """Return what maps the items of the order to batches.
+
+        Args:
+            seed_of: Returns the seed of a batch of a stream.
+        """
+        if not self.is_stream:
+            return SampleBatches(self.loader.dataset, Collation(self.loader))
+        return StreamBatches(
+            self.loader.dataset,
+            Collation(self.loader),
+            seed_of,
+            batch_size=self.batch_size,
+            drop_last=self.loader.drop_last,
+            steps_per_epoch=None,
+        )
+
+    def build(self, source: Dataset[Any], order: BatchOrder) -> BatchLoader:
+        """Return our loader of the same batches, with workers as this one has them."""
+        loader = self.loader
+        # Two would each read the whole stream.
+        num_workers = min(loader.num_workers, 1) if self.is_stream else loader.num_workers
+        return batch_loader(
+            source,
+            order,
+            num_workers=num_workers,
+            pin_memory=loader.pin_memory,
+            init_worker=loader.worker_init_fn,
+            timeout=loader.timeout,
+            context=loader.multiprocessing_context if num_workers else None,
+        )
+
+
+class Collation:
+    """Makes batches as a loader does; goes to worker processes without the loader.
+
+    Args:
+        loader: Whose ``collate_fn`` is called, with one sample where each is a batch already.
+    """
+
+    def __init__(self, loader: DataLoader[Any]) -> None:
+        self._collate: Any = loader.collate_fn
+        self._takes_one = loader.batch_sampler is None and loader.batch_size is None
+
+    def __call__(self, samples: list[Any]) -> Batch:
+        """Make a batch of samples."""
+        return self._collate(samples[0] if self._takes_one else samples)
+
+
+class Singles:
+    """Batches of one sample each, of a sampler of samples.
+
+    Args:
+        sampler: Chooses samples.
+    """
+
+    def __init__(self, sampler: Iterable[Any]) -> None:
+        self.sampler = sampler
+
+    def __iter__(self) -> Any:
+        return ([index] for index in self.sampler)
+
+    def __len__(self) -> int:
+        return len(self.sampler)  # type: ignore[arg-type]

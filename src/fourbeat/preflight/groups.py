@@ -1,0 +1,59 @@
+"""Which groups of the config a task uses, and which it brings by itself."""
+
+from __future__ import annotations
+
+from fourbeat.base.errors import Fault, FaultCode
+from fourbeat.config.schema import TrainConfig
+from fourbeat.config.sections import LeafSection, key_of, named
+from fourbeat.tasks.building import is_lightning_module
+
+IMPOSSIBLE: FaultCode = "impossible-together"
+OWN = "it is a LightningModule, which has its own"
+
+
+def group_faults(cfg: TrainConfig) -> list[Fault]:
+    """Find groups that a task lacks, or that a LightningModule as it is would not use.
+
+    Args:
+        cfg: The config; a task that cannot be imported is a fault of its own.
+    """
+    return _unused(cfg) if is_lightning_module(cfg.task) else _missing(cfg)
+
+
+def _missing(cfg: TrainConfig) -> list[Fault]:
+    why = f"must be chosen: {cfg.task.target} is a Task, which does not bring it"
+    tried = {"model": "mlp", "optim": "adam", "scheduler": "constant"}
+    return [
+        Fault("missing", name, "none", why, f"Use e.g. {name}={option}.")
+        for name, option in tried.items()
+        if getattr(cfg, name) is None
+    ]
+
+
+def _unused(cfg: TrainConfig) -> list[Fault]:
+    used = dict[str, str]()
+    for group in ("model", "loss", "optim", "scheduler"):
+        leaves: dict[str, LeafSection] = named(getattr(cfg, group))
+        used |= {key_of(group, name): leaf.target for name, leaf in leaves.items()}
+    used |= {"metrics": "auto"} if cfg.metrics.auto else {}
+    used |= {f"metrics.{name}": leaf.target for name, leaf in cfg.metrics.named.items()}
+    why = f"is not used by task={cfg.task.target}: {OWN}"
+    faults = [
+        Fault("without-effect", key, value, why, f"Use {key.partition('.')[0]}=none.")
+        for key, value in used.items()
+    ]
+    if cfg.freeze:
+        hint = "Freeze them in the class, and drop the key."
+        faults.append(Fault("without-effect", "freeze", str(cfg.freeze), why, hint))
+    return faults + _loop_faults(cfg)
+
+
+def _loop_faults(cfg: TrainConfig) -> list[Fault]:
+    task = cfg.task.target
+    if cfg.loop.name == "four_beat":
+        why = f"plays Tasks; task={task} is a LightningModule, which Lightning's own loop plays"
+        return [Fault(IMPOSSIBLE, "loop.name", "four_beat", why, "Use loop=automatic.")]
+    if cfg.loop.compile:
+        why = f"compiles Tasks, and task={task} is a LightningModule"
+        return [Fault(IMPOSSIBLE, "loop.compile", "true", why, "Call torch.compile in its class.")]
+    return []
