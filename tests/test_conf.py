@@ -91,7 +91,7 @@ def test_every_option_builds(choice: str, tmp_path: Path) -> None:
     partners = PARTNERS.get(choice, [f"data={option}"] if has_namesake else [])
     cfg = compose(choice, f"paths.data_dir={tmp_path}", *partners)
     components = build(cfg, tmp_path)
-    net = components.module.net
+    net = components.net
     assert type(net).__name__ == cfg.model.target.rpartition(".")[2]
     assert components.num_parameters == sum(p.numel() for p in net.parameters())
 

@@ -47,7 +47,8 @@ def differences(whole: Path, killed: Path) -> Iterator[str]:
             steps = [[step for step, _ in log[tag]] for log in logs]
             yield f"TensorBoard, {tag}: {steps[0]} became {steps[1]}"
     # Sorted: the training's own rows are written about once a second, between those of others.
-    tables = [sorted((f / "csv" / "metrics.csv").read_text().split()) for f in (whole, killed)]
+    files = [folder / "csv" / "metrics.csv" for folder in (whole, killed)]
+    tables = [sorted(f.read_text().split()) if f.exists() else [] for f in files]  # nothing logged
     if tables[0] != tables[1]:
         yield "metrics.csv"
 

@@ -72,7 +72,7 @@ def trained(tmp_path: Path, *overrides: str, callback: Callback | None = None) -
 
 
 def weights(components: Components) -> dict[str, Any]:
-    return components.module.net.state_dict()
+    return components.net.state_dict()
 
 
 def assert_agree(eager: Components, compiled: Components) -> None:
@@ -238,7 +238,7 @@ def test_the_network_is_returned_uncompiled(tmp_path: Path) -> None:
     components = trained(
         tmp_path, "trainer.max_steps=2", "loop.compile=true", "loop.accumulate_grad_batches=2"
     )
-    assert components.module.net._compiled_call_impl is None
+    assert components.net._compiled_call_impl is None
 
 
 @pytest.mark.slow

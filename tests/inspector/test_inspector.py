@@ -46,7 +46,7 @@ class Typing:
 
     def ask(self, here: Here) -> str:
         self.here.append(here)
-        self.weights.append([p.detach().clone() for p in here.components.module.net.parameters()])
+        self.weights.append([p.detach().clone() for p in here.components.net.parameters()])
         return next(self.lines, "quit")
 
     @property
@@ -134,7 +134,7 @@ def test_the_loss_of_each_sample_averages_to_the_loss(run: Run) -> None:
 def test_the_gradients_of_the_samples_average_to_the_gradient(run: Run) -> None:
     seen: list[list[torch.Tensor]] = []
     typing = inspect(run, "goto 7 loss", "beat")
-    network = typing.here[-1].components.module.net
+    network = typing.here[-1].components.net
     total = [p.grad.clone() for p in network.parameters()]
 
     def ask(here: Here) -> str:
@@ -145,7 +145,7 @@ def test_the_gradients_of_the_samples_average_to_the_gradient(run: Run) -> None:
             _, targets = here.pair
             for i in range(16):
                 one = here.components.module.loss(here.outputs[i : i + 1], targets[i : i + 1])
-                own = here.components.module.net.parameters()
+                own = here.components.net.parameters()
                 seen.append(list(torch.autograd.grad(one, list(own), retain_graph=True)))
         return "quit"
 

@@ -57,7 +57,7 @@ def test_training_is_bitwise_the_bare_loop(
         f"loop.accumulate_grad_batches={accumulate}",
     )
     expected = bare_loop(clip, accumulate, momentum)
-    trained = components.module.net.state_dict()
+    trained = components.net.state_dict()
     assert [name for name in expected if not torch.equal(expected[name], trained[name])] == []
 
 
@@ -69,6 +69,6 @@ def test_a_short_last_group_is_divided_by_its_real_size(
     components = fit_components(
         "optim=momentum", "optim.lr=0.01", "optim.momentum=0", "loop.accumulate_grad_batches=5"
     )
-    trained = components.module.net.state_dict()
+    trained = components.net.state_dict()
     expected = bare_loop(None, 5, 0.0)
     assert all(torch.allclose(expected[n], trained[n], rtol=1e-5, atol=1e-7) for n in expected)

@@ -56,7 +56,7 @@ def trained(
 
 
 def assert_same(one: Result, other: Result) -> None:
-    states = (result.components.module.net.state_dict() for result in (one, other))
+    states = (result.components.net.state_dict() for result in (one, other))
     for (name, value), same in zip(next(states).items(), next(states).values(), strict=True):
         assert torch.equal(value, same), name
     assert one.components.trainer.global_step == other.components.trainer.global_step

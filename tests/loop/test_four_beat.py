@@ -118,7 +118,7 @@ def test_a_skipped_step_moves_neither_weights_nor_scheduler(
     components = with_an_overflow(tmp_path, loop, 2, *overrides)
     (config,) = components.trainer.lr_scheduler_configs
     assert config.scheduler.last_epoch == 3
-    assert all(torch.isfinite(p).all() for p in components.module.net.parameters())
+    assert all(torch.isfinite(p).all() for p in components.net.parameters())
     plugin = components.trainer.precision_plugin
     assert isinstance(plugin, MixedPrecision)
     assert plugin.scaler.get_scale() == 2.0**15

@@ -59,7 +59,7 @@ def test_the_epoch_loss_is_the_mean_over_samples(tmp_path: Path) -> None:
     components, rows = logged(tmp_path, *CIRCLES, *small)
     inputs, targets = components.datamodule.splits.train
     expected = nn.functional.binary_cross_entropy_with_logits(
-        components.module.net(inputs).squeeze(1), targets.float()
+        components.net(inputs).squeeze(1), targets.float()
     )
     (value,) = [row["train/loss_epoch"] for row in rows if "train/loss_epoch" in row]
     assert value == pytest.approx(expected.item(), rel=1e-5)
@@ -103,7 +103,7 @@ def test_predictions_are_the_outputs_of_the_test_inputs(
         components.trainer.predict(components.module, datamodule=components.datamodule)
     )
     with torch.no_grad():
-        expected = components.module.net(components.datamodule.splits.test.inputs)
+        expected = components.net(components.datamodule.splits.test.inputs)
     torch.testing.assert_close(predicted, expected)
 
 

@@ -28,7 +28,7 @@ def test_loops_and_executions_end_with_the_same_weights(
         ["loop=four_beat"],
     ]
     fitted = [fit_components(f"trainer.precision={precision}", *way) for way in ways]
-    weights = [components.module.net.state_dict() for components in fitted]
+    weights = [components.net.state_dict() for components in fitted]
     assert fitted[2].datamodule.execution_plan.steps_per_execution > 1
     assert fitted[0].trainer.global_step == 24
     for name, weight in weights[0].items():

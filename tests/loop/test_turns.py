@@ -100,7 +100,7 @@ def test_each_turn_changes_the_parameters_of_its_optimizer_alone(tmp_path: Path)
             nn.utils.clip_grad_norm_(own, 0.3)
             optimizer.step()
     for name, parameter in net.named_parameters():
-        assert torch.equal(parameter, components.module.net.get_parameter(name)), name
+        assert torch.equal(parameter, components.net.get_parameter(name)), name
     assert components.trainer.global_step == 3 * 12
 
 

@@ -35,7 +35,7 @@ Trained = tuple[dict[str, Tensor], list[float], int]
 def trained(fit_components: Callable[..., Components], loop: str, *overrides: str) -> Trained:
     components = fit_components(f"loop={loop}", *overrides)
     rates = [group["lr"] for group in components.trainer.optimizers[0].param_groups]
-    return components.module.net.state_dict(), rates, components.trainer.global_step
+    return components.net.state_dict(), rates, components.trainer.global_step
 
 
 def assert_same(one: Trained, other: Trained) -> None:

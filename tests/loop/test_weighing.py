@@ -65,10 +65,10 @@ def test_accumulated_totals_are_divided_by_the_sum_of_their_weights(
     data = "data._target_=loop.test_weighing.WithEmpty"
     components = build(compose(*PROGRAM, *SETTINGS, data, f"loop={loop}"), tmp_path)
     expected = LSTMTagger()
-    expected.load_state_dict(components.module.net.state_dict())
+    expected.load_state_dict(components.net.state_dict())
     by_hand(expected, WithEmpty(batch_size=8))
     run_fit(compose(*PROGRAM, *SETTINGS, data, f"loop={loop}"), components)
-    assert close(components.module.net.parameters(), expected.parameters())
+    assert close(components.net.parameters(), expected.parameters())
 
 
 def close(found: Iterator[Tensor], expected: Iterator[Tensor]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 CONF = Path(__file__).parent / "conf"
 
@@ -29,6 +30,8 @@ class Program:
         files: Key of each file or folder that it reads, and the fixture's name for it.
         other_workers: Another number of processes that may load its data; None: there is none.
         has_executions: Whether its mini-batches may be grouped.
+        measured: The splits of which it logs something.
+        is_task: Whether our loops play it, or Lightning's own does.
         is_quick: Whether its cheap checks are in the quick suite.
     """
 
@@ -38,6 +41,8 @@ class Program:
     files: tuple[tuple[str, str], ...] = ()
     other_workers: int | None = 2
     has_executions: bool = True
+    measured: tuple[str, ...] = ("val", "test")
+    is_task: bool = True
     is_quick: bool = False
 
     def overrides(self, files: Path) -> tuple[str, ...]:
@@ -48,6 +53,11 @@ class Program:
         """
         read = (f"{key}={files / name}" for key, name in self.files)
         return (f"experiment={self.name}", *read)
+
+
+def lightning(name: str, other_workers: int | None = None, **about: Any) -> Program:
+    """A LightningModule and a LightningDataModule as their authors wrote them."""
+    return Program(name, other_workers=other_workers, has_executions=False, is_task=False, **about)
 
 
 PROGRAMS = (
@@ -68,4 +78,13 @@ PROGRAMS = (
     Program("passing_stream", other_workers=None),
     Program("classes"),
     Program("curriculum"),
+    lightning("boring", measured=()),
+    lightning("lit_transformer", measured=()),
+    lightning("lit_manual", measured=()),
+    lightning("template_pair", other_workers=2, is_quick=True),
+    lightning("lit_weighted", other_workers=2),
+    lightning("lit_half", other_workers=2),
+    lightning("lit_ema", other_workers=2),
+    lightning("lit_lbfgs", other_workers=2),
+    lightning("lit_gan", turns=(0, 1), other_workers=2),
 )

@@ -168,7 +168,7 @@ def inspected(run: Run, *lines: str) -> tuple[list[str], list[torch.Tensor]]:
     left, shown, weights = iter(lines), [], []
 
     def ask(here: Here) -> str:
-        weights[:] = [p.detach().clone() for p in here.components.module.net.parameters()]
+        weights[:] = [p.detach().clone() for p in here.components.net.parameters()]
         return next(left, "quit")
 
     inspect_run(PROJECT, run.dir, 4, ask=ask, say=shown.append)

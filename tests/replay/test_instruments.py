@@ -327,7 +327,7 @@ def test_with_or_without_them_the_weights_and_the_generators_are_bitwise_identic
     cfg = replay_config(stored)
 
     def measuring(components: Components) -> list[Observer]:
-        return [Instruments(components.module.net, skip) for skip in range(last)]
+        return [Instruments(components.net, skip) for skip in range(last)]
 
     ends = []
     for observers in (lambda _: [], measuring):
@@ -350,7 +350,7 @@ def test_a_step_of_either_loop_is_measured_alike(tmp_path: Path, loop: str) -> N
     seen: list[Instruments] = []
 
     def measuring(components: Components) -> list[Instruments]:
-        seen.append(Instruments(components.module.net, skip=5))
+        seen.append(Instruments(components.net, skip=5))
         return seen
 
     memory, stored = RecordsInMemory(), StoredRun(PROJECT, run)

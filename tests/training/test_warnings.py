@@ -101,7 +101,7 @@ def test_a_run_that_draws_its_graph_says_nothing(tmp_path: Path, loop: str) -> N
         *(f"loop={loop}", "logger=[tensorboard]", "logger.tensorboard.log_graph=true"),
         "trainer.log_every_n_steps=50",
     )
-    net = components.module.net
+    net = components.net
     net.register_forward_hook(lambda module, inputs, outputs: branch(outputs))
     (logger,) = components.trainer.loggers
     assert isinstance(logger, TensorBoardLogger)

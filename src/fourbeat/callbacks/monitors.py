@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from fourbeat.base.console import log
 from fourbeat.base.errors import Fault, raise_faults
 
 
@@ -17,10 +18,11 @@ class MonitorCheck(Callback):
 
     Args:
         monitors: The metrics, by the keys of the config that name them.
+        optional: A metric that need not be logged: it is said, once.
     """
 
-    def __init__(self, monitors: Mapping[str, str]) -> None:
-        self._monitors = dict(monitors)
+    def __init__(self, monitors: Mapping[str, str], optional: str = "") -> None:
+        self._monitors, self._optional = dict(monitors), optional
         self._has_validated = self._has_trained = False
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -48,8 +50,15 @@ class MonitorCheck(Callback):
         logged = trainer.callback_metrics
         hint = f"Logged were: {', '.join(sorted(logged)) or 'none'}."
         why = "has not been logged by anything"
+        absent = {k: m for k in keys if (m := self._monitors.pop(k)) not in logged}
+        waived = [key for key, metric in absent.items() if metric == self._optional]
+        if waived and trainer.is_global_zero:
+            log.info(
+                "%s is not logged: the last state is the best, and nothing stops early. Set %s. %s",
+                *(self._optional, " and ".join(waived), hint),
+            )
         raise_faults(
             Fault("not-measured", key, metric, why, hint)
-            for key in keys
-            if (metric := self._monitors.pop(key)) not in logged
+            for key, metric in absent.items()
+            if key not in waived
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fourbeat.data.adopted import AdoptedData, adopt
+from fourbeat.data.adopted import AdoptedData, ModuleLoaders, adopt
 from fourbeat.data.base import DataModule
 from fourbeat.data.batches import Batch, count_samples, map_tensors, same_layout
 from fourbeat.data.data import Data
@@ -29,6 +29,7 @@ __all__ = [
     "Execution",
     "ExecutionPlan",
     "LoaderDataModule",
+    "ModuleLoaders",
     "Samples",
     "Split",
     "SplitSizes",

@@ -62,7 +62,7 @@ class AdoptedData(Data):
 
     def __init__(self, inner: LightningDataModule, seed: int = 0) -> None:
         super().__init__(seed=seed)
-        self.inner = inner
+        self.inner: Any = inner
         self.num_classes = getattr(inner, "num_classes", None)
         self._loaders: dict[Split, Any] = {}
         self._is_set_up = False
@@ -140,7 +140,8 @@ class AdoptedData(Data):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the data module's state."""
-        return self.inner.state_dict()
+        state: dict[str, Any] = self.inner.state_dict()
+        return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the data module's state."""
@@ -208,3 +209,33 @@ class AdoptedData(Data):
 
     def _built(self, loader: AdoptedLoader, order: BatchOrder) -> Loader:
         return loader.build(loader.source(order.seed_of), order)
+
+
+class ModuleLoaders(AdoptedData):
+    """The loaders that a LightningModule has itself: ``data=module``.
+
+    Args:
+        seed: Of the order of the epochs, and of what samples draw.
+
+    Attributes:
+        inner: The module, once it has been built; Lightning calls its other hooks.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__(LightningDataModule(), seed)
+
+    def prepare_data(self) -> None:
+        """Do nothing."""
+
+    def setup(self, stage: str) -> None:
+        """Do nothing."""
+
+    def teardown(self, stage: str) -> None:
+        """Do nothing."""
+
+    def on_exception(self, exception: BaseException) -> None:
+        """Do nothing."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return nothing."""
+        return {}

@@ -104,6 +104,7 @@ class LightningBeats(Callback):
         self.beats = Beats(observers)
         self._hooks = Hooks()
         self._batch_idx = 0
+        self._turns: dict[Optimizer, int] = {}  # where there are several
         # Whose step is under way: its gradients are there, its weights have not been changed.
         self._unstepped: Optimizer | None = None
         self._is_stepping = False
@@ -113,6 +114,8 @@ class LightningBeats(Callback):
         if self._hooks:
             return
         network = find_network(pl_module)
+        is_one = len(trainer.optimizers) == 1
+        self._turns = {} if is_one else {o: i for i, o in enumerate(trainer.optimizers)}
         for optimizer in trainer.optimizers:
             self._hooks.add(optimizer.register_step_pre_hook(self._before_step))
             self._hooks.add(optimizer.register_step_post_hook(self._after_step))
@@ -156,8 +159,7 @@ class LightningBeats(Callback):
             return  # A fused one will, and has their scale when it begins.
         if self._unstepped is not optimizer:
             self._notify_of_skipped_step()
-            self._unstepped = optimizer
-            self.beats.unscale(optimizer)
+            self._begin_step(optimizer)
 
     def on_train_batch_end(
         self,
@@ -184,8 +186,13 @@ class LightningBeats(Callback):
         self._is_stepping = True
         # Lightning passes a closure, unless there is a scaler, and calls its own hook within it.
         if self._unstepped is None and len(arguments) == 1 and not options.get("closure"):
-            self._unstepped = optimizer
-            self.beats.unscale(optimizer)
+            self._begin_step(optimizer)
+
+    def _begin_step(self, optimizer: Optimizer) -> None:
+        self._unstepped = optimizer
+        if optimizer in self._turns:
+            self.beats.turn(self._turns[optimizer])
+        self.beats.unscale(optimizer)
 
     def _after_step(self, optimizer: Optimizer, arguments: Any, options: Any) -> None:
         # An optimizer whose step() calls that of its base class announces each step twice.

@@ -8,6 +8,7 @@ from fourbeat.config.sections import LeafSection, key_of, named
 from fourbeat.tasks.building import is_lightning_module
 
 IMPOSSIBLE: FaultCode = "impossible-together"
+MODULE_LOADERS = "fourbeat.data.ModuleLoaders"
 OWN = "it is a LightningModule, which has its own"
 
 
@@ -17,7 +18,14 @@ def group_faults(cfg: TrainConfig) -> list[Fault]:
     Args:
         cfg: The config; a task that cannot be imported is a fault of its own.
     """
-    return _unused(cfg) if is_lightning_module(cfg.task) else _missing(cfg)
+    return _unused(cfg) if is_lightning_module(cfg.task) else [*_missing(cfg), *_data(cfg)]
+
+
+def _data(cfg: TrainConfig) -> list[Fault]:
+    if cfg.data.target != MODULE_LOADERS:
+        return []
+    why = f"is for a LightningModule with loaders of its own, and {cfg.task.target} is a Task"
+    return [Fault(IMPOSSIBLE, "data._target_", cfg.data.target, why, "Use e.g. data=digits.")]
 
 
 def _missing(cfg: TrainConfig) -> list[Fault]:

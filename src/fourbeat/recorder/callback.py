@@ -113,6 +113,7 @@ class RecorderCallback(Callback):
             find_network(module),
             self._write,
             num_groups=max((len(o.param_groups) for o in trainer.optimizers), default=0),
+            are_several=len(trainer.optimizers) > 1,
             first_step=trainer.global_step,
             layers_every_n_steps=self.layers_every_n_steps,
             watch_outputs=not getattr(getattr(loop, "backend", None), "is_compiling", False),

@@ -47,6 +47,8 @@ class Recorder(Observer):
         network: Whose layers are measured.
         write: Sink for blocks of rows.
         num_groups: Parameter groups of the optimizer.
+        are_several: Whether other optimizers take turns with it: then only the gradients of its own
+            parameters are measured, for those of the others are what an earlier turn has left.
         first_step: Index of the first step to come.
         layers_every_n_steps: Steps between two rows of the layers' table.
         watch_outputs: Measure the layers' outputs, too.
@@ -69,6 +71,7 @@ class Recorder(Observer):
         write: Write,
         *,
         num_groups: int = 1,
+        are_several: bool = False,
         first_step: int = 0,
         layers_every_n_steps: int = 100,
         watch_outputs: bool = True,
@@ -83,7 +86,7 @@ class Recorder(Observer):
         self._write, self._every = write, layers_every_n_steps
         self._clips, self._stops, self._scale = clips, stop_on_nan, scale
         self._spikes = spikes or SpikeDetector()
-        self._num_groups = num_groups
+        self._num_groups, self._are_several = num_groups, are_several
         self._nothing = (math.nan,) * len(self._layers.parameters)
         self._losses: list[Scalar] = []
         # What not every training has, of this step and of each row: a block has columns of its own.
@@ -201,6 +204,10 @@ class Recorder(Observer):
 
     def _gradient_norms(self, optimizer: Optimizer) -> Sequence[Scalar]:
         measured = measure_norms(self._layers.gradients())
+        if self._are_several:
+            own = {id(p) for group in optimizer.param_groups for p in group["params"]}
+            pairs = zip(self._layers.parameters, measured, strict=True)
+            measured = [norm if id(p) in own else 0.0 for p, norm in pairs]
         # A fused optimizer unscales by itself, within its step, if nobody has before.
         scale = scale_within_step(optimizer)
         return measured if scale is None else [norm / scale for norm in measured]

@@ -45,6 +45,7 @@ class StateCheckpoint(Checkpoint):
         files: The checkpoint files; None: nothing is saved, but signals are obeyed.
         monitor: The metric that says which state is best, judged at each validation, or, where it
             is a metric of the training, at the end of each epoch.
+        or_latest: Where nobody logs that metric, the latest state is the best one.
         mode: Whether the best value of the metric is the smallest or the largest.
         every_n_train_steps: Optimizer steps between two saves within an epoch; None: only by time.
         interval_s: Seconds between two saves within an epoch.
@@ -66,6 +67,7 @@ class StateCheckpoint(Checkpoint):
         files: CheckpointFiles | None = None,
         *,
         monitor: str = "val/loss",
+        or_latest: bool = False,
         mode: Literal["min", "max"] = "min",
         every_n_train_steps: int | None = None,
         interval_s: float = 60.0,
@@ -83,7 +85,7 @@ class StateCheckpoint(Checkpoint):
         self.stop = StopRequest()
         self._time = TimeShare(max_time_share, interval_s)
         self._read: TrainingState | None = None
-        self._judge = Judge(monitor, self.ranking)
+        self._judge = Judge(monitor, self.ranking, or_latest=or_latest)
         self._batches_done = 0
         self._unrestored: UnrestoredState | None = None
 

@@ -99,16 +99,16 @@ class Judge:
 
     Args:
         monitor: The metric; empty: the latest state is the best. One of the validation is judged
-            right after it, one of the training
-            at the end of each epoch.
+            right after it, one of the training at the end of each epoch.
         ranking: The best states so far.
+        or_latest: Where nobody logs the metric, the latest state is the best, too.
 
     Attributes:
         validated_at: The step whose weights were validated last.
     """
 
-    def __init__(self, monitor: str, ranking: Ranking) -> None:
-        self._monitor, self._ranking = monitor, ranking
+    def __init__(self, monitor: str, ranking: Ranking, *, or_latest: bool = False) -> None:
+        self._monitor, self._ranking, self._or_latest = monitor, ranking, or_latest
         self.validated_at = 0
         self._is_new = False
 
@@ -122,6 +122,8 @@ class Judge:
 
     def end_of_epoch(self, trainer: Trainer) -> bool:
         """Return whether the epoch that has just ended gave one of the best states."""
+        if self._or_latest and self._monitor not in trainer.callback_metrics:
+            return self._is_latest(trainer, trainer.current_epoch - 1)
         return self._is_best(trainer, trainer.current_epoch - 1)
 
     @property
@@ -132,17 +134,20 @@ class Judge:
         is_new, self._is_new = self._is_new, False
         if self._is_of_validation and not is_new:
             return False  # an epoch may end early, right after what has been judged
-        step, measured = trainer.global_step, trainer.callback_metrics
         if not self._monitor:
-            validated = self.validated_at == step
-            latest = select_metrics({"": 0.0, **measured}, "", validated=validated)
-            score = float(step if self._ranking.mode == "max" else -step)
-            return self._ranking.add(RankedState(score, epoch, step, latest or {}))
+            return self._is_latest(trainer, epoch)
+        step, measured = trainer.global_step, trainer.callback_metrics
         metrics = select_metrics(measured, self._monitor, validated=self.validated_at == step)
         if metrics is None:
             return False
         score = float(measured[self._monitor])
         return self._ranking.add(RankedState(score, epoch, step, metrics))
+
+    def _is_latest(self, trainer: Trainer, epoch: int) -> bool:
+        step, measured = trainer.global_step, trainer.callback_metrics
+        latest = select_metrics({"": 0.0, **measured}, "", validated=self.validated_at == step)
+        score = float(step if self._ranking.mode == "max" else -step)
+        return self._ranking.add(RankedState(score, epoch, step, latest or {}))
 
 
 def select_metrics(

@@ -38,7 +38,7 @@ from fourbeat.lightning.trainer import precision_of
 from fourbeat.loop import Backend, LightningLoop, MixedPrecision
 from fourbeat.preflight.devices import accelerator
 from fourbeat.preflight.executions import plan_executions, saves_checkpoints
-from fourbeat.preflight.monitors import measures_more
+from fourbeat.preflight.monitors import DEFAULT_METRIC, measures_more
 from fourbeat.preflight.validations import plan_validations
 from fourbeat.recorder import RecorderCallback
 from fourbeat.state import SNAPSHOT_DIR, CheckpointFiles, CheckpointIO, Snapshots, StateCheckpoint
@@ -247,7 +247,8 @@ def standard_callbacks(
         callbacks.append(RecorderCallback(**recorder.model_dump(), stop_on_nan=stops))
     callbacks += [build_callback(name, leaf, folder) for name, leaf in settings.others.items()]
     if measures_more(cfg):
-        callbacks.append(MonitorCheck(list_monitors(cfg, module)))
+        absent = "" if isinstance(module, Task) else DEFAULT_METRIC
+        callbacks.append(MonitorCheck(list_monitors(cfg, module), optional=absent))
     callbacks.append(_checkpoint(settings.model_checkpoint, folder, module))
     return [callback for callback in callbacks if callback is not None]
 
@@ -280,7 +281,9 @@ def _checkpoint(
         return StateCheckpoint()
     return StateCheckpoint(
         CheckpointFiles(folder / CHECKPOINT_DIR, settings.save_last, settings.save_top_k),
-        monitor=monitored(settings.monitor, module),
+        monitor=(monitor := monitored(settings.monitor, module)),
+        # Nobody has chosen the default, and no one knows what a module as it is may log.
+        or_latest=monitor == DEFAULT_METRIC and not isinstance(module, Task),
         mode=settings.mode,
         every_n_train_steps=settings.every_n_train_steps,
         interval_s=settings.train_time_interval_s,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
@@ -13,6 +13,7 @@ from fourbeat.data import Data, LoaderDataModule
 from fourbeat.events.hooks import find_network
 from fourbeat.lightning.trainer import callbacks_of
 from fourbeat.loop import LightningLoop, Loop
+from fourbeat.loop.fast_path import overrides_any
 from fourbeat.state import StateCheckpoint
 from fourbeat.tasks import Task
 
@@ -54,6 +55,12 @@ class Components:
         loop = self.own_loop if self.task is None else self.task.loop
         assert isinstance(loop, (Loop, LightningLoop)), "build.py builds a loop"
         return loop
+
+    def measures(self, split: Literal["val", "test"]) -> bool:
+        """Return whether a split is there, and the module has a step for it."""
+        hook = {"val": "validation_step", "test": "test_step"}[split]
+        has_step = overrides_any(self.module, LightningModule, [hook])
+        return bool(has_step and getattr(self.datamodule.split_sizes, split))
 
     @property
     def num_parameters(self) -> int:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fourbeat.base.console import log, show_lines
+from fourbeat.base.errors import RunError
 from fourbeat.config.project import Project
 from fourbeat.config.schema import CallbacksConfig, TrainConfig
 from fourbeat.preflight.executions import saves_checkpoints
@@ -42,6 +43,9 @@ def evaluate(
     path = stored.run.checkpoint(checkpoint)
     components.module.load_state_dict(read_state(path)["state_dict"])
     trainer = components.trainer
+    if not components.measures(split):
+        what = f"{type(components.module).__name__} on {type(components.datamodule).__name__}"
+        raise RunError(f"split={split}: {what} has no such split, or no step for it.")
     measure = trainer.test if split == "test" else trainer.validate
     with expected_warnings(trainer.loggers):
         (metrics,) = measure(components.module, datamodule=components.datamodule, verbose=False)

@@ -10,7 +10,7 @@ from torch import nn
 
 from fourbeat.config.leaves import instantiate
 from fourbeat.config.schema import TrainConfig
-from fourbeat.data import Data, DataModule, adopt
+from fourbeat.data import Data, DataModule, ModuleLoaders, adopt
 from fourbeat.loop.optimization import BuildOptimizers, BuildSchedulers
 from fourbeat.optim import build_optimizers, build_schedulers, freeze
 from fourbeat.preflight.devices import accelerator
@@ -60,6 +60,8 @@ def build_module(cfg: TrainConfig, data: AnyData) -> LightningModule:
     """Build what is learned: a task, or a LightningModule as its author wrote it."""
     if is_lightning_module(cfg.task):
         module: LightningModule = instantiate(cfg.task.leaf())
+        if isinstance(data, ModuleLoaders):
+            data.inner = module
         return module
     return build_task(cfg, data)
 

@@ -73,6 +73,10 @@ def _print_given_up(cfg: TrainConfig, components: Components) -> None:
     """Say what a program gives up."""
     task, checkpoint = components.task, cfg.callbacks.model_checkpoint
     if task is None:
+        if components.datamodule.split_sizes.val and not components.measures("val"):
+            log.info(
+                "nothing is validated: %s has no validation_step", type(components.module).__name__
+            )
         return
     if why := why_no_executions(cfg, task, components.callbacks):
         log.info("no executions, so each batch costs Lightning's own time besides: %s", why)

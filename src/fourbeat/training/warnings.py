@@ -43,6 +43,12 @@ _OF_A_TRAINING = (
     Remark(".*is smaller than the logging interval", PossibleUserWarning, rf"{_LOOPS}\.fit_loop$"),
     # What is asked for: the weights after so many steps.
     Remark("Using ModelCheckpoint with manual optimization", UserWarning, _MODEL_CHECKPOINT),
+    # Our data has a hook for each split; of one that is there it is said at the start.
+    Remark(
+        "You passed in a `val_dataloader` but have no `validation_step`",
+        UserWarning,
+        r"lightning\.pytorch\.trainer\.configuration_validator$",
+    ),
     # A resumed run writes into the folder of its checkpoints.
     Remark("Checkpoint directory .* exists and is not empty", UserWarning, _MODEL_CHECKPOINT),
     # Its order knows where in the epoch it continues, though Lightning cannot see that.
