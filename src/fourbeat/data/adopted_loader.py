@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import torch
 from torch.utils.data import (
+    BatchSampler,
     DataLoader,
     Dataset,
     DistributedSampler,
@@ -53,9 +53,10 @@ class AdoptedLoader:
         """What chooses the samples, or whole batches of them; None for a stream."""
         if self.is_stream:
             return None
-        own = self.loader.batch_sampler
-        is_plain = own is None or type(own) is torch.utils.data.BatchSampler
-        return self.loader.sampler if is_plain else own
+        own: Any = self.loader.batch_sampler
+        if own is None:
+            return self.loader.sampler
+        return own.sampler if type(own) is BatchSampler else own
 
     @property
     def has_own_sampler(self) -> bool:
@@ -72,7 +73,12 @@ class AdoptedLoader:
     @property
     def batch_size(self) -> int:
         """Samples per batch; 1 where each sample is a batch already."""
-        return self.loader.batch_size or 1
+        return getattr(self.loader.batch_sampler, "batch_size", None) or 1
+
+    @property
+    def drop_last(self) -> bool:
+        """Whether a short last batch is dropped."""
+        return bool(getattr(self.loader.batch_sampler, "drop_last", False))
 
     def order(self, **common: Any) -> BatchOrder:
         """Return the order of the batches.
@@ -83,9 +89,9 @@ class AdoptedLoader:
         common |= {"split": self.split, "seeded": True}
         loader, is_training = self.loader, self.split == "train"
         if self.is_stream:
-            count = count_stream(loader.dataset, self.batch_size, loader.drop_last)
+            count = count_stream(loader.dataset, self.batch_size, self.drop_last)
             return StreamOrder(count, **common)
-        keeps_all = is_training or not (loader.drop_last or self._is_shuffled)
+        keeps_all = is_training or not (self.drop_last or self._is_shuffled)
         if self.has_own_sampler or not keeps_all:
             is_shared = isinstance(self.sampler, DistributedSampler)
             return SampledOrder(self._chosen_batches(), is_shared=is_shared, **common)
@@ -93,7 +99,7 @@ class AdoptedLoader:
             len(loader.dataset),  # type: ignore[arg-type]
             batch_size=self.batch_size,
             shuffle=self._is_shuffled,
-            drop_last=loader.drop_last,
+            drop_last=self.drop_last,
             **common,
         )
 
@@ -114,7 +120,7 @@ class AdoptedLoader:
             Collation(self.loader),
             seed_of,
             batch_size=self.batch_size,
-            drop_last=self.loader.drop_last,
+            drop_last=self.drop_last,
             steps_per_epoch=None,
         )
 
