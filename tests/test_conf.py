@@ -44,6 +44,16 @@ PARTNERS = {
     "task=gan": ["model=gan", "optim=gan"],
     "model=gan": ["task=gan", "optim=gan"],
     "optim=gan": ["task=gan", "model=gan"],
+    # Groups of a LightningModule that brings all of them.
+    "task=lit_digits": ["experiment=lightning_module"],
+    "data=module": [
+        "experiment=lightning_module",
+        "task._target_=lightning.pytorch.demos.boring_classes.BoringModel",
+    ],
+    **{
+        f"{group}=none": ["experiment=lightning_module"]
+        for group in ("model", "loss", "optim", "scheduler")
+    },
 }
 NEEDS = {
     "trainer=gpu": torch.cuda.is_available() or torch.backends.mps.is_available(),
@@ -92,7 +102,9 @@ def test_every_option_builds(choice: str, tmp_path: Path) -> None:
     cfg = compose(choice, f"paths.data_dir={tmp_path}", *partners)
     components = build(cfg, tmp_path)
     net = components.net
-    assert type(net).__name__ == cfg.model.target.rpartition(".")[2]
+    named = cfg.task if cfg.model is None else cfg.model
+    built = components.module if cfg.model is None else net
+    assert type(built).__name__ == named.target.rpartition(".")[2]
     assert components.num_parameters == sum(p.numel() for p in net.parameters())
 
 

@@ -46,7 +46,7 @@ def faults_in(key: str, value: Any) -> list[str]:
         ("optim.fused", 2, "optim.fused=2: must be true or false. Try optim.fused=true."),
         ("resume", 3, "resume=3: must be a group of keys."),
         ("resume.run", "", "resume.run='': must be text that is not empty or null. The default is"),
-        ("model", None, "model=null: must be a group of keys."),
+        ("data", None, "data=null: must be a group of keys."),
         ("trainer", 3, "trainer=3: must be a group of keys."),
         ("seed", True, "seed=true: must be a whole number"),
         ("trainer.max_epochs", 2.0, "trainer.max_epochs=2.0: must be -1 or a whole number"),

@@ -175,12 +175,13 @@ class AdoptedData(Data):
             return self.inner.predict_dataloader()
         return super().predict_dataloader()
 
-    def _evaluation(self, split: Split, plan: ExecutionPlan | None) -> Any:
+    def evaluation_loader(self, split: Split, plan: ExecutionPlan | None) -> Any:
+        """Return the loader of a split that is evaluated, or a list of several."""
         loaders = self.loader_of(split)
         if loaders is None:
             return []
         if isinstance(loaders, AdoptedLoader):
-            return super()._evaluation(split, plan)
+            return super().evaluation_loader(split, plan)
         if not isinstance(loaders, list):
             return self._kept(loaders, split)
         limit = getattr(self.limits, split)

@@ -184,15 +184,15 @@ class SplitLoaders(LightningDataModule, ABC):
 
     def val_dataloader(self) -> Loader | list[Loader]:
         """Return the loader of the validation batches; an empty list if there are none."""
-        return self._evaluation("val", self._evaluation_plan)
+        return self.evaluation_loader("val", self._evaluation_plan)
 
     def test_dataloader(self) -> Loader | list[Loader]:
         """Return the loader of the test batches; an empty list if there are none."""
-        return self._evaluation("test", self._evaluation_plan)
+        return self.evaluation_loader("test", self._evaluation_plan)
 
     def predict_dataloader(self) -> Loader | list[Loader]:
         """Return the loader of the batches to predict, one by one: the test split."""
-        return self._evaluation("test", None)
+        return self.evaluation_loader("test", None)
 
     @property
     def is_in_memory(self) -> bool:
@@ -204,7 +204,8 @@ class SplitLoaders(LightningDataModule, ABC):
         plan = self.execution_plan
         return plan and ExecutionPlan(plan.steps_per_execution)
 
-    def _evaluation(self, split: Split, plan: ExecutionPlan | None) -> Loader | list[Loader]:
+    def evaluation_loader(self, split: Split, plan: ExecutionPlan | None) -> Loader | list[Loader]:
+        """Return the loader of a split that is evaluated; an empty list if there is none."""
         if self._dataset(split) is None:
             return []
         order = self._order(split, limit=getattr(self.limits, split), plan=plan)

@@ -25,7 +25,7 @@ from fourbeat.state.capture import (
 from fourbeat.state.checkpoint_files import CheckpointFiles, StateWriter
 from fourbeat.state.disk_budget import GIB
 from fourbeat.state.file import clear_temporary_files
-from fourbeat.state.moments import Pauser, agree, reached_max_steps
+from fourbeat.state.moments import Pauser, agree, ends_early
 from fourbeat.state.ranking import Judge, RankedState, Ranking
 from fourbeat.state.snapshots import Snapshots
 from fourbeat.state.stop import StopRequest
@@ -45,7 +45,7 @@ class StateCheckpoint(Checkpoint):
         files: The checkpoint files; None: nothing is saved, but signals are obeyed.
         monitor: The metric that says which state is best, judged at each validation, or, where it
             is a metric of the training, at the end of each epoch.
-        or_latest: Where nobody logs that metric, the latest state is the best one.
+        or_latest: Without such a metric, the latest state is the best.
         mode: Whether the best value of the metric is the smallest or the largest.
         every_n_train_steps: Optimizer steps between two saves within an epoch; None: only by time.
         interval_s: Seconds between two saves within an epoch.
@@ -92,11 +92,7 @@ class StateCheckpoint(Checkpoint):
     @property
     def best_saved(self) -> tuple[RankedState, Path] | None:
         """The best of the states that have a file, and the file; None while there is none."""
-        if self.files is not None:
-            for entry in self.ranking.entries:
-                if (path := self.files.best(entry)).exists():
-                    return entry, path
-        return None
+        return self.files.first_saved(self.ranking.entries) if self.files else None
 
     @property
     def best_path(self) -> Path | None:
@@ -225,11 +221,11 @@ class StateCheckpoint(Checkpoint):
         trainer, step = self._trainer, self._trainer.global_step
         if self._unrestored is not None:
             self._unrestored.after_batch()
-        if self._batches_done % self.registry.micro_batches_per_step():
-            return  # accumulated gradients are pending, which no state holds
-        if trainer.should_stop or reached_max_steps(trainer):
-            return  # the epoch ends here
+        are_pending = self._batches_done % self.registry.micro_batches_per_step() > 0
+        if are_pending or ends_early(trainer):
+            return  # accumulated gradients, which no state holds; or the epoch ends here
         if not restores_within_epochs(trainer):
+            self._agreed("within an epoch", is_due=False)
             self.stop.obey()
             return
         improved = self.files is not None and self._judge.within_epoch(trainer)
@@ -237,8 +233,7 @@ class StateCheckpoint(Checkpoint):
         # Not by the remainder: a batch may have been of several steps.
         is_due = improved or step // every > self._last_step // every
         is_due = is_due or self._time.interval_is_over
-        self._last_step = step
-        is_due = is_due and self._may_save(improved=improved)
+        self._last_step, is_due = step, is_due and self._may_save(improved=improved)
         stop, is_due = self._agreed("within an epoch", is_due=is_due)
         if stop or is_due:
             self._save("within an epoch", improved=improved)
@@ -253,8 +248,7 @@ class StateCheckpoint(Checkpoint):
         if self._unrestored is not None:
             self._unrestored.after_epoch()
         improved = self.files is not None and self._judge.end_of_epoch(trainer)
-        is_over = trainer.should_stop or reached_max_steps(trainer)
-        is_over = is_over or trainer.current_epoch == trainer.max_epochs
+        is_over = ends_early(trainer) or trainer.current_epoch == trainer.max_epochs
         stop, is_due = self._agreed("between epochs", is_due=self._may_save(improved=improved))
         if improved and not (stop or is_due):
             self._hold_best("between epochs")
@@ -282,9 +276,9 @@ class StateCheckpoint(Checkpoint):
         return is_large or self._time.allows_a_save
 
     def _hold_best(self, moment: Moment) -> None:
-        state = self.capture(moment)
-        if self._writer is not None and self._trainer.is_global_zero:
-            self._writer.hold_best(state)
+        state, writer = self.capture(moment), self._writer
+        if writer is not None and self._trainer.is_global_zero:
+            writer.hold_best(state)
 
     def _save(self, moment: Moment, *, improved: bool = False, is_over: bool = False) -> None:
         if self._writer is None:

@@ -6,6 +6,7 @@ At every instant there is a good one: a new file is complete before an old one i
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from lightning.pytorch import LightningModule, Trainer
@@ -59,6 +60,11 @@ class CheckpointFiles:
         if self.num_best == 1:
             return self.folder / "best.ckpt"
         return self.folder / f"best-epoch={entry.epoch}-step={entry.step}.ckpt"
+
+    def first_saved(self, entries: Iterable[RankedState]) -> tuple[RankedState, Path] | None:
+        """Return the first of some states that has a file, and the file; None if none has."""
+        found = ((entry, self.best(entry)) for entry in entries)
+        return next((pair for pair in found if pair[1].exists()), None)
 
     def find_best(self) -> list[Path]:
         """Return the files of best states, also of another ``num_best``."""

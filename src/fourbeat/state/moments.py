@@ -48,6 +48,11 @@ def agree(trainer: Trainer, signum: int | None, *, is_due: bool) -> tuple[int | 
     return received or None, bool(due)
 
 
+def ends_early(trainer: Trainer) -> bool:
+    """Return whether the epoch under way is the last one, and ends here."""
+    return trainer.should_stop or reached_max_steps(trainer)
+
+
 def reached_max_steps(trainer: Trainer) -> bool:
     """Return whether ``max_steps`` were made, or more: a batch of several turns is finished."""
     return 0 < trainer.max_steps <= trainer.global_step
