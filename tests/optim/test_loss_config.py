@@ -65,4 +65,5 @@ def test_every_loss_of_the_config_is_known_to_these_tests() -> None:
         "mse",
         "l1",
         "huber",
+        "none",
     }

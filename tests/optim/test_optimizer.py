@@ -157,7 +157,7 @@ def test_building_leaves_the_leaf_and_the_random_numbers_as_they_were() -> None:
 
 def test_every_optimizer_of_the_config_is_known_to_these_tests() -> None:
     single = {"sgd", "momentum", "adam", "adamw"}
-    assert {path.stem for path in CONF.glob("*.yaml")} == {*single, "gan"}
+    assert {path.stem for path in CONF.glob("*.yaml")} == {*single, "gan", "none"}
     for leaf in leaf_of("gan").values():
         assert optimizer_faults(leaf) == []
 

@@ -84,6 +84,7 @@ PROGRAMS = (
     lightning("template_pair", other_workers=2, is_quick=True),
     lightning("lit_weighted", other_workers=2),
     lightning("lit_half", other_workers=2),
+    lightning("lit_kept"),
     lightning("lit_ema", other_workers=2),
     lightning("lit_lbfgs", other_workers=2),
     lightning("lit_gan", turns=(0, 1), other_workers=2),

@@ -155,3 +155,18 @@ class ManualGAN(LightningModule):
             torch.optim.Adam(self.discriminator.parameters(), lr=2e-3),
             torch.optim.Adam(self.generator.parameters(), lr=1e-3),
         ]
+
+
+class Batches:
+    """Loads as no DataLoader does, with an order from the global generators."""
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(DataLoader(Blobs("val"), 2, shuffle=True))
+
+    def __len__(self) -> int:
+        return 12
+
+
+class KeptData(BlobData):
+    def train_dataloader(self) -> Any:
+        return Batches()

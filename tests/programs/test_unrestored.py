@@ -26,3 +26,12 @@ def test_a_program_whose_state_is_whole_says_nothing(finished_run: Callable[...,
 def test_a_program_that_depends_on_its_module_names_what_changes(runs: FinishedRuns) -> None:
     (line,) = said(runs("experiment=forgetful"))
     assert line.startswith("programs.forgetful._BATCHES: ")
+
+
+@pytest.mark.slow
+def test_a_module_as_it_is_whose_loaders_say_nothing_is_saved_between_epochs(
+    runs: FinishedRuns,
+) -> None:
+    run = runs("experiment=lit_kept")
+    steps = sorted(int(path.stem.rpartition("=")[2]) for path in (run.dir / "snapshots").iterdir())
+    assert steps == [12, 24]  # two epochs of twelve batches

@@ -113,12 +113,15 @@ def test_a_task_with_turns_may_say_what_it_monitors(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("overrides", "key", "hint"),
     [
-        ([f"model._target_={path(Lightnings)}"], "model._target_", "Use its network as model"),
+        (
+            [f"model._target_={path(Lightnings)}"],
+            "model._target_",
+            "Use experiment=lightning_module",
+        ),
         ([f"model._target_={path(Drawing)}"], "model._target_", "Use task._target_="),
         ([f"task._target_={path(Plain)}"], "task._target_", "Name a class that inherits it"),
-        ([f"task._target_={path(Lightnings)}"], "task._target_", "Name a class that inherits it"),
     ],
-    ids=["lightning-as-model", "task-as-model", "class-as-task", "lightning-as-task"],
+    ids=["lightning-as-model", "task-as-model", "class-as-task"],
 )
 def test_what_stands_in_the_wrong_place_is_refused_by_one_line(
     overrides: list[str], key: str, hint: str

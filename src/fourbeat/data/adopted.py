@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -71,6 +71,17 @@ class AdoptedData(Data):
         """Return what the split's loader loads; None where it is no DataLoader, or absent."""
         loader = self.loader_of(split)
         return loader.loader.dataset if isinstance(loader, AdoptedLoader) else None
+
+    def is_stream(self, split: Split) -> bool:
+        """Return whether a split's loader reads an ``IterableDataset``."""
+        loader = self.loader_of(split)
+        return isinstance(loader, AdoptedLoader) and loader.is_stream
+
+    @property
+    def loaded(self) -> Mapping[Split, Any]:
+        """The samples of the splits whose loaders have been asked for."""
+        own = {s: each for s, each in self._loaders.items() if isinstance(each, AdoptedLoader)}
+        return {split: each.loader.dataset for split, each in own.items()}
 
     def loader_of(self, split: Split) -> Any:
         """Return a split's loader: adopted, a list of such, what it is, or None if it is absent."""

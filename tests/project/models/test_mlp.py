@@ -185,4 +185,5 @@ def test_no_model_of_the_config_goes_untested() -> None:
     assert {path.stem for path in CONF.glob("*.yaml")} == {
         *("mlp", "circles"),
         *("vae", "gan"),  # programs of the conformance suite
+        "none",
     }
