@@ -74,6 +74,8 @@ class Forgetting(Supervised):
         self.register_buffer("recent", torch.zeros(2), persistent=False)
         self.rng = np.random.default_rng(0)
         self.first: Tensor | None = None
+        self.hidden: Tensor | None = None
+        self.latest: Tensor | None = None
         self.cached: dict[int, int] = {}
         self.best, self.shadow = 9.0, [p.detach() for p in net.parameters()]
         self.constant = {"a": [1, 2], "b": torch.ones(3)}
@@ -82,6 +84,9 @@ class Forgetting(Supervised):
         loss = super().losses(batch)
         if self.training:
             self.history.append(loss.item())
+            before = 0.0 if self.hidden is None else self.hidden.detach()
+            self.hidden = 0.5 * before + loss  # read by the next batch
+            self.latest = loss * 2  # left behind
             self.recent += 1
             self.rng.random()
             self.first = batch[0] if self.first is None else self.first
@@ -132,7 +137,7 @@ def test_what_training_changes_and_no_state_holds_is_named_in_one_line(
     ]
     train(compose(*SMALL, *words, "trainer.max_epochs=2"), tmp_path / "run")
     steps, validation = warnings_in(capsys.readouterr())
-    task = {f"task.{name}" for name in ("history", "recent", "rng", "seen")}
+    task = {f"task.{name}" for name in ("history", "recent", "rng", "seen", "hidden")}
     assert names_in(steps) == {*task, "callbacks.Notes.last", "state.test_unrestored.COUNTED"}
     assert names_in(validation) == {"task.best"}
 

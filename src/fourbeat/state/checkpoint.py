@@ -150,6 +150,8 @@ class StateCheckpoint(Checkpoint):
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
         """Save the best state, and the weights as they are: those before the step that failed."""
+        if self._unrestored is not None:
+            self._unrestored.stop_reading()
         if self._writer is not None and trainer.is_global_zero:
             self._writer.write_after_exception(trainer, pl_module, exception)
 
@@ -171,9 +173,7 @@ class StateCheckpoint(Checkpoint):
         forget_sigterm(self._trainer)
 
     def on_moment(self, moment: Moment) -> None:
-        """Do nothing, at each moment at which the training may be saved or stopped.
-
-        Before it is decided whether it is: to be overridden, e.g. to capture a state just here.
+        """Do nothing: to be overridden, e.g. to capture a state before it is decided to save one.
 
         Args:
             moment: Which one it is.
@@ -193,9 +193,9 @@ class StateCheckpoint(Checkpoint):
             Tensors, which are not copied, and plain data.
         """
         self.registry.flush()
-        trainer, batch = self._trainer, self._batches_done if moment == "within an epoch" else 0
-        position = position_now(trainer, moment, batch, is_over=is_over)
-        return capture(trainer, self.registry, position, durable=durable)
+        batch = self._batches_done if moment == "within an epoch" else 0
+        position = position_now(self._trainer, moment, batch, is_over=is_over)
+        return capture(self._trainer, self.registry, position, durable=durable)
 
     def _begin(self) -> None:
         trainer, is_resumed = self._trainer, self._read is not None
@@ -229,10 +229,9 @@ class StateCheckpoint(Checkpoint):
             self.stop.obey()
             return
         improved = self.files is not None and self._judge.within_epoch(trainer)
-        every = self.every_n_train_steps or sys.maxsize
+        every, before = self.every_n_train_steps or sys.maxsize, self._last_step
         # Not by the remainder: a batch may have been of several steps.
-        is_due = improved or step // every > self._last_step // every
-        is_due = is_due or self._time.interval_is_over
+        is_due = improved or step // every > before // every or self._time.interval_is_over
         self._last_step, is_due = step, is_due and self._may_save(improved=improved)
         stop, is_due = self._agreed("within an epoch", is_due=is_due)
         if stop or is_due:

@@ -52,11 +52,14 @@ class Reachable:
 
     Attributes:
         values: A fingerprint of each, by a name such as ``task.history``.
+        computed: Tensors that the latest step has computed, by the same names: their values are not
+            compared, for most of them are left behind, and never read again.
         stateful: What has ``state_dict`` and ``load_state_dict``, by its name, and is no module.
     """
 
     def __init__(self, module: nn.Module) -> None:
         self.values: dict[str, Hashable] = {}
+        self.computed: dict[str, list[Tensor]] = {}
         self.stateful: dict[str, Any] = {}
         temporary = {id(buffer) for _, buffer in temporary_buffers(module)}
         tensors = [*module.parameters(), *module.buffers()]
@@ -128,6 +131,7 @@ class Reachable:
         if value is None or self._left <= 0:
             return  # what is yet to be made, when it is first needed
         try:
+            self._path = path
             found = tuple(itertools.islice(self._leaves(value, 0), MOST_VALUES))
             self.values[path] = hash(found)
         except Exception:  # the user's own classes, and a thread of theirs, may do anything
@@ -142,7 +146,9 @@ class Reachable:
         elif isinstance(value, (float, complex, itertools.count)):
             yield repr(value)  # of NaN, too, which does not equal itself
         elif isinstance(value, (Tensor, np.ndarray)):
-            if not (isinstance(value, Tensor) and _storage(value) in self._kept):
+            if isinstance(value, Tensor) and value.grad_fn is not None:
+                self.computed.setdefault(self._path, []).append(value)
+            elif not (isinstance(value, Tensor) and _storage(value) in self._kept):
                 yield from _numbers(value)
         elif isinstance(value, _GENERATORS):
             yield _generator_state(value)
@@ -224,11 +230,11 @@ def _storage(tensor: Any) -> int:
 
 
 def _numbers(value: Any) -> Iterator[Any]:
-    """Shape and some numbers; of a file's, or of what the step itself has computed, none."""
+    """Shape and some numbers; of a file's, none."""
     if isinstance(value, np.ndarray):
         if not (isinstance(value, np.memmap) or value.dtype.hasobject):
             yield value.shape, value.reshape(-1)[:: _stride(value.size)].tobytes()
-    elif value.grad_fn is None and type(value) in (Tensor, nn.Parameter):
+    elif type(value) in (Tensor, nn.Parameter):
         part = value.detach().reshape(-1)[:: _stride(value.numel())].cpu().contiguous()
         yield tuple(value.shape), part.view(torch.uint8).numpy().tobytes()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from contextlib import ExitStack
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
@@ -11,6 +12,7 @@ from fourbeat.base.console import log
 from fourbeat.base.registry import Stateful, StateRegistry
 from fourbeat.data.split_loaders import SplitLoaders
 from fourbeat.lightning.trainer import callbacks_of, datamodule_of
+from fourbeat.state.carried import ReadTensors
 from fourbeat.state.reachable import Reachable, is_own, restores_itself
 
 MOST_NAMED = 8
@@ -30,31 +32,44 @@ class UnrestoredState:
         self._before = reachable(trainer, module).values
         self._changed: set[str] = set()
         self._num_looks = 0
+        self._carried: ReadTensors | None = None
+        self._reading = ExitStack()
 
     def after_batch(self) -> None:
         """Compare, after the first two; say what has changed."""
+        self.stop_reading()
         if self._num_looks < MOST_LOOKS:
             self._num_looks += 1
             self._compare()
             if self._num_looks == MOST_LOOKS:
                 self._warn()
 
+    def stop_reading(self) -> None:
+        """Note no longer what the second batch reads of what the first one has computed."""
+        self._reading.close()
+        if self._carried is not None:
+            self._changed |= self._carried.read
+            self._carried = None
+
     def after_epoch(self) -> None:
         """Compare for the last time: it has been validated, and may have been of one batch."""
+        self.stop_reading()
         if self._before:
             self._compare()
             self._warn()
             self._before, self._num_looks = {}, MOST_LOOKS
 
     def _compare(self) -> None:
-        now = reachable(self._trainer, self._module).values
-        self._changed |= changed_names(self._before, now)
-        self._before |= now
+        found = reachable(self._trainer, self._module)
+        self._changed |= changed_names(self._before, found.values)
+        self._before |= found.values
+        if self._num_looks == 1 and found.computed:
+            self._carried = self._reading.enter_context(ReadTensors(found.computed))
 
     def _warn(self) -> None:
         names, self._changed = sorted(self._changed), set()
         for name in names:
-            del self._before[name]  # said once
+            self._before.pop(name, None)  # said once
         if names:
             shown = ", ".join(names[:MOST_NAMED])
             more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
