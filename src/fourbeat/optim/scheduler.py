@@ -63,6 +63,10 @@ class Horizon:
             )
         return cls(min(limits), math.ceil(min(limits) / steps_per_epoch))
 
+    def times(self, num_turns: int) -> Horizon:
+        """Return that of an optimizer which steps so many times where another steps once."""
+        return Horizon(self.num_steps * num_turns, self.num_epochs)
+
 
 @dataclass(frozen=True)
 class SchedulerPlan:
