@@ -13,7 +13,10 @@ from lightning.pytorch.trainer import call
 from lightning.pytorch.utilities.types import LRSchedulerConfig
 from torch.optim import Optimizer
 
-REPLACED = ("update_lr_schedulers", "_accumulated_batches_reached", "_clip_gradients")
+REPLACED = (
+    *("update_lr_schedulers", "_accumulated_batches_reached", "_should_check_val_fx"),
+    "_clip_gradients",
+)
 
 
 class UpdateSchedulers(Protocol):
@@ -73,7 +76,7 @@ def take_over(
 
 
 def hand_back(trainer: Trainer) -> None:
-    """Undo :func:`take_over`, and :func:`clip_within_steps`."""
+    """Undo :func:`take_over`, :func:`clip_within_steps` and ``decide_validations``."""
     batches: Any = trainer.fit_loop.epoch_loop
     plugin: Any = trainer.precision_plugin
     for owner in (batches, plugin):

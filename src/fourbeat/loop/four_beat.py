@@ -84,6 +84,7 @@ class FourBeatLoop(ManualLoop):
             self.beats(micro_batch, num_samples, group)
             if self.trainer_is_done(group):
                 num_done = index + 1
+                self.cut_epoch(num_done)
                 break
         self.task_log.num_samples, self.task_log.is_within = None, False
         # The loggers' x-axis counts optimizer steps: Lightning would count loader items.

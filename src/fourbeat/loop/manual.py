@@ -15,6 +15,7 @@ from fourbeat.lightning.optimization import (
     take_over,
 )
 from fourbeat.lightning.trainer import callbacks_of, precision_of
+from fourbeat.lightning.validation import decide_validations
 from fourbeat.loop.accumulation import AccumulationGroup
 from fourbeat.loop.fast_path import find_hook_user, is_torchs_own
 from fourbeat.loop.loop import Loop
@@ -113,6 +114,16 @@ class ManualLoop(Loop):
             return True
         has_new_size = group.is_last and group.full_size != self.accumulate_grad_batches
         return has_new_size and 0 < trainer.max_steps <= self.num_steps
+
+    def cut_epoch(self, num_done: int) -> None:
+        """End the epoch here: it is over for Lightning where the execution was its last.
+
+        Args:
+            num_done: Micro-batches of it that are done.
+        """
+        if num_done < self.num_train_batches:
+            self.schedules.epoch_is_cut = True
+            decide_validations(self._trainer, lambda: False)
 
     def count_step(self) -> None:
         """Count an optimizer step that bypassed Lightning's own counter."""

@@ -35,17 +35,23 @@ class Schedules:
     Args:
         trainer: Its list of schedulers is what counts.
         module: Its ``lr_scheduler_step`` is called.
+
+    Attributes:
+        configs: The Trainer's list, as it was looked up.
+        has_stepped: Whether a step was made since Lightning last asked for an update: a hook may
+            have ended the epoch instead.
+        epoch_is_cut: Whether the training has ended within the epoch's last execution.
     """
 
     def __init__(self, trainer: Trainer, module: LightningModule) -> None:
         self._trainer, self._module = trainer, module
+        self.epoch_is_cut = False
         self.look_up()
 
     def look_up(self) -> None:
         """Look again at the Trainer's list."""
         self.configs = list(self._trainer.lr_scheduler_configs)
         self._by_step = [c for c in self.configs if c.interval == "step"]
-        # Whether the batch was played: a hook may have ended the epoch instead.
         self.has_stepped = False
 
     @property
@@ -76,6 +82,8 @@ class Schedules:
             interval: ``step``: a loader item is over; ``epoch``: the epoch.
             update_plateau_schedulers: Those that follow a metric, or the others.
         """
+        if interval == "epoch" and self.epoch_is_cut:
+            return
         if interval == "step" and is_accumulating(self._trainer):
             return
         if interval == "step" and self.has_stepped and not update_plateau_schedulers:

@@ -67,7 +67,7 @@ def _print_schedule(cfg: TrainConfig, components: Components) -> None:
 def _print_given_up(cfg: TrainConfig, components: Components) -> None:
     """Say what a program gives up."""
     task, checkpoint = components.module, cfg.callbacks.model_checkpoint
-    if why := why_no_executions(cfg, task, components.callbacks):
+    if why := why_no_executions(cfg, task, components.datamodule, components.callbacks):
         log.info("no executions, so each batch costs Lightning's own time besides: %s", why)
     if task.takes_turns and checkpoint and not monitored(checkpoint.monitor, task):
         log.info(
