@@ -10,7 +10,8 @@ from fourbeat.data import Batch, count_batches_done, count_samples
 from fourbeat.loop.accumulation import AccumulationGroup
 from fourbeat.loop.loop import Loop
 from fourbeat.tasks import Loss
-from fourbeat.tasks.mean import by_name, detached
+from fourbeat.tasks.calls import compute_losses
+from fourbeat.tasks.mean import detached
 
 
 class AutomaticLoop(Loop):
@@ -35,7 +36,7 @@ class AutomaticLoop(Loop):
         self._follow_knobs(self.trainer)
         group = self.accumulation_group(batch_idx)
         num_samples = self.task_log.num_samples = count_samples(batch)
-        self.latest_losses = losses = by_name(self.task.losses(batch))
+        self.latest_losses = losses = compute_losses(self.task, batch)
         loss = self.objective(losses, group)
         self.check_finite(loss)
         self.task_log.num_samples = None

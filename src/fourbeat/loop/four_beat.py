@@ -23,7 +23,8 @@ from fourbeat.loop.hooked import HookedBeats
 from fourbeat.loop.manual import ManualLoop
 from fourbeat.loop.turns import Turn, average_gradients, read_turn
 from fourbeat.tasks import Loss
-from fourbeat.tasks.mean import TOTAL, by_name, detached, in_turn, total_of
+from fourbeat.tasks.calls import compute_losses
+from fourbeat.tasks.mean import TOTAL, detached, in_turn, total_of
 
 
 class FourBeatLoop(ManualLoop):
@@ -158,7 +159,7 @@ class FourBeatLoop(ManualLoop):
     def losses_of(self, batch: Batch) -> Mapping[str, Loss]:
         """Have the task play beats 1 and 2, forward and loss."""
         with self.autocast():
-            return by_name(self.task.losses(batch))
+            return compute_losses(self.task, batch)
 
     def turns_on(self, batch: Batch) -> Iterator[tuple[Turn, Mapping[str, Loss]]]:
         """Have the task play its beats, forward and loss, and yield whose turn it is then.

@@ -138,12 +138,7 @@ class Loop(Callback):
         return AccumulationGroup.of(batch_idx, self.num_train_batches, self.group_size)
 
     def objective(self, losses: Mapping[str, Loss], group: AccumulationGroup) -> Tensor:
-        """Return what is differentiated, once it is divided by the size of a full group.
-
-        Args:
-            losses: Of a micro-batch, by name.
-            group: The micro-batches that share an optimizer step with it.
-        """
+        """Return what is differentiated, once it is divided by the size of a full group."""
         has_means = any(isinstance(loss, Mean) for loss in losses.values())
         if has_means and (group.full_size > 1 or self.trainer.world_size > 1):
             return self._weights.objective(losses, group, self.optim.optimizer, self.trainer)
@@ -201,7 +196,7 @@ class Loop(Callback):
         return step % log_interval(self.trainer) == 0
 
     def learning_rates(self, name: str = "") -> dict[str, float]:
-        """Return the learning rates of an optimizer, by name, if they are to be logged."""
+        """Return an optimizer's learning rates by name, if they are to be logged."""
         return self.optim.learning_rates(name) if self.log_learning_rate else {}
 
     def log_training(self, values: Mapping[str, float], step: int) -> None:

@@ -48,14 +48,17 @@ class ManualLoop(Loop):
         """Tell the Trainer what the loop does: callbacks ask it, and may change it."""
         if stage == "fit":
             trainer.gradient_clip_val = self.gradient_clip_val
-            trainer.gradient_clip_algorithm = GradClipAlgorithmType(self.gradient_clip_algorithm)
+            if self.gradient_clip_val is not None:
+                algorithm = GradClipAlgorithmType(self.gradient_clip_algorithm)
+                trainer.gradient_clip_algorithm = algorithm
             trainer.accumulate_grad_batches = self.accumulate_grad_batches
             accept_accumulation_schedulers(trainer)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Leave the Trainer as it was: it refuses to clip or accumulate in manual optimization."""
         if stage == "fit":
-            trainer.gradient_clip_val, trainer.accumulate_grad_batches = None, 1
+            trainer.gradient_clip_val = trainer.gradient_clip_algorithm = None
+            trainer.accumulate_grad_batches = 1
             hand_back(trainer)
 
     def on_exception(

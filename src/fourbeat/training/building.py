@@ -34,6 +34,7 @@ from fourbeat.config.schema import ModelCheckpointConfig, TrainConfig
 from fourbeat.config.sections import LeafSection
 from fourbeat.data import BatchLimits, Data, map_tensors
 from fourbeat.lightning.input_conversion import convert_later
+from fourbeat.lightning.stops import note_stops
 from fourbeat.lightning.trainer import precision_of
 from fourbeat.loop import Backend, MixedPrecision
 from fourbeat.preflight.devices import accelerator
@@ -71,6 +72,7 @@ def build_components(
     seed_everything(cfg.seed, workers=True, verbose=False)
     components: Components = build(cfg, folder)
     attach_loop(components)
+    note_stops(components.trainer)
     plan_batches(cfg, components)
     plugin = precision_of(components.trainer)
     if isinstance(plugin, DoublePrecision):
@@ -169,9 +171,17 @@ def trainer_flags(
         "use_distributed_sampler": False,
         "plugins": [CheckpointIO(), *precision_plugins],
         "precision": None if precision_plugins else trainer.precision,
-        # Lightning refuses them in manual optimization, where the module has them.
-        **({} if cfg.loop.name == "four_beat" else _step_flags(cfg)),
+        **_trainers_step_flags(cfg),
     }
+
+
+def _trainers_step_flags(cfg: TrainConfig) -> dict[str, Any]:
+    """Those that Lightning takes: none in manual optimization, where the loop has them."""
+    if cfg.loop.name == "four_beat":
+        return {}
+    # A module may clip by its own algorithm where none is configured.
+    clips = cfg.loop.gradient_clip_val is not None
+    return {n: v for n, v in _step_flags(cfg).items() if clips or n != "gradient_clip_algorithm"}
 
 
 def _asked_interval(cfg: TrainConfig) -> int | float:
