@@ -12,6 +12,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from fourbeat.base.errors import Fault
 from fourbeat.config.leaves import Leaf, instantiate
 from fourbeat.config.trial import find_argument, find_faults
+from fourbeat.lightning.torch_optim import mark_as_stepped
 from fourbeat.optim.optimizer import optimizer_faults, trial_optimizer
 
 Interval = Literal["step", "epoch"]
@@ -164,7 +165,8 @@ def _try_out(leaf: Leaf, optim_leaf: Leaf, horizon: Horizon) -> None:
 
 
 def _step(optimizer: Optimizer, scheduler: LRScheduler) -> None:
-    optimizer.step()
+    # Not a real one: an optimizer may ask for a closure, or for a mode.
+    mark_as_stepped(optimizer)
     if isinstance(scheduler, ReduceLROnPlateau):
         scheduler.step(0.0)
     else:

@@ -11,22 +11,20 @@ from torch import nn
 from fourbeat.base.errors import Fault, RunError
 from fourbeat.config.leaves import Leaf, instantiate
 from fourbeat.config.schema import TrainConfig
-from fourbeat.optim import freeze, freeze_faults, list_names, ownership_faults
+from fourbeat.config.sections import key_of
+from fourbeat.optim import freeze, freeze_faults, list_names, network_faults, ownership_faults
 from fourbeat.state.weights import fit_weights, read_weights
 
 
 def parameter_faults(cfg: TrainConfig) -> list[Fault]:
     """Compare patterns, and the file of the first weights, with the network's parameters.
 
-    Builds the network, where anything in the config refers to its parameters.
+    Builds the network without its numbers.
 
     Args:
         cfg: The config; its optimizers must be right by themselves.
     """
     leaves = cfg.optimizers
-    has_patterns = any(name or leaf.params or leaf.groups for name, leaf in leaves.items())
-    if not (has_patterns or cfg.freeze or cfg.init_from):
-        return []
     net = _build(cfg.model.leaf())
     if net is None:  # which the check of the model itself reports
         return []
@@ -34,6 +32,8 @@ def parameter_faults(cfg: TrainConfig) -> list[Fault]:
     if not faults:
         freeze(net, cfg.freeze)
         faults = ownership_faults(leaves, net)
+        keys = {key_of("optim", name): leaf.leaf() for name, leaf in leaves.items()}
+        faults = faults or [f for key, leaf in keys.items() for f in network_faults(leaf, net, key)]
     return [*faults, *(_file_faults(cfg.init_from, net) if cfg.init_from else [])]
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 from lightning.pytorch import Callback, seed_everything
@@ -23,9 +24,11 @@ from lightning.pytorch.profilers import (
 from fourbeat.callbacks import (
     ConfusionMatrixPicture,
     MonitorCheck,
+    OptimizerModes,
     ProgressBar,
     StopWithoutImprovement,
     TimeLimit,
+    has_modes,
     progress_callback,
 )
 from fourbeat.config.leaves import instantiate
@@ -244,6 +247,8 @@ def standard_callbacks(cfg: TrainConfig, folder: Path, data: AnyData, task: Task
         # No process has the whole of a gradient.
         stops = cfg.loop.terminate_on_nan
         callbacks.append(RecorderCallback(**recorder.model_dump(), stop_on_nan=stops))
+    if any(has_modes(resolve_name(leaf.target)) for leaf in cfg.optimizers.values()):
+        callbacks.append(OptimizerModes())
     callbacks += [build_callback(name, leaf, folder) for name, leaf in settings.others.items()]
     if measures_more(cfg):
         callbacks.append(MonitorCheck(list_monitors(cfg, task)))
