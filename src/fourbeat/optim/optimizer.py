@@ -120,7 +120,8 @@ def network_faults(leaf: Leaf, module: nn.Module, key: str = "optim") -> list[Fa
             for is_sparse in {parameter in sparse for parameter in owned}:
                 _try_step(own, is_sparse=is_sparse)
     except Exception as error:  # somebody's optimizer may raise anything
-        why = f"does not take the network's parameters: {error}"
+        cause = error.__cause__ or error
+        why = f"does not take the network's parameters: {cause or type(cause).__name__}"
         hint = f"{key}.params names those that it trains; or choose another optimizer."
         return [Fault("impossible-together", f"{key}._target_", target, why, hint)]
     return []
@@ -136,7 +137,7 @@ def _try_step(leaf: Leaf, *, is_sparse: bool) -> None:
     parameter = optimizer.param_groups[0]["params"][0]
     gradient = torch.zeros_like(parameter)
     parameter.grad = gradient.to_sparse() if is_sparse else gradient
-    optimizer.step()
+    optimizer.step(gradient.sum)
 
 
 def _has_fused_kernel(

@@ -190,5 +190,7 @@ def _gathered(own: ProcessState) -> list[ProcessState]:
 
 def is_finite(module: LightningModule) -> bool:
     """Return whether all weights are finite: a state with NaN or Inf in them is of no use."""
-    weights = [p.detach() for p in module.parameters() if p.is_floating_point() and p.numel()]
+    each = (p.detach() for p in module.parameters() if p.numel())
+    parts = (torch.view_as_real(p.resolve_conj()) if p.is_complex() else p for p in each)
+    weights = [part for part in parts if part.is_floating_point()]
     return not weights or bool(torch.nn.utils.get_total_norm(weights, float("inf")).isfinite())
