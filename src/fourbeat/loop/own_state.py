@@ -9,7 +9,9 @@ if TYPE_CHECKING:
 
 
 class LoopState:
-    """The running losses, what optimizers were built with, and how many micro-batches a step has.
+    """The running losses, what optimizers were built with, and what callbacks may have changed.
+
+    That is which parameters are frozen, and how many micro-batches a step has.
 
     Args:
         loop: Whose they are.
@@ -22,6 +24,7 @@ class LoopState:
         """Return it as plain data and tensors."""
         loop = self._loop
         state = {"running_loss": loop.running.state_dict(), "built_with": loop.optim.state_dict()}
+        state["frozen"] = [n for n, p in loop.task.named_parameters() if not p.requires_grad]
         if loop.group_size != loop.accumulate_grad_batches:
             state["group_size"] = loop.group_size
         return state
@@ -31,5 +34,8 @@ class LoopState:
         loop = self._loop
         loop.running.load_state_dict(state["running_loss"], loop.task.device)
         loop.optim.load_state_dict(state.get("built_with"))
+        if "frozen" in state:  # by the config, or by a callback
+            for name, parameter in loop.task.named_parameters():
+                parameter.requires_grad = name not in state["frozen"]
         if "group_size" in state:  # which a callback has set, within this epoch
             loop.trainer.accumulate_grad_batches = state["group_size"]

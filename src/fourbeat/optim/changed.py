@@ -116,7 +116,8 @@ def _scale_of(old: dict[str, Any], new: dict[str, Any]) -> float | None:
 def _scale(scheduler: LRScheduler, scales: Sequence[float | None]) -> None:
     for name in MOVING_RATES:
         if (rates := rates_of(scheduler, name)) is not None:
-            setattr(scheduler, name, [_scaled(r, s) for r, s in zip(rates, scales, strict=True)])
+            # Of groups that were added later, a scheduler may know nothing.
+            setattr(scheduler, name, [_scaled(r, s) for r, s in zip(rates, scales, strict=False)])
     for inner in inner_schedulers(scheduler):
         _scale(inner, scales)
 

@@ -25,6 +25,7 @@ from fourbeat.config.signatures import builds_another, leaf_faults
 from fourbeat.config.trial import find_faults, try_leaf
 from fourbeat.data import Data, DataModule
 from fourbeat.optim import optimizer_faults, scheduler_faults
+from fourbeat.preflight.callbacks import callback_faults
 from fourbeat.preflight.devices import device_faults
 from fourbeat.preflight.dry_run import dry_run
 from fourbeat.preflight.horizons import limit_faults, plan_horizon, sharing_faults
@@ -129,7 +130,7 @@ def _others(cfg: TrainConfig) -> list[Fault]:
     return [
         fault
         for key, leaf in leaves.items()
-        for fault in leaf_faults(key, leaf) or _kind_faults(key, leaf)
+        for fault in leaf_faults(key, leaf) or _kind_faults(key, leaf) or callback_faults(key, leaf)
     ]
 
 

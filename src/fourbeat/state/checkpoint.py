@@ -24,7 +24,7 @@ from fourbeat.state.capture import (
 from fourbeat.state.checkpoint_files import CheckpointFiles, StateWriter
 from fourbeat.state.disk_budget import GIB
 from fourbeat.state.file import clear_temporary_files
-from fourbeat.state.moments import Pauser, agree, reached_max_steps
+from fourbeat.state.moments import Pauser, agree, reached_max_steps, says_it_saves_between_epochs
 from fourbeat.state.ranking import Judge, RankedState, Ranking
 from fourbeat.state.snapshots import Snapshots
 from fourbeat.state.stop import StopRequest
@@ -85,6 +85,7 @@ class StateCheckpoint(Checkpoint):
         self._judge = Judge(monitor, self.ranking)
         self._batches_done = 0
         self._unrestored: UnrestoredState | None = None
+        self._only_between_epochs = False
 
     @property
     def best_saved(self) -> tuple[RankedState, Path] | None:
@@ -144,7 +145,7 @@ class StateCheckpoint(Checkpoint):
         self._batches_done = count_batches_done(batch, batch_idx)
 
     def on_test_batch_end(self, *_: Any) -> None:
-        """Stop between two batches of the test, if a signal asked for it."""
+        """Stop within a test, if a signal asked for it."""
         self.stop.obey()
 
     def on_exception(
@@ -208,6 +209,7 @@ class StateCheckpoint(Checkpoint):
             self._writer.limit_disk(trainer, self._module)
             if trainer.is_global_zero:
                 self._unrestored = UnrestoredState(trainer, self._module)
+        self._only_between_epochs = says_it_saves_between_epochs(trainer)
         self._install_handlers()
         self._last_step = trainer.global_step
         self._time.start()
@@ -219,6 +221,8 @@ class StateCheckpoint(Checkpoint):
         self._offer_pause("between epochs")
 
     def _after_batch(self) -> None:
+        if self._only_between_epochs:
+            return
         trainer, step = self._trainer, self._trainer.global_step
         if self._unrestored is not None:
             self._unrestored.after_batch()

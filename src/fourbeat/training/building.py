@@ -40,6 +40,7 @@ from fourbeat.lightning.input_conversion import convert_later
 from fourbeat.lightning.stops import note_stops
 from fourbeat.lightning.trainer import precision_of
 from fourbeat.loop import Backend, MixedPrecision
+from fourbeat.preflight.callbacks import refuse_callbacks
 from fourbeat.preflight.devices import accelerator
 from fourbeat.preflight.executions import plan_executions, saves_checkpoints
 from fourbeat.preflight.monitors import measures_more
@@ -74,6 +75,7 @@ def build_components(
     build = project.builder(entry)
     seed_everything(cfg.seed, workers=True, verbose=False)
     components: Components = build(cfg, folder)
+    refuse_callbacks(components.callbacks)
     attach_loop(components)
     note_stops(components.trainer)
     plan_batches(cfg, components)

@@ -1,0 +1,152 @@
+"""Which callbacks work, in which loop, and why some are refused: one table, of which all know.
+
+``docs/callbacks.md`` shows it, the check refuses by it, and each line is a test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib.util import find_spec
+from pkgutil import resolve_name
+from typing import Any, NamedTuple
+
+from lightning.pytorch import Callback
+
+from fourbeat.base.errors import Fault, raise_faults
+from fourbeat.config.sections import LeafSection
+
+LIGHTNING = "lightning.pytorch.callbacks"
+
+
+class Treatment(NamedTuple):
+    """How a callback is treated, alike in both loops.
+
+    Attributes:
+        target: The class.
+        arguments: An example of its arguments, with which it is tested.
+        note: What is to be known of it where it works.
+        refusal: Why it is refused; empty where it works.
+        hint: What to do instead.
+    """
+
+    target: str
+    arguments: dict[str, Any]
+    note: str = ""
+    refusal: str = ""
+    hint: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name of the class."""
+        return self.target.rpartition(".")[2]
+
+
+SINGLE = "sees each batch: no executions"
+
+WORKING = (
+    Treatment(
+        f"{LIGHTNING}.BackboneFinetuning",
+        {"unfreeze_backbone_at_epoch": 1},
+        "the task has a property `backbone`; torch's OneCycleLR takes no more parameter groups",
+    ),
+    Treatment(f"{LIGHTNING}.DeviceStatsMonitor", {"cpu_stats": False}, SINGLE),
+    Treatment(
+        f"{LIGHTNING}.EarlyStopping",
+        {"monitor": "val/accuracy", "mode": "max", "patience": 1},
+        "also beside ours",
+    ),
+    Treatment(
+        f"{LIGHTNING}.EMAWeightAveraging",
+        {"decay": 0.9},
+        f"{SINGLE}; its averages are validated, saved as best and tested",
+    ),
+    Treatment(
+        f"{LIGHTNING}.GradientAccumulationScheduler",
+        {"scheduling": {0: 1, 1: 2}},
+        "schedules reckon with `loop.accumulate_grad_batches`",
+    ),
+    Treatment(f"{LIGHTNING}.LambdaCallback", {}, "each hook that it gets"),
+    Treatment(f"{LIGHTNING}.LearningRateMonitor", {}, SINGLE),
+    Treatment(
+        f"{LIGHTNING}.ModelCheckpoint",
+        {"every_n_train_steps": 5},
+        "into a folder of its name",
+    ),
+    Treatment(f"{LIGHTNING}.ModelSummary", {}),
+    Treatment(f"{LIGHTNING}.OnExceptionCheckpoint", {"dirpath": "on_exception"}),
+    Treatment(
+        f"{LIGHTNING}.StochasticWeightAveraging",
+        {"swa_lrs": 0.05, "swa_epoch_start": 1, "annealing_epochs": 2},
+        "states are saved between epochs alone, where it can be restored",
+    ),
+    Treatment(f"{LIGHTNING}.Timer", {"duration": {"seconds": 0}}, "looks between executions"),
+    Treatment(
+        f"{LIGHTNING}.WeightAveraging",
+        {},
+        f"{SINGLE}; its averages are validated, saved as best and tested",
+    ),
+)
+
+TRIALS = "trains on trial with all other callbacks put away, the loop among them"
+
+REFUSED = (
+    Treatment(
+        f"{LIGHTNING}.BatchSizeFinder",
+        {},
+        refusal=f"{TRIALS}, for a batch size that the run's config would not know",
+        hint="Try some: -m data.batch_size=32,64,128 trainer.max_steps=100.",
+    ),
+    Treatment(
+        f"{LIGHTNING}.LearningRateFinder",
+        {},
+        refusal=f"{TRIALS}, for a learning rate that the run's config would not know",
+        hint="Try some: -m optim.lr=1e-4,1e-3,1e-2 trainer.max_steps=100.",
+    ),
+    Treatment(
+        f"{LIGHTNING}.ModelPruning",
+        {"pruning_fn": "l1_unstructured", "amount": 0.3},
+        refusal="saves no masks: what it has pruned would grow again after a resume",
+        hint="Prune the weights of a finished run with torch.nn.utils.prune.",
+    ),
+)
+
+TREATMENTS = tuple(sorted((*WORKING, *REFUSED), key=lambda each: each.name.lower()))
+
+
+def callback_faults(key: str, section: LeafSection) -> list[Fault]:
+    """Find whether a callback of the config is refused.
+
+    Args:
+        key: Where its leaf stands.
+        section: The leaf; its target can be imported.
+    """
+    kind = resolve_name(section.target)
+    if not isinstance(kind, type):
+        return []
+    stats = section.leaf().get("cpu_stats")
+    return _refusal(key, kind) or _missing_package(key, kind, stats)
+
+
+def refuse_callbacks(callbacks: Iterable[Callback]) -> None:
+    """Refuse callbacks that a project's builder has added.
+
+    Raises:
+        ConfigError: With each that is refused.
+    """
+    raise_faults([fault for each in callbacks for fault in _refusal("callbacks", type(each))])
+
+
+def _refusal(key: str, kind: type) -> list[Fault]:
+    return [
+        Fault("not-supported", key, kind.__name__, f"is refused: it {each.refusal}", each.hint)
+        for each in REFUSED
+        if issubclass(kind, resolve_name(each.target))
+    ]
+
+
+def _missing_package(key: str, kind: type, stats: bool | None) -> list[Fault]:
+    monitor = resolve_name(f"{LIGHTNING}.DeviceStatsMonitor")
+    if not issubclass(kind, monitor) or stats is False or find_spec("psutil"):
+        return []
+    why, hint = "needs the package psutil", f"pip install psutil, or set {key}.cpu_stats=false."
+    return [Fault("not-installed", key, kind.__name__, why, hint)]
