@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from fourbeat.base.registry import StateRegistry
 from fourbeat.data import count_batches_done
-from fourbeat.lightning.loops import forget_sigterm, unwatch_loops, watch_loops
+from fourbeat.lightning.loops import unwatch_loops, watch_loops
 from fourbeat.state.capture import (
     build_registry,
     capture,
@@ -26,6 +26,7 @@ from fourbeat.state.disk_budget import GIB
 from fourbeat.state.file import clear_temporary_files
 from fourbeat.state.moments import Pauser, agree, reached_max_steps, says_it_saves_between_epochs
 from fourbeat.state.ranking import Judge, RankedState, Ranking
+from fourbeat.state.replaced import ReplacedWeights
 from fourbeat.state.snapshots import Snapshots
 from fourbeat.state.stop import StopRequest
 from fourbeat.state.time_share import TimeShare
@@ -58,6 +59,7 @@ class StateCheckpoint(Checkpoint):
         pauser: Pauses before a step, with the state saved; None: nothing pauses.
         stop: The signals that were received.
         ranking: The best states so far.
+        replaced: Whether a callback has put other weights in place at the end.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class StateCheckpoint(Checkpoint):
         self._batches_done = 0
         self._unrestored: UnrestoredState | None = None
         self._only_between_epochs = False
+        self.replaced = ReplacedWeights()
 
     @property
     def best_saved(self) -> tuple[RankedState, Path] | None:
@@ -131,7 +134,7 @@ class StateCheckpoint(Checkpoint):
 
     def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Handle signals from before the first batch on, too."""
-        self._install_handlers()
+        self.stop.replace_handlers(self._trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note the step whose weights were validated."""
@@ -147,6 +150,11 @@ class StateCheckpoint(Checkpoint):
     def on_test_batch_end(self, *_: Any) -> None:
         """Stop within a test, if a signal asked for it."""
         self.stop.obey()
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note whether a callback before this one has replaced the weights."""
+        first = self.files is not None and trainer.is_global_zero
+        self.replaced.look(pl_module, self.files.folder if self.files and first else None)
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
@@ -167,19 +175,8 @@ class StateCheckpoint(Checkpoint):
             self.ranking.entries = [e for e in self.ranking.entries if self.files.best(e).exists()]
         self._judge.validated_at = state_dict["validated_at"]
 
-    def _install_handlers(self) -> None:
-        """Replace Lightning's handlers, which end an evaluation, or the run after any batch."""
-        self.stop.install()
-        forget_sigterm(self._trainer)
-
     def on_moment(self, moment: Moment) -> None:
-        """Do nothing, at each moment at which the training may be saved or stopped.
-
-        Before it is decided whether it is: to be overridden, e.g. to capture a state just here.
-
-        Args:
-            moment: Which one it is.
-        """
+        """Do nothing, before it is decided whether to save or to stop here: to be overridden."""
 
     def capture(
         self, moment: Moment, *, is_over: bool = False, durable: bool = False
@@ -210,7 +207,7 @@ class StateCheckpoint(Checkpoint):
             if trainer.is_global_zero:
                 self._unrestored = UnrestoredState(trainer, self._module)
         self._only_between_epochs = says_it_saves_between_epochs(trainer)
-        self._install_handlers()
+        self.stop.replace_handlers(self._trainer)
         self._last_step = trainer.global_step
         self._time.start()
         stop, _ = self._agreed("between epochs", is_due=False)
@@ -292,6 +289,8 @@ class StateCheckpoint(Checkpoint):
             return
         with self._time.spent():
             state = self.capture(moment, is_over=is_over, durable=True)
+            if is_over:
+                self.replaced.remember(state.weights)
             if self._trainer.is_global_zero:
                 self._writer.write(state, improved=improved)
             self._trainer.strategy.barrier("state saved")
