@@ -13,7 +13,7 @@ from support.project import compose, train
 from support.settings import SMALL
 
 from fourbeat.base.errors import ConfigError
-from fourbeat.preflight.callbacks import REFUSED, WORKING, Treatment
+from fourbeat.preflight.callbacks import REFUSED_CALLBACKS, WORKING_CALLBACKS, Treatment
 
 BACKBONE = [*model("BackboneAndHead"), "task._target_=support.user_hooks.WithBackbone"]
 NEEDS = {"BackboneFinetuning": BACKBONE}
@@ -40,23 +40,25 @@ def test_the_page_shows_the_table() -> None:
 
 
 @pytest.mark.one_in(99)
-@pytest.mark.parametrize("treatment", WORKING, ids=named)
+@pytest.mark.parametrize("treatment", WORKING_CALLBACKS, ids=named)
 def test_a_callback_does_in_both_loops_the_same(treatment: Treatment, tmp_path: Path) -> None:
     train_each(tmp_path, *words_for(treatment, tmp_path))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "treatment", [t for t in WORKING if t.name not in ("Timer", "EarlyStopping")], ids=named
+    "treatment",
+    [t for t in WORKING_CALLBACKS if t.name not in ("Timer", "EarlyStopping")],
+    ids=named,
 )
 @pytest.mark.parametrize("loop", ["four_beat", "automatic"])
 def test_a_run_with_a_callback_is_resumed_exactly(
     treatment: Treatment, loop: str, interrupted: Train, tmp_path: Path
 ) -> None:
     steps = ["loop.steps_per_execution=5"] if loop == "four_beat" else []
-    words = [f"loop={loop}", "logger=null", *steps, *words_for(treatment, tmp_path)]
+    words = [f"loop={loop}", "logger=csv", *steps, *words_for(treatment, tmp_path)]
     at_once = train(compose(*SMALL, *words), tmp_path / "at once")
-    killed = interrupted(words, [3, 2])
+    killed = interrupted(words, [2, 2])
     one, other = last_state(at_once.dir), last_state(killed.dir)
     assert same(one["state_dict"], other["state_dict"])
     assert same(one["optimizer_states"], other["optimizer_states"])
@@ -64,7 +66,7 @@ def test_a_run_with_a_callback_is_resumed_exactly(
 
 
 @pytest.mark.parametrize("loop", ["four_beat", "automatic"])
-@pytest.mark.parametrize("treatment", REFUSED, ids=named)
+@pytest.mark.parametrize("treatment", REFUSED_CALLBACKS, ids=named)
 def test_what_is_refused_is_named_before_any_folder(
     treatment: Treatment, loop: str, tmp_path: Path
 ) -> None:

@@ -57,6 +57,7 @@ def test_a_limit_in_steps_holds_where_a_callback_changes_how_many_batches_a_step
     assert {run.manifest.num_steps for run in runs.values()} == {9}
 
 
+@pytest.mark.filterwarnings("ignore:You have overridden `on_after_batch_transfer`")
 @pytest.mark.one_in(99)
 @pytest.mark.parametrize("name", TASKS)
 def test_a_tasks_own_hooks_are_called_in_both_loops(name: str, tmp_path: Path) -> None:
@@ -98,7 +99,7 @@ def test_stop_iteration_is_an_error_and_no_end(
     loop: str, words: str, reason: str, tmp_path: Path
 ) -> None:
     with pytest.raises(RuntimeError, match="has raised StopIteration"):
-        train(compose(*SMALL, "logger=null", *LOOPS[loop], words), tmp_path / "run")
+        train(compose(*SMALL, "logger=none", *LOOPS[loop], words), tmp_path / "run")
     outcome = Run.load(tmp_path / "run").outcome
     assert outcome.status == "failed"
     assert reason in outcome.reason
@@ -136,7 +137,7 @@ def test_what_an_optimizer_refuses_is_its_own_fault(words: list[str], key: str, 
 def test_whole_numbers_stay_keys_in_config_manifest_and_resume(tmp_path: Path) -> None:
     scheduler = "lightning.pytorch.callbacks.GradientAccumulationScheduler"
     words = f"+callbacks.mine={{_target_: {scheduler}, scheduling: {{0: 1, 4: 2}}}}"
-    cfg = compose(*SMALL, "logger=null", "trainer.max_epochs=1", words)
+    cfg = compose(*SMALL, "logger=none", "trainer.max_epochs=1", words)
     assert cfg.callbacks.others["mine"].leaf()["scheduling"] == {0: 1, 4: 2}
     run = train(cfg, tmp_path / "run")
     assert run.config["callbacks"]["mine"]["scheduling"] == {0: 1, 4: 2}

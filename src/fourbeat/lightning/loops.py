@@ -33,25 +33,12 @@ def watch_loops(
     unwatch_loops(trainer)
     epochs, batches = trainer.fit_loop, trainer.fit_loop.epoch_loop
     begin_epoch, end_epoch = epochs.on_advance_start, epochs.on_advance_end
-    play_batch = batches.advance
     end_batch, end_training = batches.on_advance_end, epochs.on_run_end
 
     def on_epoch_start() -> None:
         vars(epochs).pop("on_advance_start")
         begin()
         begin_epoch()
-
-    def on_batch(data_fetcher: Any) -> None:
-        try:
-            play_batch(data_fetcher)
-        except StopIteration as error:
-            # Lightning takes it for the end of the data, whoever raises it.
-            if is_end_of_data(error):
-                raise
-            raise RuntimeError(
-                f"a hook of the training has raised StopIteration({error}), which is not how a "
-                "training is stopped: set trainer.should_stop"
-            ) from error
 
     def on_batch_end(data_fetcher: Any) -> None:
         end_batch(data_fetcher)
@@ -68,9 +55,26 @@ def watch_loops(
 
     epochs.on_run_end = on_end  # type: ignore[method-assign]
     epochs.on_advance_start = on_epoch_start  # type: ignore[method-assign]
-    batches.advance = on_batch  # type: ignore[method-assign]
+    batches.advance = _naming_stop_iteration(batches.advance)  # type: ignore[method-assign]
     batches.on_advance_end = on_batch_end  # type: ignore[method-assign]
     epochs.on_advance_end = on_epoch_end  # type: ignore[method-assign]
+
+
+def _naming_stop_iteration(play_batch: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Let a batch raise an error where a hook raises StopIteration: it ends the epoch otherwise."""
+
+    def on_batch(data_fetcher: Any) -> None:
+        try:
+            play_batch(data_fetcher)
+        except StopIteration as error:
+            if is_end_of_data(error):
+                raise
+            raise RuntimeError(
+                f"a hook of the training has raised StopIteration({error}), which is not how a "
+                "training is stopped: set trainer.should_stop"
+            ) from error
+
+    return on_batch
 
 
 def unwatch_loops(trainer: Trainer) -> None:

@@ -50,6 +50,11 @@ def can_stop_early(trainer: Trainer) -> bool:
     return trainer.fit_loop._can_stop_early
 
 
+def scheduler_configs(trainer: Trainer) -> list[LRSchedulerConfig]:
+    """Return the Trainer's list of schedulers itself, which callbacks may change."""
+    return trainer.lr_scheduler_configs
+
+
 def is_accumulating(trainer: Trainer) -> bool:
     """Return whether gradients are pending, and the epoch is not over."""
     return trainer.fit_loop._should_accumulate()
@@ -101,7 +106,7 @@ def clip_within_steps(precision: Precision, clip: Callable[[Optimizer], None]) -
 def count_no_steps(optimizer: LightningOptimizer) -> None:
     """Have Lightning not count the next steps of an optimizer: the loop does, whatever hooks do.
 
-    Lightning sets it anew before each ``training_step``.
+    Lightning sets it again before each ``training_step``.
     """
     optimizer._on_before_step = optimizer._on_after_step = do_nothing_closure
 

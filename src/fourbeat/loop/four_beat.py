@@ -93,8 +93,8 @@ class FourBeatLoop(ManualLoop):
         self._num_done = num_done
         return {"loss": self.latest_loss}
 
-    def _look_up(self) -> None:
-        super()._look_up()
+    def look_up_users(self) -> None:
+        super().look_up_users()
         self.hooked = None if self.bypasses_hooks else HookedBeats(self, self._trainer)
 
     def beats(self, batch: Batch, num_samples: int, group: AccumulationGroup) -> None:

@@ -79,7 +79,7 @@ class ManualLoop(Loop):
         self._trainer = trainer
         self.schedules = Schedules(trainer, pl_module)
         take_over(trainer, self.schedules.update, self._step_is_complete)
-        self._look_up()
+        self.look_up_users()
         super().on_train_start(trainer, pl_module)
 
     def follow_trainer(self) -> None:
@@ -88,12 +88,12 @@ class ManualLoop(Loop):
         self._follow_knobs(trainer)
         users = [*callbacks_of(trainer), *trainer.optimizers]
         if users != self._users or self.schedules.are_changed:
-            self._look_up()
+            self.look_up_users()
             self.backend.follow(self)
         for turn in self.turns.values():
             turn.look_up_calls()
 
-    def _look_up(self) -> None:
+    def look_up_users(self) -> None:
         """Look up the optimizers, the schedulers, and whether anybody uses hooks."""
         trainer, task = self._trainer, self.task
         self._users = [*callbacks_of(trainer), *trainer.optimizers]

@@ -9,7 +9,12 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities.types import LRSchedulerConfig
 from torch.optim import Optimizer
 
-from fourbeat.lightning.optimization import complete_config, is_accumulating, items_done
+from fourbeat.lightning.optimization import (
+    complete_config,
+    is_accumulating,
+    items_done,
+    scheduler_configs,
+)
 from fourbeat.optim import SchedulerPlan
 
 
@@ -23,7 +28,7 @@ def complete_configs(
         plans: Those that were built.
         plateau_frequency: Epochs between two values that a plateau's scheduler follows.
     """
-    for config in trainer.lr_scheduler_configs:
+    for config in scheduler_configs(trainer):
         for plan in plans.values():
             if config.scheduler is plan.scheduler:
                 complete_config(config, plan.interval, plan.monitor, plateau_frequency)
@@ -50,14 +55,14 @@ class Schedules:
 
     def look_up(self) -> None:
         """Look again at the Trainer's list."""
-        self.configs = list(self._trainer.lr_scheduler_configs)
+        self.configs = list(scheduler_configs(self._trainer))
         self._by_step = [c for c in self.configs if c.interval == "step"]
         self.has_stepped = False
 
     @property
     def are_changed(self) -> bool:
         """Whether the Trainer's list is another one now."""
-        return self.configs != self._trainer.lr_scheduler_configs
+        return self.configs != scheduler_configs(self._trainer)
 
     def of(self, optimizer: Optimizer) -> list[Any]:
         """Return the schedulers of an optimizer."""
@@ -89,7 +94,7 @@ class Schedules:
         if interval == "step" and self.has_stepped and not update_plateau_schedulers:
             self.has_stepped = False
             return
-        for config in list(self._trainer.lr_scheduler_configs):
+        for config in list(scheduler_configs(self._trainer)):
             if (
                 config.interval == interval
                 and config.reduce_on_plateau is update_plateau_schedulers

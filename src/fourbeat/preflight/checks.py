@@ -130,8 +130,13 @@ def _others(cfg: TrainConfig) -> list[Fault]:
     return [
         fault
         for key, leaf in leaves.items()
-        for fault in leaf_faults(key, leaf) or _kind_faults(key, leaf) or callback_faults(key, leaf)
+        for fault in leaf_faults(key, leaf) or _kind_faults(key, leaf) or _refusals(cfg, key, leaf)
     ]
+
+
+def _refusals(cfg: TrainConfig, key: str, leaf: LeafSection) -> list[Fault]:
+    is_callback = key.startswith("callbacks.")
+    return callback_faults(key, leaf, has_loggers=bool(cfg.logger)) if is_callback else []
 
 
 def _kind_faults(key: str, section: LeafSection) -> list[Fault]:

@@ -153,8 +153,8 @@ class StateCheckpoint(Checkpoint):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note whether a callback before this one has replaced the weights."""
-        first = self.files is not None and trainer.is_global_zero
-        self.replaced.look(pl_module, self.files.folder if self.files and first else None)
+        is_first = self.files and trainer.is_global_zero
+        self.replaced.look(pl_module, self.files.folder if self.files and is_first else None)
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
@@ -181,10 +181,10 @@ class StateCheckpoint(Checkpoint):
     def capture(
         self, moment: Moment, *, is_over: bool = False, durable: bool = False
     ) -> TrainingState:
-        """Return the state of the training, at one of its moments; all processes call it together.
+        """Return the state of the training; all processes call it together.
 
         Args:
-            moment: Which one it is.
+            moment: At which of its moments.
             is_over: Whether this is the end of the training.
             durable: Whether the logs are synced to disk first.
 
@@ -261,9 +261,8 @@ class StateCheckpoint(Checkpoint):
             self._offer_pause("between epochs")
 
     def _before_end(self) -> None:
-        """Save the final state; a run that is stopped from now on lacks only its test."""
         self._save("between epochs", is_over=True)
-        self.stop.obey()
+        self.stop.obey()  # only the test is lacking now
 
     def _offer_pause(self, moment: Moment) -> None:
         step = self._trainer.global_step

@@ -47,7 +47,7 @@ class ReplacedWeights:
             torch.save({"state_dict": now}, folder / FILE)
             log.info(
                 "a callback has replaced the weights at the end of the training: they are "
-                "validated and tested instead of the best ones, and saved as checkpoints/%s",
+                "validated and tested instead of the best weights, and saved as checkpoints/%s",
                 FILE,
             )
 
