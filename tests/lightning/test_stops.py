@@ -18,7 +18,7 @@ class Stopping(Callback):
         trainer.should_stop = True
 
 
-class Skipping(Callback):
+class Skipping(BoringModel):
     def on_train_batch_start(self, *_: Any) -> int:
         return -1
 
@@ -42,13 +42,15 @@ def test_a_trainer_notes_who_sets_should_stop() -> None:
 
 
 @pytest.mark.parametrize(
-    ("callback", "is_end"), [(Skipping, True), (Raising, False)], ids=["-1", "a hook raises it"]
+    ("model", "callbacks", "is_end"),
+    [(Skipping, [], True), (BoringModel, [Raising()], False)],
+    ids=["-1", "a hook raises it"],
 )
 @contract("lightning", "StopIteration ends an epoch", see="_TrainingEpochLoop.advance")
 def test_the_end_of_the_data_differs_from_a_hook_that_raises(
-    callback: type[Callback], is_end: bool
+    model: type[BoringModel], callbacks: list[Callback], is_end: bool
 ) -> None:
-    trainer, found = stock_trainer(callbacks=[callback()], max_epochs=1), []
+    trainer, found = stock_trainer(callbacks=callbacks, max_epochs=1), []
     batches: Any = trainer.fit_loop.epoch_loop
     advance = batches.advance
 
@@ -60,5 +62,5 @@ def test_the_end_of_the_data_differs_from_a_hook_that_raises(
             raise
 
     batches.advance = watched
-    trainer.fit(BoringModel())
+    trainer.fit(model())
     assert found == [is_end]

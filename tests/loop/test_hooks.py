@@ -17,13 +17,19 @@ CALLBACKS = {
     "Clamp": [],
     "TripledGradients": ["loop.gradient_clip_val=0.1"],
     "MoreAccumulation": ["scheduler=cosine"],
-    "SkippedRest": ["scheduler=cosine", "scheduler.interval=step"],
     "StretchedInputs": [],
     "FrozenForAnEpoch": [],
     "LateGroup": [],
     "OtherClipping": [],
 }
-TASKS = ("WarmedUp", "EverySecondStep", "OwnClipping", "TwiceScheduled", "Transferred")
+TASKS = (
+    "WarmedUp",
+    "EverySecondStep",
+    "OwnClipping",
+    "TwiceScheduled",
+    "Transferred",
+    "SkippedRest",
+)
 REASONS = {
     "StopAtStep": [f"+callbacks.mine._target_={HOOKS}.StopAtStep"],
     "StopAtEpoch": [f"+callbacks.mine._target_={HOOKS}.StopAtEpoch"],
@@ -61,7 +67,9 @@ def test_a_limit_in_steps_holds_where_a_callback_changes_how_many_batches_a_step
 @pytest.mark.one_in(99)
 @pytest.mark.parametrize("name", TASKS)
 def test_a_tasks_own_hooks_are_called_in_both_loops(name: str, tmp_path: Path) -> None:
-    train_each(tmp_path, f"task._target_={HOOKS}.{name}", "scheduler=cosine")
+    train_each(
+        tmp_path, f"task._target_={HOOKS}.{name}", "scheduler=cosine", "scheduler.interval=step"
+    )
 
 
 @pytest.mark.slow

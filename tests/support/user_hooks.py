@@ -34,11 +34,6 @@ class MoreAccumulation(Callback):
         trainer.accumulate_grad_batches = trainer.current_epoch + 2
 
 
-class SkippedRest(Callback):
-    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> Any:
-        return -1 if batch_idx == 3 else None
-
-
 class StopAtStep(Callback):
     def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
         trainer.should_stop = trainer.global_step >= 5
@@ -113,6 +108,11 @@ class TwiceScheduled(Supervised):
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
         scheduler.step()
         scheduler.step()
+
+
+class SkippedRest(Supervised):
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> Any:
+        return -1 if batch_idx == 3 else None
 
 
 class Transferred(Supervised):

@@ -60,7 +60,7 @@ def watch_loops(
     epochs.on_advance_end = on_epoch_end  # type: ignore[method-assign]
 
 
-def _naming_stop_iteration(play_batch: Callable[[Any], None]) -> Callable[[Any], None]:
+def _naming_stop_iteration(play_batch: Callable[[Any], None]) -> Any:
     """Let a batch raise an error where a hook raises StopIteration: it ends the epoch otherwise."""
 
     def on_batch(data_fetcher: Any) -> None:

@@ -94,6 +94,7 @@ class FourBeatLoop(ManualLoop):
         return {"loss": self.latest_loss}
 
     def look_up_users(self) -> None:
+        """Look up whether the beats are played through Lightning's hooks, too."""
         super().look_up_users()
         self.hooked = None if self.bypasses_hooks else HookedBeats(self, self._trainer)
 

@@ -115,8 +115,7 @@ class StateCheckpoint(Checkpoint):
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Detach from the training's loops."""
-        if stage == "fit":
-            unwatch_loops(trainer)
+        unwatch_loops(trainer)
 
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
@@ -153,8 +152,8 @@ class StateCheckpoint(Checkpoint):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note whether a callback before this one has replaced the weights."""
-        is_first = self.files and trainer.is_global_zero
-        self.replaced.look(pl_module, self.files.folder if self.files and is_first else None)
+        files = self.files if trainer.is_global_zero else None
+        self.replaced.look(pl_module, files.folder if files else None)
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
@@ -204,8 +203,8 @@ class StateCheckpoint(Checkpoint):
             self._read = None
         if self._writer is not None:
             self._writer.limit_disk(trainer, self._module)
-            if trainer.is_global_zero:
-                self._unrestored = UnrestoredState(trainer, self._module)
+        if self._writer is not None and trainer.is_global_zero:
+            self._unrestored = UnrestoredState(trainer, self._module)
         self._only_between_epochs = says_it_saves_between_epochs(trainer)
         self.stop.replace_handlers(self._trainer)
         self._last_step = trainer.global_step
