@@ -46,6 +46,7 @@ def test_a_trainer_notes_who_sets_should_stop() -> None:
     [(Skipping, [], True), (BoringModel, [Raising()], False)],
     ids=["-1", "a hook raises it"],
 )
+@pytest.mark.filterwarnings("ignore:Detected call of")
 @contract("lightning", "StopIteration ends an epoch", see="_TrainingEpochLoop.advance")
 def test_the_end_of_the_data_differs_from_a_hook_that_raises(
     model: type[BoringModel], callbacks: list[Callback], is_end: bool

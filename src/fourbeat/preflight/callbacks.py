@@ -73,7 +73,6 @@ WORKING_CALLBACKS = (
         "into a folder of its name",
     ),
     Treatment(f"{_MODULE}.ModelSummary", {}),
-    Treatment(f"{_MODULE}.OnExceptionCheckpoint", {"dirpath": "on_exception"}),
     Treatment(
         f"{_MODULE}.StochasticWeightAveraging",
         {"swa_lrs": 0.05, "swa_epoch_start": 1, "annealing_epochs": 2},
@@ -101,6 +100,12 @@ REFUSED_CALLBACKS = (
         {},
         refusal=f"{TRIALS}, for a learning rate that the run's config would not know",
         hint="Try some: -m optim.lr=1e-4,1e-3,1e-2 trainer.max_steps=100.",
+    ),
+    Treatment(
+        f"{_MODULE}.OnExceptionCheckpoint",
+        {"dirpath": "on_exception"},
+        refusal="starts a new run from the last file that it finds",
+        hint="An exception saves the state anyway: resume=RUN.",
     ),
     Treatment(
         f"{_MODULE}.ModelPruning",

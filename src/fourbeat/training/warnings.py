@@ -43,12 +43,6 @@ _OF_A_TRAINING = (
     Remark(".*is smaller than the logging interval", PossibleUserWarning, rf"{_LOOPS}\.fit_loop$"),
     # What is asked for: the weights after so many steps.
     Remark("Using ModelCheckpoint with manual optimization", UserWarning, _MODEL_CHECKPOINT),
-    # It says so of each training that is not resumed, where there is an OnExceptionCheckpoint.
-    Remark(
-        r"`\.fit\(ckpt_path=None\)` was called without",
-        UserWarning,
-        r"lightning\.pytorch\.trainer\.connectors\.checkpoint_connector$",
-    ),
     # A resumed run writes into the folder of its checkpoints.
     Remark("Checkpoint directory .* exists and is not empty", UserWarning, _MODEL_CHECKPOINT),
     # Its order knows where in the epoch it continues, though Lightning cannot see that.
