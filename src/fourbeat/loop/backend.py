@@ -36,6 +36,13 @@ class Backend:
             loop: About to train: its optimizers and its observers are there.
         """
 
+    def follow(self, loop: Loop) -> None:
+        """Obey what has changed: somebody's hooks, optimizers, schedulers, other knobs.
+
+        Args:
+            loop: That has looked it up.
+        """
+
     def micro_batches(self, batch: LoaderItem, batch_idx: int) -> Iterator[MicroBatch]:
         """Return the micro-batches that the loop is to play.
 

@@ -10,8 +10,8 @@ from fourbeat.base.generators import generator_states, same_states
 from fourbeat.data import evaluation_seeded
 from fourbeat.data.seeding import Split
 from fourbeat.tasks import Task
+from fourbeat.tasks.calls import compute_evaluation
 from fourbeat.tasks.evaluation import SplitEvaluation
-from fourbeat.tasks.mean import by_name
 
 
 class Evaluation:
@@ -77,4 +77,4 @@ class Evaluation:
 
     def _add(self, batch: Any, num_samples: int) -> None:
         assert self._split is not None
-        self._split.add(by_name(self._task.evaluate(batch)), num_samples)
+        self._split.add(compute_evaluation(self._task, batch), num_samples)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, seed_everything
@@ -23,9 +24,11 @@ from lightning.pytorch.profilers import (
 from fourbeat.callbacks import (
     ConfusionMatrixPicture,
     MonitorCheck,
+    OptimizerModes,
     ProgressBar,
     StopWithoutImprovement,
     TimeLimit,
+    has_modes,
     progress_callback,
 )
 from fourbeat.config.leaves import instantiate
@@ -34,8 +37,10 @@ from fourbeat.config.schema import ModelCheckpointConfig, TrainConfig
 from fourbeat.config.sections import LeafSection
 from fourbeat.data import AdoptedData, BatchLimits, Data, map_tensors
 from fourbeat.lightning.input_conversion import convert_later
+from fourbeat.lightning.stops import note_stops
 from fourbeat.lightning.trainer import precision_of
 from fourbeat.loop import Backend, LightningLoop, MixedPrecision
+from fourbeat.preflight.callbacks import refuse_callbacks
 from fourbeat.preflight.devices import accelerator
 from fourbeat.preflight.executions import plan_executions, saves_checkpoints
 from fourbeat.preflight.monitors import DEFAULT_METRIC, measures_more
@@ -70,7 +75,9 @@ def build_components(
     build = project.builder(entry)
     seed_everything(cfg.seed, workers=True, verbose=False)
     components: Components = build(cfg, folder)
+    refuse_callbacks(components.callbacks)
     attach_loop(components)
+    note_stops(components.trainer)
     plan_batches(cfg, components)
     plugin = precision_of(components.trainer)
     if isinstance(plugin, DoublePrecision):
@@ -178,9 +185,17 @@ def trainer_flags(
         "use_distributed_sampler": isinstance(data, AdoptedData),
         "plugins": [CheckpointIO(), *precision_plugins],
         "precision": None if precision_plugins else trainer.precision,
-        # Lightning refuses them in manual optimization, where the module has them.
-        **({} if cfg.loop.name == "four_beat" else _step_flags(cfg)),
+        **_trainers_step_flags(cfg),
     }
+
+
+def _trainers_step_flags(cfg: TrainConfig) -> dict[str, Any]:
+    """Those that Lightning takes: none in manual optimization, where the loop has them."""
+    if cfg.loop.name == "four_beat":
+        return {}
+    # A module may clip by its own algorithm where none is configured.
+    clips = cfg.loop.gradient_clip_val is not None
+    return {n: v for n, v in _step_flags(cfg).items() if clips or n != "gradient_clip_algorithm"}
 
 
 def _asked_interval(cfg: TrainConfig) -> int | float:
@@ -245,6 +260,8 @@ def standard_callbacks(
         # No process has the whole of a gradient.
         stops = cfg.loop.terminate_on_nan
         callbacks.append(RecorderCallback(**recorder.model_dump(), stop_on_nan=stops))
+    if any(has_modes(resolve_name(leaf.target)) for leaf in cfg.optimizers.values()):
+        callbacks.append(OptimizerModes())
     callbacks += [build_callback(name, leaf, folder) for name, leaf in settings.others.items()]
     if measures_more(cfg):
         absent = "" if isinstance(module, Task) else DEFAULT_METRIC

@@ -78,7 +78,7 @@ def _print_given_up(cfg: TrainConfig, components: Components) -> None:
                 "nothing is validated: %s has no validation_step", type(components.module).__name__
             )
         return
-    if why := why_no_executions(cfg, task, components.callbacks):
+    if why := why_no_executions(cfg, task, components.datamodule, components.callbacks):
         log.info("no executions, so each batch costs Lightning's own time besides: %s", why)
     if task.takes_turns and checkpoint and not monitored(checkpoint.monitor, task):
         log.info(

@@ -199,7 +199,14 @@ def measure_best_weights(cfg: TrainConfig, components: Components) -> dict[str, 
     """
     trainer, checkpoint = components.trainer, components.checkpoint
     checkpoint.stop.obey()
-    metrics = as_floats(load_best(cfg, components))
+    if checkpoint.replaced.found and components.measures("val"):
+        with expected_warnings(trainer.loggers):
+            (found,) = trainer.validate(
+                components.module, datamodule=components.datamodule, verbose=False
+            )
+        metrics = as_floats(found)
+    else:
+        metrics = as_floats(load_best(cfg, components))
     if cfg.test and components.measures("test") and cfg.trainer.limit_test_batches:
         with expected_warnings(trainer.loggers):
             (tested,) = trainer.test(
