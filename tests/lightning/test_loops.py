@@ -179,6 +179,6 @@ def test_a_checkpoint_counts_the_steps_of_both_kinds_of_optimization(
     other.strategy.connect(model)
     other.fit_loop.load_state_dict(loops["fit_loop"])
     assert other.global_step == trainer.fit_loop.total_batch_idx + 1 == 2 * NUM_BATCHES, (
-        "Lightning keeps its counts of steps elsewhere: a checkpoint that a stock Trainer goes on "
-        "with begins at step 0."
+        "Lightning keeps its counts of steps elsewhere: a checkpoint that a stock Trainer "
+        "continues begins at step 0."
     )

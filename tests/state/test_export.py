@@ -117,7 +117,7 @@ def test_nothing_is_written_into_the_run_folder(run: Run) -> None:
         run.export(run.dir / "model.pt")
 
 
-class Parts(LightningModule):
+class Wrapped(LightningModule):
     """A network, and a loss with a buffer of its own."""
 
     def __init__(self, name: str, *others: str) -> None:
@@ -130,10 +130,10 @@ class Parts(LightningModule):
 @pytest.mark.parametrize(
     ("module", "names"),
     [
-        pytest.param(Parts("net"), ["weight", "bias"], id="net"),
-        pytest.param(Parts("model"), ["weight", "bias"], id="model"),
+        pytest.param(Wrapped("net"), ["weight", "bias"], id="net"),
+        pytest.param(Wrapped("model"), ["weight", "bias"], id="model"),
         pytest.param(
-            Parts("net", "head"),
+            Wrapped("net", "head"),
             ["criterion.weight", "net.weight", "net.bias", "head.weight", "head.bias"],
             id="more than a net",
         ),
@@ -150,7 +150,7 @@ def test_the_network_in_a_module_is_found(
 
 
 def test_which_of_several_parts_is_the_network_must_be_said(tmp_path: Path) -> None:
-    module = Parts("net")
+    module = Wrapped("net")
     write_state(tmp_path / "a.ckpt", {"state_dict": module.state_dict()})
     with pytest.raises(RunError, match=r"criterion.weight beside net"):
         export_weights(tmp_path / "a.ckpt", tmp_path / "a.pt")
@@ -176,7 +176,7 @@ def test_a_run_of_fit_is_exported_by_its_own_network_and_by_the_command(
     points = torch.randn(64, 2, generator=torch.Generator().manual_seed(0))
     dataset = TensorDataset(points, (points.sum(1) > 0).long())
     loader, net = DataLoader(dataset, batch_size=16), nn.Sequential(nn.Linear(2, 2))
-    run = fourbeat.fit(net, loader, loader, max_epochs=1, output_dir=tmp_path / "runs")
+    run = fourbeat.fit(net, loader, loader, max_epochs=1, run_dir=tmp_path / "run", progress="none")
     run.export(tmp_path / "one.pt")
     assert_same(load(tmp_path / "one.pt"), dict(net.state_dict()))
     assert script("export.py", f"run={run.dir}", f"file={tmp_path / 'two.pt'}").code == 0

@@ -14,7 +14,7 @@ def dump_checkpoint(trainer: Trainer, *, weights_only: bool = False) -> dict[str
     """Return what Lightning would save, without writing it; tensors are not copied.
 
     Without hyperparameters: they may be objects of any class, and a run has its config. A module
-    that is played by the other kind of optimization, automatic or manual, goes on counting steps.
+    that is played by the other kind of optimization, automatic or manual, continues to count steps.
 
     Args:
         trainer: Of a training; all its processes must call it together.

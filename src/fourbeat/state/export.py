@@ -131,7 +131,7 @@ def _shape(value: Any) -> torch.Size | None:
 
 def _writer(
     file: Path, weights: dict[str, Any], bare: nn.Module | None, example: Any
-) -> Callable[[BinaryIO], None]:
+) -> Callable[[BinaryIO], object]:
     """What writes the file, once all that may be refused has been tried."""
     if file.suffix == PROGRAM:
         assert bare is not None
@@ -145,7 +145,7 @@ def _writer(
         raise RunError(f"{file}: holds tensors alone, and {', '.join(others)} is none: use .pt.")
     # Of weights that are shared, each name gets a copy: the format knows no sharing.
     data = save({name: value.detach().clone().contiguous() for name, value in weights.items()})
-    return lambda stream: stream.write(data) and None
+    return lambda stream: stream.write(data)
 
 
 def _program(bare: nn.Module, weights: Mapping[str, Any], example: Any) -> Any:
