@@ -111,6 +111,22 @@ def place_within_epoch(loops: dict[str, Any], num_done: int) -> None:
     counts.update(dict.fromkeys(("ready", "started", "processed", "completed"), num_done))
 
 
+def count_steps_for_both(loops: dict[str, Any]) -> None:
+    """Have the loops of a checkpoint the same count of steps in both kinds of optimization.
+
+    Lightning counts those of automatic and of manual optimization apart. Who reads the checkpoint
+    may play the other kind, and would begin at step 0.
+
+    Args:
+        loops: A checkpoint's; changed.
+    """
+    own = loops["fit_loop"]
+    automatic = own["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]["step"]
+    manual = own["epoch_loop.manual_optimization.optim_step_progress"]
+    done = max(automatic["total"], manual["total"], key=lambda counts: counts["completed"])
+    automatic["total"], manual["total"] = dict(done), dict(done)
+
+
 def begin_next_epoch(trainer: Trainer) -> None:
     """Tell loops restored between epochs that nothing is restarted: an epoch begins as always."""
     loop = trainer.fit_loop
