@@ -35,8 +35,8 @@ def net(num_outputs: int = 2) -> nn.Module:
 
 def fit(model: nn.Module, train: DataLoader, *args: DataLoader, tmp_path: Path, **settings):
     # TensorBoard's pictures take longer than the training.
-    quiet = {"progress": "none", "loggers": (), "accelerator": "cpu"}
-    options = {"max_epochs": 3, **quiet, **settings}
+    quiet = {"progress": "none", "logger": False, "device": "cpu"}
+    options = {"epochs": 3, **quiet, **settings}
     return fourbeat.fit(model, train, *args, run_dir=tmp_path / "run", **options)
 
 
@@ -114,7 +114,7 @@ SGD = partial(torch.optim.SGD, lr=0.1)
 def test_it_returns_the_run_with_the_best_weights_in_the_model(tmp_path: Path) -> None:
     model = net()
     run = fit(
-        *(model, loader(), loader(48)), tmp_path=tmp_path, test_loader=loader(32), loggers=None
+        *(model, loader(), loader(48)), tmp_path=tmp_path, test=loader(32), logger=None
     )
     assert [*(run.dir / "tensorboard").iterdir()]
     best = torch.load(run.checkpoint("best"), weights_only=True)["state_dict"]
@@ -165,13 +165,13 @@ def test_numbers_are_learned_by_mean_squared_error(tmp_path: Path) -> None:
 def test_a_loss_is_used_as_it_is_and_only_certain_metrics_are_measured(
     tmp_path: Path, model: nn.Module, train: DataLoader, loss: nn.Module | None, names: set[str]
 ) -> None:
-    run = fit(model, train, train, tmp_path=tmp_path, loss=loss, max_epochs=1)
+    run = fit(model, train, train, tmp_path=tmp_path, loss=loss, epochs=1)
     assert run.metrics.keys() == names
 
 
 def test_a_task_takes_any_batches(tmp_path: Path) -> None:
     task = Masked(net(1))
-    run = fit(task, dicts(), dicts(), tmp_path=tmp_path, max_epochs=2)
+    run = fit(task, dicts(), dicts(), tmp_path=tmp_path, epochs=2)
     assert run.metrics.keys() == {"val/loss", "val/fit", "val/size"}
     assert run.model is task.net
 
@@ -225,7 +225,7 @@ def test_optimizer_and_scheduler_are_built_or_given(tmp_path: Path) -> None:
 def test_metrics_and_loggers_are_lightnings(tmp_path: Path) -> None:
     logger = CSVLogger(tmp_path / "csv", name="", version="")
     metrics = {"top2": MulticlassAccuracy(3, top_k=2)}
-    options = {"metrics": metrics, "loggers": [logger], "max_epochs": 1}
+    options = {"metrics": metrics, "logger": [logger], "epochs": 1}
     run = fit(net(3), loader(), loader(), tmp_path=tmp_path, **options)
     assert run.metrics.keys() == {"val/loss", "val/top2"}
     assert "val/top2" in (tmp_path / "csv" / "metrics.csv").read_text()
@@ -239,7 +239,7 @@ def test_a_nan_ends_the_run_with_the_best_weights_until_then(tmp_path: Path) -> 
             return outputs / 0 if self.training and len(seen.seen) > 2 else outputs
 
     seen, model = Rates(), Exploding(4, 2)
-    run = fit(model, loader(), loader(), tmp_path=tmp_path, max_epochs=5, callbacks=[seen])
+    run = fit(model, loader(), loader(), tmp_path=tmp_path, epochs=5, callbacks=[seen])
     assert (run.outcome.status, run.model) == ("failed", model)
     assert "resume" not in run.outcome.reason
     best = torch.load(run.dir / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
@@ -286,11 +286,11 @@ def test_the_same_seed_gives_the_same_bits(tmp_path: Path, precision: str) -> No
 @pytest.mark.parametrize(
     ("model", "train", "settings", "message"),
     [
-        pytest.param(net(), loader(), {"max_epochs": 0}, "^max_epochs=0", id="epochs"),
-        pytest.param(net(), loader(), {"max_epochs": -1}, "^max_epochs=-1: .*ends", id="endless"),
+        pytest.param(net(), loader(), {"epochs": 0}, "^epochs=0", id="epochs"),
+        pytest.param(net(), loader(), {"epochs": -1}, "^epochs=-1: .*ends", id="endless"),
         pytest.param(net(), loader(), {"lr": -1.0}, "^lr=-1.0: must be .*Try lr=", id="lr"),
         pytest.param(net(), loader(), {"precision": "8"}, "^precision=8", id="precision"),
-        pytest.param(net(), loader(), {"accelerator": "mps"}, "has no Apple GPU", id="device"),
+        pytest.param(net(), loader(), {"device": "mps"}, "has no Apple GPU", id="device"),
         pytest.param(net(), loader(), {"patience": 0}, "^patience=0", id="patience"),
         pytest.param(net(), loader(), {"loss": nn.MSELoss()}, "pass loss=nn.Cross", id="loss"),
         pytest.param(
@@ -329,8 +329,8 @@ def test_the_same_seed_gives_the_same_bits(tmp_path: Path, precision: str) -> No
         pytest.param(net(), of(INPUTS, INPUTS, LABELS), {}, "of 3. Write a .*Task", id="inputs"),
         pytest.param(net(), dicts(), {}, "not a dict", id="dicts"),
         pytest.param(net(), of(INPUTS), {}, "must yield pairs", id="not-pairs"),
-        pytest.param(net(), INPUTS, {}, "^train_loader=Tensor: must be", id="tensor"),
-        pytest.param(net(), (INPUTS, LABELS), {}, "^train_loader=tuple: must be", id="tuple"),
+        pytest.param(net(), INPUTS, {}, "^train=Tensor: must be", id="tensor"),
+        pytest.param(net(), (INPUTS, LABELS), {}, "^train=tuple: must be", id="tuple"),
         pytest.param(net(), iter(loader()), {}, "yield batches again", id="iterator"),
         pytest.param(net(), DataLoader(Lengthless()), {}, "has no length.*max_steps", id="length"),
         pytest.param(
@@ -361,11 +361,11 @@ def test_the_same_seed_gives_the_same_bits(tmp_path: Path, precision: str) -> No
         pytest.param(net(), loader(), {"metrics": 3}, "^metrics: ", id="no-metric"),
         pytest.param(
             *(nn.Sequential(nn.BatchNorm1d(4), net()), loader(33), {}),
-            "^train_loader: .*BatchNorm.*drop_last",
+            "^train: .*BatchNorm.*drop_last",
             id="batch-norm",
         ),
         pytest.param(net(), loader(), {"callbacks": [3]}, "^callbacks=list: must", id="callback"),
-        pytest.param(net(), loader(), {"loggers": True}, "^loggers=bool: must", id="logger"),
+        pytest.param(net(), loader(), {"logger": True}, "^logger=bool: must", id="logger"),
         pytest.param(
             Duel(nn.ModuleDict({"a": net(), "b": net()})), loader(), {}, "^optimizer=", id="turns"
         ),
@@ -389,13 +389,13 @@ def test_reading_the_first_batch_leaves_a_shuffled_loader_as_it_was(tmp_path: Pa
             return super().forward(inputs)
 
     data = TensorDataset(torch.arange(32.0).unsqueeze(1), torch.zeros(32, dtype=torch.long))
-    fit(Spy(1, 2), DataLoader(data, batch_size=32, shuffle=True), tmp_path=tmp_path, max_epochs=1)
+    fit(Spy(1, 2), DataLoader(data, batch_size=32, shuffle=True), tmp_path=tmp_path, epochs=1)
     torch.manual_seed(42)
     first = next(iter(DataLoader(data, batch_size=32, shuffle=True)))[0][0, 0].item()
     assert seen == [first]
 
 
 def test_a_run_on_given_loaders_cannot_be_rebuilt_and_says_so(tmp_path: Path) -> None:
-    run = fit(net(), loader(), tmp_path=tmp_path, max_epochs=1)
+    run = fit(net(), loader(), tmp_path=tmp_path, epochs=1)
     with pytest.raises(RunError, match="no folder can hold"):
         fourbeat.evaluate(PROJECT, run.dir)

@@ -138,7 +138,7 @@ def _step(trainer: Trainer) -> str:
 
 
 def _rates(trainer: Trainer) -> list[str]:
-    """The learning rate of the next step; several, where optimizers or groups differ, by slashes."""
+    """The learning rate of the next step; several by slashes, where optimizers or groups differ."""
     groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
     rates = dict.fromkeys(f"{float(group['lr']):.1e}" for group in groups if "lr" in group)
     return ["lr " + "/".join(rates)] if rates else []

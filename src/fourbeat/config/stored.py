@@ -13,7 +13,7 @@ from fourbeat.config.project import Project
 from fourbeat.config.schema import STANDARD_CALLBACKS, TrainConfig
 
 GIVEN_LOADERS = "fourbeat.data.LoaderDataModule"
-"""The data set of runs that :func:`fourbeat.fit` was given loaders for."""
+"""The data set of runs of :func:`fourbeat.fit` that no config can say."""
 
 
 def read_config(project: Project, stored: Mapping[str, Any]) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def refuse_given_loaders(folder: Path, config: Mapping[str, Any]) -> None:
     data = config.get("data")
     if isinstance(data, Mapping) and data.get("_target_") == GIVEN_LOADERS:
         raise RunError(
-            f"{folder}: was trained by fourbeat.fit() on loaders that no folder can hold. "
-            "Call fit() again, or load its weights from "
-            "torch.load(run.checkpoint(), weights_only=True)['state_dict']."
+            f"{folder}: was trained by fourbeat.fit() on objects that no folder can hold. "
+            "Call fit() again with data='module:function' and the model's class, or load its "
+            "weights from torch.load(run.checkpoint(), weights_only=True)['state_dict']."
         )

@@ -6,6 +6,7 @@ A project puts them together in its own ``build.py``, in plain sight.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ from fourbeat.preflight.validations import plan_validations
 from fourbeat.recorder import RecorderCallback
 from fourbeat.state import SNAPSHOT_DIR, CheckpointFiles, CheckpointIO, Snapshots, StateCheckpoint
 from fourbeat.tasks import Task
-from fourbeat.training.components import AnyData, Components
+from fourbeat.training.components import Components
 from fourbeat.training.monitoring import list_monitors, monitored
 
 CHECKPOINT_DIR = "checkpoints"
@@ -67,9 +68,19 @@ def build_components(
     Raises:
         RunError: The entry point is not of this project.
     """
-    build = project.builder(entry)
+    return build_with(project.builder(entry), cfg, folder)
+
+
+def build_with(build: Callable[..., Components], cfg: TrainConfig, folder: Path) -> Components:
+    """Build the components of a run, and what the engine adds to them.
+
+    Args:
+        build: Is called with the config and the folder.
+        cfg: The checked config.
+        folder: The run folder.
+    """
     seed_everything(cfg.seed, workers=True, verbose=False)
-    components: Components = build(cfg, folder)
+    components = build(cfg, folder)
     attach_loop(components)
     plan_batches(cfg, components)
     plugin = precision_of(components.trainer)
@@ -89,8 +100,6 @@ def attach_loop(components: Components) -> None:
 def plan_batches(cfg: TrainConfig, components: Components) -> None:
     """Set how much of each split is used, and how many mini-batches the loader groups."""
     trainer, datamodule, limits = components.trainer, components.datamodule, cfg.trainer
-    if not isinstance(datamodule, Data):
-        return  # loaders as they were given
     datamodule.limits = BatchLimits(
         limits.limit_train_batches, limits.limit_val_batches, limits.limit_test_batches
     )
@@ -134,14 +143,14 @@ def _backend(cfg: TrainConfig) -> Backend:
 
 
 def trainer_flags(
-    cfg: TrainConfig, folder: Path, data: AnyData, callbacks: list[Callback]
+    cfg: TrainConfig, folder: Path, data: Data, callbacks: list[Callback]
 ) -> dict[str, Any]:
     """Return the arguments of Lightning's Trainer that ``conf/trainer`` and ``conf/loop`` decide.
 
     Args:
         cfg: The config.
         folder: The run folder.
-        data: The data set, or the loaders that were given.
+        data: The data set.
         callbacks: What the Trainer gets besides.
     """
     trainer, precision_plugins = cfg.trainer, _precision_plugins(cfg)
@@ -225,7 +234,7 @@ def build_loggers(cfg: TrainConfig, folder: Path) -> list[Logger]:
 
 
 def standard_callbacks(
-    cfg: TrainConfig, folder: Path, data: AnyData, module: LightningModule
+    cfg: TrainConfig, folder: Path, data: Data, module: LightningModule
 ) -> list[Callback]:
     """Build the callbacks that ``conf/callbacks`` switches on, the user's own included.
 
