@@ -28,6 +28,7 @@ class Components:
         trainer: Lightning's Trainer with callbacks and loggers.
         folder: The run folder, which need not exist yet.
         own_loop: What is added to Lightning's loop, for a LightningModule that is no task.
+        is_configured: Whether the config says what the optimizers and schedulers are.
     """
 
     module: LightningModule
@@ -35,6 +36,7 @@ class Components:
     trainer: Trainer
     folder: Path
     own_loop: LightningLoop | None = None
+    is_configured: bool = True
 
     @property
     def task(self) -> Task | None:

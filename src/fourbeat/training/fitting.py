@@ -157,7 +157,7 @@ def build(cfg: TrainConfig, folder: Path, objects: Objects | None = None) -> Com
     if not isinstance(module, Task):
         return Components(module, data, trainer, folder, lightning_loop(cfg))
     FourBeatLoop(module, *(objects.builders or optimizer_builders(cfg)), **loop_settings(cfg))
-    return Components(module, data, trainer, folder)
+    return Components(module, data, trainer, folder, is_configured=objects.builders is None)
 
 
 def _train(plan: Plan, components: Components, given: Given) -> Run:

@@ -66,7 +66,7 @@ class Given:
         return BATCH_SIZE if self.batch_size is None else self.batch_size
 
     @property
-    def kind(self) -> type:
+    def kind(self) -> Any:
         """The class of what is trained."""
         return self.model if isinstance(self.model, type) else type(self.model)
 
@@ -92,6 +92,9 @@ class Given:
         if not issubclass(self.kind, nn.Module):
             why = "must be a network, a fourbeat.Task or a LightningModule"
             hint = "Pass Net(...), or the class Net with init_args={...}."
+            yield Fault("wrong-type", "model", name, why, hint)
+        elif self.is_module and self.kind.training_step is LightningModule.training_step:
+            why, hint = "has no training_step", "Write one, or pass a network and a loss."
             yield Fault("wrong-type", "model", name, why, hint)
         elif self.init_args is not None and not isinstance(self.model, type):
             why = f"are for a class, and model is a {name} that is built already"

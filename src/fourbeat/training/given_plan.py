@@ -118,7 +118,7 @@ def plan_fit(given: Given) -> Plan:
     if not lacks:
         check_config(cfg)
         return Plan(cfg, None, lacks)
-    builders = optim.builders(cfg) if optim else None
+    builders = optim.builders(cfg) if optim and optim.lacks else None
     own = (listed(given.callbacks), listed(given.logger))
     return Plan(cfg, Objects(data, learned.module, builders, *own), lacks)
 

@@ -54,7 +54,7 @@ def _describe_sizes(data: Data) -> str:
 
 def _print_schedule(cfg: TrainConfig, components: Components) -> None:
     data = components.datamodule
-    if components.task is None:
+    if components.task is None or not components.is_configured:
         return
     horizon = plan_horizon(cfg, data)
     if horizon is not None:
