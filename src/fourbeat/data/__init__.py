@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fourbeat.data.adopted import AdoptedData, ModuleLoaders, adopt
+from fourbeat.data.adopted import SPLITS, AdoptedData, ModuleLoaders, adopt
 from fourbeat.data.base import DataModule
 from fourbeat.data.batches import Batch, count_samples, map_tensors, same_layout
 from fourbeat.data.data import Data
@@ -19,6 +19,7 @@ from fourbeat.data.validations import AT_EPOCH_ENDS, Validations
 
 __all__ = [
     "AT_EPOCH_ENDS",
+    "SPLITS",
     "AdoptedData",
     "Batch",
     "BatchLimits",

@@ -72,13 +72,7 @@ def build_components(
 
 
 def build_with(build: Callable[..., Components], cfg: TrainConfig, folder: Path) -> Components:
-    """Build the components of a run, and what the engine adds to them.
-
-    Args:
-        build: Is called with the config and the folder.
-        cfg: The checked config.
-        folder: The run folder.
-    """
+    """Build the components of a run by a builder, and what the engine adds to them."""
     seed_everything(cfg.seed, workers=True, verbose=False)
     components = build(cfg, folder)
     attach_loop(components)

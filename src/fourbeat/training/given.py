@@ -14,10 +14,9 @@ from lightning.pytorch.loggers import Logger
 from torch import nn
 
 from fourbeat.base.errors import ConfigError, Fault
-from fourbeat.data import is_batched
+from fourbeat.data import SPLITS, is_batched
 from fourbeat.tasks import Task
 
-SPLITS = ("train", "val", "test")
 LR, WEIGHT_DECAY, BATCH_SIZE = 3e-4, 0.01, 32
 OF_A_MODULE = ("loss", "metrics", "optimizer", "scheduler", "lr", "weight_decay")
 """What a LightningModule as its author wrote it has itself."""
@@ -83,6 +82,9 @@ class Given:
     def faults(self) -> list[Fault]:
         """Find what is wrong with single arguments, and with some beside others."""
         faults = [*self._model_faults(), *self._data_faults(), *self._unused_faults()]
+        if not isinstance(self.seed, int) or not 0 <= self.seed < 2**32:
+            why = "must be a whole number from 0 to 4294967295"
+            faults.append(Fault("out-of-range", "seed", str(self.seed), why, "Try seed=42."))
         return [*faults, *_list_faults("callbacks", self.callbacks, Callback)] + (
             [] if self.logger in (None, False) else _list_faults("logger", self.logger, Logger)
         )

@@ -15,6 +15,7 @@ from fourbeat.config.combinations import combination_faults
 from fourbeat.config.schema import STANDARD_CALLBACKS, TrainConfig
 from fourbeat.config.stored import GIVEN_LOADERS
 from fourbeat.data import (
+    SPLITS,
     AdoptedData,
     Data,
     LoaderDataModule,
@@ -28,11 +29,11 @@ from fourbeat.preflight.checks import check_config
 from fourbeat.preflight.devices import device_faults
 from fourbeat.preflight.monitors import DEFAULT_METRIC
 from fourbeat.tasks import Task
-from fourbeat.training.given import SPLITS, Given, listed
+from fourbeat.training.given import Given, listed
 from fourbeat.training.given_leaves import leaves_of
 from fourbeat.training.given_optim import GivenOptim
 from fourbeat.training.given_task import (
-    LEAF,
+    SOME_LEAF,
     Learned,
     first_batch,
     label_faults,
@@ -149,7 +150,7 @@ def _monitor(data: AdoptedData, module: LightningModule) -> str:
 
 def _lacks_besides(given: Given) -> dict[str, str]:
     names = {"callbacks": listed(given.callbacks), "logger": listed(given.logger)}
-    return {name: f'{{"NAME": {LEAF}}}' for name, objects in names.items() if objects}
+    return {name: f'{{"NAME": {SOME_LEAF}}}' for name, objects in names.items() if objects}
 
 
 def _config(
@@ -217,7 +218,7 @@ def _callbacks(given: Given, monitor: str) -> dict[str, Any]:
 def _leaves(name: str, given: Any) -> dict[str, Any]:
     leaves = leaves_of(given) if isinstance(given, Mapping) else {}
     if leaves is None:
-        why, hint = "must be leaves by name", f'Pass {name}={{"NAME": {LEAF}}}, or objects.'
+        why, hint = "must be leaves by name", f'Pass {name}={{"NAME": {SOME_LEAF}}}, or objects.'
         raise ConfigError([Fault("wrong-type", name, "", why, hint)])
     return leaves
 
@@ -239,6 +240,6 @@ def _check(
         faults.append(Fault("no-length", "train", "", why, hint))
     raise_faults([*faults, *combination_faults(cfg), *device_faults(cfg)])
     raise_faults(optim.faults(cfg, has_length=has_length))
-    batch = first_batch(data)
+    batch = first_batch(data, given.precision)
     raise_faults(trial_faults(cfg, task, batch))
     raise_faults(last_batch_faults(task, loaders["train"], batch))

@@ -18,7 +18,7 @@ from fourbeat.base.errors import ConfigError, Fault, raise_faults
 from fourbeat.base.generators import generators_seeded
 from fourbeat.config.leaves import instantiate
 from fourbeat.config.schema import TrainConfig
-from fourbeat.data import Batch, Data, TensorBatches
+from fourbeat.data import Batch, Data, TensorBatches, map_tensors
 from fourbeat.data.checks import IGNORED
 from fourbeat.preflight.dry_run import evaluating, first_line, layer_reached, traced
 from fourbeat.preflight.single_samples import refuses_one_sample
@@ -45,7 +45,7 @@ GivenMetrics = (
 
 WRITE_A_TASK = "Write a fourbeat.Task, whose losses(batch) takes any batch, and pass Task(model)."
 BROADCAST = "Using a target size"  # what torch warns of, and trains on
-LEAF = '{"_target_": ...}'
+SOME_LEAF = '{"_target_": ...}'
 
 
 @dataclass
@@ -107,7 +107,7 @@ def learn(given: Given, data: Data, fewest: int) -> Learned:
     elif isinstance(model, Task):
         learned = _task(given, model)
     else:
-        learned = _supervised(given, model, first_batch(data), fewest)
+        learned = _supervised(given, model, first_batch(data, given.precision), fewest)
     if not (isinstance(given.model, type) and is_importable(given.model)):
         learned.lacks["model"] = "its class, which another process can import, with init_args"
     elif not is_plain(given.init_args):
@@ -142,7 +142,7 @@ def _supervised(given: Given, net: nn.Module, batch: Batch, fewest: int) -> Lear
     if leaf is None:
         leaf, lacks["loss"] = (
             {"_target_": name_of(loss)},
-            f"{LEAF} or functools.partial(CLASS, ...)",
+            f"{SOME_LEAF} or functools.partial(CLASS, ...)",
         )
     task = {"_target_": name_of(AlignedSupervised)}
     sections |= {"model": _model_leaf(given), "task": task, "loss": leaf}
@@ -172,7 +172,7 @@ def _metrics(given: Any) -> tuple[MetricCollection, dict[str, Any], dict[str, st
         if given is None or is_leaves:
             leaves = leaves_of(given or {}) or {}
             return instantiate_metrics(leaves), {"metrics": {"auto": False, **leaves}}, {}
-        lacks = {"metrics": f'{{"accuracy": {LEAF}, ...}}'}
+        lacks = {"metrics": f'{{"accuracy": {SOME_LEAF}, ...}}'}
         return MetricCollection(given), {"metrics": {"auto": False}}, lacks
     except Exception as error:  # torchmetrics' or the user's own
         why = first_line(error.__cause__ or error).rstrip(".")
@@ -180,21 +180,28 @@ def _metrics(given: Any) -> tuple[MetricCollection, dict[str, Any], dict[str, st
         raise ConfigError([Fault("wrong-type", "metrics", "", why, hint)]) from None
 
 
-def first_batch(data: Data) -> Batch:
-    """Return the first batch of the training.
+def first_batch(data: Data, precision: str) -> Batch:
+    """Return the first batch of the training, as a network in single precision takes it.
+
+    Args:
+        data: The batches.
+        precision: Inputs are converted to it, where all weights have it.
 
     Raises:
         ConfigError: There is none, or it cannot be fetched.
     """
     try:
         with generators_seeded():
-            return data.example_batch()
+            batch = data.example_batch()
     except Exception as error:  # the user's own data set may raise anything
         why = f"yields no first batch: {first_line(error)}"
         if isinstance(error, StopIteration):
             why = "yields no batch"
         hint = "Try next(iter(loader)) yourself."
         raise ConfigError([Fault("no-batches", "train", "", why, hint)]) from None
+    if precision == "32-true" or not precision.endswith("-true"):
+        return batch
+    return map_tensors(batch, lambda each: each.float() if each.is_floating_point() else each)
 
 
 def trial_faults(cfg: TrainConfig, task: Task, batch: Batch) -> list[Fault]:
@@ -281,4 +288,6 @@ def _outputs(model: nn.Module, inputs: Any) -> Any:
         where = f" ({where})" if where else ""
         why = f"cannot run on inputs {describe_shapes(inputs)}{where}: {first_line(error)}"
         hint = "" if isinstance(inputs, Tensor) else WRITE_A_TASK
+        if isinstance(inputs, Tensor) and inputs.dtype == torch.float64:
+            hint = "Convert them: inputs.float()."
         raise ConfigError([Fault("shape-mismatch", "model", kind, why, hint)]) from None
