@@ -78,6 +78,12 @@ class AdoptedData(Data):
         return isinstance(loader, AdoptedLoader) and loader.is_stream
 
     @property
+    def is_in_memory(self) -> bool:
+        """Whether the batches of training are gathered from tensors in memory."""
+        loader = self.loader_of("train")
+        return isinstance(loader, AdoptedLoader) and loader.in_memory is not None
+
+    @property
     def loaded(self) -> Mapping[Split, Any]:
         """The samples of the splits whose loaders have been asked for."""
         own = {s: each for s, each in self._loaders.items() if isinstance(each, AdoptedLoader)}

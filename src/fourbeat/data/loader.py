@@ -145,7 +145,7 @@ def count_loaded_batches(loader: Any) -> int:
     """Count the mini-batches of an epoch, which a loader may yield in executions; -1: unknown."""
     order = getattr(loader, "sampler", None)
     if isinstance(order, BatchOrder):
-        return order.num_batches
+        return order.num_batches if order.has_length else -1
     try:
         return len(loader)
     except TypeError:

@@ -14,7 +14,7 @@ from fourbeat.base.generators import generators_seeded
 from fourbeat.callbacks import ProgressBar
 from fourbeat.config.schema import TrainConfig
 from fourbeat.config.sections import LeafSection
-from fourbeat.data import Batch, Data, ExecutionPlan, count_samples
+from fourbeat.data import Batch, Data, ExecutionPlan, count_samples, map_tensors
 from fourbeat.data.batches import list_tensors
 from fourbeat.lightning.trainer import step_interval
 from fourbeat.loop.fast_path import overrides_any
@@ -71,6 +71,8 @@ def plan_executions(
         steps = 1 if _is_one_by_one(cfg) else _affordable(module, datamodule, device)
     if steps == 1:
         return None
+    if datamodule.num_batches("train") < 0:
+        return None  # nobody knows in which of its batches the training will end
     return ExecutionPlan(
         steps_per_execution=steps,
         accumulate_grad_batches=cfg.loop.accumulate_grad_batches,
@@ -148,7 +150,7 @@ def _stops(callbacks: Sequence[Callback]) -> tuple[int, ...]:
 
 def _affordable(module: Task, datamodule: Data, device: torch.device) -> int:
     """Count the mini-batches that an execution can hold without becoming long or large."""
-    batch = datamodule.example_batch()
+    batch = _as_weights(datamodule.example_batch(), module)
     share = datamodule.batch_size / count_samples(batch)
     num_bytes = share * sum(tensor.nbytes for tensor in list_tensors(batch))
     # Turns are not tried here: they may change the task.
@@ -157,6 +159,12 @@ def _affordable(module: Task, datamodule: Data, device: torch.device) -> int:
     is_quick = datamodule.is_in_memory and not module.takes_turns
     most = MOST_STEPS if is_quick else MOST_FETCHED
     return int(max(1, min(most, MOST_BYTES // max(num_bytes, 1), budget // max(flops, 1))))
+
+
+def _as_weights(batch: Batch, module: Task) -> Batch:
+    """A batch in the dtype of the weights, to which a precision like 64-true converts it later."""
+    dtype = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
+    return map_tensors(batch, lambda each: each.to(dtype) if each.is_floating_point() else each)
 
 
 def count_forward_flops(module: Task, batch: Batch) -> int:

@@ -6,6 +6,7 @@ A project puts them together in its own ``build.py``, in plain sight.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
@@ -48,7 +49,7 @@ from fourbeat.preflight.validations import plan_validations
 from fourbeat.recorder import RecorderCallback
 from fourbeat.state import SNAPSHOT_DIR, CheckpointFiles, CheckpointIO, Snapshots, StateCheckpoint
 from fourbeat.tasks import Task
-from fourbeat.training.components import AnyData, Components
+from fourbeat.training.components import Components
 from fourbeat.training.monitoring import list_monitors, monitored
 
 CHECKPOINT_DIR = "checkpoints"
@@ -72,9 +73,13 @@ def build_components(
     Raises:
         RunError: The entry point is not of this project.
     """
-    build = project.builder(entry)
+    return build_with(project.builder(entry), cfg, folder)
+
+
+def build_with(build: Callable[..., Components], cfg: TrainConfig, folder: Path) -> Components:
+    """Build the components of a run by a builder, and what the engine adds to them."""
     seed_everything(cfg.seed, workers=True, verbose=False)
-    components: Components = build(cfg, folder)
+    components = build(cfg, folder)
     refuse_callbacks(components.callbacks)
     attach_loop(components)
     note_stops(components.trainer)
@@ -96,8 +101,6 @@ def attach_loop(components: Components) -> None:
 def plan_batches(cfg: TrainConfig, components: Components) -> None:
     """Set how much of each split is used, and how many mini-batches the loader groups."""
     trainer, datamodule, limits = components.trainer, components.datamodule, cfg.trainer
-    if not isinstance(datamodule, Data):
-        return  # loaders as they were given
     datamodule.limits = BatchLimits(
         limits.limit_train_batches, limits.limit_val_batches, limits.limit_test_batches
     )
@@ -141,14 +144,14 @@ def _backend(cfg: TrainConfig) -> Backend:
 
 
 def trainer_flags(
-    cfg: TrainConfig, folder: Path, data: AnyData, callbacks: list[Callback]
+    cfg: TrainConfig, folder: Path, data: Data, callbacks: list[Callback]
 ) -> dict[str, Any]:
     """Return the arguments of Lightning's Trainer that ``conf/trainer`` and ``conf/loop`` decide.
 
     Args:
         cfg: The config.
         folder: The run folder.
-        data: The data set, or the loaders that were given.
+        data: The data set.
         callbacks: What the Trainer gets besides.
     """
     trainer, precision_plugins = cfg.trainer, _precision_plugins(cfg)
@@ -240,7 +243,7 @@ def build_loggers(cfg: TrainConfig, folder: Path) -> list[Logger]:
 
 
 def standard_callbacks(
-    cfg: TrainConfig, folder: Path, data: AnyData, module: LightningModule
+    cfg: TrainConfig, folder: Path, data: Data, module: LightningModule
 ) -> list[Callback]:
     """Build the callbacks that ``conf/callbacks`` switches on, the user's own included.
 

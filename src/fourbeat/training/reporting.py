@@ -17,7 +17,7 @@ from fourbeat.optim import describe_rates
 from fourbeat.preflight.executions import why_no_executions
 from fourbeat.preflight.horizons import plan_horizon
 from fourbeat.run import Run
-from fourbeat.training.components import AnyData, Components
+from fourbeat.training.components import Components
 from fourbeat.training.monitoring import monitored
 
 # What a person compares runs by; the rest would fill the HPARAMS tab with equal columns.
@@ -45,7 +45,7 @@ def print_start(cfg: TrainConfig, components: Components) -> None:
             )
 
 
-def _describe_sizes(data: AnyData) -> str:
+def _describe_sizes(data: Data) -> str:
     if isinstance(data, AdoptedData):
         return ""  # its loaders are not there yet
     train, val, test = (size if size >= 0 else "a stream" for size in data.split_sizes)
@@ -54,7 +54,7 @@ def _describe_sizes(data: AnyData) -> str:
 
 def _print_schedule(cfg: TrainConfig, components: Components) -> None:
     data = components.datamodule
-    if not isinstance(data, Data) or components.task is None:
+    if components.task is None or not components.is_configured:
         return
     horizon = plan_horizon(cfg, data)
     if horizon is not None:

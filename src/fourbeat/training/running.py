@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
@@ -21,7 +21,6 @@ from fourbeat.config.project import Project
 from fourbeat.config.references import change_composition
 from fourbeat.config.schema import TrainConfig
 from fourbeat.config.stored import GIVEN_LOADERS
-from fourbeat.data import Data
 from fourbeat.lightning.distributed import find_unused_parameters, finds_unused_parameters
 from fourbeat.lightning.trainer import epochs_completed, process_rank, steps_made
 from fourbeat.loop import Loop
@@ -94,6 +93,7 @@ def run_training(
     run: Run | None,
     ckpt_path: Path | None = None,
     debugger: Debugger | None = None,
+    worded: Callable[[str], str] = str,
 ) -> Run:
     """Fit, test with the best weights, and finish the run's manifest, however it ends.
 
@@ -103,6 +103,7 @@ def run_training(
         run: The run that was started; None in all processes but the first.
         ckpt_path: A checkpoint to resume from.
         debugger: Is asked to explain a NaN or Inf.
+        worded: Puts the reason why the run ended into the words of whoever started it.
 
     Returns:
         The finished run with the best weights in ``model``.
@@ -110,7 +111,7 @@ def run_training(
     print_start(cfg, components)
     allow_unused_parameters(components)
     metrics: dict[str, float] = {}
-    with finishing(cfg, components, run, metrics, debugger or Debugger()):
+    with finishing(cfg, components, run, metrics, debugger or Debugger(), worded):
         run_fit(cfg, components, ckpt_path)
         metrics |= measure_best_weights(cfg, components)
         if run is not None:
@@ -130,7 +131,7 @@ def allow_unused_parameters(components: Components) -> None:
     Not for a task with turns, whose gradients the loop itself averages.
     """
     task, data, trainer = components.task, components.datamodule, components.trainer
-    if trainer.world_size == 1 or not isinstance(data, Data) or task is None or task.takes_turns:
+    if trainer.world_size == 1 or task is None or task.takes_turns:
         return
     if finds_unused_parameters(trainer) is False:
         unused = unused_parameters(task, data.example_batch())
@@ -151,6 +152,7 @@ def finishing(
     run: Run | None,
     metrics: Mapping[str, float],
     debugger: Debugger,
+    worded: Callable[[str], str] = str,
 ) -> Iterator[None]:
     """Write down how the training within this block has ended, and explain a NaN or Inf."""
     stop = components.checkpoint.stop
@@ -160,6 +162,7 @@ def finishing(
         with stop.handling(), quiet_on_a_full_disk():
             yield
         outcome = outcome_of_fit(components.trainer, cfg.trainer.max_time)
+        outcome = Outcome(outcome.status, worded(outcome.reason))
     except BaseException as error:
         num_processes, given = components.trainer.world_size, cfg.data.target == GIVEN_LOADERS
         failed = user_error_for(error, stop.signum, num_processes, can_resume=not given)
