@@ -249,3 +249,13 @@ def test_a_module_and_those_within_it_ask_another_for_a_while() -> None:
     with trainer_seam.trainer_replaced(outer, SimpleNamespace(global_step=7)):
         assert outer.global_step == outer.inner.global_step == 7
     assert outer.global_step == outer.inner.global_step == 0
+
+
+@contract("lightning", "global_step and current_epoch are counts of the fit loop", see=LOOPS)
+@pytest.mark.parametrize("automatic", [True, False], ids=["automatic", "manual"])
+def test_an_evaluation_is_placed_at_another_step_and_epoch(automatic: bool) -> None:
+    trainer = fit(Net(automatic=automatic), Watch(automatic=automatic, count=not automatic))
+    before = trainer.global_step, trainer.current_epoch
+    with trainer_seam.placed_at(trainer, 7, 5):
+        assert (trainer.global_step, trainer.current_epoch) == (7, 5)
+    assert (trainer.global_step, trainer.current_epoch) == before

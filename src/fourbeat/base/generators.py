@@ -10,6 +10,25 @@ from typing import Any
 import numpy as np
 import torch
 
+GENERATORS = (torch.Generator, random.Random, np.random.Generator, np.random.RandomState)
+"""What somebody may draw from, beside the global generators."""
+
+
+def seed_generator(generator: Any, seed: int) -> None:
+    """Seed one of :data:`GENERATORS`.
+
+    Args:
+        generator: Of any device.
+        seed: Of at most 64 bits, not negative.
+    """
+    if isinstance(generator, torch.Generator):
+        generator.manual_seed(seed)
+    elif isinstance(generator, np.random.Generator):
+        bits: Any = generator.bit_generator
+        bits.state = type(bits)(seed).state
+    else:
+        generator.seed(seed % 2**32)
+
 
 def generator_states() -> dict[str, Any]:
     """Return the states of the generators of Python, numpy, torch and all GPUs, Apple's included.

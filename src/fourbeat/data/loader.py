@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 import math
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from fourbeat.base.generators import generators_seeded
 from fourbeat.data.batches import Batch
@@ -22,6 +22,18 @@ from fourbeat.data.tensors import TensorBatches
 # Batches that a worker process fetches ahead: all workers together an execution, while the one
 # before it is played; torch's default is 2, and each one takes shared memory.
 MOST_AHEAD = 8
+MOST_WATCHED = 2  # batches of each worker process
+
+
+ReadValues: TypeAlias = Callable[[Any, Any], Mapping[str, Hashable]]
+"""Returns by name what samples and collation have that may change; a function of a module."""
+
+
+class Noted(NamedTuple):
+    """A batch, and what the worker process that fetched it has changed in its own copies."""
+
+    batch: Batch
+    changed: list[str]
 
 
 class SampleBatches(Dataset[Any]):
@@ -31,17 +43,40 @@ class SampleBatches(Dataset[Any]):
         samples: A map-style data set; if it has torch's ``__getitems__``, that fetches the samples
             of a batch at once.
         collate: Makes a batch of a list of samples.
+
+    Attributes:
+        fingerprint: Called in worker processes before and after their first batches.
+        changed: What they have changed, of which the process that trains learns nothing else.
     """
 
     def __init__(self, samples: Any, collate: Callable[[list[Any]], Batch]) -> None:
         self.samples = samples
         self.collate = collate
+        self.fingerprint: ReadValues | None = None
+        self.changed: set[str] = set()
+        self._num_watched = 0
 
     def __len__(self) -> int:
         """Number of samples."""
         return len(self.samples)
 
     def __getitem__(self, chosen: Chosen) -> Batch:
+        if self.fingerprint is None or self._num_watched == MOST_WATCHED or not get_worker_info():
+            return self._fetch(chosen)
+        self._num_watched += 1
+        before = self.fingerprint(self.samples, self.collate)
+        batch = self._fetch(chosen)
+        after = self.fingerprint(self.samples, self.collate)
+        return Noted(batch, [n for n in after if n in before and after[n] != before[n]])
+
+    def without_notes(self, batches: Iterator[Any]) -> Iterator[Batch]:
+        """Yield batches as they were collated; what worker processes noted is kept."""
+        for batch in batches:
+            if isinstance(batch, Noted):
+                self.changed.update(batch.changed)
+            yield batch.batch if isinstance(batch, Noted) else batch
+
+    def _fetch(self, chosen: Chosen) -> Batch:
         indices = chosen.indices.tolist()
         fetch_all = getattr(self.samples, "__getitems__", None)
         with generators_seeded(chosen.seed):
@@ -64,6 +99,8 @@ class BatchLoader(DataLoader[Any]):
         batches: Iterator[Batch] = super().__iter__()
         if isinstance(self.dataset, StreamBatches):
             batches = without_end(batches, order, type(self.dataset.stream).__name__)
+        elif isinstance(self.dataset, SampleBatches) and self.num_workers:
+            batches = self.dataset.without_notes(batches)
         return _grouped(batches, order) if is_planned else batches
 
     def __len__(self) -> int:

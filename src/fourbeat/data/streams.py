@@ -115,6 +115,11 @@ class StreamBatches(Dataset[Any]):
         """Whether the stream knows where it stands, and can be placed there."""
         return all(hasattr(self.stream, name) for name in ("state_dict", "load_state_dict"))
 
+    @property
+    def is_own_iterator(self) -> bool:
+        """Whether the stream, if it has been read, is its own iterator: it has no second start."""
+        return self._iterator is self.stream
+
     def __getitem__(self, place: StreamPlace) -> Batch | Ended:
         run, num_before = self._target(place)
         if run != self._run or num_before < self._num_pulled:

@@ -127,6 +127,32 @@ def steps_made(trainer: Trainer) -> int:
     return trainer.fit_loop.epoch_loop.global_step
 
 
+@contextmanager
+def placed_at(trainer: Trainer, step: int, epoch: int) -> Iterator[None]:
+    """Have ``global_step`` and ``current_epoch`` be others in an evaluation.
+
+    Args:
+        trainer: No training is under way.
+        step: Optimizer steps, as the evaluated state counts them.
+        epoch: Index of its epoch, from 0.
+    """
+    loop, epochs = trainer.fit_loop.epoch_loop, trainer.fit_loop.epoch_progress.current
+    counts = (
+        loop.automatic_optimization.optim_progress.optimizer.step.total,
+        loop.manual_optimization.optim_step_progress.total,
+    )
+    before = [each.completed for each in counts], epochs.completed
+    for each in counts:
+        each.completed = step
+    epochs.completed = epoch
+    try:
+        yield
+    finally:
+        for each, completed in zip(counts, before[0], strict=True):
+            each.completed = completed
+        epochs.completed = before[1]
+
+
 def epochs_completed(trainer: Trainer) -> int:
     """Return the epochs of a training that were trained to their end, validation included."""
     return trainer.fit_loop.epoch_progress.current.completed

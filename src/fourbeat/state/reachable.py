@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, IterableDataset
 from torchmetrics import Metric
 
+from fourbeat.base.generators import GENERATORS
 from fourbeat.lightning.torch_modules import temporary_buffers
 
 MOST_DEPTH = 6
@@ -30,10 +31,9 @@ MOST_VALUES = 2_000  # of an attribute
 MOST_VALUES_IN_ALL = 50_000
 
 _LIBRARIES = {"fourbeat", "lightning", "torch", "torchmetrics", "numpy"}
-_GENERATORS = (torch.Generator, random.Random, np.random.Generator, np.random.RandomState)
 _ITEMS = (list, tuple, deque, dict)
 _PLAIN = (type(None), bool, int, str, bytes, Enum)
-_DATA = (*_PLAIN, float, *_ITEMS, set, Tensor, np.ndarray, *_GENERATORS, itertools.count)
+_DATA = (*_PLAIN, float, *_ITEMS, set, Tensor, np.ndarray, *GENERATORS, itertools.count)
 _SAVING = ("state_dict", "on_save_checkpoint", "get_extra_state", "register_state")
 # What torch and Lightning keep in their own objects, and state dicts hold where it matters.
 _OF_LIBRARIES = frozenset(
@@ -66,6 +66,15 @@ class Reachable:
         self._kept = {_storage(tensor) for tensor in tensors if id(tensor) not in temporary}
         self._seen: dict[int, object] = {id(each): each for each in module.modules()}
         self._left = MOST_VALUES_IN_ALL
+
+    def leave_out(self, values: Iterable[object]) -> None:
+        """Leave objects out, e.g. generators that are seeded by the epoch."""
+        self._seen.update((id(each), each) for each in values)
+
+    def add_states(self) -> None:
+        """Add the states that objects have of their own, of a copy that nobody captures."""
+        for path, each in self.stateful.items():
+            self._note(path, each.state_dict())
 
     def add_module(self, path: str, module: nn.Module) -> None:
         """Add a module and those in it: attributes, and buffers that are not persistent."""
@@ -150,8 +159,8 @@ class Reachable:
                 self.computed.setdefault(self._path, []).append(value)
             elif not (isinstance(value, Tensor) and _storage(value) in self._kept):
                 yield from _numbers(value)
-        elif isinstance(value, _GENERATORS):
-            yield _generator_state(value)
+        elif isinstance(value, GENERATORS):
+            yield None if id(value) in self._seen else _generator_state(value)
         elif isinstance(value, (set, frozenset)):
             yield len(value), hash(frozenset(value)) if len(value) < MOST_VALUES else 0
         elif depth < MOST_DEPTH and id(value) not in self._seen:

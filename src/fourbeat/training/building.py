@@ -48,6 +48,7 @@ from fourbeat.preflight.monitors import DEFAULT_METRIC, measures_more
 from fourbeat.preflight.validations import plan_validations
 from fourbeat.recorder import RecorderCallback
 from fourbeat.state import SNAPSHOT_DIR, CheckpointFiles, CheckpointIO, Snapshots, StateCheckpoint
+from fourbeat.state.unrestored import fetched_from
 from fourbeat.tasks import Task
 from fourbeat.training.components import Components
 from fourbeat.training.monitoring import list_monitors, monitored
@@ -104,6 +105,7 @@ def plan_batches(cfg: TrainConfig, components: Components) -> None:
     datamodule.limits = BatchLimits(
         limits.limit_train_batches, limits.limit_val_batches, limits.limit_test_batches
     )
+    datamodule.fingerprint = fetched_from if components.checkpoint.files else None
     device = trainer.strategy.root_device
     task = components.task
     plan = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -115,3 +115,14 @@ def log_hyperparameters(cfg: TrainConfig, trainer: Trainer, metrics: Mapping[str
 def as_floats(metrics: Mapping[str, Any]) -> dict[str, float]:
     """Return metrics as plain numbers."""
     return {name: float(value) for name, value in metrics.items()}
+
+
+def measured_on(split: Literal["val", "test"], metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Return what an evaluation has measured; what it logged as another split's is no value of it.
+
+    Args:
+        split: Which was measured.
+        metrics: All that was logged.
+    """
+    others = tuple(f"{name}/" for name in ("train", "val", "test") if name != split)
+    return as_floats({n: value for n, value in metrics.items() if not n.startswith(others)})
