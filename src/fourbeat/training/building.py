@@ -5,16 +5,12 @@ A project puts them together in its own ``build.py``, in plain sight.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
-from lightning.pytorch import Callback, LightningModule, seed_everything
-from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.loggers import Logger
-from lightning.pytorch.plugins.precision import DoublePrecision
 from lightning.pytorch.profilers import (
     AdvancedProfiler,
     Profiler,
@@ -33,89 +29,22 @@ from fourbeat.callbacks import (
     progress_callback,
 )
 from fourbeat.config.leaves import instantiate
-from fourbeat.config.project import Project
 from fourbeat.config.schema import ModelCheckpointConfig, TrainConfig
 from fourbeat.config.sections import LeafSection
-from fourbeat.data import AdoptedData, BatchLimits, Data, map_tensors
-from fourbeat.lightning.input_conversion import convert_later
-from fourbeat.lightning.stops import note_stops
-from fourbeat.lightning.trainer import precision_of
+from fourbeat.data import AdoptedData, Data
 from fourbeat.loop import Backend, LightningLoop, MixedPrecision
-from fourbeat.preflight.callbacks import refuse_callbacks
 from fourbeat.preflight.devices import accelerator
-from fourbeat.preflight.executions import plan_executions, saves_checkpoints
+from fourbeat.preflight.executions import saves_checkpoints
 from fourbeat.preflight.monitors import DEFAULT_METRIC, measures_more
 from fourbeat.preflight.validations import plan_validations
 from fourbeat.recorder import RecorderCallback
 from fourbeat.state import SNAPSHOT_DIR, CheckpointFiles, CheckpointIO, Snapshots, StateCheckpoint
-from fourbeat.state.unrestored import fetched_from
 from fourbeat.tasks import Task
-from fourbeat.training.components import Components
 from fourbeat.training.monitoring import list_monitors, monitored
 
 CHECKPOINT_DIR = "checkpoints"
 # Strategies that bring the plugin of their precision.
 OWN_PRECISION = ("fsdp", "deepspeed", "xla", "tpu", "modelparallel")
-
-
-def build_components(
-    project: Project, cfg: TrainConfig, folder: Path, entry: str = ""
-) -> Components:
-    """Build everything that a training, or an evaluation of one, consists of.
-
-    Reads no data. Weights are drawn from ``seed`` alone.
-
-    Args:
-        project: Whose builder is called.
-        cfg: The checked config.
-        folder: The run folder.
-        entry: The builder that a run's manifest names; empty: the project's own.
-
-    Raises:
-        RunError: The entry point is not of this project.
-    """
-    return build_with(project.builder(entry), cfg, folder)
-
-
-def build_with(build: Callable[..., Components], cfg: TrainConfig, folder: Path) -> Components:
-    """Build the components of a run by a builder, and what the engine adds to them."""
-    seed_everything(cfg.seed, workers=True, verbose=False)
-    components = build(cfg, folder)
-    refuse_callbacks(components.callbacks)
-    attach_loop(components)
-    note_stops(components.trainer)
-    plan_batches(cfg, components)
-    plugin = precision_of(components.trainer)
-    if isinstance(plugin, DoublePrecision):
-        # Lightning does it after it has loaded a checkpoint: half of each number would be lost.
-        plugin.convert_module(components.module)
-    return components
-
-
-def attach_loop(components: Components) -> None:
-    """Let the loop be called as the last of the Trainer's callbacks but those that save states."""
-    callbacks = components.callbacks
-    first = next((i for i, c in enumerate(callbacks) if isinstance(c, Checkpoint)), len(callbacks))
-    callbacks.insert(first, components.loop)
-
-
-def plan_batches(cfg: TrainConfig, components: Components) -> None:
-    """Set how much of each split is used, and how many mini-batches the loader groups."""
-    trainer, datamodule, limits = components.trainer, components.datamodule, cfg.trainer
-    datamodule.limits = BatchLimits(
-        limits.limit_train_batches, limits.limit_val_batches, limits.limit_test_batches
-    )
-    datamodule.fingerprint = fetched_from if components.checkpoint.files else None
-    device = trainer.strategy.root_device
-    task = components.task
-    plan = None
-    if task is not None:
-        plan = plan_executions(cfg, task, datamodule, components.callbacks, device)
-    datamodule.execution_plan = plan
-    convert_later(precision_of(trainer), map_tensors)
-    if plan is not None:
-        batches = trainer.num_sanity_val_steps
-        trainer.num_sanity_val_steps = math.ceil(batches / plan.steps_per_execution)
 
 
 def lightning_loop(cfg: TrainConfig) -> LightningLoop:

@@ -210,6 +210,7 @@ def measure_best_weights(cfg: TrainConfig, components: Components) -> dict[str, 
     trainer, checkpoint = components.trainer, components.checkpoint
     checkpoint.stop.obey()
     best: Checkpoint = {}
+    measured: Mapping[str, SupportsFloat]
     if checkpoint.replaced.found and components.measures("val"):
         with expected_warnings(trainer.loggers):
             (measured,) = trainer.validate(
