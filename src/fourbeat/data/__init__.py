@@ -12,7 +12,7 @@ from fourbeat.data.loader import batch_loader, count_loaded_batches
 from fourbeat.data.order import BatchOrder, EpochOrder, count_batches, limit_batches
 from fourbeat.data.plan import ExecutionPlan
 from fourbeat.data.samples import Samples, Splits, SplitSizes
-from fourbeat.data.seeding import Split, evaluation_seed, evaluation_seeded
+from fourbeat.data.seeding import Split, evaluation_seed
 from fourbeat.data.split_loaders import BatchLimits
 from fourbeat.data.tensors import TensorBatches
 from fourbeat.data.validations import AT_EPOCH_ENDS, Validations
@@ -44,7 +44,6 @@ __all__ = [
     "count_loaded_batches",
     "count_samples",
     "evaluation_seed",
-    "evaluation_seeded",
     "limit_batches",
     "map_tensors",
     "same_layout",

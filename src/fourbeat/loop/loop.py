@@ -271,10 +271,7 @@ class Loop(Callback):
 
     def evaluation_step(self, split: Split, batch: LoaderItem, batch_idx: int) -> None:
         """Add a batch, or an execution of several, to a split's losses and metrics."""
-        for index, mini_batch, num_samples in indexed(batch, batch_idx):
-            self.task_log.num_samples = num_samples
-            self.evaluation.add(split, mini_batch, index, num_samples)
-        self.task_log.num_samples = None
+        self.evaluation.add(split, self.task_log.each(indexed(batch, batch_idx)))
 
     def end_evaluation(self, split: str) -> None:
         """Do nothing: as a callback it does, whatever hooks the task has."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
+
+from fourbeat.loop.backend import MicroBatch
 
 if TYPE_CHECKING:
     from fourbeat.loop.loop import Loop
@@ -24,6 +27,13 @@ class TaskLog:
         self._loop = loop
         self.num_samples: int | None = None
         self.is_within = False
+
+    def each(self, batches: Iterable[MicroBatch]) -> Iterator[MicroBatch]:
+        """Yield mini-batches, and note of each, while it is played, how many samples it has."""
+        for index, batch, num_samples in batches:
+            self.num_samples = num_samples
+            yield index, batch, num_samples
+        self.num_samples = None
 
     def options(self, name: str, value: Any, options: dict[str, Any]) -> dict[str, Any]:
         """Return Lightning's options, after the value has been logged, where that is due here.
