@@ -6,10 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+import torch
 from torch import Tensor
 
 TOTAL = "loss"
 """What the sum of the named losses is called: ``train/loss``, ``val/loss``."""
+
+
+def as_sum(value: Tensor) -> Tensor:
+    """Return a number in a type in which many can be added up: float32 at least, or integers."""
+    if not value.is_floating_point():
+        return value
+    return value.to(torch.promote_types(value.dtype, torch.float32))
 
 
 @dataclass(frozen=True)
@@ -38,7 +46,7 @@ class Mean:
             value: The mean, a scalar with a gradient: it is what is differentiated.
             weight: What its total was divided by.
         """
-        return cls(value * weight, weight, value)
+        return cls(as_sum(value) * weight, weight, value)
 
     @property
     def value(self) -> Tensor:
