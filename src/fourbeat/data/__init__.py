@@ -8,7 +8,7 @@ from fourbeat.data.batches import Batch, count_samples, map_tensors, same_layout
 from fourbeat.data.data import Data
 from fourbeat.data.executions import Execution, TensorExecution, count_batches_done
 from fourbeat.data.given import LoaderDataModule
-from fourbeat.data.loader import batch_loader, count_loaded_batches
+from fourbeat.data.loader import batch_loader, count_loaded_batches, count_yielded_samples
 from fourbeat.data.order import BatchOrder, EpochOrder, count_batches, limit_batches
 from fourbeat.data.plan import ExecutionPlan
 from fourbeat.data.samples import Samples, Splits, SplitSizes
@@ -43,6 +43,7 @@ __all__ = [
     "count_batches_done",
     "count_loaded_batches",
     "count_samples",
+    "count_yielded_samples",
     "evaluation_seed",
     "limit_batches",
     "map_tensors",

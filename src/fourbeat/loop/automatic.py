@@ -6,8 +6,9 @@ from typing import Any
 
 from lightning.pytorch.utilities.types import STEP_OUTPUT
 
-from fourbeat.data import Batch, count_batches_done, count_samples
+from fourbeat.data import Batch, count_batches_done
 from fourbeat.lightning.trainer import scheduler_interval
+from fourbeat.loop.backend import as_execution
 from fourbeat.loop.loop import Loop
 from fourbeat.tasks.mean import by_name, detached
 
@@ -30,7 +31,8 @@ class AutomaticLoop(Loop):
             The loss to be differentiated, right also in a short last accumulation group.
         """
         group = self.accumulation_group(batch_idx)
-        num_samples = self.task_log.num_samples = count_samples(batch)
+        (num_samples,) = as_execution(batch, batch_idx, self.trainer).sizes
+        self.task_log.num_samples = num_samples
         self.latest_losses = losses = by_name(self.task.losses(batch))
         loss = self.objective(losses, group)
         self.check_finite(loss)

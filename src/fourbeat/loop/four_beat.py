@@ -13,13 +13,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from fourbeat.base.errors import RunError
-from fourbeat.data import count_batches_done
 from fourbeat.data.batches import Batch
 from fourbeat.events import Beats, Hooks, Observer
 from fourbeat.lightning.distributed import broadcast_buffers
 from fourbeat.lightning.trainer import precision_of, set_logged_step
 from fourbeat.loop.accumulation import AccumulationGroup
-from fourbeat.loop.backend import LoaderItem
+from fourbeat.loop.backend import LoaderItem, as_execution
 from fourbeat.loop.fast_path import find_hook_user
 from fourbeat.loop.loop import Loop
 from fourbeat.loop.precision import MixedPrecision
@@ -82,8 +81,9 @@ class FourBeatLoop(Loop):
         """
         for turn in self.turns.values():
             turn.look_up_calls()
-        num_done = count_batches_done(batch, batch_idx)
-        for index, micro_batch, num_samples in self.backend.micro_batches(batch, batch_idx):
+        execution = as_execution(batch, batch_idx, self.trainer)
+        num_done = execution.num_played
+        for index, micro_batch, num_samples in self.backend.micro_batches(execution):
             group = self.accumulation_group(index)
             self.task_log.num_samples = num_samples
             self.task_log.is_within = index + 1 < num_done and group.is_last

@@ -18,7 +18,7 @@ from fourbeat.data.seeding import Split
 from fourbeat.lightning.trainer import StepCounter, datamodule_of, log_interval, precision_of
 from fourbeat.lightning.validation import decide_validations
 from fourbeat.loop.accumulation import AccumulationGroup
-from fourbeat.loop.backend import Backend, LoaderItem, indexed
+from fourbeat.loop.backend import Backend, LoaderItem, as_execution, indexed
 from fourbeat.loop.evaluation import Evaluation
 from fourbeat.loop.optimization import BuildOptimizers, BuildSchedulers, Optimization
 from fourbeat.loop.precision import MixedPrecision
@@ -271,7 +271,8 @@ class Loop(Callback):
 
     def evaluation_step(self, split: Split, batch: LoaderItem, batch_idx: int) -> None:
         """Add a batch, or an execution of several, to a split's losses and metrics."""
-        self.evaluation.add(split, self.task_log.each(indexed(batch, batch_idx)))
+        execution = as_execution(batch, batch_idx, self.trainer)
+        self.evaluation.add(split, self.task_log.each(indexed(execution)))
 
     def end_evaluation(self, split: str) -> None:
         """Do nothing: as a callback it does, whatever hooks the task has."""
