@@ -41,7 +41,10 @@ class FourBeatLoop(Loop):
         turns: The optimizers by name, in whose turns the weights are updated; a single one is "".
         observers: Are notified of the beats.
         notify: Notifies them.
+        latest_loss: Of the latest turn, detached; None before the first one.
     """
+
+    latest_loss: Tensor | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -77,7 +80,7 @@ class FourBeatLoop(Loop):
             batch_idx: Index of the batch in its epoch, from 0.
 
         Returns:
-            The last micro-batch's mean loss, detached.
+            The last micro-batch's mean loss, detached; None before the first turn.
         """
         for turn in self.turns.values():
             turn.look_up_calls()
@@ -92,7 +95,7 @@ class FourBeatLoop(Loop):
         # The loggers' x-axis counts optimizer steps: Lightning would count loader items.
         set_logged_step(self.trainer, self.num_steps - 1)
         self._num_done = num_done
-        return {"loss": self.latest_loss}
+        return None if self.latest_loss is None else {"loss": self.latest_loss}
 
     def beats(self, batch: Batch, num_samples: int, group: AccumulationGroup) -> None:
         """Play the beats on one micro-batch; on several optimizers in turn, if the task has turns.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from torch import Tensor
+
 from fourbeat.loop.backend import MicroBatch
 
 if TYPE_CHECKING:
@@ -50,5 +52,6 @@ class TaskLog:
         asked = options.get("on_step") is not False and options.get("logger") is not False
         if self.is_within and asked and self._loop.log_is_due(step := self._loop.num_steps + 1):
             tag = f"{name}_step" if options.get("on_epoch") else name
-            self._loop.training_log.add(step - 1, {}, {tag: float(value)})
+            number = value.detach() if isinstance(value, Tensor) else value
+            self._loop.training_log.add(step - 1, {}, {tag: float(number)})
         return options
