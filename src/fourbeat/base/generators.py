@@ -94,15 +94,3 @@ def generators_seeded(seed: int | None = None) -> Iterator[None]:
         yield
     finally:
         set_generator_states(states)
-
-
-def same_states(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Return whether nothing was drawn between two captures."""
-    return (
-        one["python"] == other["python"]
-        and torch.equal(one["numpy"][1], other["numpy"][1])
-        and one["numpy"][2:] == other["numpy"][2:]
-        and torch.equal(one["torch"], other["torch"])
-        and all(map(torch.equal, one["cuda"], other["cuda"]))
-        and (one["mps"] is None or torch.equal(one["mps"], other["mps"]))
-    )

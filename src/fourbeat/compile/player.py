@@ -16,7 +16,7 @@ from fourbeat.data import Batch, Data, Execution
 from fourbeat.events import GradientNorms, Norms
 from fourbeat.lightning.trainer import datamodule_of
 from fourbeat.loop import Backend, FourBeatLoop, Loop
-from fourbeat.loop.backend import LoaderItem, MicroBatch, indexed
+from fourbeat.loop.backend import MicroBatch, indexed
 from fourbeat.loop.fast_path import find_hook_user
 from fourbeat.tasks import Task
 
@@ -93,21 +93,19 @@ class CompiledPlayer(CompiledForward):
             self._steps = None
             self._compile_calls(reason)
 
-    def micro_batches(self, batch: LoaderItem, batch_idx: int) -> Iterator[MicroBatch]:
+    def micro_batches(self, execution: Execution) -> Iterator[MicroBatch]:
         """Make an optimizer step for each full mini-batch, and return the others."""
         loop = self._loop
         if self._steps is None or loop.skips_backward or loop.group_size > 1:
-            yield from indexed(batch, batch_idx)
+            yield from indexed(execution)
             return
         if loop.gradient_clip_val != self._clip_val:
             self._steps = self._build_steps(loop)
-        if not isinstance(batch, Execution):
-            batch = Execution.of([batch], batch_idx)
         start = 0
-        for fits, group in groupby(self._which_fit(batch)):
+        for fits, group in groupby(self._which_fit(execution)):
             end = start + len(list(group))
-            if not (fits and self._play(batch, start, end)):
-                yield from islice(indexed(batch, batch_idx, first=start), end - start)
+            if not (fits and self._play(execution, start, end)):
+                yield from islice(indexed(execution, first=start), end - start)
             start = end
 
     def _which_fit(self, batch: Execution) -> list[bool]:

@@ -30,6 +30,19 @@ def datamodule_of(trainer: Trainer) -> LightningDataModule:
     return datamodule
 
 
+def loader_of(trainer: Trainer) -> Any:
+    """Return the loader, or a collection of several, that the Trainer reads just now.
+
+    ``trainer.val_dataloaders`` is that of a former ``fit`` while ``validate`` reads another.
+
+    Args:
+        trainer: In a training or evaluation step.
+    """
+    loop = trainer.fit_loop if trainer.training else trainer._evaluation_loop
+    combined = loop._combined_loader
+    return None if combined is None else combined.iterables
+
+
 @contextmanager
 def trainer_replaced(module: LightningModule, other: Any) -> Iterator[None]:
     """Have a module, and those within it, ask something else where they ask their Trainer.

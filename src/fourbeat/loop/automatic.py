@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 from lightning.pytorch.utilities.types import STEP_OUTPUT
 
-from fourbeat.data import Batch, count_batches_done, count_samples
+from fourbeat.data import Batch, count_batches_done
 from fourbeat.loop.accumulation import AccumulationGroup
+from fourbeat.loop.backend import as_execution
 from fourbeat.loop.loop import Loop
 from fourbeat.tasks import Loss
 from fourbeat.tasks.calls import compute_losses
@@ -35,7 +36,8 @@ class AutomaticLoop(Loop):
         """
         self._follow_knobs(self.trainer)
         group = self.accumulation_group(batch_idx)
-        num_samples = self.task_log.num_samples = count_samples(batch)
+        (num_samples,) = as_execution(batch, batch_idx, self.trainer).sizes
+        self.task_log.num_samples = num_samples
         self.latest_losses = losses = compute_losses(self.task, batch)
         loss = self.objective(losses, group)
         self.check_finite(loss)

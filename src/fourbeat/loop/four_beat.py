@@ -12,13 +12,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from fourbeat.base.errors import RunError
-from fourbeat.data import count_batches_done
 from fourbeat.data.batches import Batch
 from fourbeat.events import Beats, Hooks, Observer
 from fourbeat.lightning.distributed import broadcast_buffers
 from fourbeat.lightning.trainer import set_logged_step
 from fourbeat.loop.accumulation import AccumulationGroup
-from fourbeat.loop.backend import LoaderItem
+from fourbeat.loop.backend import LoaderItem, as_execution
 from fourbeat.loop.hooked import HookedBeats
 from fourbeat.loop.manual import ManualLoop
 from fourbeat.loop.turns import Turn, average_gradients, read_turn
@@ -40,7 +39,10 @@ class FourBeatLoop(ManualLoop):
     Attributes:
         observers: Are notified of the beats.
         notify: Notifies them.
+        latest_loss: Of the latest turn, detached; None before the first one.
     """
+
+    latest_loss: Tensor | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -74,11 +76,12 @@ class FourBeatLoop(ManualLoop):
             batch_idx: Index of the batch in its epoch, from 0.
 
         Returns:
-            The last micro-batch's mean loss, detached.
+            The last micro-batch's mean loss, detached; None before the first turn.
         """
         self.follow_trainer()
-        num_done = count_batches_done(batch, batch_idx)
-        for index, micro_batch, num_samples in self.backend.micro_batches(batch, batch_idx):
+        execution = as_execution(batch, batch_idx, self.trainer)
+        num_done = execution.num_played
+        for index, micro_batch, num_samples in self.backend.micro_batches(execution):
             group = self.accumulation_group(index)
             self.task_log.num_samples = num_samples
             self.task_log.is_within = index + 1 < num_done and group.is_last
@@ -91,7 +94,7 @@ class FourBeatLoop(ManualLoop):
         # The loggers' x-axis counts optimizer steps: Lightning would count loader items.
         set_logged_step(self.trainer, self.num_steps - 1)
         self._num_done = num_done
-        return {"loss": self.latest_loss}
+        return None if self.latest_loss is None else {"loss": self.latest_loss}
 
     def look_up_users(self) -> None:
         """Look up whether the beats are played through Lightning's hooks, too."""

@@ -25,7 +25,7 @@ from fourbeat.lightning.trainer import (
 )
 from fourbeat.lightning.validation import decide_validations
 from fourbeat.loop.accumulation import AccumulationGroup
-from fourbeat.loop.backend import Backend, LoaderItem, indexed
+from fourbeat.loop.backend import Backend, LoaderItem, as_execution, indexed
 from fourbeat.loop.evaluation import Evaluation
 from fourbeat.loop.optimization import BuildOptimizers, BuildSchedulers, Optimization
 from fourbeat.loop.own_state import LoopState
@@ -270,10 +270,8 @@ class Loop(Callback):
 
     def evaluation_step(self, split: Split, batch: LoaderItem, batch_idx: int) -> None:
         """Add a batch, or an execution of several, to a split's losses and metrics."""
-        for index, mini_batch, num_samples in indexed(batch, batch_idx):
-            self.task_log.num_samples = num_samples
-            self.evaluation.add(split, mini_batch, index, num_samples)
-        self.task_log.num_samples = None
+        execution = as_execution(batch, batch_idx, self.trainer)
+        self.evaluation.add(split, self.task_log.each(indexed(execution)))
 
     def end_evaluation(self, split: str) -> None:
         """Do nothing: as a callback it does, whatever hooks the task has."""
