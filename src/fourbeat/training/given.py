@@ -119,7 +119,7 @@ class Given:
             why = f"has no effect: {' and '.join(names)} yield batches already"
             yield Fault("without-effect", "batch_size", str(self.batch_size), why)
 
-    def _are_batched(self, names: list[str]) -> bool:
+    def _are_batched(self, names: Sequence[str]) -> bool:
         return all(is_batched(getattr(self, name)) for name in names)
 
     def _unused_faults(self) -> Iterator[Fault]:
