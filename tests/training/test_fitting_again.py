@@ -31,7 +31,8 @@ BCE = nn.BCEWithLogitsLoss()
 TASK_ARGS = {"net": {"_target_": "support.fit_programs.Net", "width": 5}, "weight": 0.1}
 PROGRAMS = {
     "network": {"model": programs.Net, "init_args": {"width": 6}, "loss": BCE},
-    "arrays": {"model": programs.Net, "data": "support.fit_programs:arrays", "loss": BCE},
+    "arrays": {"model": programs.Net, "data": f"{MODULE}:arrays", "loss": BCE},
+    "padded": {"model": programs.Pooled, "data": f"{MODULE}:padded", "loss": BCE},
     "task": {"model": programs.Task, "init_args": TASK_ARGS},
     "module": {"model": programs.Lit, "init_args": {"width": 6}},
     "all-leaves": {

@@ -12,10 +12,9 @@ from fourbeat.data import Data
 from fourbeat.optim import list_names
 from fourbeat.preflight.task_trial import run_task
 from fourbeat.tasks import Task
-from fourbeat.training.components import AnyData
 
 
-def initialize_lazy(module: LightningModule, data: AnyData, key: str, target: str) -> None:
+def initialize_lazy(module: LightningModule, data: Data, key: str, target: str) -> None:
     """Let lazy layers have their sizes and first weights, before anything asks for either.
 
     The first batch of training is fetched, where there are some, and the losses are computed in
@@ -33,7 +32,7 @@ def initialize_lazy(module: LightningModule, data: AnyData, key: str, target: st
     """
     if not _lazy_layers(module):
         return
-    if isinstance(module, Task) and isinstance(data, Data):
+    if isinstance(module, Task):
         with generators_seeded():
             batch = data.example_batch()
         run_task(module.eval(), batch)
