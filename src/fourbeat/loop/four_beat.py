@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from fourbeat.base.errors import RunError
 from fourbeat.data import count_batches_done
 from fourbeat.data.batches import Batch
-from fourbeat.events import Beats, Hooks, Observer
+from fourbeat.events import Beats, Hooks, Observer, OwnHook
 from fourbeat.lightning.distributed import broadcast_buffers
 from fourbeat.lightning.trainer import precision_of, set_logged_step
 from fourbeat.loop.accumulation import AccumulationGroup
@@ -64,7 +64,7 @@ class FourBeatLoop(Loop):
         self.observers, self.notify = observers, Beats(observers)
         self._hooks.close()
         if self.notify.wants_forward:
-            self._hooks.add(self.task.net.register_forward_hook(self._after_forward))
+            self._hooks.add(self.task.net.register_forward_hook(OwnHook(self._after_forward)))
 
     def _after_forward(self, net: nn.Module, inputs: Any, outputs: Any) -> None:
         if net.training:

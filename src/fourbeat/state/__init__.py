@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from fourbeat.state.checkpoint import StateCheckpoint
-from fourbeat.state.checkpoint_files import CheckpointFiles, find_last_checkpoints
+from fourbeat.state.checkpoint_files import (
+    CHECKPOINT_DIR,
+    CheckpointFiles,
+    find_last_checkpoints,
+)
 from fourbeat.state.file import CheckpointIO, read_state, write_state
 from fourbeat.state.log_position import cut_logs
-from fourbeat.state.rewinding import rewind_best
 from fourbeat.state.snapshots import SNAPSHOT_DIR, Snapshots, find_snapshots, remove_later_snapshots
 from fourbeat.state.training_state import (
     DamagedCheckpointError,
@@ -17,6 +20,7 @@ from fourbeat.state.training_state import (
 )
 
 __all__ = [
+    "CHECKPOINT_DIR",
     "SNAPSHOT_DIR",
     "CheckpointFiles",
     "CheckpointIO",
@@ -32,6 +36,5 @@ __all__ = [
     "find_snapshots",
     "read_state",
     "remove_later_snapshots",
-    "rewind_best",
     "write_state",
 ]

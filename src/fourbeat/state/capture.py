@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import EarlyStopping
 from fourbeat.base.console import log
 from fourbeat.base.generators import generator_states, set_generator_states
 from fourbeat.base.registry import Registrant, StateFunctions, StateRegistry
+from fourbeat.data import LoaderDataModule
 from fourbeat.data.split_loaders import SplitLoaders
 from fourbeat.lightning.checkpoints import dump_checkpoint
 from fourbeat.lightning.loops import (
@@ -53,6 +54,7 @@ def capture(
     trainer: Trainer,
     registry: StateRegistry,
     position: Position,
+    folder: Path,
     *,
     durable: bool = False,
 ) -> TrainingState:
@@ -62,6 +64,7 @@ def capture(
         trainer: At one of the moments.
         registry: What is captured besides Lightning's checkpoint.
         position: How far the training is.
+        folder: The run folder, whose logs are in it.
         durable: Whether the logs are synced to disk first.
 
     Returns:
@@ -69,7 +72,6 @@ def capture(
     """
     logs = None
     if trainer.is_global_zero:
-        folder = Path(trainer.default_root_dir)
         logs = read_log_position(trainer.loggers, folder, durable=durable)
     own = registry.state_dict()
     processes = _gathered(own) if trainer.world_size > 1 else [own]
@@ -98,9 +100,14 @@ def position_now(trainer: Trainer, moment: Moment, batch: int, *, is_over: bool)
 
 
 def restores_within_epochs(trainer: Trainer) -> bool:
-    """Return whether the place within an epoch could be found again."""
+    """Return whether the place within an epoch could be found again.
+
+    Loaders that ``fit()`` was given are placed by nobody, but their states are not resumed, either.
+    """
     data = datamodule_of(trainer)
-    return not isinstance(data, SplitLoaders) or data.restores_within_epochs
+    if isinstance(data, SplitLoaders):
+        return data.restores_within_epochs
+    return isinstance(data, LoaderDataModule)
 
 
 def set_position(trainer: Trainer, state: TrainingState) -> None:

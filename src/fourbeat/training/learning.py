@@ -52,8 +52,7 @@ def build_task(cfg: TrainConfig, data: AnyData) -> Task:
 
 def build_data(cfg: TrainConfig) -> Data:
     """Build the data set; a LightningDataModule of somebody else's gets our interface."""
-    data: Data = adopt(instantiate(cfg.data.leaf()), cfg.seed)
-    return data
+    return adopt(instantiate(cfg.data.leaf()), cfg.seed)
 
 
 def build_module(cfg: TrainConfig, data: AnyData) -> LightningModule:
