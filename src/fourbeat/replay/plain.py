@@ -18,7 +18,7 @@ from fourbeat.lightning.trainer import callbacks_of
 from fourbeat.recorder import RecorderCallback, read_records
 from fourbeat.replay.instruments import Instruments, RecordsInMemory
 from fourbeat.replay.session import Start, play_steps, shown_and_observed
-from fourbeat.replay.steps import Measured, Replay, refuse_absent, replay_measured
+from fourbeat.replay.steps import Played, Replay, refuse_absent, replay_measured
 from fourbeat.state import StateCheckpoint
 from fourbeat.training.components import AnyData, Components
 
@@ -57,7 +57,7 @@ def replay_with(build: Build, run_dir: str | Path, step: int) -> Replay:
 
 def _replay_shown(
     build: Build, start: Start, last_step: int, observe: Callable[[nn.Module], Instruments]
-) -> Measured:
+) -> Played:
     def play(memory: RecordsInMemory, watch: Callable[[nn.Module], list[Observer]]) -> Components:
         components = _built(build)
         trainer, data = components.trainer, components.datamodule

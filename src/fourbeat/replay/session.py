@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from torch import nn
@@ -19,10 +19,10 @@ from fourbeat.config.schema import DebugConfig, TrainConfig, TrainerConfig
 from fourbeat.config.typed import format_value
 from fourbeat.events import Observer
 from fourbeat.events.lightning import ObserverCallback
-from fourbeat.lightning.trainer import Tqdm
 from fourbeat.preflight.devices import count_processes
 from fourbeat.recorder import Records
 from fourbeat.replay.instruments import RecordsInMemory
+from fourbeat.replay.progress import show_progress
 from fourbeat.run import Run
 from fourbeat.state import (
     CHECKPOINT_DIR,
@@ -270,34 +270,3 @@ def shown_and_observed(
 
         components = play(memory, watch)
     return made[0], memory.records, components
-
-
-class Progress(Observer):
-    """A bar on the terminal that counts steps, and is cleared when they are done.
-
-    Args:
-        bar: With as many as there are steps.
-    """
-
-    def __init__(self, bar: Tqdm) -> None:
-        self._bar = bar
-
-    def on_step(self, groups: Sequence[Mapping[str, Any]], batch_idx: int, applied: bool) -> None:
-        """Move the bar on by one step."""
-        self._bar.update()
-
-
-@contextlib.contextmanager
-def show_progress(
-    num_steps: int, *, file: TextIO | None = None, delay: float = 2.0
-) -> Iterator[Progress]:
-    """Show how far a replay has come, if it takes long and there is a terminal.
-
-    Args:
-        num_steps: Optimizer steps that are replayed.
-        file: Where it is shown; None: on stderr, so that a pipe gets the answer alone.
-        delay: Seconds until it is shown.
-    """
-    about: Any = {"desc": "replaying", "total": num_steps, "unit": "step", "leave": False}
-    with Tqdm(**about, file=file, delay=delay, disable=None) as bar:  # None: without a terminal
-        yield Progress(bar)

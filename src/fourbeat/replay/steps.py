@@ -51,8 +51,8 @@ class Replay:
     run: Run | None = None
 
 
-Measured: TypeAlias = tuple[Instruments, Records, Components]
-Play: TypeAlias = Callable[[Start, int, Callable[[nn.Module], Instruments]], Measured]
+Played: TypeAlias = tuple[Instruments, Records, Components]
+Play: TypeAlias = Callable[[Start, int, Callable[[nn.Module], Instruments]], Played]
 
 
 def replay(project: Project, run_dir: str | Path, step: int) -> Replay:
