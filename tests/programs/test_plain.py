@@ -20,6 +20,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.demos.boring_classes import BoringDataModule, BoringModel
 from programs.plain import MAKERS, build, train, train_until
 from support.interruptions import StopAt
+from support.pages import run_page
 from support.stock_trainers import stock_trainer
 
 import fourbeat
@@ -197,6 +198,14 @@ def test_data_that_is_not_adopted_is_saved_between_epochs_and_resumed_exactly(
     assert_same_trainings(tmp_path / "whole", tmp_path / "stopped")
 
 
+@pytest.mark.slow
+def test_what_a_resume_will_not_restore_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    train("lstm", tmp_path, max_epochs=1, limit_train_batches=3)
+    assert "resume will not restore task.hidden" in caplog.text
+
+
 class Copies(Callback):
     """Pickles the network while it is recorded."""
 
@@ -233,3 +242,22 @@ def test_loaders_are_not_asked_for_again(tmp_path: Path) -> None:
 def test_what_is_no_data_module_cannot_be_adopted() -> None:
     with pytest.raises(DataError, match="not a list"):
         fourbeat.adopt([1, 2])
+
+
+class LoggedPoints(BoringModel):
+    """Logs what the page monitors."""
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        self.log("val_loss", self.step(batch))
+
+
+@pytest.mark.slow
+def test_each_line_of_the_page_can_be_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = {"MyModule": LoggedPoints, "MyDataModule": BoringDataModule}
+    run_page("plain_lightning.md", pytest.fail, names)
+    assert "bitwise identical to the record: 41 steps" in capsys.readouterr().out
+    assert (tmp_path / "runs" / "one" / "checkpoints" / "best.ckpt").exists()
+    assert names["trainer"].global_step == len(names["records"].steps)
