@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fourbeat.cli.api import compose, resume, train
     from fourbeat.config.project import Project
-    from fourbeat.data import Data
-    from fourbeat.recorder import read_records, watch
+    from fourbeat.data import Data, adopt
+    from fourbeat.recorder import RecorderCallback, read_records, watch
+    from fourbeat.replay import replay_lines, replay_with
     from fourbeat.run import Run
+    from fourbeat.state import StateCheckpoint
     from fourbeat.tasks import Mean, Supervised, Task
     from fourbeat.training.evaluation import evaluate
     from fourbeat.training.fitting import fit
@@ -22,13 +24,18 @@ _HOMES = {
     "Data": "fourbeat.data",
     "Mean": "fourbeat.tasks",
     "Project": "fourbeat.config.project",
+    "RecorderCallback": "fourbeat.recorder",
     "Run": "fourbeat.run",
+    "StateCheckpoint": "fourbeat.state",
     "Supervised": "fourbeat.tasks",
     "Task": "fourbeat.tasks",
+    "adopt": "fourbeat.data",
     "compose": "fourbeat.cli.api",
     "evaluate": "fourbeat.training.evaluation",
     "fit": "fourbeat.training.fitting",
     "read_records": "fourbeat.recorder",
+    "replay_lines": "fourbeat.replay",
+    "replay_with": "fourbeat.replay",
     "resume": "fourbeat.cli.api",
     "train": "fourbeat.cli.api",
     "watch": "fourbeat.recorder",
@@ -38,13 +45,18 @@ __all__ = [
     "Data",
     "Mean",
     "Project",
+    "RecorderCallback",
     "Run",
+    "StateCheckpoint",
     "Supervised",
     "Task",
+    "adopt",
     "compose",
     "evaluate",
     "fit",
     "read_records",
+    "replay_lines",
+    "replay_with",
     "resume",
     "train",
     "watch",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 
-from fourbeat.replay.session import show_progress
+from fourbeat.replay.progress import show_progress
 
 
 class Terminal(io.StringIO):

@@ -60,7 +60,7 @@ def assert_each_state_leads_to_the_same_end(run: Run) -> None:
     cfg = replay_config(stored)
     last = run.manifest.num_steps - 1
     weights = read_state(run.checkpoint("last"))["state_dict"]
-    before = [start for start in find_starts(stored.run) if start.step <= last]
+    before = [start for start in find_starts(stored.run.dir) if start.step <= last]
     assert len(before) >= 4
     for start in before:
         memory = RecordsInMemory()
@@ -164,7 +164,7 @@ def test_other_worker_processes_and_executions_replay_the_same(tmp_path: Path) -
     stored = StoredRun(PROJECT, run)
     cfg = replay_config(stored, ["data.num_workers=0"])
     memory = RecordsInMemory()
-    replay_steps(stored, cfg, find_starts(stored.run)[2], 35, memory)
+    replay_steps(stored, cfg, find_starts(stored.run.dir)[2], 35, memory)
     found = compare(read_records(run.dir), memory.records)
     assert found.num_steps > 10
     assert found.first is None

@@ -77,7 +77,7 @@ def without(run: Run, layer: str, from_step: int, last_step: int) -> np.ndarray:
     cfg = replay_config(stored)
     rate = 0.1 * (cfg.optim.lr or 0.0)
     changes = [Change(from_step, f"optim.lr.{layer}", rate)]
-    start = nearest_start(stored.run, min(from_step, 5))
+    start = nearest_start(stored.run.dir, min(from_step, 5))
 
     def never(here: Here) -> Place:
         raise AssertionError

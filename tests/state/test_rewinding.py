@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from fourbeat.state import CheckpointFiles, read_state, rewind_best, write_state
+from fourbeat.state import CheckpointFiles, read_state, write_state
 from fourbeat.state.ranking import RankedState
+from fourbeat.state.rewinding import rewind_best
 
 FIRST, SECOND = RankedState(1.0, 0, 10), RankedState(2.0, 1, 20)
 

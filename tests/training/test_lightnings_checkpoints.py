@@ -93,7 +93,7 @@ def test_a_replay_of_such_a_run_writes_nothing(both: Run) -> None:
 
     before = {p: p.stat().st_mtime_ns for p in both.dir.rglob("*")}
     stored, memory = StoredRun.load(PROJECT, both.dir), RecordsInMemory()
-    start = nearest_start(both, 20)
+    start = nearest_start(both.dir, 20)
     replay_steps(stored, replay_config(stored), start, 22, memory)
     assert len(memory.records.steps)
     assert {p: p.stat().st_mtime_ns for p in both.dir.rglob("*")} == before

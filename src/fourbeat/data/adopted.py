@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningDataModule
+from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.core.hooks import DataHooks
 
-from fourbeat.base.errors import Fault
+from fourbeat.base.errors import DataError, Fault
+from fourbeat.base.generators import generators_seeded
 from fourbeat.data.adopted_loader import AdoptedLoader, can_be_adopted
 from fourbeat.data.batches import Batch
 from fourbeat.data.data import Data
@@ -23,22 +24,39 @@ TRANSFER_HOOKS = ("on_before_batch_transfer", "on_after_batch_transfer")
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
-def adopt(built: Any, seed: int) -> Any:
-    """Return what a config's ``data`` has built, a LightningDataModule behind our interface.
+def adopt(data: LightningDataModule | LightningModule, seed: int = 0) -> Data:
+    """Return a data module whose batches come in an order that a resume and a replay find again.
+
+    For ``trainer.fit(module, datamodule=fourbeat.adopt(data, seed=1))``.
 
     Args:
-        built: A :class:`Data` is returned as it is, and so is what is no data module.
-        seed: ``seed`` of the config, which a data module of somebody else's does not get.
+        data: A LightningDataModule, as its author wrote it, or a LightningModule that has loaders
+            itself. A :class:`Data` is returned as it is.
+        seed: Of the order of the epochs, and of what samples draw.
+
+    Raises:
+        DataError: It is neither.
     """
-    if isinstance(built, Data) or not isinstance(built, LightningDataModule):
-        return built
-    own = type(built)
+    if isinstance(data, Data):
+        return data
+    if isinstance(data, LightningModule):
+        loaders = ModuleLoaders(seed)
+        loaders.inner = data
+        return loaders
+    if not isinstance(data, LightningDataModule):
+        raise DataError(
+            f"fourbeat.adopt: takes a LightningDataModule, or a LightningModule with loaders, not "
+            f"a {type(data).__name__}. LightningDataModule.from_datasets(...) makes one of data "
+            "sets."
+        )
+    own = type(data)
     # By the name of its class Lightning finds its state in a checkpoint. A hook that it has not is
     # not to stand in the way of the module's.
-    hooks = {n: getattr(built, n) for n in TRANSFER_HOOKS if has_hook(built, n)}
+    hooks = {n: getattr(data, n) for n in TRANSFER_HOOKS if has_hook(data, n)}
     calls = {n: staticmethod(hook) for n, hook in hooks.items()}
     kind = type(own.__name__, (AdoptedData,), {"__qualname__": own.__qualname__, **calls})
-    return kind(built, seed)
+    adopted: Data = kind(data, seed)
+    return adopted
 
 
 def has_hook(owner: object, hook: str) -> bool:
@@ -94,7 +112,9 @@ class AdoptedData(Data):
         if split not in self._loaders:
             self._set_up_alone()
             has_one = has_hook(self.inner, f"{split}_dataloader")
-            found = getattr(self.inner, f"{split}_dataloader")() if has_one else None
+            # A data set that is drawn here is the same in a resume, which asks in another order.
+            with generators_seeded(self.seed + SPLITS.index(split)):
+                found = getattr(self.inner, f"{split}_dataloader")() if has_one else None
             self._loaders[split] = self._adopted(found, split)
         return self._loaders[split]
 
@@ -182,6 +202,11 @@ class AdoptedData(Data):
 
     def train_dataloader(self) -> Any:
         """Return the loader of the training batches, from where the training stands."""
+        if getattr(self.trainer, "reload_dataloaders_every_n_epochs", 0):
+            raise DataError(
+                "reload_dataloaders_every_n_epochs: must be 0, the default: the loaders are asked "
+                "for once, and their order follows from the epoch."
+            )
         loader = self.loader_of("train")
         is_adopted = isinstance(loader, AdoptedLoader)
         return super().train_dataloader() if is_adopted else self._kept(loader, "train")
@@ -207,7 +232,8 @@ class AdoptedData(Data):
     def _kept(self, loader: Any, split: Split) -> Any:
         """A loader as it is; Lightning reads the limit right after it has asked for it."""
         limit = getattr(self.limits, split)
-        setattr(self.trainer, f"limit_{split}_batches", limit)
+        if limit != 1.0:  # else the Trainer's own holds, if it has one
+            setattr(self.trainer, f"limit_{split}_batches", limit)
         return loader
 
     def _order(self, split: Split, **settings: Any) -> BatchOrder:

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 from torch import nn
 from torch.utils.hooks import RemovableHandle
+
+
+class OwnHook(partial[Any]):
+    """A hook that stays with its module: a copy of the module, or a pickled one, has none.
+
+    What a hook belongs to, a recorder or a loop, has open files, and the whole training behind it.
+    ``save_hyperparameters()`` has Lightning pickle the network; averages copy it.
+    """
+
+    def __reduce__(self) -> Any:
+        """Return what stands for it elsewhere: of Python's own, so that fourbeat need not be."""
+        return partial, (sys.audit, "a hook of fourbeat's, left behind")  # takes all, does nothing
 
 
 class Hooks:
@@ -59,9 +72,9 @@ class Hooks:
         """
         for name, module in modules.items():
             if before is not None:
-                self.add(module.register_forward_pre_hook(partial(before, name)))
+                self.add(module.register_forward_pre_hook(OwnHook(before, name)))
             if after is not None:
-                self.add(module.register_forward_hook(partial(after, name)))
+                self.add(module.register_forward_hook(OwnHook(after, name)))
 
     def close(self) -> None:
         """Remove all of them; harmless when repeated."""

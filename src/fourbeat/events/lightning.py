@@ -10,7 +10,7 @@ from lightning.pytorch.utilities.types import STEP_OUTPUT
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from fourbeat.events.hooks import Hooks, find_network
+from fourbeat.events.hooks import Hooks, OwnHook, find_network
 from fourbeat.events.observer import Beats, Observer
 from fourbeat.lightning.torch_amp import scale_on_device
 from fourbeat.lightning.torch_optim import skipped_its_step, unscales_by_itself
@@ -119,7 +119,7 @@ class LightningBeats(Callback):
         for optimizer in trainer.optimizers:
             self._hooks.add(optimizer.register_step_pre_hook(self._before_step))
             self._hooks.add(optimizer.register_step_post_hook(self._after_step))
-        self._hooks.add(network.register_forward_hook(self._after_forward))
+        self._hooks.add(network.register_forward_hook(OwnHook(self._after_forward)))
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Remove the hooks."""

@@ -19,7 +19,7 @@ from fourbeat.inspector.places import Here, Place
 from fourbeat.replay.instruments import RecordsInMemory
 from fourbeat.replay.session import nearest_start, replay_config, replay_steps
 from fourbeat.run import MANIFEST_FILE, Outcome, Run, finish_run, start_run
-from fourbeat.training.building import CHECKPOINT_DIR
+from fourbeat.state import CHECKPOINT_DIR
 from fourbeat.training.components import Components
 from fourbeat.training.resume_checks import peak_key
 from fourbeat.training.running import write_config
@@ -120,7 +120,7 @@ class _StopAfter(Observer):
 def _replay_to(stored: StoredRun, changes: Sequence[Change], step: int, folder: Path) -> Components:
     cfg = _saving(replay_config(stored), stored.run)
     # A change is made before its step: the state that is saved must not lie behind it.
-    start = nearest_start(stored.run, min([step - 1, *(change.step for change in changes)]))
+    start = nearest_start(stored.run.dir, min([step - 1, *(change.step for change in changes)]))
     found: list[Components] = []
 
     def watch(components: Components) -> Sequence[Observer]:

@@ -111,7 +111,7 @@ class Inspector:
 
     def _replay_until(self, goal: Place) -> Place:
         """Replay until the user goes back, and return where to."""
-        start, memory = nearest_start(self._stored.run, goal.step), RecordsInMemory()
+        start, memory = nearest_start(self._stored.run.dir, goal.step), RecordsInMemory()
         changes = self._branch.changes
 
         def watch(components: Components) -> Sequence[Pauses]:

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from fourbeat.base.errors import RunError
 from fourbeat.data.batches import Batch
-from fourbeat.events import Beats, Hooks, Observer
+from fourbeat.events import Beats, Hooks, Observer, OwnHook
 from fourbeat.lightning.distributed import broadcast_buffers
 from fourbeat.lightning.trainer import set_logged_step
 from fourbeat.loop.accumulation import AccumulationGroup
@@ -62,7 +62,7 @@ class FourBeatLoop(ManualLoop):
         self.observers, self.notify = observers, Beats(observers)
         self._hooks.close()
         if self.notify.wants_forward:
-            self._hooks.add(self.task.net.register_forward_hook(self._after_forward))
+            self._hooks.add(self.task.net.register_forward_hook(OwnHook(self._after_forward)))
 
     def _after_forward(self, net: nn.Module, inputs: Any, outputs: Any) -> None:
         if net.training:

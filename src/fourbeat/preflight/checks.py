@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, LightningModule
+from lightning.pytorch import Callback, LightningDataModule, LightningModule
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig
 
@@ -164,7 +164,8 @@ def _data(cfg: TrainConfig) -> tuple[Data | None, list[Fault]]:
     datamodule, faults = try_leaf("data", cfg.data.leaf(), instantiate)
     if faults:
         return None, faults
-    datamodule = adopt(datamodule, cfg.seed)
+    if isinstance(datamodule, LightningDataModule):
+        datamodule = adopt(datamodule, cfg.seed)
     if not isinstance(datamodule, Data):
         hint = "See the README, Add your own."
         kind = type(datamodule).__name__

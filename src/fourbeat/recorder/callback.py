@@ -20,13 +20,18 @@ from fourbeat.recorder.ranges import SpikeDetector
 from fourbeat.recorder.recorder import Recorder, Write
 from fourbeat.recorder.store import Writer, write_block
 
-FOLDER = "records"
+RECORDS_DIR = "records"
 
 
 class RecorderCallback(Callback):
     """Records each optimizer step of any LightningModule, into the run's own event file.
 
+    In a project of your own: ``RecorderCallback(folder="runs/one")``, the folder of its
+    :class:`fourbeat.StateCheckpoint`, and ``fourbeat.read_records("runs/one")``.
+
     Args:
+        folder: Where an event file of its own is written, under ``records``; None: the records go
+            into that of TensorBoard's logger, and without one into the Trainer's folder.
         layers_every_n_steps: Optimizer steps between two measurements of each layer's weights,
             updates and outputs.
         stop_on_nan: End the training before a gradient with a NaN or Inf corrupts the weights. Only
@@ -41,10 +46,12 @@ class RecorderCallback(Callback):
     def __init__(
         self,
         *,
+        folder: str | Path | None = None,
         layers_every_n_steps: int = 100,
         stop_on_nan: bool = False,
         write: Write | None = None,
     ) -> None:
+        self.folder = None if folder is None else Path(folder)
         self.layers_every_n_steps, self.stop_on_nan = layers_every_n_steps, stop_on_nan
         self._write = write or self._write_to_log
         self.recorder: Recorder | None = None
@@ -128,13 +135,14 @@ class RecorderCallback(Callback):
             write_block(self._writer(), tag, block)
 
     def _writer(self) -> Writer:
-        for logger in self._trainer.loggers:
+        for logger in self._trainer.loggers if self.folder is None else ():
             if isinstance(logger, TensorBoardLogger):
                 writer = event_writer(logger)
                 assert writer is not None  # only the first process is asked
                 return cast(Writer, writer)
         if self._own_writer is None:
-            self._own_writer = EventFileWriter(str(Path(self._trainer.default_root_dir) / FOLDER))
+            folder = self.folder or Path(self._trainer.default_root_dir)
+            self._own_writer = EventFileWriter(str(folder / RECORDS_DIR))
         return cast(Writer, self._own_writer)
 
 

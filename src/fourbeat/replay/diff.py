@@ -188,7 +188,7 @@ def _records(key: str, run: Run) -> Records:
 
 def _compare_weights(one: Run, other: Run) -> tuple[int | None, bool]:
     """Compare the weights after the last step at which the states of both runs were saved."""
-    mine, theirs = ({s.step: s.path for s in find_starts(r) if s.path} for r in (one, other))
+    mine, theirs = ({s.step: s.path for s in find_starts(r.dir) if s.path} for r in (one, other))
     for step in sorted(mine.keys() & theirs.keys(), reverse=True):
         try:
             a, b = (read_state(paths[step])["state_dict"] for paths in (mine, theirs))
@@ -240,7 +240,7 @@ def _changed_at(run: Run, step: int) -> int:
 def _replay_one(
     stored: StoredRun, recorded: Records, first_step: int, last_step: int
 ) -> ReplayedRun:
-    start = nearest_start(stored.run, first_step)
+    start = nearest_start(stored.run.dir, first_step)
     prints, records, components = replay_shown(
         stored, start, last_step, lambda network: Fingerprints(network, first_step - start.step)
     )

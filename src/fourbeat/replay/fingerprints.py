@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from fourbeat.events import Hooks, Observer, find_leaves
+from fourbeat.events import Hooks, Observer, OwnHook, find_leaves
 from fourbeat.lightning.torch_modules import DROPOUT_BASE
 from fourbeat.recorder.layers import ROOT, Layers
 from fourbeat.state.plain import find_tensors
@@ -78,7 +78,7 @@ class Fingerprints(Observer):
         self._current: list[Fingerprint] = []
         self._micro_batch = 0
         self._hooks = Hooks()
-        self._hooks.add(network.register_forward_pre_hook(self._before_network))
+        self._hooks.add(network.register_forward_pre_hook(OwnHook(self._before_network)))
         leaves = find_leaves(network) or {ROOT: network}
         self._hooks.add_forward(leaves, before=self._before_leaf, after=self._after_leaf)
 

@@ -28,7 +28,7 @@ def replay_data(replay: Replay) -> dict[str, Any]:
     first = replay.comparison.first
     plain: dict[str, Any] = to_json_value(
         {
-            "run": str(replay.run.dir),
+            "run": str(replay.dir),
             "step": replay.step,
             "from_step": replay.start.step,
             "from_state": str(replay.start.path) if replay.start.path else None,
@@ -56,7 +56,7 @@ def _summary(replay: Replay) -> Iterable[str]:
     row = replay.replayed.steps.row(replay.step) or {}
     where = replay.start.path.name if replay.start.path else "the beginning"
     yield (
-        f"step {replay.step} of {replay.run.dir}: epoch {row.get('epoch', 0):.0f}, batch "
+        f"step {replay.step} of {replay.dir}: epoch {row.get('epoch', 0):.0f}, batch "
         f"{row.get('batch_idx', 0):.0f}; replayed from step {replay.start.step} ({where})"
     )
     yield _agreement(replay)
@@ -83,13 +83,14 @@ def _agreement(replay: Replay) -> str:
 
 
 def _reason(replay: Replay) -> str:
-    for resumed in replay.run.manifest.resumed:
+    run = replay.run
+    for resumed in run.manifest.resumed if run else ():
         if resumed["overrides"] and resumed["from_step"] > replay.start.step:
             changes = " ".join(resumed["overrides"])
             return (
                 f"It has {changes} from step {resumed['from_step']} on, the replay at every step."
             )
-    if replay.run.config["loop"].get("compile"):
+    if run and run.config["loop"].get("compile"):
         return "Compiled steps (loop.compile) round differently."
     return "Different code, packages or hardware?"
 

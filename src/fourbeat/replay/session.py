@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from torch import nn
@@ -18,12 +19,13 @@ from fourbeat.config.schema import DebugConfig, TrainConfig, TrainerConfig
 from fourbeat.config.typed import format_value
 from fourbeat.events import Observer
 from fourbeat.events.lightning import ObserverCallback
-from fourbeat.lightning.trainer import Tqdm
 from fourbeat.preflight.devices import count_processes
 from fourbeat.recorder import Records
 from fourbeat.replay.instruments import RecordsInMemory
+from fourbeat.replay.progress import show_progress
 from fourbeat.run import Run
 from fourbeat.state import (
+    CHECKPOINT_DIR,
     SNAPSHOT_DIR,
     DamagedCheckpointError,
     Position,
@@ -31,7 +33,6 @@ from fourbeat.state import (
     find_snapshots,
     read_state,
 )
-from fourbeat.training.building import CHECKPOINT_DIR
 from fourbeat.training.components import Components
 from fourbeat.training.evaluation import without_outputs
 from fourbeat.training.initial_weights import restore_initial
@@ -80,13 +81,13 @@ class Start:
     path: Path | None = None
 
 
-def find_starts(run: Run) -> list[Start]:
-    """Find the states of a run that a replay may begin with, in the order of their steps."""
+def find_starts(run_dir: Path) -> list[Start]:
+    """Find the states in a run folder that a replay may begin with, in the order of their steps."""
     found = {
-        step: Start(step, path) for step, path in find_snapshots(run.dir / SNAPSHOT_DIR).items()
+        step: Start(step, path) for step, path in find_snapshots(run_dir / SNAPSHOT_DIR).items()
     }
     if not found:  # the first runs have none, nor those with save_snapshots=0
-        folder = run.dir / CHECKPOINT_DIR
+        folder = run_dir / CHECKPOINT_DIR
         for path in [*find_last_checkpoints(folder), *folder.glob("best*.ckpt")]:
             with contextlib.suppress(DamagedCheckpointError):
                 state = read_state(path)
@@ -97,14 +98,14 @@ def find_starts(run: Run) -> list[Start]:
     return [found[step] for step in sorted(found)]
 
 
-def nearest_start(run: Run, step: int) -> Start:
+def nearest_start(run_dir: Path, step: int) -> Start:
     """Return the latest state from which a step can be replayed; damaged ones are skipped.
 
     Args:
-        run: The run.
+        run_dir: The run folder.
         step: Index of the optimizer step, from 0.
     """
-    for start in reversed([s for s in find_starts(run) if s.step <= step]):
+    for start in reversed([s for s in find_starts(run_dir) if s.step <= step]):
         try:
             if start.path is not None:
                 read_state(start.path)
@@ -176,22 +177,44 @@ def replay_steps(
     Returns:
         The components as the last step left them.
     """
+    with tempfile.TemporaryDirectory() as temporary:
+        components = stored.build(cfg, folder or Path(temporary))
+        if start.path is None:
+            restore_initial(components.net, cfg, stored.run.dir)
+        play = partial(run_fit, cfg, components, start.path)
+        play_steps(components, play, start, last_step, memory, observers(components))
+    return components
+
+
+def play_steps(
+    components: Components,
+    play: Callable[[], None],
+    start: Start,
+    last_step: int,
+    memory: RecordsInMemory,
+    observers: Sequence[Observer] = (),
+) -> None:
+    """Have a training play some steps, with observers of its beats, and end it there.
+
+    Args:
+        components: About to be played; the Trainer gets callbacks.
+        play: Fits from the state at the start.
+        start: Where it begins.
+        last_step: Index of the last optimizer step; the training may end before it.
+        memory: Gets the records.
+        observers: Who else observes; they are closed in the end, whatever happens.
+    """
     with contextlib.ExitStack() as stack:
-        temporary = stack.enter_context(tempfile.TemporaryDirectory())
         stack.enter_context(warnings.catch_warnings())
         # torchmetrics warns of NaN after an explosion, which whoever replays one knows.
         # It says so in the name of whoever called the metric.
         warnings.filterwarnings("ignore", "Encountered `nan` values", UserWarning)
-        components = stored.build(cfg, folder or Path(temporary))
-        if start.path is None:
-            restore_initial(components.net, cfg, stored.run.dir)
-        watching = [*observers(components), StopAfter(start.step, last_step)]
+        watching = [*observers, StopAfter(start.step, last_step)]
         for observer in watching:
             stack.callback(observer.close)
         components.callbacks.extend([memory.recorder, ObserverCallback(watching)])
         with components.checkpoint.stop.handling(), contextlib.suppress(Arrived):
-            run_fit(cfg, components, start.path)
-    return components
+            play()
 
 
 def replay_shown(
@@ -211,43 +234,39 @@ def replay_shown(
     Raises:
         RunError: The run cannot be replayed in one process.
     """
-    cfg, memory, made = replay_config(stored), RecordsInMemory(), list[Watching]()
+    cfg = replay_config(stored)
 
-    def watch(components: Components) -> list[Observer]:
-        made.append(observe(components.net))
-        return [*made, shown]
+    def play(memory: RecordsInMemory, watch: Callable[[nn.Module], list[Observer]]) -> Components:
+        return replay_steps(
+            stored, cfg, start, last_step, memory, observers=lambda built: watch(built.net)
+        )
 
+    return shown_and_observed(play, start, last_step, observe)
+
+
+def shown_and_observed(
+    play: Callable[[RecordsInMemory, Callable[[nn.Module], list[Observer]]], Components],
+    start: Start,
+    last_step: int,
+    observe: Callable[[nn.Module], Watching],
+) -> tuple[Watching, Records, Components]:
+    """Replay with an observer of the network, and show how far it has come.
+
+    Args:
+        play: Replays: gets where the records go, and what makes the observers of the network.
+        start: The state that is continued from.
+        last_step: Index of the last optimizer step that is replayed.
+        observe: Makes the observer for the network.
+
+    Returns:
+        As of :func:`replay_shown`.
+    """
+    memory, made = RecordsInMemory(), list[Watching]()
     with show_progress(last_step - start.step + 1) as shown:
-        components = replay_steps(stored, cfg, start, last_step, memory, observers=watch)
+
+        def watch(network: nn.Module) -> list[Observer]:
+            made.append(observe(network))
+            return [*made, shown]
+
+        components = play(memory, watch)
     return made[0], memory.records, components
-
-
-class Progress(Observer):
-    """A bar on the terminal that counts steps, and is cleared when they are done.
-
-    Args:
-        bar: With as many as there are steps.
-    """
-
-    def __init__(self, bar: Tqdm) -> None:
-        self._bar = bar
-
-    def on_step(self, groups: Sequence[Mapping[str, Any]], batch_idx: int, applied: bool) -> None:
-        """Move the bar on by one step."""
-        self._bar.update()
-
-
-@contextlib.contextmanager
-def show_progress(
-    num_steps: int, *, file: TextIO | None = None, delay: float = 2.0
-) -> Iterator[Progress]:
-    """Show how far a replay has come, if it takes long and there is a terminal.
-
-    Args:
-        num_steps: Optimizer steps that are replayed.
-        file: Where it is shown; None: on stderr, so that a pipe gets the answer alone.
-        delay: Seconds until it is shown.
-    """
-    about: Any = {"desc": "replaying", "total": num_steps, "unit": "step", "leave": False}
-    with Tqdm(**about, file=file, delay=delay, disable=None) as bar:  # None: without a terminal
-        yield Progress(bar)

@@ -67,8 +67,8 @@ def _loss(replayed: Replay) -> str:
 
 
 def _saved(replayed: Replay) -> str:
-    steps = ", ".join(str(start.step) for start in find_starts(replayed.run))
+    steps = ", ".join(str(start.step) for start in find_starts(replayed.dir))
     found = [f"the states at steps {steps}"]
-    if (replayed.run.dir / "checkpoints" / "exception.ckpt").exists():
+    if (replayed.dir / "checkpoints" / "exception.ckpt").exists():
         found.append(f"the weights before step {replayed.step} (checkpoints/exception.ckpt)")
     return "; ".join(found)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from fourbeat.state.checkpoint import StateCheckpoint
-from fourbeat.state.checkpoint_files import CheckpointFiles, find_last_checkpoints
+from fourbeat.state.checkpoint_files import (
+    CHECKPOINT_DIR,
+    CheckpointFiles,
+    find_last_checkpoints,
+)
 from fourbeat.state.evaluated import evaluated_at, load_evaluated
 from fourbeat.state.file import CheckpointIO, read_state, write_state
 from fourbeat.state.log_position import cut_logs
-from fourbeat.state.rewinding import rewind_best
 from fourbeat.state.snapshots import SNAPSHOT_DIR, Snapshots, find_snapshots, remove_later_snapshots
 from fourbeat.state.training_state import (
     DamagedCheckpointError,
@@ -18,6 +21,7 @@ from fourbeat.state.training_state import (
 )
 
 __all__ = [
+    "CHECKPOINT_DIR",
     "SNAPSHOT_DIR",
     "CheckpointFiles",
     "CheckpointIO",
@@ -35,6 +39,5 @@ __all__ = [
     "load_evaluated",
     "read_state",
     "remove_later_snapshots",
-    "rewind_best",
     "write_state",
 ]

@@ -53,6 +53,7 @@ def capture(
     trainer: Trainer,
     registry: StateRegistry,
     position: Position,
+    folder: Path,
     *,
     durable: bool = False,
 ) -> TrainingState:
@@ -62,6 +63,7 @@ def capture(
         trainer: At one of the moments.
         registry: What is captured besides Lightning's checkpoint.
         position: How far the training is.
+        folder: The run folder, whose logs are in it.
         durable: Whether the logs are synced to disk first.
 
     Returns:
@@ -69,7 +71,6 @@ def capture(
     """
     logs = None
     if trainer.is_global_zero:
-        folder = Path(trainer.default_root_dir)
         logs = read_log_position(trainer.loggers, folder, durable=durable)
     own = registry.state_dict()
     processes = _gathered(own) if trainer.world_size > 1 else [own]
@@ -95,6 +96,12 @@ def position_now(trainer: Trainer, moment: Moment, batch: int, *, is_over: bool)
         is_over=is_over,
         stop_reason=reason or "",
     )
+
+
+def restores_within_epochs(trainer: Trainer) -> bool:
+    """Return whether the place within an epoch could be found again."""
+    data = datamodule_of(trainer)
+    return isinstance(data, SplitLoaders) and data.restores_within_epochs
 
 
 def set_position(trainer: Trainer, state: TrainingState) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint
 
 from fourbeat.base.registry import StateRegistry
 from fourbeat.data import count_batches_done
@@ -18,33 +17,39 @@ from fourbeat.state.capture import (
     continue_from,
     is_finite,
     position_now,
-    set_position,
-    show_latest,
 )
-from fourbeat.state.checkpoint_files import CheckpointFiles, StateWriter
+from fourbeat.state.checkpoint_files import StateWriter
 from fourbeat.state.disk_budget import GIB
 from fourbeat.state.file import clear_temporary_files
 from fourbeat.state.moments import Pauser, agree, ends_early, says_it_saves_between_epochs
-from fourbeat.state.ranking import Judge, RankedState, Ranking
+from fourbeat.state.ranking import Judge, Ranking
 from fourbeat.state.replaced import ReplacedWeights
-from fourbeat.state.snapshots import Snapshots
+from fourbeat.state.saved_states import SavedStates
+from fourbeat.state.snapshots import SNAPSHOT_DIR, Snapshots
 from fourbeat.state.stop import StopRequest
 from fourbeat.state.time_share import TimeShare
 from fourbeat.state.training_state import Moment, TrainingState
 from fourbeat.state.unrestored import UnrestoredState
 
 
-class StateCheckpoint(Checkpoint):
+class StateCheckpoint(SavedStates):
     """Saves the last states, from which a run is resumed, and the best states.
 
     Every file is an exact restart point: a run that is resumed from it ends bitwise identical to
     one that was never interrupted. States are captured between batches and between epochs only,
     also when a signal asks the run to stop.
 
+    In a project of your own: ``StateCheckpoint("runs/one")`` among the callbacks, data that
+    :func:`fourbeat.adopt` has adopted, and ``trainer.fit(..., ckpt_path=states.find_last())``.
+
     Args:
-        files: The checkpoint files; None: nothing is saved, but signals are obeyed.
+        folder: Gets ``checkpoints`` and ``snapshots``; None: nothing is saved, but signals are
+            obeyed.
+        save_last: How many of the last states are kept, one of which serves if a newer is damaged.
+        save_top_k: How many of the best states are kept.
+        save_snapshots: How many earlier states are kept for replays.
         monitor: The metric that says which state is best, judged at each validation, or, where it
-            is a metric of the training, at the end of each epoch.
+            is a metric of the training, at the end of each epoch; empty: the latest is the best.
         or_latest: Without such a metric, the latest state is the best.
         mode: Whether the best value of the metric is the smallest or the largest.
         every_n_train_steps: Optimizer steps between two saves within an epoch; None: only by time.
@@ -53,7 +58,6 @@ class StateCheckpoint(Checkpoint):
             end of the training, and at a signal, is saved in any case.
         max_disk_gib: What all saved states together may take of the disk, in GiB; fewer snapshots,
             then fewer last ones, are kept where they would take more.
-        snapshots: Keeps some of the saved states for replays; None: none are kept.
 
     Attributes:
         registry: What is captured besides Lightning's checkpoint; built for each training.
@@ -65,42 +69,35 @@ class StateCheckpoint(Checkpoint):
 
     def __init__(
         self,
-        files: CheckpointFiles | None = None,
+        folder: str | Path | None = None,
         *,
-        monitor: str = "val/loss",
+        save_last: int = 2,
+        save_top_k: int = 1,
+        save_snapshots: int = 8,
+        monitor: str = "",
         or_latest: bool = False,
         mode: Literal["min", "max"] = "min",
         every_n_train_steps: int | None = None,
         interval_s: float = 60.0,
         max_time_share: float = 0.02,
         max_disk_gib: float = 50.0,
-        snapshots: Snapshots | None = None,
     ) -> None:
-        self.files = files
+        super().__init__(folder, save_last, Ranking(mode, save_top_k, monitor))
         self.every_n_train_steps = every_n_train_steps
-        self.ranking = Ranking(mode, files.num_best if files else 1, monitor)
-        max_bytes = max_disk_gib * GIB
-        self._writer = StateWriter(files, self.ranking, snapshots, max_bytes) if files else None
+        self._writer: StateWriter | None = None
+        if self.folder and self.files:
+            snapshots = Snapshots(self.folder / SNAPSHOT_DIR, save_snapshots)
+            max_bytes = max_disk_gib * GIB
+            self._writer = StateWriter(self.files, self.ranking, snapshots, max_bytes)
         self.registry = StateRegistry()
         self.pauser: Pauser | None = None
         self.stop = StopRequest()
         self._time = TimeShare(max_time_share, interval_s)
-        self._read: TrainingState | None = None
         self._judge = Judge(monitor, self.ranking, or_latest=or_latest)
         self._batches_done = 0
         self._unrestored: UnrestoredState | None = None
         self._only_between_epochs = False
         self.replaced = ReplacedWeights()
-
-    @property
-    def best_saved(self) -> tuple[RankedState, Path] | None:
-        """The best of the states that have a file, and the file; None while there is none."""
-        return self.files.first_saved(self.ranking.entries) if self.files else None
-
-    @property
-    def best_path(self) -> Path | None:
-        """The file of the best state; None while there is none."""
-        return self.best_saved[1] if self.best_saved else None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Attach to the training's loops, and remove the temporary files of a killed save."""
@@ -114,20 +111,6 @@ class StateCheckpoint(Checkpoint):
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Detach from the training's loops."""
         unwatch_loops(trainer)
-
-    def on_load_checkpoint(
-        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        """Set the loops' counters to the position of the state that is resumed."""
-        if trainer.state.fn == "fit":
-            state = TrainingState.of(checkpoint, trainer.ckpt_path or "the state")
-            set_position(trainer, state)
-            self._read = state.without_weights()
-
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Restore the latest metric values, which Lightning clears when a fit starts."""
-        if self._read is not None:
-            show_latest(trainer, self._read)
 
     def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Handle signals from before the first batch on, too."""
@@ -164,14 +147,11 @@ class StateCheckpoint(Checkpoint):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the best states so far, as plain data."""
-        return {"ranking": self.ranking.state_dict(), "validated_at": self._judge.validated_at}
+        return super().state_dict() | {"validated_at": self._judge.validated_at}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore what :meth:`state_dict` returned."""
-        self.ranking.load_state_dict(state_dict["ranking"])
-        if self.files is not None:
-            # Who resumes in a folder has called rewind_best(): some states may have no file left.
-            self.ranking.entries = [e for e in self.ranking.entries if self.files.best(e).exists()]
+        super().load_state_dict(state_dict)
         self._judge.validated_at = state_dict["validated_at"]
 
     def on_moment(self, moment: Moment) -> None:
@@ -193,14 +173,17 @@ class StateCheckpoint(Checkpoint):
         self.registry.flush()
         batch = self._batches_done if moment == "within an epoch" else 0
         position = position_now(self._trainer, moment, batch, is_over=is_over)
-        return capture(self._trainer, self.registry, position, durable=durable)
+        folder = self.folder or Path(self._trainer.default_root_dir)
+        return capture(self._trainer, self.registry, position, folder, durable=durable)
 
     def _begin(self) -> None:
         trainer, is_resumed = self._trainer, self._read is not None
         self.registry = build_registry(trainer, self._module)
         if self._read is not None:
             continue_from(trainer, self.registry, self._read, quiet=self.files is None)
-            self._read = None
+        elif trainer.global_step == 0:
+            self.refuse_another()
+        self._read, self._is_rewound = None, False
         if self._writer is not None:
             self._writer.limit_disk(trainer, self._module)
         if self._writer is not None and trainer.is_global_zero:

@@ -23,6 +23,7 @@ from fourbeat.state.ranking import RankedState, Ranking
 from fourbeat.state.snapshots import Snapshots
 from fourbeat.state.training_state import Checkpoint, TrainingState
 
+CHECKPOINT_DIR = "checkpoints"
 LAST, EXCEPTION = "last.ckpt", "exception.ckpt"
 
 # Best states that wait for their turn are held in memory. One that would make them more than this

@@ -14,6 +14,7 @@ from lightning.pytorch.loggers.logger import Logger
 
 from fourbeat.base.files import sync, write_whole
 from fourbeat.lightning.loggers import flush_logger
+from fourbeat.recorder.callback import RECORDS_DIR
 from fourbeat.recorder.store import EVENT_FILES
 from fourbeat.state.training_state import LogPosition
 
@@ -60,6 +61,19 @@ def cut_logs(folder: Path, position: LogPosition) -> None:
             path.unlink()
         else:
             write_whole(path, b"".join(_lines(path)[: count + 1]))
+
+
+def cut_own_records(folder: Path, position: LogPosition | None) -> None:
+    """Cut what a recorder has written into files of its own, and nothing else, back to a position.
+
+    Args:
+        folder: The run folder.
+        position: As in :func:`cut_logs`; None: of a checkpoint of Lightning's, which says nothing.
+    """
+    if position is not None:
+        start = f"{RECORDS_DIR}/"
+        own = {n.removeprefix(start): b for n, b in position.event_bytes.items() if start in n}
+        cut_logs(folder / RECORDS_DIR, LogPosition(event_bytes=own))
 
 
 def _event_files(folder: Path) -> list[Path]:

@@ -11,9 +11,32 @@ import torch
 
 from fourbeat.base.console import log
 from fourbeat.base.files import remove_if_possible
-from fourbeat.state.checkpoint_files import CheckpointFiles
+from fourbeat.state.checkpoint_files import CheckpointFiles, find_last_checkpoints
 from fourbeat.state.file import link_whole
 from fourbeat.state.ranking import RankedState
+from fourbeat.state.snapshots import SNAPSHOT_DIR, find_snapshots, remove_later_snapshots
+
+
+def rewind(
+    folder: Path, files: CheckpointFiles, entries: list[RankedState], step: int, path: Path | None
+) -> None:
+    """Undo what a training did to its states after the one that it is resumed from.
+
+    Args:
+        folder: The run folder.
+        files: The checkpoint files in it.
+        entries: The best states of the restart point, the best one first.
+        step: Optimizer steps done in the restart point.
+        path: Its file; None: the training begins anew.
+    """
+    remove_later_snapshots(folder / SNAPSHOT_DIR, step)
+    others = find_snapshots(folder / SNAPSHOT_DIR)
+    if path is not None:
+        others[step] = path
+        # Whoever resumes from an older state, and is killed, must not be resumed from a newer one.
+        if path.resolve() not in [p.resolve() for p in find_last_checkpoints(files.folder)]:
+            files.write_last(path)
+    rewind_best(files, entries, step, others)
 
 
 def rewind_best(

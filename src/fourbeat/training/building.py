@@ -38,11 +38,10 @@ from fourbeat.preflight.executions import saves_checkpoints
 from fourbeat.preflight.monitors import DEFAULT_METRIC, measures_more
 from fourbeat.preflight.validations import plan_validations
 from fourbeat.recorder import RecorderCallback
-from fourbeat.state import SNAPSHOT_DIR, CheckpointFiles, CheckpointIO, Snapshots, StateCheckpoint
+from fourbeat.state import CHECKPOINT_DIR, CheckpointIO, StateCheckpoint
 from fourbeat.tasks import Task
 from fourbeat.training.monitoring import list_monitors, monitored
 
-CHECKPOINT_DIR = "checkpoints"
 # Strategies that bring the plugin of their precision.
 OWN_PRECISION = ("fsdp", "deepspeed", "xla", "tpu", "modelparallel")
 
@@ -231,7 +230,10 @@ def _checkpoint(
     if settings is None:
         return StateCheckpoint()
     return StateCheckpoint(
-        CheckpointFiles(folder / CHECKPOINT_DIR, settings.save_last, settings.save_top_k),
+        folder,
+        save_last=settings.save_last,
+        save_top_k=settings.save_top_k,
+        save_snapshots=settings.save_snapshots,
         monitor=(monitor := monitored(settings.monitor, module)),
         # Nobody has chosen the default, and no one knows what a module as it is may log.
         or_latest=monitor == DEFAULT_METRIC and not isinstance(module, Task),
@@ -240,5 +242,4 @@ def _checkpoint(
         interval_s=settings.train_time_interval_s,
         max_time_share=settings.max_time_share,
         max_disk_gib=settings.max_disk_gib,
-        snapshots=Snapshots(folder / SNAPSHOT_DIR, settings.save_snapshots),
     )

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lightning.pytorch import Callback, LightningModule, seed_everything
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, seed_everything
 from lightning.pytorch.loggers import Logger
 
 from fourbeat.base.errors import ConfigError, DataError, Fault, raise_faults
@@ -128,7 +128,7 @@ def _data(given: Given) -> tuple[AdoptedData, dict[str, str]]:
     size, lacks = given.size, dict[str, str]()
     try:
         if given.data is not None:
-            return adopt(LoaderFunction(given.data, size), given.seed), lacks
+            return _adopted(LoaderFunction(given.data, size), given.seed), lacks
     except DataError as error:
         raise ConfigError([Fault("not-importable", "data", "", str(error))]) from None
     loaders = dict[str, Any]()
@@ -139,7 +139,13 @@ def _data(given: Given) -> tuple[AdoptedData, dict[str, str]]:
             kind, hint = type(own).__name__, f"Pass e.g. {split}=(x, y)."
             raise ConfigError([Fault("wrong-type", split, kind, str(error), hint)]) from None
     lacks["data"] = "'module:function' that returns (train, val)"
-    return adopt(LoaderDataModule(**loaders), given.seed), lacks
+    return _adopted(LoaderDataModule(**loaders), given.seed), lacks
+
+
+def _adopted(loaders: LightningDataModule, seed: int) -> AdoptedData:
+    data = adopt(loaders, seed)
+    assert isinstance(data, AdoptedData)
+    return data
 
 
 def _monitor(data: AdoptedData, module: LightningModule) -> str:

@@ -10,9 +10,8 @@ from fourbeat.base.errors import RunError
 from fourbeat.config.schema import TrainConfig
 from fourbeat.optim import list_names
 from fourbeat.run import MANIFEST_FILE
-from fourbeat.state import read_state, write_state
+from fourbeat.state import CHECKPOINT_DIR, read_state, write_state
 from fourbeat.state.weights import file_sha256, fit_weights, read_weights
-from fourbeat.training.building import CHECKPOINT_DIR
 
 INITIAL = "initial.ckpt"
 

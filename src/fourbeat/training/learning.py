@@ -53,8 +53,7 @@ def build_task(cfg: TrainConfig, data: Data) -> Task:
 
 def build_data(cfg: TrainConfig) -> Data:
     """Build the data set; a LightningDataModule of somebody else's gets our interface."""
-    data: Data = adopt(instantiate(cfg.data.leaf()), cfg.seed)
-    return data
+    return adopt(instantiate(cfg.data.leaf()), cfg.seed)
 
 
 def build_module(cfg: TrainConfig, data: Data) -> LightningModule:

@@ -13,6 +13,7 @@ from fourbeat.config.schema import TrainConfig
 from fourbeat.lightning.checkpoints import reads_through_plugin
 from fourbeat.run import Run, resume_run
 from fourbeat.state import (
+    CHECKPOINT_DIR,
     SNAPSHOT_DIR,
     CheckpointIO,
     DamagedCheckpointError,
@@ -21,12 +22,9 @@ from fourbeat.state import (
     TrainingState,
     cut_logs,
     find_last_checkpoints,
-    find_snapshots,
     read_state,
     remove_later_snapshots,
-    rewind_best,
 )
-from fourbeat.training.building import CHECKPOINT_DIR
 from fourbeat.training.components import Components
 from fourbeat.training.debugging import Debugger
 from fourbeat.training.initial_weights import restore_initial
@@ -134,8 +132,7 @@ def _rewind(
     if logged is not None:
         cut_logs(run.dir, logged)
     remove_later_snapshots(run.dir / SNAPSHOT_DIR, position.step)
-    _make_last(components, point)
-    _rewind_best(components, run, point)
+    components.checkpoint.rewind(*(point or (None, None)))
     resumed = resume_run(
         run,
         config=cfg.plain(),
@@ -149,24 +146,6 @@ def _rewind(
     else:
         log.info("resuming from epoch %d, step %d", position.epoch, position.step)
     return resumed
-
-
-def _make_last(components: Components, point: RestartPoint | None) -> None:
-    """A run resumed from an older state, and killed, must not be resumed from a newer one."""
-    files = components.checkpoint.files
-    if files and point and point.path not in find_last_checkpoints(files.folder):
-        files.write_last(point.path)
-
-
-def _rewind_best(components: Components, run: Run, point: RestartPoint | None) -> None:
-    checkpoint = components.checkpoint
-    own = point.state.callbacks.get(checkpoint.state_key) if point else None
-    entries = checkpoint.ranking.entries_of(own["ranking"]) if own else []
-    step, others = point.position.step if point else 0, find_snapshots(run.dir / SNAPSHOT_DIR)
-    if point:
-        others[step] = point.path
-    if checkpoint.files:
-        rewind_best(checkpoint.files, entries, step, others)
 
 
 def restart_point(run: Run, checkpoint: str) -> RestartPoint | None:

@@ -1,0 +1,127 @@
+"""The states that a training has saved in its folder, and which of them it is resumed from."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
+
+from fourbeat.base.console import log
+from fourbeat.base.errors import RunError
+from fourbeat.state.capture import restores_within_epochs, set_position, show_latest
+from fourbeat.state.checkpoint_files import (
+    CHECKPOINT_DIR,
+    CheckpointFiles,
+    find_last_checkpoints,
+)
+from fourbeat.state.file import read_state
+from fourbeat.state.log_position import cut_own_records
+from fourbeat.state.ranking import RankedState, Ranking
+from fourbeat.state.rewinding import rewind
+from fourbeat.state.training_state import DamagedCheckpointError, TrainingState
+
+NOT_RESUMABLE = "You're resuming from a checkpoint that ended before"
+"""What Lightning warns of where a loader has no state: the order of ours follows from the epoch."""
+
+
+class SavedStates(Checkpoint):
+    """Resumes a training from one of its saved states, and knows which of them are the best.
+
+    Args:
+        folder: The run folder; None: nothing is saved.
+        num_last: How many of the last states are kept.
+        ranking: The best states so far.
+
+    Attributes:
+        files: The checkpoint files; None where nothing is saved.
+    """
+
+    def __init__(self, folder: str | Path | None, num_last: int, ranking: Ranking) -> None:
+        self.folder = None if folder is None else Path(folder)
+        self.files: CheckpointFiles | None = None
+        if self.folder is not None:
+            self.files = CheckpointFiles(self.folder / CHECKPOINT_DIR, num_last, ranking.size)
+        self.ranking = ranking
+        self._read: TrainingState | None = None
+        self._is_rewound = False
+
+    def find_last(self) -> Path | None:
+        """Return the newest state in the folder that is not damaged; None if there is none."""
+        for path in find_last_checkpoints(self.files.folder) if self.files else ():
+            try:
+                read_state(path)
+            except DamagedCheckpointError as error:
+                log.warning("%s", error)
+            else:
+                return path
+        return None
+
+    @property
+    def best_saved(self) -> tuple[RankedState, Path] | None:
+        """The best of the states that have a file, and the file; None while there is none."""
+        return self.files.first_saved(self.ranking.entries) if self.files else None
+
+    @property
+    def best_path(self) -> Path | None:
+        """The file of the best state; None while there is none."""
+        return self.best_saved[1] if self.best_saved else None
+
+    def refuse_another(self) -> None:
+        """Refuse to begin a training where another one has its states, which would be replaced.
+
+        Raises:
+            RunError: The folder holds states.
+        """
+        if self.files and find_last_checkpoints(self.files.folder):
+            raise RunError(
+                f"{self.folder}: holds the states of a training. Resume it with "
+                "trainer.fit(..., ckpt_path=states.find_last()), states being the StateCheckpoint, "
+                "or choose another folder."
+            )
+
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Set the loops' counters to the position of the state that is resumed."""
+        if trainer.state.fn == "fit":
+            state = TrainingState.of(checkpoint, trainer.ckpt_path or "the state")
+            set_position(trainer, state)
+            self._read = state.without_weights()
+            if restores_within_epochs(trainer):
+                warnings.filterwarnings("ignore", NOT_RESUMABLE)
+            if self.folder and not self._is_rewound and trainer.is_global_zero:
+                cut_own_records(self.folder, state.log_position)
+                self.rewind(Path(str(trainer.ckpt_path)), state)
+
+    def rewind(self, path: Path | None, state: TrainingState | None) -> None:
+        """Undo what a training did in the folder after the state that it is resumed from.
+
+        Args:
+            path: The file of the state; None: the training begins anew.
+            state: The state.
+        """
+        own = state.callbacks.get(self.state_key) if state else None
+        entries = self.ranking.entries_of(own["ranking"]) if own else []
+        if self.folder and self.files:
+            step = state.position.step if state else 0
+            rewind(self.folder, self.files, entries, step, path)
+        self._is_rewound = True
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Restore the latest metric values, which Lightning clears when a fit starts."""
+        if self._read is not None:
+            show_latest(trainer, self._read)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the best states so far, as plain data."""
+        return {"ranking": self.ranking.state_dict()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore what :meth:`state_dict` returned."""
+        self.ranking.load_state_dict(state_dict["ranking"])
+        if self.files is not None:
+            # The folder has been rewound: some states may have no file left.
+            self.ranking.entries = [e for e in self.ranking.entries if self.files.best(e).exists()]

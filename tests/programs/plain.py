@@ -1,0 +1,108 @@
+"""Programs of Lightning alone, as a project without any config of ours trains them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import warnings
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer, seed_everything
+from lightning.pytorch.demos.boring_classes import BoringModel, ManualOptimBoringModel
+from programs.lightning_examples import Sequences, SmallLSTM, SmallTransformer, Text
+from programs.lit_modules import BlobData, Classifier, ManualGAN, WeightedData
+from programs.template_pair import PointsData, PointsModule
+from torch import nn
+
+import fourbeat
+from fourbeat.state import Moment, StateCheckpoint
+
+Pair = tuple[LightningModule, Any]
+
+
+class KeepsItsNetwork(PointsModule):
+    """As the template's first versions: the network is one of the hyperparameters."""
+
+    def __init__(self, net: nn.Module, optimizer: Any, scheduler: Any) -> None:
+        super().__init__(net, optimizer, scheduler)
+        self.save_hyperparameters(logger=False)
+
+
+def template() -> Pair:
+    net = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.1), nn.ReLU(), nn.Linear(8, 3))
+    with warnings.catch_warnings():  # Lightning's, that the network is there twice
+        warnings.simplefilter("ignore")
+        module = KeepsItsNetwork(
+            net,
+            partial(torch.optim.Adam, lr=0.01),
+            partial(torch.optim.lr_scheduler.ReduceLROnPlateau, patience=1),
+        )
+    return module, PointsData()
+
+
+def of_itself(kind: type[LightningModule]) -> Pair:
+    module = kind()
+    return module, module
+
+
+MAKERS: dict[str, Callable[[], Pair]] = {
+    "boring": partial(of_itself, BoringModel),
+    "boring by hand": partial(of_itself, ManualOptimBoringModel),
+    "transformer": lambda: (SmallTransformer(), Text()),
+    "template": template,
+    "gan": lambda: (ManualGAN(), BlobData()),
+    "weighted, two workers": lambda: (Classifier(), WeightedData(num_workers=2)),
+}
+
+
+# It carries a plain attribute from batch to batch, which no state dict holds.
+UNRESTORED: dict[str, Callable[[], Pair]] = {"lstm": lambda: (SmallLSTM(), Sequences())}
+
+
+def build(name: str, folder: Path, **flags: Any) -> tuple[Trainer, LightningModule, Any]:
+    """Return what trains a program, and is resumed and replayed in the folder."""
+    seed_everything(1, workers=True, verbose=False)
+    module, data = (MAKERS | UNRESTORED)[name]()
+    states = fourbeat.StateCheckpoint(
+        folder, every_n_train_steps=7, save_snapshots=20, max_time_share=1
+    )
+    recorder = fourbeat.RecorderCallback(folder=folder, layers_every_n_steps=4)
+    trainer = Trainer(
+        accelerator="cpu",
+        callbacks=[recorder, states],
+        **{
+            "default_root_dir": folder,
+            "logger": False,
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+            "max_epochs": 2,
+            **flags,
+        },
+    )
+    return trainer, module, fourbeat.adopt(data, seed=1)
+
+
+def train(name: str, folder: Path, **flags: Any) -> Trainer:
+    """Train a program, or resume its training, in the folder."""
+    trainer, module, data = build(name, folder, **flags)
+    states: Any = trainer.checkpoint_callback
+    trainer.fit(module, datamodule=data, ckpt_path=states.find_last())
+    return trainer
+
+
+def train_until(name: str, folder: str, moment: int | None) -> None:
+    """Train, and kill this process at the n-th moment, counted from 1."""
+    if moment is not None:
+        left = [moment]
+
+        def on_moment(self: StateCheckpoint, now: Moment) -> None:
+            left[0] -= 1
+            if left[0] == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        StateCheckpoint.on_moment = on_moment  # type: ignore[method-assign]
+    train(name, Path(folder))
