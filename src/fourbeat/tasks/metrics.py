@@ -14,6 +14,9 @@ from torchmetrics.classification import (
 
 from fourbeat.data.base import TaskKind
 
+FITTING = frozenset({"accuracy", "f1", "confusion_matrix", "mae", "r2"})
+"""What the metrics are called that :func:`choose_metrics` may choose."""
+
 
 def choose_metrics(
     task: TaskKind, num_outputs: int, ignore_index: int | None = None
