@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
+from math import ceil, isfinite
 from types import MappingProxyType
 from typing import Any
 
@@ -116,14 +116,14 @@ class Loop(Callback):
         batches = self.num_train_batches = limit_batches(loaded, trainer.limit_train_batches)
         # The Trainer's limit counts the steps of all optimizers.
         each = sum(turns.get(other, 1) for other in self.optim.optimizers) or 1
-        max_steps = trainer.max_steps if trainer.max_steps < 0 else -(-trainer.max_steps // each)
+        max_steps = trainer.max_steps if trainer.max_steps < 0 else ceil(trainer.max_steps / each)
         horizon = Horizon.of(
             num_batches=batches,
             accumulate_grad_batches=self.accumulate_grad_batches,
             max_epochs=trainer.max_epochs,
             max_steps=max_steps,
         )
-        return Horizon(horizon.num_steps * turns.get(name, 1), horizon.num_epochs)
+        return horizon.of_turns(turns.get(name, 1))
 
     def accumulation_group(self, batch_idx: int) -> AccumulationGroup:
         """Find which micro-batches share an optimizer step with this one.
@@ -245,7 +245,7 @@ class Loop(Callback):
         Raises:
             NonFiniteError: It is NaN or infinite.
         """
-        if self._checks_losses and not math.isfinite(loss.item()):
+        if self._checks_losses and not isfinite(loss.item()):
             what = f"train/{name}"
             raise NonFiniteError(self.num_steps, what, loss.item(), corrupted=corrupted)
 

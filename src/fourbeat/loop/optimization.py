@@ -27,6 +27,7 @@ class Optimization:
     Attributes:
         optimizers: By name, once they are built.
         plans: The schedulers of the same names.
+        horizons: How long they are to be.
         built_with: What each optimizer was built with, group by group.
     """
 
@@ -36,6 +37,7 @@ class Optimization:
         self._build_optimizers, self._build_schedulers = build_optimizers, build_schedulers
         self.optimizers: dict[str, Optimizer] = {}
         self.plans: dict[str, SchedulerPlan] = {}
+        self.horizons: dict[str, Horizon] = {}
         self.built_with: dict[str, list[dict[str, Any]]] = {}
 
     def build(self, net: nn.Module, horizon: Callable[[str], Horizon]) -> None:
@@ -46,8 +48,8 @@ class Optimization:
             horizon: Returns how many steps an optimizer will make, for its name.
         """
         self.optimizers = dict(self._build_optimizers(net))
-        horizons = {name: horizon(name) for name in self.optimizers}
-        self.plans = dict(self._build_schedulers(self.optimizers, horizons))
+        self.horizons = {name: horizon(name) for name in self.optimizers}
+        self.plans = dict(self._build_schedulers(self.optimizers, self.horizons))
         self.built_with = {
             name: list(hyperparameters(optimizer, self.plans[name].scheduler))
             for name, optimizer in self.optimizers.items()

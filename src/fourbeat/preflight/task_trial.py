@@ -238,7 +238,7 @@ def _of_turn(cfg: TrainConfig, task: Task, name: str, num_turns: int) -> list[Fa
     if name not in names:
         return [Fault("wrong-turns", "task", target, f"yields {name!r}", f"There are {names}.")]
     expected = task.turns_per_batch.get(name, 1)
-    if expected == num_turns or cfg.schedulers[name].horizon is None:
+    if abs(num_turns - expected) < 1 or cfg.schedulers[name].horizon is None:
         return []
     why = f"takes {num_turns} turns of {name} on a batch, and its schedule reckons with {expected}"
     hint = f"Set turns_per_batch = {{{name!r}: {num_turns}}} on the class."

@@ -33,13 +33,20 @@ from fourbeat.state import read_state
 from fourbeat.training.components import Components
 from fourbeat.training.debugging import Debugger
 from fourbeat.training.failures import (
+    MAX_TIME,
     outcome_of_error,
     outcome_of_fit,
     quiet_on_a_full_disk,
     user_error_for,
 )
 from fourbeat.training.initial_weights import keep_initial, load_initial
-from fourbeat.training.reporting import as_floats, log_hyperparameters, print_end, print_start
+from fourbeat.training.reporting import (
+    as_floats,
+    log_hyperparameters,
+    print_end,
+    print_start,
+    warn_of_turns,
+)
 from fourbeat.training.warnings import expected_warnings
 
 CONFIG_FILE = "config.yaml"
@@ -160,6 +167,8 @@ def finishing(
         with stop.handling(), quiet_on_a_full_disk():
             yield
         outcome = outcome_of_fit(components.trainer, cfg.trainer.max_time)
+        if outcome.status == "finished" and MAX_TIME not in outcome.reason:
+            warn_of_turns(cfg, components)
     except BaseException as error:
         num_processes, given = components.trainer.world_size, cfg.data.target == GIVEN_LOADERS
         failed = user_error_for(error, stop.signum, num_processes, can_resume=not given)
