@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -221,3 +222,36 @@ def test_a_schedule_reckons_with_the_fraction_of_batches_that_have_a_turn(
     assert ("turns_per_batch = {'b': 0.333}" in text) == warned
     last = 0.1 * (1 + math.cos(math.pi * (length - 1) / length))
     assert f"b: SGD with CosineAnnealingLR: learning rate 0.2 to {last:.3g}" in text
+
+
+class TalkingThird(DeclaredThird):
+    """Logs a value in each turn of a, and another one in those of b."""
+
+    def steps(self, batch: Any) -> Iterator[tuple[str, Tensor]]:
+        for name, loss in super().steps(batch):
+            if self.training:
+                self.log(f"train/of_{name}", loss, on_step=True, on_epoch=name == "a")
+            yield name, loss
+
+
+def logged_rows(folder: Path, *overrides: str) -> dict[int, dict[str, float]]:
+    task = f"task._target_={__name__}.TalkingThird"
+    run = train(
+        config(task, "trainer.log_every_n_steps=2", "logger=csv", *overrides), run_dir=folder
+    )
+    (table,) = run.dir.rglob("metrics.csv")
+    rows: dict[int, dict[str, float]] = {}
+    with open(table) as file:
+        for row in csv.DictReader(file):
+            found = {k: float(v) for k, v in row.items() if v and "of_" in k}
+            if found:
+                rows.setdefault(int(row["step"]), {}).update(found)
+    return rows
+
+
+@pytest.mark.parametrize("size", [4, 12])
+def test_what_turns_log_has_the_same_points_in_executions(tmp_path: Path, size: int) -> None:
+    alone = logged_rows(tmp_path / "alone", "loop.steps_per_execution=1")
+    together = logged_rows(tmp_path / "together", f"loop.steps_per_execution={size}")
+    assert together == alone
+    assert sum("train/of_b" in row for row in alone.values()) > 4

@@ -163,12 +163,13 @@ class Loop(Callback):
         registry.micro_batches_per_step = lambda: self.accumulate_grad_batches
 
     def _own_state(self) -> dict[str, Any]:
-        state = self.running.state_dict()
-        return {"running_loss": state, "built_with": self.optim.state_dict()}
+        own = {"running_loss": self.running.state_dict(), "logged": self.task_log.values()}
+        return {**own, "built_with": self.optim.state_dict()}
 
     def _load_own_state(self, state: dict[str, Any]) -> None:
         self.running.load_state_dict(state["running_loss"], self.task.device)
         self.optim.load_state_dict(state.get("built_with"))
+        self.task_log.latest = dict(state.get("logged", {}))
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Find where Lightning counts the optimizer steps, and whether each loss is checked."""
@@ -257,6 +258,7 @@ class Loop(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the mean training losses of the epoch."""
         self.write_log()
+        self.task_log.latest = {}
         # A run can be resumed at the end of an epoch, and has seen nothing of it then.
         for name, loss in self.running.epoch(adder(trainer)).items():
             pl_module.log(f"train/{name}_epoch", loss, sync_dist=True, prog_bar=True)
