@@ -203,7 +203,7 @@ def test_a_module_that_logs_other_names_says_what_to_monitor(
     assert "nothing stops early. Set monitor. Logged" in capsys.readouterr().out
     fourbeat.fit(OtherName(), both, both, **quiet, monitor="val_loss", run_dir=tmp_path / "two")
     assert "nothing stops early" not in capsys.readouterr().out
-    with pytest.raises(ConfigError, match="^monitor=val_los: has not been logged"):
+    with pytest.raises(ConfigError, match=r"^monitor=val_los: has not been logged"):
         fourbeat.fit(OtherName(), both, both, **quiet, monitor="val_los", run_dir=tmp_path / "3")
 
 
@@ -217,7 +217,7 @@ def test_gradients_of_a_module_that_steps_its_optimizers_itself_are_not_clipped(
     tmp_path: Path,
 ) -> None:
     both = programs.samples(0, 60)
-    with pytest.raises(ConfigError, match="^gradient_clip_val=1.0: .*Manual steps its optimizers"):
+    with pytest.raises(ConfigError, match=r"^gradient_clip_val=1.0: .*Manual steps its optimizers"):
         fourbeat.fit(Manual(), both, gradient_clip_val=1.0, run_dir=tmp_path / "run")
     assert not list(tmp_path.iterdir())
 
