@@ -38,6 +38,7 @@ EXTRAS = {
     "pictures": {"callbacks", "inspector"},
     "inspector": {"inspector"},
     "sweeps": {"config"},
+    "export": {"state"},
 }
 # Types of arrays: checked in tests alone, and replaced by stand-ins elsewhere.
 OPTIONAL = {"base": {"jaxtyping"}}
@@ -122,6 +123,7 @@ for name in {modules}:
 @pytest.mark.slow
 def test_the_engine_can_be_imported_without_any_extra() -> None:
     packages = ["PIL", "beartype", "hydra_plugins", "jaxtyping", "prompt_toolkit", "sklearn"]
+    packages.append("safetensors")
     paths = [path.relative_to(SOURCE) for path in sorted((SOURCE / "fourbeat").rglob("*.py"))]
     names = [".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in paths]
     # Each of the two is imported late, by those who have asked whether the package is there.

@@ -18,6 +18,7 @@ from fourbeat.lightning.loops import (
     begin_next_epoch,
     continue_epoch,
     count_epochs_done,
+    count_steps_for_both,
     forget_sigterm,
     place_between_epochs,
     place_within_epoch,
@@ -153,4 +154,31 @@ def test_the_flag_of_lightnings_signal_handler_is_where_it_was(trainer: Trainer)
     forget_sigterm(trainer)
     assert not trainer.received_sigterm, (
         "trainer.received_sigterm is no longer the signal connector's flag."
+    )
+
+
+@pytest.mark.parametrize("automatic", [True, False], ids=["automatic", "manual"])
+def test_a_checkpoint_counts_the_steps_of_both_kinds_of_optimization(
+    trainer: Trainer, automatic: bool
+) -> None:
+    class Manual(Model):
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            loss = self.step(batch)
+            if not self.automatic_optimization:
+                self.manual_backward(loss)
+                self.optimizers().step()
+            return loss
+
+    model = Manual()
+    model.automatic_optimization = automatic
+    trainer.fit(model)
+    loops = dump_checkpoint(trainer)["loops"]
+    count_steps_for_both(loops)
+    model.automatic_optimization = not automatic
+    other = stock_trainer(max_epochs=2)
+    other.strategy.connect(model)
+    other.fit_loop.load_state_dict(loops["fit_loop"])
+    assert other.global_step == trainer.fit_loop.total_batch_idx + 1 == 2 * NUM_BATCHES, (
+        "Lightning keeps its counts of steps elsewhere: a checkpoint that a stock Trainer "
+        "continues begins at step 0."
     )

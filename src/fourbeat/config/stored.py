@@ -59,10 +59,19 @@ def refuse_given_loaders(folder: Path, config: Mapping[str, Any]) -> None:
     Raises:
         RunError: It was trained on loaders that were given, by ``fit()``.
     """
-    data = config.get("data")
-    if isinstance(data, Mapping) and data.get("_target_") == GIVEN_LOADERS:
+    if has_given_loaders(config):
         raise RunError(
             f"{folder}: was trained by fourbeat.fit() on objects that no folder can hold. "
             "Call fit() again with data='module:function' and the model's class, or load its "
-            "weights from torch.load(run.checkpoint(), weights_only=True)['state_dict']."
+            "weights: python scripts/export.py writes them."
         )
+
+
+def has_given_loaders(config: Mapping[str, Any]) -> bool:
+    """Return whether a run cannot be built from its config: ``fit()`` was given its loaders.
+
+    Args:
+        config: The config that it stored.
+    """
+    data = config.get("data")
+    return isinstance(data, Mapping) and data.get("_target_") == GIVEN_LOADERS

@@ -8,11 +8,11 @@ from fourbeat.data.batches import Batch, count_samples, map_tensors, same_layout
 from fourbeat.data.data import Data
 from fourbeat.data.executions import Execution, TensorExecution, count_batches_done
 from fourbeat.data.given import LoaderDataModule, LoaderFunction, as_loader, is_batched
-from fourbeat.data.loader import batch_loader, count_loaded_batches
+from fourbeat.data.loader import batch_loader, count_loaded_batches, count_yielded_samples
 from fourbeat.data.order import BatchOrder, EpochOrder, count_batches, limit_batches
 from fourbeat.data.plan import ExecutionPlan
 from fourbeat.data.samples import Samples, Splits, SplitSizes
-from fourbeat.data.seeding import Split, evaluation_seed, evaluation_seeded
+from fourbeat.data.seeding import Split, evaluation_seed
 from fourbeat.data.split_loaders import BatchLimits
 from fourbeat.data.tensors import TensorBatches
 from fourbeat.data.validations import AT_EPOCH_ENDS, Validations
@@ -46,8 +46,8 @@ __all__ = [
     "count_batches_done",
     "count_loaded_batches",
     "count_samples",
+    "count_yielded_samples",
     "evaluation_seed",
-    "evaluation_seeded",
     "is_batched",
     "limit_batches",
     "map_tensors",

@@ -7,11 +7,14 @@ from typing import Any
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.strategies import Strategy
 
+from fourbeat.lightning.loops import count_steps_for_both
+
 
 def dump_checkpoint(trainer: Trainer, *, weights_only: bool = False) -> dict[str, Any]:
     """Return what Lightning would save, without writing it; tensors are not copied.
 
-    Without hyperparameters: they may be objects of any class, and a run has its config.
+    Without hyperparameters: they may be objects of any class, and a run has its config. A module
+    that is played by the other kind of optimization, automatic or manual, continues to count steps.
 
     Args:
         trainer: Of a training; all its processes must call it together.
@@ -25,6 +28,7 @@ def dump_checkpoint(trainer: Trainer, *, weights_only: bool = False) -> dict[str
             kind.CHECKPOINT_HYPER_PARAMS_TYPE,
         ):
             checkpoint.pop(key, None)
+    count_steps_for_both(checkpoint["loops"])
     return checkpoint
 
 

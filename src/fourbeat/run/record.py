@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -54,6 +55,44 @@ class Run:
             RunError: There is no such checkpoint.
         """
         return checkpoint_path(self.dir, which)
+
+    def export(
+        self,
+        file: str | os.PathLike[str],
+        *,
+        checkpoint: str = "best",
+        net: Any = None,
+        example: Any = None,
+        overwrite: bool = False,
+    ) -> Path:
+        """Write the weights as a file that is read, or runs, without fourbeat.
+
+        A plain state dict with the bare network's own names, for ``torch.load(file,
+        weights_only=True)``; as ``.safetensors`` or as ``.pt2``, a program of ``torch.export``, if
+        the file is called so. The run folder stays as it is.
+
+        Args:
+            file: To be written.
+            checkpoint: ``best``, ``last``, or a path.
+            net: The network, or the LightningModule that has it; None: :attr:`model`, and without
+                one the names are those in the checkpoint, without a wrapper's ``net.``.
+            example: For a program: what the network is called with, a tuple of several.
+            overwrite: Replace a file that is there.
+
+        Returns:
+            The file.
+
+        Raises:
+            RunError: Nothing was written, with the reason.
+        """
+        path = Path(file).expanduser().resolve()
+        if path.is_relative_to(self.dir.resolve()):
+            raise RunError(f"{path}: lies in the run folder, which stays as it is: choose another.")
+        # By name: this room imports no torch, and lies below the one that reads checkpoints.
+        room = importlib.import_module("fourbeat.state.export")
+        chosen = {"net": self.model if net is None else net, "example": example}
+        room.export_weights(self.checkpoint(checkpoint), path, **chosen, overwrite=overwrite)
+        return path
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Run:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fourbeat.state.checkpoint import StateCheckpoint
 from fourbeat.state.checkpoint_files import CheckpointFiles, find_last_checkpoints
+from fourbeat.state.evaluated import evaluated_at, load_evaluated
 from fourbeat.state.file import CheckpointIO, read_state, write_state
 from fourbeat.state.log_position import cut_logs
 from fourbeat.state.rewinding import rewind_best
@@ -28,8 +29,10 @@ __all__ = [
     "StateCheckpoint",
     "TrainingState",
     "cut_logs",
+    "evaluated_at",
     "find_last_checkpoints",
     "find_snapshots",
+    "load_evaluated",
     "read_state",
     "remove_later_snapshots",
     "rewind_best",

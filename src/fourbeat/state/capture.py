@@ -97,12 +97,6 @@ def position_now(trainer: Trainer, moment: Moment, batch: int, *, is_over: bool)
     )
 
 
-def restores_within_epochs(trainer: Trainer) -> bool:
-    """Return whether the place within an epoch could be found again."""
-    data = datamodule_of(trainer)
-    return not isinstance(data, SplitLoaders) or data.restores_within_epochs
-
-
 def set_position(trainer: Trainer, state: TrainingState) -> None:
     """Make Lightning resume at a state's position, before it reads the state's loops.
 
@@ -196,5 +190,7 @@ def _gathered(own: ProcessState) -> list[ProcessState]:
 
 def is_finite(module: LightningModule) -> bool:
     """Return whether all weights are finite: a state with NaN or Inf in them is of no use."""
-    weights = [p.detach() for p in module.parameters() if p.is_floating_point() and p.numel()]
+    each = (p.detach() for p in module.parameters() if p.numel())
+    parts = (torch.view_as_real(p.resolve_conj()) if p.is_complex() else p for p in each)
+    weights = [part for part in parts if part.is_floating_point()]
     return not weights or bool(torch.nn.utils.get_total_norm(weights, float("inf")).isfinite())

@@ -21,9 +21,9 @@ from fourbeat.config.schema import TrainConfig
 from fourbeat.loop import FourBeatLoop
 from fourbeat.run import Run
 from fourbeat.tasks import Task
+from fourbeat.training.assembly import build_with
 from fourbeat.training.building import (
     build_loggers,
-    build_with,
     lightning_loop,
     loop_settings,
     standard_callbacks,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -78,7 +78,7 @@ def _print_given_up(cfg: TrainConfig, components: Components) -> None:
                 "nothing is validated: %s has no validation_step", type(components.module).__name__
             )
         return
-    if why := why_no_executions(cfg, task, components.callbacks):
+    if why := why_no_executions(cfg, task, components.datamodule, components.callbacks):
         log.info("no executions, so each batch costs Lightning's own time besides: %s", why)
     if task.takes_turns and checkpoint and not monitored(checkpoint.monitor, task):
         log.info(
@@ -115,3 +115,14 @@ def log_hyperparameters(cfg: TrainConfig, trainer: Trainer, metrics: Mapping[str
 def as_floats(metrics: Mapping[str, Any]) -> dict[str, float]:
     """Return metrics as plain numbers."""
     return {name: float(value) for name, value in metrics.items()}
+
+
+def measured_on(split: Literal["val", "test"], metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Return what an evaluation has measured; what it logged as another split's is no value of it.
+
+    Args:
+        split: Which was measured.
+        metrics: All that was logged.
+    """
+    others = tuple(f"{name}/" for name in ("train", "val", "test") if name != split)
+    return as_floats({n: value for n, value in metrics.items() if not n.startswith(others)})

@@ -28,7 +28,8 @@ from fourbeat.optim import list_names
 from fourbeat.preflight.task_trial import unused_parameters
 from fourbeat.run import Outcome, Run, finish_run, lock_folder, start_run
 from fourbeat.run.slurm import note_job
-from fourbeat.state import read_state
+from fourbeat.state import evaluated_at, load_evaluated, read_state
+from fourbeat.state.training_state import Checkpoint
 from fourbeat.training.components import Components
 from fourbeat.training.debugging import Debugger
 from fourbeat.training.failures import (
@@ -38,7 +39,13 @@ from fourbeat.training.failures import (
     user_error_for,
 )
 from fourbeat.training.initial_weights import keep_initial, load_initial
-from fourbeat.training.reporting import as_floats, log_hyperparameters, print_end, print_start
+from fourbeat.training.reporting import (
+    as_floats,
+    log_hyperparameters,
+    measured_on,
+    print_end,
+    print_start,
+)
 from fourbeat.training.warnings import expected_warnings
 
 CONFIG_FILE = "config.yaml"
@@ -202,31 +209,47 @@ def measure_best_weights(cfg: TrainConfig, components: Components) -> dict[str, 
     """
     trainer, checkpoint = components.trainer, components.checkpoint
     checkpoint.stop.obey()
-    metrics = as_floats(load_best(cfg, components))
-    if cfg.test and components.measures("test") and cfg.trainer.limit_test_batches:
+    best: Checkpoint = {}
+    measured: Mapping[str, SupportsFloat]
+    if checkpoint.replaced.found and components.measures("val"):
         with expected_warnings(trainer.loggers):
+            (measured,) = trainer.validate(
+                components.module, datamodule=components.datamodule, verbose=False
+            )
+    else:
+        best, measured = load_best(cfg, components)
+    metrics = as_floats(measured)
+    if cfg.test and components.measures("test") and cfg.trainer.limit_test_batches:
+        state = best or {"epoch": trainer.current_epoch - 1, "global_step": trainer.global_step}
+        with expected_warnings(trainer.loggers), evaluated_at(trainer, state):
             (tested,) = trainer.test(
                 components.module, datamodule=components.datamodule, verbose=False
             )
-        metrics |= tested
+        metrics |= measured_on("test", tested)
     return metrics
 
 
-def load_best(cfg: TrainConfig, components: Components) -> Mapping[str, SupportsFloat]:
-    """Load the best weights of which there is a file, and return what was measured with them."""
+def load_best(
+    cfg: TrainConfig, components: Components
+) -> tuple[Checkpoint, Mapping[str, SupportsFloat]]:
+    """Load the best state of which there is a file.
+
+    Returns:
+        The state, empty where it is the last one, and what was measured with it.
+    """
     ranking, best = components.checkpoint.ranking, components.checkpoint.best_saved
     if best is not None:
         entry, path = best
         if cfg.trainer.is_sharded:
-            return entry.metrics
+            return {}, entry.metrics
         state = read_state(path)
         if state["global_step"] == entry.step:  # else its own could not be written
-            components.module.load_state_dict(state["state_dict"])
-            return entry.metrics
+            load_evaluated(components.trainer, components.module, state)
+            return state, entry.metrics
     if ranking.best is not None and is_first_process():
         step = ranking.best.step
         log.info("the best state, of step %d, has no file: the last weights are tested", step)
-    return components.trainer.callback_metrics
+    return {}, components.trainer.callback_metrics
 
 
 def is_first_process() -> bool:
