@@ -50,7 +50,7 @@ def test_a_metric_that_cannot_be_logged_is_a_fault(task: str, metric: str, said:
     assert [(f.code, f.key) for f in raised.value.faults] == [("task-fails", "metrics.own")]
 
 
-def test_a_metric_of_one_number_is_refused() -> None:
+def test_a_metric_that_computes_one_number_is_taken() -> None:
     assert compose("data=digits", f"+metrics.own={RECALL % 'macro'}")
 
 

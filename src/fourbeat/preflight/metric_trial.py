@@ -17,8 +17,8 @@ from fourbeat.config.trial import try_leaf
 from fourbeat.data import DataModule
 from fourbeat.preflight.dry_run import first_line
 
-DRAWN = "confusion_matrix"
-"""The one metric that is not a number: it is drawn."""
+_MATRIX = "confusion_matrix"
+"""The one metric that may be a table: it is drawn."""
 
 
 def named_metrics(cfg: TrainConfig) -> tuple[MetricCollection, list[Fault]]:
@@ -79,7 +79,7 @@ class MetricTrial:
         accepted = self._metrics.keys() - self._refusals.keys() if self.was_fed else ()
         shapes = {n: _shape(self._metrics[n]) for n in self._metrics if n in accepted}
         numbers = "must be one number, to be logged, and computes"
-        many = {n: f"{numbers} {s}" for n, s in shapes.items() if s and n != DRAWN}
+        many = {n: f"{numbers} {s}" for n, s in shapes.items() if s and n != _MATRIX}
         return [self._fault(name, why) for name, why in {**self._refusals, **many}.items()]
 
     def _fault(self, name: str, why: str) -> Fault:

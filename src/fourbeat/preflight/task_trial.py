@@ -191,7 +191,7 @@ def _run(task: Task, batch: Batch) -> tuple[Mapping[str, int], Mapping[str, Loss
 
 
 def _check_signs(losses: Mapping[str, Loss]) -> None:
-    """Refuse negative weights: here, on the CPU, it costs nothing to inspect tensors."""
+    """Refuse negative weights: here, on the CPU, tensors cost nothing to read."""
     for name, loss in losses.items():
         if isinstance(loss, Mean) and loss.weight < 0:
             raise LossTypeError(f"the weight of the loss {name!r} is {loss.weight}: at least 0")
