@@ -21,7 +21,8 @@ from torch.utils.data import (
     WeightedRandomSampler,
 )
 
-from fourbeat.data import AdoptedData, Data, EpochOrder, adopt
+from fourbeat.base.errors import DataError
+from fourbeat.data import Data, EpochOrder, adopt
 from fourbeat.data.adopted_loader import AdoptedLoader
 from fourbeat.data.sampled import SampledOrder
 from fourbeat.data.streams import StreamOrder
@@ -200,5 +201,6 @@ def test_data_of_ours_is_adopted_by_nobody() -> None:
 
     own = Own()
     assert adopt(own, seed=0) is own
-    assert not isinstance(adopt(SAMPLES, seed=0), AdoptedData)
+    with pytest.raises(DataError, match="takes a LightningDataModule"):
+        adopt(SAMPLES, seed=0)
     assert type(AdoptedLoader(DataLoader(SAMPLES), "val").sampler) is SequentialSampler

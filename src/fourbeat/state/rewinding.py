@@ -27,7 +27,7 @@ def rewind(
         files: The checkpoint files in it.
         entries: The best states of the restart point, the best one first.
         step: Optimizer steps done in the restart point.
-        path: Its file; None: the training begins anew.
+        path: Its file; None: the training begins from scratch.
     """
     remove_later_snapshots(folder / SNAPSHOT_DIR, step)
     others = find_snapshots(folder / SNAPSHOT_DIR)

@@ -32,7 +32,7 @@ class SavedStates(Checkpoint):
 
     Args:
         folder: The run folder; None: nothing is saved.
-        num_last: How many of the last states are kept.
+        num_last: How many of the last states are saved.
         ranking: The best states so far.
 
     Attributes:
@@ -49,7 +49,7 @@ class SavedStates(Checkpoint):
         self._is_rewound = False
 
     def find_last(self) -> Path | None:
-        """Return the newest state in the folder that is not damaged; None if there is none."""
+        """Return the last state in the folder that is not damaged; None if there is none."""
         for path in find_last_checkpoints(self.files.folder) if self.files else ():
             try:
                 read_state(path)
@@ -100,7 +100,7 @@ class SavedStates(Checkpoint):
         """Undo what a training did in the folder after the state that it is resumed from.
 
         Args:
-            path: The file of the state; None: the training begins anew.
+            path: The file of the state; None: the training begins from scratch.
             state: The state.
         """
         own = state.callbacks.get(self.state_key) if state else None
