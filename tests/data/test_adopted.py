@@ -222,5 +222,5 @@ def test_data_of_ours_is_adopted_by_nobody() -> None:
     own = Own()
     assert adopt(own, seed=0) is own
     with pytest.raises(DataError, match="takes a LightningDataModule"):
-        adopt(SAMPLES, seed=0)  # type: ignore[arg-type]
+        adopt(SAMPLES, seed=0)
     assert type(AdoptedLoader(DataLoader(SAMPLES), "val").sampler) is SequentialSampler

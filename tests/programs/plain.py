@@ -32,6 +32,16 @@ class KeepsItsNetwork(PointsModule):
         self.save_hyperparameters(logger=False)
 
 
+class CarryingLSTM(SmallLSTM):
+    """Saves what it carries from batch to batch, as the page on modules says."""
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["hidden"] = self.hidden and [each.detach() for each in self.hidden]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.hidden = checkpoint["hidden"]
+
+
 def template() -> Pair:
     net = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.1), nn.ReLU(), nn.Linear(8, 3))
     with warnings.catch_warnings():  # Lightning's, that the network is there twice
@@ -53,20 +63,17 @@ MAKERS: dict[str, Callable[[], Pair]] = {
     "boring": partial(of_itself, BoringModel),
     "boring by hand": partial(of_itself, ManualOptimBoringModel),
     "transformer": lambda: (SmallTransformer(), Text()),
+    "lstm": lambda: (CarryingLSTM(), Sequences()),
     "template": template,
     "gan": lambda: (ManualGAN(), BlobData()),
     "weighted, two workers": lambda: (Classifier(), WeightedData(num_workers=2)),
 }
 
 
-# It carries a plain attribute from batch to batch, which no state dict holds.
-UNRESTORED: dict[str, Callable[[], Pair]] = {"lstm": lambda: (SmallLSTM(), Sequences())}
-
-
 def build(name: str, folder: Path, **flags: Any) -> tuple[Trainer, LightningModule, Any]:
     """Return what trains a program, and is resumed and replayed in the folder."""
     seed_everything(1, workers=True, verbose=False)
-    module, data = (MAKERS | UNRESTORED)[name]()
+    module, data = MAKERS[name]()
     states = fourbeat.StateCheckpoint(
         folder, every_n_train_steps=7, save_snapshots=20, max_time_share=1
     )

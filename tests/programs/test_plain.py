@@ -67,7 +67,8 @@ def assert_same_trainings(one: Path, other: Path) -> None:
     found = compare(*records)
     assert found.differences == ()
     assert found.num_steps == len(records[0].steps) == len(records[1].steps)
-    assert [*find_snapshots(one / "snapshots")].sort() == [*find_snapshots(other)].sort()
+    kept = [sorted(find_snapshots(folder / "snapshots")) for folder in (one, other)]
+    assert {*kept[0]} <= {*kept[1]}  # a stop saves one more
 
 
 @pytest.mark.parametrize("name", EACH)
@@ -196,14 +197,6 @@ def test_data_that_is_not_adopted_is_saved_between_epochs_and_resumed_exactly(
     assert last_state(tmp_path / "stopped")["global_step"] == 10
     fit(tmp_path / "stopped")
     assert_same_trainings(tmp_path / "whole", tmp_path / "stopped")
-
-
-@pytest.mark.slow
-def test_what_a_resume_will_not_restore_is_named(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    train("lstm", tmp_path, max_epochs=1, limit_train_batches=3)
-    assert "resume will not restore task.hidden" in caplog.text
 
 
 class Copies(Callback):

@@ -45,9 +45,9 @@ class StateCheckpoint(SavedStates):
     Args:
         folder: Gets ``checkpoints`` and ``snapshots``; None: nothing is saved, but signals are
             obeyed.
-        save_last: How many of the last states stay, one of which serves if a newer is damaged.
-        save_top_k: How many of the best states stay.
-        save_snapshots: How many earlier states stay for replays.
+        save_last: How many of the last states are saved, one of which serves if a newer is damaged.
+        save_top_k: How many of the best states are saved.
+        save_snapshots: How many earlier states are saved for replays.
         monitor: The metric that says which state is best, judged at each validation, or, where it
             is a metric of the training, at the end of each epoch; empty: the latest is the best.
         or_latest: Without such a metric, the latest state is the best.

@@ -32,7 +32,7 @@ class SavedStates(Checkpoint):
 
     Args:
         folder: The run folder; None: nothing is saved.
-        num_last: How many of the last states stay.
+        num_last: How many of the last states are saved.
         ranking: The best states so far.
 
     Attributes:
