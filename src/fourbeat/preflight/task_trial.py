@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torchmetrics import MetricCollection
 
 from fourbeat.base.errors import Fault
@@ -111,6 +112,16 @@ def try_batch(cfg: TrainConfig, task: Task, batch: Batch) -> tuple[TaskTrial | N
     refused = [_metric_fault(task, *refusal) for refusal in probe.refusals.items()]
     faults = [*_turn_faults(cfg, task, trial), *_accumulation_faults(cfg, losses), *refused]
     return trial, faults
+
+
+def run_task(task: Task, batch: Batch) -> None:
+    """Compute a task's losses of a batch, for what that does to its layers; nothing is stepped."""
+    task.loop = _Probe(task)
+    with silenced(task), torch.no_grad():
+        if task.takes_turns:
+            list(task.steps(batch))
+        else:
+            task.losses(batch)
 
 
 def unused_parameters(task: Task, batch: Batch) -> list[str]:

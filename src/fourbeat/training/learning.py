@@ -21,6 +21,7 @@ from fourbeat.tasks.building import (
     is_lightning_module,
     takes_loss,
 )
+from fourbeat.training.lazy import initialize_lazy
 
 
 def build_task(cfg: TrainConfig, data: Data) -> Task:
@@ -43,6 +44,7 @@ def build_task(cfg: TrainConfig, data: Data) -> Task:
         metrics.add_metrics(dict(choose_metrics(kind, num_outputs).items()))
     net: nn.Module = instantiate(cfg.model.leaf())
     task = instantiate_task(cfg.task.leaf(), net, loss, metrics)
+    initialize_lazy(task, data, "model", cfg.model.target)
     task.frozen_layers = freeze(net, cfg.freeze)
     if isinstance(data, DataModule):
         task.example_input_array = torch.zeros(1, *data.input_shape)
@@ -61,6 +63,7 @@ def build_module(cfg: TrainConfig, data: Data) -> LightningModule:
         module: LightningModule = instantiate(cfg.task.leaf())
         if isinstance(data, ModuleLoaders):
             data.inner = module
+        initialize_lazy(module, data, "task", cfg.task.target)
         return module
     return build_task(cfg, data)
 
