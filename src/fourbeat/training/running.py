@@ -210,9 +210,10 @@ def measure_best_weights(cfg: TrainConfig, components: Components) -> dict[str, 
     trainer, checkpoint = components.trainer, components.checkpoint
     checkpoint.stop.obey()
     best: Checkpoint = {}
+    last = {"epoch": trainer.current_epoch - 1, "global_step": trainer.global_step}
     measured: Mapping[str, SupportsFloat]
     if checkpoint.replaced.found and components.measures("val"):
-        with expected_warnings(trainer.loggers):
+        with expected_warnings(trainer.loggers), evaluated_at(trainer, last):
             (measured,) = trainer.validate(
                 components.module, datamodule=components.datamodule, verbose=False
             )
@@ -220,8 +221,7 @@ def measure_best_weights(cfg: TrainConfig, components: Components) -> dict[str, 
         best, measured = load_best(cfg, components)
     metrics = as_floats(measured)
     if cfg.test and components.measures("test") and cfg.trainer.limit_test_batches:
-        state = best or {"epoch": trainer.current_epoch - 1, "global_step": trainer.global_step}
-        with expected_warnings(trainer.loggers), evaluated_at(trainer, state):
+        with expected_warnings(trainer.loggers), evaluated_at(trainer, best or last):
             (tested,) = trainer.test(
                 components.module, datamodule=components.datamodule, verbose=False
             )
