@@ -32,7 +32,7 @@ from fourbeat.loop.own_state import LoopState
 from fourbeat.loop.precision import MixedPrecision
 from fourbeat.loop.task_log import TaskLog
 from fourbeat.loop.training_log import TrainingLog
-from fourbeat.loop.weighing import GroupWeights, adder
+from fourbeat.loop.weighing import GroupWeights, epoch_means
 from fourbeat.optim import Horizon
 from fourbeat.tasks import Loss, Mean, Task
 from fourbeat.tasks.mean import TOTAL, total_of
@@ -257,7 +257,7 @@ class Loop(Callback):
         """Log the mean training losses of the epoch."""
         self.write_log()
         # A run can be resumed at the end of an epoch, and has seen nothing of it then.
-        for name, loss in self.running.epoch(adder(trainer)).items():
+        for name, loss in epoch_means(self.running, trainer).items():
             pl_module.log(f"train/{name}_epoch", loss, sync_dist=True, prog_bar=True)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
