@@ -11,7 +11,7 @@ from fourbeat.base.errors import RunError
 from fourbeat.config.project import Project
 from fourbeat.config.schema import TrainConfig
 from fourbeat.lightning.checkpoints import reads_through_plugin
-from fourbeat.run import Run, resume_run
+from fourbeat.run import Run, count_threads, resume_run
 from fourbeat.state import (
     SNAPSHOT_DIR,
     CheckpointIO,
@@ -136,6 +136,7 @@ def _rewind(
     remove_later_snapshots(run.dir / SNAPSHOT_DIR, position.step)
     _make_last(components, point)
     _rewind_best(components, run, point)
+    _warn_of_threads(run, position.step)
     resumed = resume_run(
         run,
         config=cfg.plain(),
@@ -149,6 +150,17 @@ def _rewind(
     else:
         log.info("resuming from epoch %d, step %d", position.epoch, position.step)
     return resumed
+
+
+def _warn_of_threads(run: Run, step: int) -> None:
+    was, now = run.manifest.threads_at(max(step - 1, 0)), count_threads()
+    if was != now:
+        log.warning(
+            "torch uses %d threads (OMP_NUM_THREADS), and used %d for the steps before: sums are "
+            "rounded otherwise, so this run and one that was never interrupted differ. Set "
+            "OMP_NUM_THREADS=%d to have the same",
+            *(now, was, was),
+        )
 
 
 def _make_last(components: Components, point: RestartPoint | None) -> None:
