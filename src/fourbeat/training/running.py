@@ -14,7 +14,7 @@ from lightning.pytorch import seed_everything
 from omegaconf import OmegaConf
 
 from fourbeat.base.console import log, log_file
-from fourbeat.base.errors import NonFiniteError
+from fourbeat.base.errors import ConfigError, NonFiniteError
 from fourbeat.base.process import existing_objects_frozen
 from fourbeat.config.composition import Composition
 from fourbeat.config.project import Project
@@ -171,6 +171,8 @@ def finishing(
         outcome = outcome_of_fit(components.trainer, cfg.trainer.max_time)
         outcome = Outcome(outcome.status, worded(outcome.reason))
     except BaseException as error:
+        if isinstance(error, ConfigError):
+            error.has_begun = True
         num_processes, given = components.trainer.world_size, cfg.data.target == GIVEN_LOADERS
         failed = user_error_for(error, stop.signum, num_processes, can_resume=not given)
         outcome = outcome_of_error(failed)
