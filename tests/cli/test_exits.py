@@ -6,8 +6,8 @@ from collections.abc import Callable
 import pytest
 from hydra.errors import HydraException, InstantiationException
 
-from fourbeat.base.errors import DataError, RunError
-from fourbeat.cli.exits import exit_codes
+from fourbeat.base.errors import ConfigError, DataError, Fault, RunError
+from fourbeat.cli.exits import exit_codes, message
 
 
 def raising(error: BaseException) -> Callable[[], None]:
@@ -80,3 +80,10 @@ def test_a_bug_is_left_to_python_and_its_traceback(
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
     with pytest.raises(type(error), match="a bug"), exit_codes():
         raise error
+
+
+def test_a_fault_of_a_training_that_has_begun_does_not_say_that_nothing_was_run() -> None:
+    error = ConfigError([Fault("not-measured", "callbacks.model_checkpoint.monitor", "x", "why")])
+    assert "; nothing was run." in message(error)
+    error.has_begun = True
+    assert "1 fault in the config; the run has failed." in message(error)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from omegaconf import DictConfig, OmegaConf
+from support import project
 from support.project import compose_config, compose_good
 
 from fourbeat.base.errors import ConfigError, FourbeatError
@@ -121,3 +122,33 @@ def test_all_changes_that_cannot_be_made_are_reported_at_once(stored: DictConfig
     with pytest.raises(ConfigError) as raised:
         apply_overrides(stored, ["optim=adam", "a=b=c", "sead=1", "seed=3"])
     assert [fault.key for fault in raised.value.faults] == ["a=b=c", "optim", "sead"]
+
+
+@pytest.mark.parametrize(
+    ("words", "key", "said"),
+    [
+        (["experiment=outside", "seedd=1"], "seedd", "seed"),
+        (["experiment=outsider", "seedd=1"], "experiment", "is not an option"),
+        (["experiment=outside", "own.mode=1"], "own.mode", "shutil.which takes it"),
+        (["data=circles", "data.nsamples=50"], "data.nsamples", "data.num_samples=50"),
+    ],
+    ids=["beside searchpath", "absent there", "an argument", "none"],
+)
+def test_the_wrong_key_is_blamed_beside_a_search_path(
+    tmp_path: Path, words: list[str], key: str, said: str
+) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "outside.yaml").write_text(
+        "# @package _global_\nown: {_target_: shutil.which}\n"
+    )
+    words = [f"hydra.searchpath=['file://{tmp_path}']", *words]
+    with pytest.raises(ConfigError) as raised:
+        compose_config(words)
+    fault = next(f for f in raised.value.faults if f.key == key)
+    assert said in str(fault)
+    assert len(raised.value.faults) == (2 if "outsider" in words[1] else 1)
+
+
+def test_braces_that_a_shell_expanded_are_to_be_quoted() -> None:
+    with pytest.raises(ConfigError, match=r"quote it, 'optim\.groups=\["):
+        project.compose("optim.groups=[params:layers.2.*]", "optim.groups=[lr:1e-5]")

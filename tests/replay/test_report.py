@@ -325,3 +325,17 @@ def test_the_departures_are_listed_in_their_order(broken: Replay) -> None:
         (s.layer, s.quantity, s.departure.step) for s in broken.suspects
     ]
     assert set(shown[0]) == {"layer", "quantity", "step", "value", "median", "last", "factor"}
+
+
+def test_other_threads_are_the_reason(healthy: Replay) -> None:
+    manifest = healthy.run.manifest
+    threads = manifest.environment.num_threads
+    environment = dataclasses.replace(manifest.environment, num_threads=threads + 1)
+    run = dataclasses.replace(
+        healthy.run, manifest=dataclasses.replace(manifest, environment=environment)
+    )
+    other = dataclasses.replace(differing(healthy, Difference(31, "loss", 0.5, 0.25)), run=run)
+    assert replay_lines(other)[1].endswith(
+        f"torch used {threads + 1} threads for it, and uses {threads} now: sums are rounded "
+        f"otherwise. Set OMP_NUM_THREADS={threads + 1}."
+    )

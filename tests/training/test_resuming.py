@@ -442,3 +442,21 @@ def test_where_a_best_file_is_gone_metrics_and_weights_are_of_one_other_state(
     run = train(tmp_path / "run", "callbacks.model_checkpoint.save_top_k=2")
     assert expected.items() <= run.metrics.items()
     assert ("has no file: the last weights" in capsys.readouterr().out) == (num_gone == 2)
+
+
+def test_other_threads_than_before_are_said_and_kept(
+    tmp_path: Path, finished: FinishedRuns, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, threads = as_if_killed(finished.copy(tmp_path / "run")), torch.get_num_threads()
+    capsys.readouterr()
+    try:
+        torch.set_num_threads(threads + 1)
+        again = fourbeat.resume(PROJECT, run)
+    finally:
+        torch.set_num_threads(threads)
+    assert f"uses {threads + 1} threads (OMP_NUM_THREADS), and used {threads} for" in (
+        capsys.readouterr().out
+    )
+    assert again.manifest.resumed[0]["num_threads"] == threads + 1
+    step = again.manifest.resumed[0]["from_step"]
+    assert [again.manifest.threads_at(s) for s in (step - 1, step)] == [threads, threads + 1]

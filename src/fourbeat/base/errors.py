@@ -102,7 +102,12 @@ class ConfigError(FourbeatError):
 
     Args:
         faults: At least one fault.
+
+    Attributes:
+        has_begun: Whether it was found in a training that had begun: there is a run folder.
     """
+
+    has_begun = False
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         self.faults = tuple(faults)

@@ -111,5 +111,6 @@ def message(error: Exception) -> str:
         count = len(error.faults)
         head = "1 fault" if count == 1 else f"{count} faults"
         lines = "\n".join(f"  {fault}" for fault in error.faults)
-        return f"fourbeat: {head} in the config; nothing was run.\n{lines}"
+        what = "the run has failed" if error.has_begun else "nothing was run"
+        return f"fourbeat: {head} in the config; {what}.\n{lines}"
     return f"fourbeat: {error}"

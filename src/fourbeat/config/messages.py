@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -86,6 +87,10 @@ def _fault(
     if isinstance(value, float) and not math.isfinite(value):
         wanted = wanted.replace("a number", "a finite number")
     allowed = reason or f"must be {wanted}"
+    if kinds[0] == "model_type" and isinstance(value, str) and ":" in value:
+        whole = re.sub(r"(\.\d+)+$", "", key)
+        hint = f"A shell has expanded the braces: quote it, '{whole}=[{{name:value,...}}]'."
+        return Fault("wrong-type", key, value, allowed, hint)
     return Fault(refusal_code(kinds), key, format_value(value), allowed, _hint(key, field))
 
 

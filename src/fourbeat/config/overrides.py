@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+import pkgutil
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hydra import compose
@@ -93,7 +95,12 @@ def split_overrides(overrides: Sequence[str], config_name: str) -> tuple[list[st
         return [], [*faults, fault]
     found = [o for o in found if not o.is_hydra_override()]
     groups = [o for o in found if is_group(loader, o.key_or_group)]
-    bad_groups = {o.key_or_group: f for o in groups if (f := _group_fault(o, loader))}
+    bad_groups = {
+        o.key_or_group: f
+        for o in groups
+        # A folder of hydra.searchpath is seen by a composition alone.
+        if (f := _group_fault(o, loader)) and _hydra_fault([*good, text_of(o)], config_name)
+    }
     good += [text_of(o) for o in groups if o.key_or_group not in bad_groups]
     others = [o for o in found if o not in groups]
     values = [o for o in others if o.key_or_group.split(".")[0] not in bad_groups]
@@ -163,5 +170,25 @@ def _explained(override: Override, cfg: DictConfig, error: Exception) -> Fault:
         return Fault("cannot-compose", key, value, reason, f"Give {override.key_or_group}=VALUE.")
     if fault := forbidden_fault(key, value):
         return fault
-    hint = nearest_key(override.key_or_group, value, to_plain(cfg))
+    plain = to_plain(cfg)
+    if target := _takes(plain, key):
+        hint = f"{target} takes it: add it with a +, as in +{key}={value}."
+        return Fault("unknown-key", key, value, "is not a key of the config yet", hint)
+    hint = nearest_key(override.key_or_group, value, plain)
     return Fault("unknown-key", key, value, "is not a key", hint)
+
+
+def _takes(config: Mapping[str, Any], key: str) -> str:
+    """The class or function that takes an argument which its file in ``conf/`` does not list."""
+    section: Any = config
+    *parents, name = key.split(".")
+    for parent in parents:
+        section = section.get(parent) if isinstance(section, Mapping) else None
+    target = str(section.get("_target_") or "") if isinstance(section, Mapping) else ""
+    if not target or target.startswith(("torch.", "lightning.", "fourbeat.")):
+        return ""  # whose files list what is of use; to import them takes seconds
+    try:
+        taken = inspect.signature(pkgutil.resolve_name(target)).parameters
+    except Exception:  # the user's own module may raise anything, which the check reports
+        return ""
+    return target if name in taken else ""

@@ -11,6 +11,7 @@ from fourbeat.base.text import align_columns, to_json_value
 from fourbeat.recorder.ranges import FACTORS
 from fourbeat.replay.steps import Replay
 from fourbeat.replay.suspects import Suspect, name_quantity
+from fourbeat.run import count_threads
 
 HEAD = ("  layer", "left its range", "gradient", "weight", "update/weight", "output std", "dead")
 
@@ -83,7 +84,13 @@ def _agreement(replay: Replay) -> str:
 
 
 def _reason(replay: Replay) -> str:
-    run = replay.run
+    run, first = replay.run, replay.comparison.first
+    was, now = run.manifest.threads_at(first.step) if run and first else 0, count_threads()
+    if was and was != now:
+        return (
+            f"torch used {was} threads for it, and uses {now} now: sums are rounded otherwise. Set "
+            f"OMP_NUM_THREADS={was}."
+        )
     for resumed in run.manifest.resumed if run else ():
         if resumed["overrides"] and resumed["from_step"] > replay.start.step:
             changes = " ".join(resumed["overrides"])

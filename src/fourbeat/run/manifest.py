@@ -94,7 +94,7 @@ class Manifest:
         num_parameters: Trainable numbers in the model.
         metrics: The last value of each, e.g. ``val/loss``; may be NaN or infinite.
         checkpoints: ``best`` and ``last`` to a path relative to the run folder.
-        resumed: One entry per resume: ``when``, ``overrides``, ``from_step``.
+        resumed: One entry per resume: ``when``, ``overrides``, ``from_step``, ``num_threads``.
         entry: The entry point that rebuilds the run's components, e.g. ``project.build:build``;
             empty in runs that were trained before it was recorded.
         composition: What ``config`` was composed from: ``primary`` (the primary config),
@@ -122,6 +122,16 @@ class Manifest:
     entry: str = ""
     composition: dict[str, Any] | None = None
     init_sha256: str = ""
+
+    def threads_at(self, step: int) -> int:
+        """Return how many threads torch used for a step; those of the first start, if unknown.
+
+        Args:
+            step: Index of the optimizer step, from 0.
+        """
+        known = [each for each in self.resumed if each["from_step"] <= step]
+        default = self.environment.num_threads
+        return int(known[-1].get("num_threads", default)) if known else default
 
     def write(self, folder: Path) -> None:
         """Write the manifest into ``folder``, replacing the one there all at once.

@@ -92,7 +92,6 @@ def read_environment() -> Environment:
     itself. Naming a CUDA device initialises CUDA: call it after the Trainer is built.
     """
     torch = sys.modules.get("torch")
-    num_cores = _num_cores()
     return Environment(
         python=platform.python_version(),
         platform=platform.platform(),
@@ -100,12 +99,18 @@ def read_environment() -> Environment:
         packages=_packages(),
         hardware={
             "cpu": _cpu_model(Path("/proc/cpuinfo")),
-            "num_cores": num_cores,
+            "num_cores": _num_cores(),
             "memory_mib": _memory_mib(),
             "accelerators": _accelerators(torch) if torch else [],
         },
-        num_threads=torch.get_num_threads() if torch else num_cores,
+        num_threads=count_threads(),
     )
+
+
+def count_threads() -> int:
+    """Return how many threads torch uses within one operation; how it rounds depends on them."""
+    torch = sys.modules.get("torch")
+    return torch.get_num_threads() if torch else _num_cores()
 
 
 def _packages() -> dict[str, str]:

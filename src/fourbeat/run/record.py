@@ -13,7 +13,7 @@ from typing import Any, SupportsFloat
 from fourbeat.base.errors import RunError
 from fourbeat.run.folder import checkpoint_path
 from fourbeat.run.manifest import MANIFEST_FILE, MANIFEST_FORMAT, Manifest, Outcome, utc_now
-from fourbeat.run.provenance import read_environment, read_git
+from fourbeat.run.provenance import count_threads, read_environment, read_git
 
 
 @dataclass(frozen=True)
@@ -193,7 +193,12 @@ def resume_run(
     Raises:
         RunError: The manifest cannot be written.
     """
-    this_resume = {"when": utc_now(), "overrides": list(overrides), "from_step": from_step}
+    this_resume = {
+        "when": utc_now(),
+        "overrides": list(overrides),
+        "from_step": from_step,
+        "num_threads": count_threads(),
+    }
     resumed = [*run.manifest.resumed, this_resume]
     changes = {"config": dict(config), "composition": composition, "resumed": resumed}
     return _saved(run, outcome=Outcome("running"), ended=None, **changes)

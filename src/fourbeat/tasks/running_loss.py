@@ -61,8 +61,7 @@ class RunningLoss:
     @property
     def is_empty(self) -> bool:
         """Whether nothing has come in the epoch."""
-        weight = self._epoch.weight
-        return not self._losses and not isinstance(weight, Tensor) and not weight
+        return not self._losses and not isinstance(self._epoch.total, Tensor)
 
     def recent(self) -> Tensor | None:
         """Return the mean since this was last called, or the epoch began; None: nothing came."""

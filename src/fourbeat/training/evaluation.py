@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from fourbeat.base.console import log, show_lines
 from fourbeat.base.errors import RunError
+from fourbeat.base.numbers import format_metric
 from fourbeat.config.project import Project
 from fourbeat.config.schema import CallbacksConfig, TrainConfig
 from fourbeat.preflight.executions import saves_checkpoints
@@ -53,7 +54,7 @@ def evaluate(
         (logged,) = measure(components.module, datamodule=components.datamodule, verbose=False)
     metrics = measured_on(split, logged)
     log.info("%s of %s", path.name, stored.run.dir)
-    log.info("  ".join(f"{name} {value:.4f}" for name, value in metrics.items()))
+    log.info("  ".join(f"{name} {format_metric(value)}" for name, value in metrics.items()))
     return metrics
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 
-from fourbeat.base.errors import NonFiniteError, RunError, Stopped
+from fourbeat.base.errors import ConfigError, NonFiniteError, RunError, Stopped
 from fourbeat.callbacks import TimeLimit
 from fourbeat.config.typed import format_value
 from fourbeat.lightning.stops import stopped_by
@@ -95,6 +95,8 @@ def user_error_for(
         num_processes: Of the training.
         can_resume: Whether the run can be resumed: not one of ``fit()``.
     """
+    if isinstance(error, ConfigError):
+        error.has_begun = True
     if stop == signal.SIGINT:
         return KeyboardInterrupt()  # what whoever called from Python expects of Ctrl-C
     if stop is not None:

@@ -10,6 +10,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from fourbeat.base.console import log, short_path
+from fourbeat.base.numbers import format_metric
 from fourbeat.config.schema import TrainConfig
 from fourbeat.config.typed import format_value
 from fourbeat.data import AdoptedData, Data
@@ -75,6 +76,7 @@ def _print_schedule(cfg: TrainConfig, components: Components) -> None:
 def _print_given_up(cfg: TrainConfig, components: Components) -> None:
     """Say what a program gives up."""
     task, checkpoint = components.task, cfg.callbacks.model_checkpoint
+    _print_endless(cfg, components)
     if task is None:
         if components.datamodule.split_sizes.val and not components.measures("val"):
             log.info(
@@ -114,11 +116,27 @@ def warn_of_turns(cfg: TrainConfig, components: Components) -> None:
             )
 
 
+def _print_endless(cfg: TrainConfig, components: Components) -> None:
+    data, trainer = components.datamodule, cfg.trainer
+    limits = {"val": trainer.limit_val_batches, "test": trainer.limit_test_batches}
+    if not isinstance(data, Data) or isinstance(data, AdoptedData):
+        return
+    for split, limit in limits.items():
+        if getattr(data.split_sizes, split) < 0 and not isinstance(limit, int):
+            log.info(
+                "%s is a stream that does not say how long it is, and is read to its end: "
+                "trainer.limit_%s_batches=100 would read a part",
+                *(split, split),
+            )
+
+
 def print_end(run: Run) -> None:
     """Print how it ended, what was measured, and where the results are."""
     log.info("%s: %s", run.outcome.status.replace("_", " "), run.outcome.reason)
     for split in ("val", "test"):
-        shown = [f"{n} {v:.4f}" for n, v in run.metrics.items() if n.startswith(f"{split}/")]
+        shown = [
+            f"{n} {format_metric(v)}" for n, v in run.metrics.items() if n.startswith(f"{split}/")
+        ]
         if shown:
             log.info("%s", "  ".join(shown))
     log.info("run folder   %s", short_path(run.dir))

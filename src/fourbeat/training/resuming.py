@@ -11,7 +11,7 @@ from fourbeat.base.errors import RunError
 from fourbeat.config.project import Project
 from fourbeat.config.schema import TrainConfig
 from fourbeat.lightning.checkpoints import reads_through_plugin
-from fourbeat.run import Run, resume_run
+from fourbeat.run import Run, count_threads, resume_run
 from fourbeat.state import (
     CHECKPOINT_DIR,
     SNAPSHOT_DIR,
@@ -133,6 +133,7 @@ def _rewind(
         cut_logs(run.dir, logged)
     remove_later_snapshots(run.dir / SNAPSHOT_DIR, position.step)
     components.checkpoint.rewind(*(point or (None, None)))
+    _warn_of_threads(run, position.step)
     resumed = resume_run(
         run,
         config=cfg.plain(),
@@ -146,6 +147,17 @@ def _rewind(
     else:
         log.info("resuming from epoch %d, step %d", position.epoch, position.step)
     return resumed
+
+
+def _warn_of_threads(run: Run, step: int) -> None:
+    was, now = run.manifest.threads_at(max(step - 1, 0)), count_threads()
+    if was != now:
+        log.warning(
+            "torch uses %d threads (OMP_NUM_THREADS), and used %d for the steps before: sums are "
+            "rounded otherwise, so this run and one that was never interrupted differ. Set "
+            "OMP_NUM_THREADS=%d to have the same",
+            *(now, was, was),
+        )
 
 
 def restart_point(run: Run, checkpoint: str) -> RestartPoint | None:
