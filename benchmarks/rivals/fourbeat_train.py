@@ -16,7 +16,7 @@ from benchmarks.rivals import Trained
 from benchmarks.rivals.lightning_clock import LightningClock, WrittenClock
 from benchmarks.samples import Samples
 from benchmarks.task import Task
-from fourbeat.training.building import build_components
+from fourbeat.training.assembly import build_components
 from project import PROJECT
 
 

@@ -36,7 +36,8 @@ def test_lines_hold_one_epoch_each_with_its_own_metrics(
     lines = capsys.readouterr().out.splitlines()
     names = ["train/loss_epoch", "val/loss", "val/accuracy", "val/f1"]
     numbers = "  ".join(rf"{name} \d+\.\d{{4}}" for name in names)
-    expected = [rf"epoch {n}/2  step {6 * n}  \d+\.\d s  {numbers}" for n in (1, 2)]
+    head = r"\d+\.\d s  lr 1\.0e-03"
+    expected = [rf"epoch {n}/2  step {6 * n}  {head}  {numbers}" for n in (1, 2)]
     assert len(lines) == 2
     assert all(map(re.fullmatch, expected, lines))
 
@@ -54,8 +55,27 @@ def test_a_validation_within_an_epoch_has_a_line_of_its_own(
 ) -> None:
     run("lines", "trainer.max_epochs=1", "trainer.val_check_interval=4")  # of 6 batches
     first, last = capsys.readouterr().out.splitlines()
-    assert re.match(r"epoch 1/1  step 4  val/loss \d", first)
-    assert re.fullmatch(r"epoch 1/1  step 6  \d+\.\d s  train/loss_epoch \d+\.\d{4}", last)
+    rate = r"lr 1\.0e-03"
+    assert re.match(rf"epoch 1/1  step 4  {rate}  val/loss \d", first)
+    assert re.fullmatch(rf"epoch 1/1  step 6  \d+\.\d s  {rate}  train/loss_epoch \d.+", last)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "rates"),
+    [
+        (["scheduler=step", "scheduler.step_size=1"], ["1.0e-03", "1.0e-04"]),
+        (["optim.groups=[{params: '*.bias', lr: 0.01}]"], ["1.0e-02/1.0e-03"] * 2),
+    ],
+    ids=["schedule-by-epochs", "groups"],
+)
+def test_lines_show_the_learning_rates_of_their_epoch(
+    run: Callable[..., None],
+    capsys: pytest.CaptureFixture[str],
+    overrides: list[str],
+    rates: list[str],
+) -> None:
+    run("lines", *overrides)
+    assert re.findall(r"  lr (\S+)  train/", capsys.readouterr().out) == rates
 
 
 def test_lines_count_towards_a_limit_of_steps(
@@ -104,6 +124,7 @@ def test_a_bar_shows_metrics_and_counts_epochs_from_one_without_a_version_number
     shown = captured.out + captured.err
     assert "val/accuracy=" in shown
     assert "epoch 2/2:" in shown
+    assert "lr=1.0e-03" in shown
     assert "v_num" not in shown
     assert "train/loss_epoch" not in shown
     assert "epoch 1/2  step" not in shown

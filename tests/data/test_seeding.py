@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from fourbeat.base.generators import seed_generators
-from fourbeat.data import evaluation_seed, evaluation_seeded
+from fourbeat.data import evaluation_seed
 from fourbeat.data.seeding import batch_seed
 
 
@@ -25,20 +25,6 @@ def test_each_batch_of_each_split_epoch_and_rank_has_a_seed_of_its_own() -> None
         for seed, split, rank, batch_idx in product((0, 1), ("val", "test"), (0, 1), range(4))
     }
     assert len(seeds) == len(places) + 32
-
-
-def test_the_evaluation_of_a_batch_draws_the_same_and_restores_the_generators() -> None:
-    draws = []
-    for before in (1, 2):
-        seed_generators(before)
-        with evaluation_seeded(7, "val", 0, 3):
-            draws.append(drawn())
-        after = drawn()
-        seed_generators(before)
-        assert drawn() == after
-    assert draws[0] == draws[1]
-    with evaluation_seeded(7, "val", 0, 4):
-        assert drawn() != draws[0]
 
 
 def test_all_generators_are_seeded_as_their_own_functions_do() -> None:

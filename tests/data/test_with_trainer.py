@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from fourbeat.base.errors import ConfigError
-from fourbeat.data import Data, EpochOrder, LoaderDataModule
+from fourbeat.data import Data, EpochOrder
 from project.data import Circles
 
 pytestmark = [
@@ -117,14 +117,6 @@ def test_the_same_batch_can_be_overfitted_again_and_again() -> None:
 def test_lightnings_own_overfitting_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"trainer\.overfit_batches=1: .*data\.shuffle=false"):
         trainer(overfit_batches=1).fit(Witness(), datamodule=Circles(num_samples=100))
-
-
-def test_given_loaders_are_trained_on() -> None:
-    data, witness = Circles(num_samples=100), Witness()
-    given = LoaderDataModule(data.train_dataloader())
-    trainer(limit_val_batches=0).fit(witness, datamodule=given)
-
-    assert witness.seen[0] == expected(data, 0)
 
 
 @dataclass(frozen=True)

@@ -184,3 +184,10 @@ def test_the_schedulers_within_a_scheduler_are_found() -> None:
     assert list(optim.inner_schedulers(SequentialLR(optimizer, inner, milestones=[1]))) == inner
     assert list(optim.inner_schedulers(ChainedScheduler(inner, optimizer))) == inner
     assert list(optim.inner_schedulers(inner[0])) == []
+
+
+@contract("torch", "LBFGS asks for a closure, others do not", see="torch.optim.LBFGS.step")
+def test_which_optimizers_require_a_closure_is_known() -> None:
+    assert optim.requires_closure(torch.optim.LBFGS)
+    assert not optim.requires_closure(SGD)
+    assert not optim.requires_closure(Adam)

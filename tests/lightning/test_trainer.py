@@ -114,6 +114,48 @@ def test_the_data_module_of_a_training_is_found_before_the_optimizers_are_built(
     assert module.found is data
 
 
+@contract("lightning", "loops have their loader", see="_combined_loader of the fit and eval loops")
+def test_the_loader_that_is_read_is_found() -> None:
+    class Data(LightningDataModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.made: dict[str, Any] = {}
+
+        def train_dataloader(self) -> Any:
+            return self.made.setdefault("train", DataLoader(torch.ones(2, 2), batch_size=1))
+
+        def val_dataloader(self) -> Any:
+            self.made["val"] = DataLoader(torch.ones(1, 2))
+            return self.made["val"]
+
+        def test_dataloader(self) -> Any:
+            return self.made.setdefault("test", DataLoader(torch.ones(1, 2)))
+
+    found: list[tuple[str, Any, Any]] = []
+
+    class Asks(Net):
+        def note(self, split: str) -> None:
+            found.append((split, trainer_seam.loader_of(self.trainer), data.made[split]))
+
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            self.note("train")
+            return super().training_step(batch, batch_idx)
+
+        def validation_step(self, batch: Any, batch_idx: int) -> None:
+            self.note("val")
+
+        def test_step(self, batch: Any, batch_idx: int) -> None:
+            self.note("test")
+
+    module, data = Asks(), Data()
+    trainer = Trainer(**{**QUIET, "num_sanity_val_steps": 1}, logger=False, max_epochs=1)
+    trainer.fit(module, datamodule=data)
+    trainer.validate(module, datamodule=data, verbose=False)
+    trainer.test(module, datamodule=data, verbose=False)
+    assert [split for split, *_ in found] == ["val", "train", "train", "val", "val", "test"]
+    assert all(one is other for _, one, other in found)
+
+
 @contract("lightning", "trainer.profiler and log_every_n_steps are set", see="Trainer.__init__")
 def test_profiler_and_interval_of_logging_are_those_that_were_given() -> None:
     assert isinstance(trainer_seam.profiler_of(Trainer(**QUIET, logger=False)), PassThroughProfiler)
@@ -249,3 +291,13 @@ def test_a_module_and_those_within_it_ask_another_for_a_while() -> None:
     with trainer_seam.trainer_replaced(outer, SimpleNamespace(global_step=7)):
         assert outer.global_step == outer.inner.global_step == 7
     assert outer.global_step == outer.inner.global_step == 0
+
+
+@contract("lightning", "global_step and current_epoch are counts of the fit loop", see=LOOPS)
+@pytest.mark.parametrize("automatic", [True, False], ids=["automatic", "manual"])
+def test_an_evaluation_is_placed_at_another_step_and_epoch(automatic: bool) -> None:
+    trainer = fit(Net(automatic=automatic), Watch(automatic=automatic, count=not automatic))
+    before = trainer.global_step, trainer.current_epoch
+    with trainer_seam.placed_at(trainer, 7, 5):
+        assert (trainer.global_step, trainer.current_epoch) == (7, 5)
+    assert (trainer.global_step, trainer.current_epoch) == before

@@ -176,7 +176,7 @@ WATCH = "+callbacks.extra.watcher._target_=tests.loop.test_executions.Watcher"
         pytest.param(["loop.steps_per_execution=8"], 2, id="8 of the 12"),
         pytest.param(["trainer.profiler=simple"], 12, id="a profiler measures each"),
         pytest.param([WATCH], 12, id="a callback uses each"),
-        pytest.param([WATCH, "loop.steps_per_execution=8"], 2, id="a callback that may not"),
+        pytest.param([WATCH, "loop.steps_per_execution=8"], 12, id="a callback uses each of 8"),
     ],
 )
 def test_as_many_are_grouped_as_nobody_needs_to_see(

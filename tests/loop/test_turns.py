@@ -48,6 +48,17 @@ class Leaking(Rivals):
             yield "a", loss
 
 
+class Late(Rivals):
+    """Takes no turn on the first two batches of the training."""
+
+    num_seen = 0
+
+    def steps(self, batch: Any) -> Iterator[tuple[str, Tensor]]:
+        self.num_seen += self._trainer is not None
+        if self.num_seen not in (1, 2):
+            yield from super().steps(batch)
+
+
 class Stray(Rivals):
     """In training alone: the check of the config sees evaluation."""
 
@@ -135,6 +146,12 @@ def test_hooks_change_no_bit(tmp_path: Path) -> None:
 def test_a_block_without_gradients_may_not_last_over_a_yield(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"Leaking.steps\(\) yields within a block that switches"):
         trained(tmp_path, f"task._target_={__name__}.Leaking")
+
+
+@pytest.mark.parametrize("size", [1, 4])
+def test_a_training_may_begin_with_batches_without_a_turn(tmp_path: Path, size: int) -> None:
+    overrides = (f"task._target_={__name__}.Late", f"loop.steps_per_execution={size}")
+    assert trained(tmp_path, *overrides).trainer.global_step == 3 * 10
 
 
 def test_a_turn_of_nobody_is_named(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import fourbeat
 from fourbeat.preflight.executions import sees_each_batch, why_no_executions
 from fourbeat.state import StateCheckpoint
 from fourbeat.tasks import Supervised
+from project.data import Circles
 
 
 class Ear(Callback):
@@ -45,21 +46,24 @@ def supervised(kind: type[Supervised] = Supervised) -> Supervised:
 def test_who_needs_each_batch_is_named(
     task: fourbeat.Task, callbacks: list[Callback], why: str | None
 ) -> None:
-    assert why_no_executions(compose("trainer=cpu"), task, callbacks) == why
+    assert why_no_executions(compose("trainer=cpu"), task, Circles(), callbacks) == why
 
 
 @pytest.mark.slow
 def test_who_asked_for_single_batches_reads_nothing_of_it() -> None:
-    assert sees_each_batch(supervised(), [Ear()]) == "Ear"
+    assert sees_each_batch(supervised(), Circles(), [Ear()]) == "Ear"
     for words in (["loop.steps_per_execution=1"], ["loop=automatic"], ["trainer.profiler=simple"]):
-        assert why_no_executions(compose("trainer=cpu", *words), supervised(), [Ear()]) is None
+        assert (
+            why_no_executions(compose("trainer=cpu", *words), supervised(), Circles(), [Ear()])
+            is None
+        )
 
 
 @pytest.mark.slow
 def test_turns_are_played_one_batch_at_a_time_where_steps_are_counted() -> None:
     task, cfg = Turns(nn.Linear(2, 2)), compose("trainer=cpu", "trainer.max_steps=3")
     why = "something counts steps, and Turns takes turns, any number a batch"
-    assert why_no_executions(cfg, task, []) == why
+    assert why_no_executions(cfg, task, Circles(), []) == why
     cfg = compose("trainer=cpu")
     saves = [StateCheckpoint(every_n_train_steps=2)]
-    assert why_no_executions(cfg, task, saves) == why
+    assert why_no_executions(cfg, task, Circles(), saves) == why

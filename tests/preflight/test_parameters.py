@@ -11,7 +11,6 @@ from torch import nn
 
 from fourbeat.base.errors import ConfigError
 from fourbeat.config.schema import TrainConfig
-from fourbeat.preflight import parameters
 from fourbeat.preflight.parameters import parameter_faults
 from project.models import MLP
 
@@ -65,12 +64,6 @@ def test_several_optimizers_are_compared_with_the_network() -> None:
     plain["optim"] = {"d": leaf, "g": {**leaf, "params": "layers.1.*"}}
     (fault,) = parameter_faults(TrainConfig.model_validate(plain))
     assert (fault.code, fault.key) == ("unmatched-pattern", "optim.g.params")
-
-
-def test_without_patterns_no_network_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
-    cfg = compose(*BASE)
-    monkeypatch.delattr(parameters, "_build")
-    assert parameter_faults(cfg) == []
 
 
 class Drawing(nn.Module):

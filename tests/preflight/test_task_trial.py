@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import torch
 from support.project import compose
 from support.settings import CIRCLES
 from torch import Tensor
 
-from fourbeat import Task
+from fourbeat import Mean, Task
 from fourbeat.base.errors import ConfigError
 
 
@@ -40,6 +41,51 @@ class Sum(Task):
         return {"loss": loss, "other": loss}
 
 
+def weighing(weight: Any) -> type[Task]:
+    class Weighing(Task):
+        def losses(self, batch: Any) -> Mean:
+            outputs = self.net(batch[0])
+            return Mean(outputs.sum(), weight(outputs) if callable(weight) else weight)
+
+    return Weighing
+
+
+VectorWeight, GradientWeight = weighing(torch.ones_like), weighing(Tensor.sum)
+NoWeight, TextWeight, NegativeWeight = weighing(None), weighing("2"), weighing(-2)
+NegativeTensor = weighing(lambda outputs: torch.tensor(-2.0))
+
+
+def naming(*names: str) -> type[Task]:
+    class Naming(Task):
+        def losses(self, batch: Any) -> dict[str, Tensor]:
+            return dict.fromkeys(names, self.net(batch[0]).square().mean())
+
+    return Naming
+
+
+LossEpoch, OtherStep = naming("loss_epoch", "b"), naming("b", "b_step")
+
+
+def taking(*turns: tuple[str, Any]) -> type[Task]:
+    class Taking(Task):
+        def steps(self, batch: Any) -> Iterator[Any]:
+            for name, losses in turns:
+                yield name, losses(self.net(batch[0]).square().mean())
+
+    return Taking
+
+
+DetachedTurn = taking(("d", lambda loss: loss), ("g", Tensor.detach))
+TurnOfLoss = taking(("d", lambda loss: loss), ("loss", lambda loss: loss))
+SameNames = taking(*((turn, lambda loss: {"adv": loss}) for turn in "dg"))
+NamedLoss = taking(("d", lambda loss: {"loss": loss}))
+
+
+class Listing(Task):
+    def steps(self, batch: Any) -> Any:
+        return [("d", self.net(batch[0]).mean())]
+
+
 @pytest.mark.parametrize(
     ("task", "said"),
     [
@@ -47,6 +93,19 @@ class Sum(Task):
         ("KeyedWrongly", r"'point' \(KeyError, .*test_task_trial.py:\d+\)"),
         ("Unreduced", r"has the shape \[2\]: reduce it to one number"),
         ("Nameless", "steps.. yielded Tensor: yield a name and a loss"),
+        ("VectorWeight", r"is a tensor of the shape \[2, 1\]: give .* a number of at least 0"),
+        ("GradientWeight", r"a tensor with a gradient: .* without a gradient \(.detach"),
+        ("NoWeight", "weight of the loss 'loss' is a NoneType: give"),
+        ("TextWeight", "weight of the loss 'loss' is a str: give"),
+        ("NegativeWeight", "weight of the loss 'loss' is -2: give"),
+        ("NegativeTensor", "weight of the loss 'loss' is -2.0: at least 0"),
+        ("LossEpoch", "a loss is called 'loss_epoch', which is what the mean of another"),
+        ("OtherStep", "a loss is called 'b_step'"),
+        ("DetachedTurn", "a loss of g without a gradient"),
+        ("TurnOfLoss", "a loss 'loss' in the turn of loss"),
+        ("SameNames", "a loss 'adv' in the turns of d and of g: .* 'd_adv' and 'g_adv'"),
+        ("NamedLoss", "a loss 'loss' in the turn of d"),
+        ("Listing", "steps.. returned a list: yield each name and loss"),
         ("Sum", "none of several 'loss', which is their sum"),
     ],
 )
@@ -56,3 +115,16 @@ def test_a_task_that_cannot_train_is_named_with_the_reason(task: str, said: str)
     (fault,) = refused.value.faults
     assert (fault.code, fault.key) == ("task-fails", "task")
     assert "The batch: 0 [2, 2], 1 [2]" in fault.hint
+
+
+class Turnless(Task):
+    def steps(self, batch: Any) -> Iterator[Any]:
+        if len(batch) == 0:
+            yield "d", self.net(batch[0]).mean()
+
+
+def test_a_first_batch_without_a_turn_is_called_that() -> None:
+    with pytest.raises(ConfigError, match="takes no turn on the example batch") as refused:
+        compose(*CIRCLES, f"task._target_={__name__}.Turnless")
+    (fault,) = refused.value.faults
+    assert (fault.code, fault.key) == ("wrong-turns", "task")

@@ -23,7 +23,7 @@ pytestmark = [
 
 def settings(program: str) -> list[str]:
     alone = [word for word in BASE if not word.startswith(("trainer=", "trainer.max_epochs="))]
-    two = ["trainer=ddp_cpu", "trainer.max_epochs=20", "callbacks.early_stopping=null"]
+    two = ["trainer=ddp_cpu", "trainer.max_epochs=8", "callbacks.early_stopping=null"]
     return [*alone, *two, f"experiment={program}", "loop.steps_per_execution=1"]
 
 

@@ -29,6 +29,12 @@ def test_a_program_that_depends_on_its_module_names_what_changes(runs: FinishedR
 
 
 @pytest.mark.slow
+def test_a_hidden_state_that_goes_from_batch_to_batch_is_named(runs: FinishedRuns) -> None:
+    (line,) = said(runs("experiment=lit_lstm"))
+    assert line.startswith("task.hidden: ")
+
+
+@pytest.mark.slow
 def test_a_module_as_it_is_whose_loaders_say_nothing_is_saved_between_epochs(
     runs: FinishedRuns,
 ) -> None:

@@ -17,7 +17,9 @@ from programs.stream import Passing
 from support.project import compose, evaluate, resume, train
 from support.settings import SMALL
 from torch import Tensor, nn
+from torch.utils.data import BatchSampler, IterableDataset, RandomSampler
 
+import fourbeat
 from fourbeat.base.errors import Stopped
 from fourbeat.state import read_state
 from fourbeat.state.reachable import Reachable
@@ -74,6 +76,8 @@ class Forgetting(Supervised):
         self.register_buffer("recent", torch.zeros(2), persistent=False)
         self.rng = np.random.default_rng(0)
         self.first: Tensor | None = None
+        self.hidden: Tensor | None = None
+        self.latest: Tensor | None = None
         self.cached: dict[int, int] = {}
         self.best, self.shadow = 9.0, [p.detach() for p in net.parameters()]
         self.constant = {"a": [1, 2], "b": torch.ones(3)}
@@ -82,6 +86,9 @@ class Forgetting(Supervised):
         loss = super().losses(batch)
         if self.training:
             self.history.append(loss.item())
+            before = 0.0 if self.hidden is None else self.hidden.detach()
+            self.hidden = 0.5 * before + loss  # read by the next batch
+            self.latest = loss * 2  # left behind
             self.recent += 1
             self.rng.random()
             self.first = batch[0] if self.first is None else self.first
@@ -132,7 +139,7 @@ def test_what_training_changes_and_no_state_holds_is_named_in_one_line(
     ]
     train(compose(*SMALL, *words, "trainer.max_epochs=2"), tmp_path / "run")
     steps, validation = warnings_in(capsys.readouterr())
-    task = {f"task.{name}" for name in ("history", "recent", "rng", "seen")}
+    task = {f"task.{name}" for name in ("history", "recent", "rng", "seen", "hidden")}
     assert names_in(steps) == {*task, "callbacks.Notes.last", "state.test_unrestored.COUNTED"}
     assert names_in(validation) == {"task.best"}
 
@@ -221,3 +228,126 @@ def test_what_holds_itself_and_what_cannot_be_compared_are_passed_over() -> None
 class Refusing(int):
     def __hash__(self) -> int:
         raise TypeError("no hash")
+
+
+class Counted(torch.utils.data.Dataset[Any]):
+    """Each sample depends on how many were fetched before, by whom ever."""
+
+    def __init__(self, samples: Any, states: bool) -> None:
+        self.samples, self.num, self.kept = samples, 0, Average() if states else None
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> Any:
+        inputs, target = self.samples[index]
+        if self.kept is not None:
+            self.kept.num += 1
+        else:
+            self.num += 1
+        return inputs, target
+
+
+class Counting(fourbeat.Data):
+    """Data whose samples, collation or sampler remember something."""
+
+    def __init__(self, *, what: str, **common: Any) -> None:
+        super().__init__(**common)
+        self.what, self.num_collated = what, 0
+        self.chance = torch.Generator().manual_seed(1)
+
+    def dataset(self, split: Any) -> Any:
+        points = torch.randn(40, 2, generator=torch.Generator().manual_seed(0))
+        samples = list(zip(points, (points.sum(1) > 0).long(), strict=True))
+        if self.what == "stream" and split == "train":
+            return OwnIterator(samples)
+        remembers = self.what in ("samples", "state")
+        return Counted(samples, self.what == "state") if remembers else samples
+
+    def collate(self, samples: list[Any]) -> Any:
+        if self.what == "collate":
+            self.num_collated += 1
+        return super().collate(samples)
+
+    def batch_sampler(self, split: Any) -> Any:
+        if split != "train" or self.what not in ("sampler", "chance"):
+            return None
+        own = RandomSampler(range(40), generator=self.chance)
+        return BatchSampler(Passes(own) if self.what == "sampler" else own, 8, drop_last=False)
+
+
+class OwnIterator(IterableDataset[Any]):
+    def __init__(self, samples: Any) -> None:
+        self.samples, self.position = samples, 0
+
+    def __iter__(self) -> Any:
+        return self
+
+    def __next__(self) -> Any:
+        self.position += 1
+        return self.samples[self.position % 40]
+
+
+class Passes:
+    """Leaves out what it has begun with in the passes before."""
+
+    def __init__(self, sampler: Any) -> None:
+        self.sampler, self.num = sampler, 0
+
+    def __iter__(self) -> Any:
+        self.num += 1
+        return iter([*self.sampler][: 40 - self.num % 2])
+
+    def __len__(self) -> int:
+        return 40
+
+
+REMEMBERING = (
+    *("~data", "task=supervised", "loss=cross_entropy", "metrics=none", "trainer=cpu"),
+    *("model=circles", "trainer.max_epochs=1", "callbacks.progress=none", "logger=none"),
+    *("+data._target_=state.test_unrestored.Counting", "+data.batch_size=8"),
+    *("model.in_features=2", "model.out_features=2"),
+)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize(
+    ("what", "num_workers", "named"),
+    [
+        ("samples", 2, ["data.train.num"]),
+        pytest.param("state", 2, ["data.train.kept"], marks=pytest.mark.slow),
+        pytest.param("collate", 2, ["data.num_collated"], marks=pytest.mark.slow),
+        ("sampler", 0, ["the order of BatchSampler"]),
+        # Its generator is seeded by the epoch.
+        pytest.param("chance", 0, [], marks=pytest.mark.slow),
+        ("stream", 0, ["OwnIterator"]),
+    ],
+)
+def test_what_samples_remember_is_named(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    what: str,
+    num_workers: int,
+    named: list[str],
+) -> None:
+    words = [f"+data.what={what}", f"+data.num_workers={num_workers}", "+data.seed=1"]
+    if what == "stream":
+        words += ["+data.steps_per_epoch=5"]
+    train(compose(*REMEMBERING, *words), tmp_path / "run")
+    found = {name for line in warnings_in(capsys.readouterr()) for name in names_in(line)}
+    assert found == set(named)
+
+
+@pytest.mark.slow
+def test_a_sampler_with_a_generator_of_its_own_is_resumed_exactly(
+    tmp_path: Path, stop_at: Any
+) -> None:
+    save = ("callbacks.model_checkpoint.max_time_share=1", "trainer.max_epochs=3")
+    words = [*REMEMBERING, "+data.what=chance", *save]
+    whole = train(compose(*words), tmp_path / "whole")
+    stop_at(3)
+    with pytest.raises(Stopped):
+        train(compose(*words), tmp_path / "stopped")
+    stop_at(None)
+    resume(tmp_path / "stopped")
+    assert not list(differences(whole.dir, tmp_path / "stopped"))

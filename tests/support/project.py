@@ -14,7 +14,7 @@ from fourbeat.base.errors import Fault
 from fourbeat.config import compose as composing
 from fourbeat.config.schema import TrainConfig
 from fourbeat.run import Run
-from fourbeat.training.building import build_components
+from fourbeat.training.assembly import build_components
 from fourbeat.training.components import Components
 from project import PROJECT
 

@@ -23,6 +23,7 @@ class Talkative(CirclesTask):
         loss = super().losses(batch)
         if self.training:
             self.log("train/first", batch[0][0, 0])
+            self.log("train/with_graph", loss)
             self.log_dict({"train/mean": batch[0].mean()}, on_step=True, on_epoch=True)
         else:
             self.log("val/mean", batch[0].mean())

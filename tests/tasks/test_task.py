@@ -1,9 +1,11 @@
 """What a task of the user's may have besides losses, in a run of the config's."""
 
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from lightning.pytorch import LightningModule
@@ -26,6 +28,34 @@ class Drawing(CirclesTask):
         inputs, targets = batch
         noisy = inputs + torch.randn_like(inputs)
         return {"noisy": super().losses((noisy, targets)), "plain": super().losses(batch)}
+
+
+class Noisy(CirclesTask):
+    """Its training draws, and its evaluation does not."""
+
+    def losses(self, batch: Any) -> Tensor:
+        inputs, targets = batch
+        noise = torch.randn_like(inputs) if self.training else torch.zeros_like(inputs)
+        return super().losses((inputs + noise, targets))
+
+
+class DrawingLate(Noisy):
+    """Its evaluation draws, from every generator, but in few batches, and not in the first."""
+
+    def evaluate(self, batch: Any) -> Tensor:
+        inputs, targets = batch
+        if inputs[0, 0] > 0 and self.num_measured % 3:
+            inputs = inputs + torch.randn_like(inputs) + random.random() + np.random.random()
+        self.num_measured += 1
+        return super().losses((inputs, targets))
+
+    num_measured = 0
+
+    def on_validation_start(self) -> None:
+        self.num_measured = 0
+
+    def on_test_start(self) -> None:
+        self.num_measured = 0
 
 
 class Pair(nn.Module):
@@ -82,6 +112,24 @@ def test_what_evaluation_draws_is_the_same_when_it_is_measured_again(drawing: Ru
     assert again == {name: drawing.metrics[name] for name in again}
     validated = evaluate(drawing.dir, split="val")
     assert validated["val/noisy"] == drawing.metrics["val/noisy"]
+
+
+@pytest.mark.one_in(2)
+@pytest.mark.parametrize("size", [1, 4], ids=["one-by-one", "fours"])
+def test_a_batch_that_draws_after_others_have_not_changes_nothing_but_itself(
+    tmp_path: Path, size: int
+) -> None:
+    options = (*OPTIONS, f"loop.steps_per_execution={size}")
+    runs = []
+    for kind in (DrawingLate, Noisy):
+        cfg = compose(*options, "data.val_fraction=0.4", f"task._target_={path(kind)}")
+        runs.append(train(cfg, run_dir=tmp_path / kind.__name__))
+    late, plain = runs
+    again = evaluate(late.dir)
+    assert again == {name: late.metrics[name] for name in again}
+    assert late.metrics["val/loss"] != plain.metrics["val/loss"]
+    weights = (run.model.state_dict().values() for run in runs)
+    assert all(map(torch.equal, *weights))
 
 
 def test_lightning_loads_its_best_state_with_a_network(drawing: Run) -> None:

@@ -33,10 +33,10 @@ def net(num_outputs: int = 2) -> nn.Module:
     return nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, num_outputs))
 
 
-def fit(model: nn.Module, train: DataLoader, *args: DataLoader, tmp_path: Path, **settings):
+def fit(model: Any, train: Any, *args: Any, tmp_path: Path, **settings: Any) -> fourbeat.Run:
     # TensorBoard's pictures take longer than the training.
-    quiet = {"progress": "none", "loggers": (), "accelerator": "cpu"}
-    options = {"max_epochs": 3, **quiet, **settings}
+    quiet = {"progress": "none", "logger": False, "device": "cpu"}
+    options = {"epochs": 3, **quiet, **settings}
     return fourbeat.fit(model, train, *args, run_dir=tmp_path / "run", **options)
 
 
@@ -98,6 +98,15 @@ def pictures(dtype: torch.dtype = torch.long) -> DataLoader:
     return DataLoader(TensorDataset(inputs, torch.ones(8, 5, 6, dtype=dtype)), batch_size=4)
 
 
+def of_pictures() -> DataLoader:
+    return of(*[torch.ones(8, 3, 5, 6)] * 2)
+
+
+class Flat(nn.Linear):
+    def forward(self, inputs: Tensor) -> Tensor:
+        return super().forward(inputs).squeeze(-1)
+
+
 def frozen() -> nn.Module:
     return net().requires_grad_(False)
 
@@ -108,14 +117,13 @@ def of(inputs: Any, *others: Tensor) -> DataLoader:
 
 INPUTS, LABELS = loader().dataset.tensors
 NUMBERS = INPUTS.sum(dim=1, keepdim=True)
+POSITIVE, BCE = LABELS.float(), nn.BCEWithLogitsLoss()
 SGD = partial(torch.optim.SGD, lr=0.1)
 
 
 def test_it_returns_the_run_with_the_best_weights_in_the_model(tmp_path: Path) -> None:
     model = net()
-    run = fit(
-        *(model, loader(), loader(48)), tmp_path=tmp_path, test_loader=loader(32), loggers=None
-    )
+    run = fit(*(model, loader(), loader(48)), tmp_path=tmp_path, test=loader(32), logger=None)
     assert [*(run.dir / "tensorboard").iterdir()]
     best = torch.load(run.checkpoint("best"), weights_only=True)["state_dict"]
     assert run.model is model
@@ -146,32 +154,141 @@ def test_numbers_are_learned_by_mean_squared_error(tmp_path: Path) -> None:
     assert {"val/mae", "val/r2"} <= run.metrics.keys()
 
 
+ACCURACY, ERRORS = {"val/loss", "val/accuracy", "val/f1"}, {"val/loss", "val/mae", "val/r2"}
+
+
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize(
     ("model", "train", "loss", "names"),
     [
-        (net(1), of(INPUTS, NUMBERS.gt(0).float()), nn.BCEWithLogitsLoss(), {"val/loss"}),
-        (nn.Conv2d(3, 6, 1), pictures(), nn.CrossEntropyLoss(), {"val/loss"}),
-        (
-            net(),
-            of(INPUTS, LABELS),
-            nn.CrossEntropyLoss(weight=torch.tensor([1.0, 3.0])),
-            {"val/loss", "val/accuracy", "val/f1"},
+        pytest.param(net(), of(INPUTS, LABELS), None, ACCURACY, id="labels"),
+        pytest.param(net(), of(INPUTS, LABELS.int()), None, ACCURACY, id="int32"),
+        pytest.param(
+            net(), of(INPUTS, LABELS[:, None]), nn.CrossEntropyLoss(), ACCURACY, id="labels-n-1"
         ),
-        (net(3), of(INPUTS, NUMBERS.expand(64, 3)), None, {"val/loss", "val/mae", "val/r2"}),
-        (net(1), of(INPUTS[:1], NUMBERS[:1]), None, {"val/loss", "val/mae"}),
+        pytest.param(
+            *(net(), of(INPUTS, LABELS), nn.CrossEntropyLoss(weight=torch.tensor([1.0, 3.0]))),
+            *(ACCURACY,),
+            id="weights",
+        ),
+        pytest.param(
+            net(4), of(INPUTS, INPUTS.softmax(1)), nn.CrossEntropyLoss(), ACCURACY, id="soft-labels"
+        ),
+        pytest.param(nn.Conv2d(3, 6, 1), pictures(), None, ACCURACY, id="pixels"),
+        pytest.param(
+            nn.Conv2d(3, 6, 1),
+            pictures(torch.int32),
+            nn.CrossEntropyLoss(),
+            ACCURACY,
+            id="int-32-px",
+        ),
+        pytest.param(nn.Conv2d(3, 3, 1), of_pictures(), None, {"val/loss"}, id="pictures"),
+        pytest.param(net(1), of(INPUTS, POSITIVE[:, None]), BCE, ACCURACY, id="bce-n-1"),
+        pytest.param(net(1), of(INPUTS, POSITIVE), BCE, ACCURACY, id="bce-n"),
+        pytest.param(Flat(4, 1), of(INPUTS, POSITIVE), BCE, ACCURACY, id="bce-flat"),
+        pytest.param(Flat(4, 1), of(INPUTS, POSITIVE[:, None]), BCE, ACCURACY, id="bce-flat-n-1"),
+        pytest.param(net(1), of(INPUTS, LABELS), BCE, ACCURACY, id="bce-integers"),
+        pytest.param(net(1), of(INPUTS, LABELS > 0), BCE, ACCURACY, id="bce-booleans"),
+        pytest.param(net(4), of(INPUTS, (INPUTS > 0).float()), BCE, ACCURACY, id="many-labels"),
+        pytest.param(net(1), of(INPUTS, POSITIVE * 0.9), BCE, {"val/loss"}, id="bce-smoothed"),
+        pytest.param(
+            nn.Sequential(net(1), nn.Sigmoid()),
+            of(INPUTS, POSITIVE),
+            nn.BCELoss(),
+            ACCURACY,
+            id="bce",
+        ),
+        pytest.param(net(3), of(INPUTS, NUMBERS.expand(64, 3)), None, ERRORS, id="numbers"),
+        pytest.param(net(1), of(INPUTS, NUMBERS[:, 0]), None, ERRORS, id="numbers-n"),
+        pytest.param(Flat(4, 1), of(INPUTS, NUMBERS), None, ERRORS, id="numbers-n-1"),
+        pytest.param(net(1), of(INPUTS, NUMBERS.double()), None, ERRORS, id="double-targets"),
+        pytest.param(net(1), of(INPUTS, LABELS), nn.MSELoss(), ERRORS, id="counts"),
+        pytest.param(
+            net(1), of(INPUTS[:1], NUMBERS[:1]), None, {"val/loss", "val/mae"}, id="one-number"
+        ),
     ],
-    ids=["float-labels", "pixels", "weights", "numbers", "one-number"],
 )
-def test_a_loss_is_used_as_it_is_and_only_certain_metrics_are_measured(
+def test_the_loss_says_what_the_targets_are(
     tmp_path: Path, model: nn.Module, train: DataLoader, loss: nn.Module | None, names: set[str]
 ) -> None:
-    run = fit(model, train, train, tmp_path=tmp_path, loss=loss, max_epochs=1)
+    run = fit(model, train, train, tmp_path=tmp_path, loss=loss, epochs=1)
     assert run.metrics.keys() == names
+
+
+def test_numbers_in_n_and_n_1_are_compared_one_by_one(tmp_path: Path) -> None:
+    """And not each with all others, as torch's broadcasting does."""
+    val = of(INPUTS, NUMBERS[:, 0])
+    run = fit(net(1), val, val, tmp_path=tmp_path)
+    expected = (run.model.eval()(INPUTS) - NUMBERS).square().mean()
+    assert run.metrics["val/loss"] == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_accuracy_of_two_classes_counts_logits_above_zero(tmp_path: Path) -> None:
+    val = of(INPUTS, POSITIVE)
+    run = fit(net(1), val, val, tmp_path=tmp_path, loss=BCE)
+    right = (run.model.eval()(INPUTS)[:, 0] > 0) == (POSITIVE > 0)
+    assert run.metrics["val/accuracy"] == pytest.approx(right.float().mean().item())
+
+
+class Rows(Dataset):
+    def __len__(self) -> int:
+        return 64
+
+    def __getitem__(self, index: int) -> Any:
+        return INPUTS[index], LABELS[index]
+
+
+class Sum(nn.Module):
+    """Of two inputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 2)
+
+    def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        return self.layer(left + right)
+
+
+@pytest.mark.one_in(4)
+@pytest.mark.parametrize(
+    ("model", "train"),
+    [
+        pytest.param(net(), (INPUTS, LABELS), id="tensors"),
+        pytest.param(net(), (INPUTS.double().numpy(), LABELS.numpy()), id="arrays"),
+        pytest.param(net(), (INPUTS.tolist(), LABELS.tolist()), id="lists-of-numbers"),
+        pytest.param(net(), Rows(), id="data-set"),
+        pytest.param(net(), [*zip(INPUTS, LABELS, strict=True)], id="list-of-samples"),
+        pytest.param(Sum(), ((INPUTS, INPUTS), LABELS), id="two-inputs"),
+        pytest.param(Sum(), ({"left": INPUTS, "right": INPUTS}, LABELS), id="inputs-by-name"),
+    ],
+)
+def test_tensors_arrays_and_data_sets_are_loaded(
+    tmp_path: Path, model: nn.Module, train: Any
+) -> None:
+    run = fit(model, train, train, tmp_path=tmp_path, batch_size=16, epochs=1)
+    assert run.manifest.num_steps == 4
+    assert "val/accuracy" in run.metrics
+
+
+def test_what_is_loaded_is_shuffled_for_training_alone(tmp_path: Path) -> None:
+    seen: dict[bool, list[float]] = {True: [], False: []}
+
+    class Spy(nn.Linear):
+        def forward(self, inputs: Tensor) -> Tensor:
+            if len(seen[True]) == 0 or not self.training:
+                seen[self.training] = inputs[:, 0].tolist()
+            return super().forward(inputs)
+
+    column = torch.arange(32.0)[:, None]
+    both = (column, torch.zeros(32, dtype=torch.long))
+    fit(Spy(1, 2), both, both, tmp_path=tmp_path, epochs=1)
+    assert seen[False] == [*range(32)]
+    assert sorted(seen[True]) == seen[False] != seen[True]
 
 
 def test_a_task_takes_any_batches(tmp_path: Path) -> None:
     task = Masked(net(1))
-    run = fit(task, dicts(), dicts(), tmp_path=tmp_path, max_epochs=2)
+    run = fit(task, dicts(), dicts(), tmp_path=tmp_path, epochs=2)
     assert run.metrics.keys() == {"val/loss", "val/fit", "val/size"}
     assert run.model is task.net
 
@@ -187,7 +304,7 @@ def test_optimizers_take_turns_as_leaves_by_name(tmp_path: Path) -> None:
 def test_a_loader_without_a_length_is_trained_on_for_so_many_steps(tmp_path: Path) -> None:
     train = DataLoader(Lengthless(), batch_size=16)
     run = fit(net(), train, loader(), tmp_path=tmp_path, max_steps=6)
-    assert str(run.outcome.reason) == "trainer.max_steps=6 reached"
+    assert str(run.outcome.reason) == "max_steps=6 reached"
 
 
 def rates(optimizer: torch.optim.Optimizer) -> list[float]:
@@ -225,7 +342,7 @@ def test_optimizer_and_scheduler_are_built_or_given(tmp_path: Path) -> None:
 def test_metrics_and_loggers_are_lightnings(tmp_path: Path) -> None:
     logger = CSVLogger(tmp_path / "csv", name="", version="")
     metrics = {"top2": MulticlassAccuracy(3, top_k=2)}
-    options = {"metrics": metrics, "loggers": [logger], "max_epochs": 1}
+    options = {"metrics": metrics, "logger": [logger], "epochs": 1}
     run = fit(net(3), loader(), loader(), tmp_path=tmp_path, **options)
     assert run.metrics.keys() == {"val/loss", "val/top2"}
     assert "val/top2" in (tmp_path / "csv" / "metrics.csv").read_text()
@@ -239,7 +356,7 @@ def test_a_nan_ends_the_run_with_the_best_weights_until_then(tmp_path: Path) -> 
             return outputs / 0 if self.training and len(seen.seen) > 2 else outputs
 
     seen, model = Rates(), Exploding(4, 2)
-    run = fit(model, loader(), loader(), tmp_path=tmp_path, max_epochs=5, callbacks=[seen])
+    run = fit(model, loader(), loader(), tmp_path=tmp_path, epochs=5, callbacks=[seen])
     assert (run.outcome.status, run.model) == ("failed", model)
     assert "resume" not in run.outcome.reason
     best = torch.load(run.dir / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
@@ -286,11 +403,11 @@ def test_the_same_seed_gives_the_same_bits(tmp_path: Path, precision: str) -> No
 @pytest.mark.parametrize(
     ("model", "train", "settings", "message"),
     [
-        pytest.param(net(), loader(), {"max_epochs": 0}, "^max_epochs=0", id="epochs"),
-        pytest.param(net(), loader(), {"max_epochs": -1}, "^max_epochs=-1: .*ends", id="endless"),
+        pytest.param(net(), loader(), {"epochs": 0}, "^epochs=0", id="epochs"),
+        pytest.param(net(), loader(), {"epochs": -1}, "^epochs=-1: .*ends", id="endless"),
         pytest.param(net(), loader(), {"lr": -1.0}, "^lr=-1.0: must be .*Try lr=", id="lr"),
         pytest.param(net(), loader(), {"precision": "8"}, "^precision=8", id="precision"),
-        pytest.param(net(), loader(), {"accelerator": "mps"}, "has no Apple GPU", id="device"),
+        pytest.param(net(), loader(), {"device": "mps"}, "has no Apple GPU", id="device"),
         pytest.param(net(), loader(), {"patience": 0}, "^patience=0", id="patience"),
         pytest.param(net(), loader(), {"loss": nn.MSELoss()}, "pass loss=nn.Cross", id="loss"),
         pytest.param(
@@ -300,19 +417,30 @@ def test_the_same_seed_gives_the_same_bits(tmp_path: Path, precision: str) -> No
             "^loss.reduction=sum: must be mean",
             id="sum",
         ),
-        pytest.param(net(), loader(), {"loss": nn.MSELoss}, "^loss=type: .*built", id="class"),
+        pytest.param(
+            net(),
+            loader(),
+            {"loss": nn.functional.mse_loss},
+            "^loss=function: .*module",
+            id="loss-function",
+        ),
         pytest.param(
             net(), loader(regression=True), {}, r"shape, not outputs \[16, 2\]", id="width"
         ),
-        pytest.param(net(1), loader(regression=True, flat=True), {}, "unsqueeze", id="flat"),
         pytest.param(
-            *(net(1), of(INPUTS, LABELS.float()), {"loss": nn.BCEWithLogitsLoss()}),
-            *(r"not outputs \[16, 1\] .*unsqueeze",),
-            id="flat-bce",
+            net(1), of(INPUTS, LABELS * 3), {"loss": BCE}, "between 0 and 1, .* 0 to 3", id="bce-3"
+        ),
+        pytest.param(
+            *(nn.Conv1d(4, 4, 1), of(torch.ones(8, 4, 4), torch.ones(8, 4).long()), {}),
+            *("^loss: must be given",),
+            id="doubtful-tokens",
+        ),
+        pytest.param(
+            *(nn.Linear(4, 5), of(torch.ones(8, 3, 4), torch.ones(8, 3).long())),
+            *({"loss": nn.CrossEntropyLoss()}, "outputs.movedim"),
+            id="classes-last",
         ),
         pytest.param(net(1), loader(), {}, "^loss: must be given", id="one-logit"),
-        pytest.param(nn.Conv2d(3, 6, 1), pictures(), {}, "^loss: must be given", id="pixels"),
-        pytest.param(net(), of(INPUTS, LABELS.int()), {}, "int32.*targets.long", id="int32"),
         pytest.param(net(5), of(INPUTS, LABELS * 9), {}, "from 0 to 9; with 5", id="classes"),
         pytest.param(
             net(), of(INPUTS, torch.arange(64) // 21), {}, "from 0 to 3; with 2", id="sorted"
@@ -321,7 +449,9 @@ def test_the_same_seed_gives_the_same_bits(tmp_path: Path, precision: str) -> No
         pytest.param(Broken(4, 2), loader(), {}, "no way", id="broken"),
         pytest.param(frozen(), loader(), {}, "^model=Sequential: has no param", id="frozen"),
         pytest.param(net, loader(), {}, "^model=function: must be a network", id="function"),
-        pytest.param(Lightnings(), loader(), {}, "is a LightningModule", id="lightning"),
+        pytest.param(
+            Lightnings(), loader(), {}, "^model=Lightnings: has no training_step", id="lightning"
+        ),
         pytest.param(
             Masked(net()), dicts(), {"loss": nn.MSELoss()}, "computes its losses", id="two-losses"
         ),
@@ -329,8 +459,26 @@ def test_the_same_seed_gives_the_same_bits(tmp_path: Path, precision: str) -> No
         pytest.param(net(), of(INPUTS, INPUTS, LABELS), {}, "of 3. Write a .*Task", id="inputs"),
         pytest.param(net(), dicts(), {}, "not a dict", id="dicts"),
         pytest.param(net(), of(INPUTS), {}, "must yield pairs", id="not-pairs"),
-        pytest.param(net(), INPUTS, {}, "^train_loader=Tensor: must be", id="tensor"),
-        pytest.param(net(), (INPUTS, LABELS), {}, "^train_loader=tuple: must be", id="tuple"),
+        pytest.param(net(), INPUTS, {}, "^train: must yield pairs", id="tensor"),
+        pytest.param(net(), [INPUTS, LABELS], {}, r"^train=list: .*tuple, \(x, y\)", id="list"),
+        pytest.param(net(), "x", {}, "^train=str: must be a DataLoader", id="text"),
+        pytest.param(
+            net(), (INPUTS, LABELS[:9]), {}, "^train=tuple: .*of .9, 64. sam", id="lengths"
+        ),
+        pytest.param(net(), (INPUTS, ["a"] * 64), {}, "^train=tuple: .*no tensor", id="words"),
+        pytest.param(net(), [], {}, "^train=list: has no samples", id="empty"),
+        pytest.param(net(), None, {}, "^train: must be given", id="no-data"),
+        pytest.param(net(), loader(), {"batch_size": 3}, "^batch_size=3: has no", id="batch-size"),
+        pytest.param(net(), loader(), {"data": "a:b"}, "^data=a:b: returns all", id="data-twice"),
+        pytest.param(
+            net(), loader(), {"init_args": {}}, "^init_args: are for a cl", id="init-args"
+        ),
+        pytest.param(
+            net(), None, {"data": "no.such:f"}, "^data: no.such:f: .*import", id="no-data-f"
+        ),
+        pytest.param(net(), loader(), {"device": "cuda:7"}, "^device=.*no CUDA|than", id="cuda"),
+        pytest.param(net(), loader(), {"device": "abacus"}, "^device=abacus: must be", id="abacus"),
+        pytest.param(nn.Linear, loader(), {}, "^model=Linear: cannot be built: .*miss", id="args"),
         pytest.param(net(), iter(loader()), {}, "yield batches again", id="iterator"),
         pytest.param(net(), DataLoader(Lengthless()), {}, "has no length.*max_steps", id="length"),
         pytest.param(
@@ -349,7 +497,11 @@ def test_the_same_seed_gives_the_same_bits(tmp_path: Path, precision: str) -> No
             id="leaf",
         ),
         pytest.param(
-            net(), loader(), {"scheduler": StepLR}, "^scheduler=.*StepLR: cannot", id="scheduler"
+            net(),
+            loader(),
+            {"scheduler": StepLR},
+            "^scheduler.step_size: is needed",
+            id="scheduler",
         ),
         pytest.param(
             net(),
@@ -361,11 +513,11 @@ def test_the_same_seed_gives_the_same_bits(tmp_path: Path, precision: str) -> No
         pytest.param(net(), loader(), {"metrics": 3}, "^metrics: ", id="no-metric"),
         pytest.param(
             *(nn.Sequential(nn.BatchNorm1d(4), net()), loader(33), {}),
-            "^train_loader: .*BatchNorm.*drop_last",
+            "^train: .*BatchNorm.*drop_last",
             id="batch-norm",
         ),
         pytest.param(net(), loader(), {"callbacks": [3]}, "^callbacks=list: must", id="callback"),
-        pytest.param(net(), loader(), {"loggers": True}, "^loggers=bool: must", id="logger"),
+        pytest.param(net(), loader(), {"logger": True}, "^logger=bool: must", id="logger"),
         pytest.param(
             Duel(nn.ModuleDict({"a": net(), "b": net()})), loader(), {}, "^optimizer=", id="turns"
         ),
@@ -379,23 +531,28 @@ def test_what_cannot_work_is_refused_before_anything_is_written(
     assert not list(tmp_path.iterdir())
 
 
-def test_reading_the_first_batch_leaves_a_shuffled_loader_as_it_was(tmp_path: Path) -> None:
-    seen = []
-
-    class Spy(nn.Linear):
-        def forward(self, inputs: Tensor) -> Tensor:
-            if self.training:
-                seen.append(inputs[0, 0].item())
-            return super().forward(inputs)
-
+def test_the_order_of_a_shuffled_loader_comes_from_the_seed(tmp_path: Path) -> None:
     data = TensorDataset(torch.arange(32.0).unsqueeze(1), torch.zeros(32, dtype=torch.long))
-    fit(Spy(1, 2), DataLoader(data, batch_size=32, shuffle=True), tmp_path=tmp_path, max_epochs=1)
-    torch.manual_seed(42)
-    first = next(iter(DataLoader(data, batch_size=32, shuffle=True)))[0][0, 0].item()
-    assert seen == [first]
+
+    def first(seed: int, own: int) -> list[float]:
+        seen: list[list[float]] = []
+
+        class Spy(nn.Linear):
+            def forward(self, inputs: Tensor) -> Tensor:
+                seen.extend([inputs[:, 0].tolist()] if self.training else [])
+                return super().forward(inputs)
+
+        generator = torch.Generator().manual_seed(own)
+        train = DataLoader(data, batch_size=32, shuffle=True, generator=generator)
+        folder = tmp_path / f"{seed}-{own}"
+        fit(Spy(1, 2), train, tmp_path=folder, epochs=1, seed=seed)
+        assert torch.equal(generator.get_state(), torch.Generator().manual_seed(own).get_state())
+        return seen[-1]
+
+    assert first(1, own=1) == first(1, own=2) != first(2, own=1)
 
 
 def test_a_run_on_given_loaders_cannot_be_rebuilt_and_says_so(tmp_path: Path) -> None:
-    run = fit(net(), loader(), tmp_path=tmp_path, max_epochs=1)
+    run = fit(net(), loader(), tmp_path=tmp_path, epochs=1)
     with pytest.raises(RunError, match="no folder can hold"):
         fourbeat.evaluate(PROJECT, run.dir)

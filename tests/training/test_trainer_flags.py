@@ -140,7 +140,7 @@ def test_a_callback_that_ends_a_run_is_named_as_the_reason(tmp_path: Path) -> No
     target = f"{Stops.__module__}.{Stops.__qualname__}"
     ended = run(tmp_path, f"+callbacks.mine._target_={target}")
     assert ended.outcome.status == "stopped_early"
-    assert ended.outcome.reason == "a callback has set trainer.should_stop"
+    assert ended.outcome.reason == "Stops has set trainer.should_stop"
     assert ended.manifest.num_steps == 1
 
 

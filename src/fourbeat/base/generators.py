@@ -10,6 +10,25 @@ from typing import Any
 import numpy as np
 import torch
 
+GENERATORS = (torch.Generator, random.Random, np.random.Generator, np.random.RandomState)
+"""What somebody may draw from, beside the global generators."""
+
+
+def seed_generator(generator: Any, seed: int) -> None:
+    """Seed one of :data:`GENERATORS`.
+
+    Args:
+        generator: Of any device.
+        seed: Of at most 64 bits, not negative.
+    """
+    if isinstance(generator, torch.Generator):
+        generator.manual_seed(seed)
+    elif isinstance(generator, np.random.Generator):
+        bits: Any = generator.bit_generator
+        bits.state = type(bits)(seed).state
+    else:
+        generator.seed(seed % 2**32)
+
 
 def generator_states() -> dict[str, Any]:
     """Return the states of the generators of Python, numpy, torch and all GPUs, Apple's included.
@@ -75,15 +94,3 @@ def generators_seeded(seed: int | None = None) -> Iterator[None]:
         yield
     finally:
         set_generator_states(states)
-
-
-def same_states(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Return whether nothing was drawn between two captures."""
-    return (
-        one["python"] == other["python"]
-        and torch.equal(one["numpy"][1], other["numpy"][1])
-        and one["numpy"][2:] == other["numpy"][2:]
-        and torch.equal(one["torch"], other["torch"])
-        and all(map(torch.equal, one["cuda"], other["cuda"]))
-        and (one["mps"] is None or torch.equal(one["mps"], other["mps"]))
-    )

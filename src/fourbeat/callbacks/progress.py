@@ -19,7 +19,10 @@ SECONDS_PER_DRAWING = 0.1
 
 
 class EpochLines(Callback):
-    """Prints one line per epoch, and per validation within one, as a log file needs it."""
+    """Prints one line per epoch, and per validation within one, as a log file needs it.
+
+    The learning rate in an epoch's line is that of its first step.
+    """
 
     def __init__(self) -> None:
         self._head = ""
@@ -27,13 +30,17 @@ class EpochLines(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start timing: a resumed run can begin in the middle of an epoch, or at its end."""
-        self._started = time.monotonic()
+        self._start(trainer)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the epoch before, whose metrics are complete by now, and start timing."""
         self._print(trainer)
         self._validated = False
-        self._started = time.monotonic()
+        self._start(trainer)
+
+    def _start(self, trainer: Trainer) -> None:
+        # At the end of an epoch, schedules have moved to the next one's already.
+        self._started, self._rates = time.monotonic(), _rates(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note that this epoch has validation metrics of its own, or print those within it."""
@@ -41,13 +48,14 @@ class EpochLines(Callback):
             return
         self._validated = trainer.is_last_batch
         if not self._validated and trainer.is_global_zero:
-            head = f"{_epoch(trainer)}  {_step(trainer)}"
-            log.info("%s", "  ".join([head, *_shown(trainer, lambda n: n.startswith("val/"))]))
+            head = [_epoch(trainer), _step(trainer), *_rates(trainer)]
+            log.info("%s", "  ".join([*head, *_shown(trainer, lambda n: n.startswith("val/"))]))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note where the epoch ended; the module logs its epoch's means after this hook."""
         seconds = time.monotonic() - self._started
-        self._head = f"{_epoch(trainer)}  {_step(trainer)}  {seconds:.1f} s"
+        head = [_epoch(trainer), _step(trainer), f"{seconds:.1f} s", *self._rates]
+        self._head = "  ".join(head)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the last epoch, which no other follows."""
@@ -102,8 +110,9 @@ class ProgressBar(TQDMProgressBar):
         """Return the metrics shown at the bar, without means of the epoch before."""
         metrics = super().get_metrics(trainer, pl_module)
         shown = {n: v for n, v in metrics.items() if n != "v_num" and not n.endswith("_epoch")}
+        rates = dict(each.split() for each in _rates(trainer))
         loss = trainer.callback_metrics.get("train/loss")
-        return shown if loss is None else {"train/loss": loss.item(), **shown}
+        return {**rates, **({} if loss is None else {"train/loss": loss.item()}), **shown}
 
 
 def progress_callback(kind: Literal["auto", "bar", "lines", "none"]) -> Callback | None:
@@ -126,6 +135,13 @@ def _epoch(trainer: Trainer) -> str:
 
 def _step(trainer: Trainer) -> str:
     return f"step {trainer.global_step}{_of(trainer.max_steps)}"
+
+
+def _rates(trainer: Trainer) -> list[str]:
+    """The learning rate of the next step; several by slashes, where optimizers or groups differ."""
+    groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
+    rates = dict.fromkeys(f"{float(group['lr']):.1e}" for group in groups if "lr" in group)
+    return ["lr " + "/".join(rates)] if rates else []
 
 
 def _of(limit: int | None) -> str:

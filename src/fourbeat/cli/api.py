@@ -21,7 +21,7 @@ from fourbeat.config.schema import TrainConfig
 from fourbeat.config.second_names import override_homes
 from fourbeat.preflight.checks import check_components, check_config
 from fourbeat.run import Run
-from fourbeat.training.building import build_components
+from fourbeat.training.assembly import build_components
 from fourbeat.training.resuming import resume_stored
 from fourbeat.training.running import new_run, new_run_dir, run_training
 

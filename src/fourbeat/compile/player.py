@@ -16,7 +16,7 @@ from fourbeat.data import Batch, Data, Execution
 from fourbeat.events import GradientNorms, Norms
 from fourbeat.lightning.trainer import datamodule_of
 from fourbeat.loop import Backend, FourBeatLoop, Loop
-from fourbeat.loop.backend import LoaderItem, MicroBatch, indexed
+from fourbeat.loop.backend import MicroBatch, indexed
 from fourbeat.loop.fast_path import find_hook_user
 from fourbeat.tasks import Task
 
@@ -74,7 +74,11 @@ class CompiledPlayer(CompiledForward):
             self._compile_calls(reason)
             return
         say("loop.compile=true: whole optimizer steps are compiled, several per graph")
-        self._steps = CompiledSteps(
+        self._steps = self._build_steps(loop)
+
+    def _build_steps(self, loop: FourBeatLoop) -> CompiledSteps:
+        self._clip_val = loop.gradient_clip_val
+        return CompiledSteps(
             loop.task,
             loop.optim.optimizer,
             gradient_clip_val=loop.gradient_clip_val,
@@ -82,18 +86,26 @@ class CompiledPlayer(CompiledForward):
             autocast=loop.autocast,
         )
 
-    def micro_batches(self, batch: LoaderItem, batch_idx: int) -> Iterator[MicroBatch]:
+    def follow(self, loop: Loop) -> None:
+        """Leave the steps to the loop from now on, if something has come to stand in the way."""
+        assert isinstance(loop, FourBeatLoop)
+        if self._steps is not None and (reason := _obstacle(loop)):
+            self._steps = None
+            self._compile_calls(reason)
+
+    def micro_batches(self, execution: Execution) -> Iterator[MicroBatch]:
         """Make an optimizer step for each full mini-batch, and return the others."""
-        if self._steps is None:
-            yield from indexed(batch, batch_idx)
+        loop = self._loop
+        if self._steps is None or loop.skips_backward or loop.group_size > 1:
+            yield from indexed(execution)
             return
-        if not isinstance(batch, Execution):
-            batch = Execution.of([batch], batch_idx)
+        if loop.gradient_clip_val != self._clip_val:
+            self._steps = self._build_steps(loop)
         start = 0
-        for fits, group in groupby(self._which_fit(batch)):
+        for fits, group in groupby(self._which_fit(execution)):
             end = start + len(list(group))
-            if not (fits and self._play(batch, start, end)):
-                yield from islice(indexed(batch, batch_idx, first=start), end - start)
+            if not (fits and self._play(execution, start, end)):
+                yield from islice(indexed(execution, first=start), end - start)
             start = end
 
     def _which_fit(self, batch: Execution) -> list[bool]:
@@ -118,17 +130,18 @@ class CompiledPlayer(CompiledForward):
         if self._steps is None:  # an earlier part of this execution has failed
             return False
         first = batch.batch_idx + start
-        scheduler = self._loop.optim.plan.scheduler
-        before = scheduler.state_dict()
+        optimizer = self._loop.optim.optimizer
+        schedulers = self._loop.schedules.of(optimizer)
+        before = [scheduler.state_dict() for scheduler in schedulers]
         ahead = [self._look_ahead(first, i) for i in range(end - start)]
         hyperparameters = [step.hyperparameters for step in ahead]
         measure = self._loop.notify.wants_norms
         try:
             played = self._steps.play(batch, hyperparameters, start=start, measure=measure)
         except CompileFailure as failure:
-            scheduler.load_state_dict(before)
-            groups = scheduler.optimizer.param_groups
-            for group, old in zip(groups, hyperparameters[0], strict=True):
+            for scheduler, state in zip(schedulers, before, strict=True):
+                scheduler.load_state_dict(state)
+            for group, old in zip(optimizer.param_groups, hyperparameters[0], strict=True):
                 group.update(old)
             self._steps = None
             self._compile_calls(str(failure))
@@ -160,8 +173,7 @@ class CompiledPlayer(CompiledForward):
         loop = self._loop
         hyperparameters = scheduled_hyperparameters(loop.optim.optimizer)
         rates = loop.rates_if_due(loop.num_steps + position + 1)
-        group = loop.accumulation_group(batch_idx + position)
-        loop.step_scheduler(loop.turns[""], ends_epoch=group.ends_epoch)
+        loop.schedules.after_step(loop.optim.optimizer, batch_idx + position)
         return Ahead(hyperparameters, rates)
 
     def _compile_calls(self, reason: str) -> None:

@@ -69,7 +69,8 @@ class Project:
             RunError: It is not of this project.
         """
         package = self.entry.partition(":")[0].partition(".")[0]
-        if entry and entry.partition(":")[0].partition(".")[0] != package:
+        # What fit() has built, from importable classes and functions alone, is of no project.
+        if entry and entry.partition(":")[0].partition(".")[0] not in (package, "fourbeat"):
             raise RunError(
                 f"entry={entry}: builds the runs of another project; this one is {package}. Type "
                 "the command in the project that trained the run."

@@ -59,18 +59,18 @@ def omit_echoes(cfg: DictConfig, faults: Sequence[Fault]) -> list[Fault]:
     return [fault for fault in faults if raw_value(cfg, fault.key) not in broken]
 
 
-def _resolved(node: DictConfig, prefix: str, faults: list[Fault]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
+def _resolved(node: DictConfig, prefix: str, faults: list[Fault]) -> dict[Any, Any]:
+    values: dict[Any, Any] = {}  # a whole number may be a key: {4: 2}
     for key in node:
-        name, path = str(key), f"{prefix}{key!s}"
+        path = f"{prefix}{key!s}"
         try:
             if OmegaConf.is_missing(node, key):
                 faults.append(Fault("missing", path, "", "must be given", f"Add {path}=VALUE."))
             elif isinstance(value := node[key], DictConfig):
-                values[name] = _resolved(value, f"{path}.", faults)
+                values[key] = _resolved(value, f"{path}.", faults)
             else:
                 is_list = OmegaConf.is_config(value)
-                values[name] = OmegaConf.to_container(value, resolve=True) if is_list else value
+                values[key] = OmegaConf.to_container(value, resolve=True) if is_list else value
         except OmegaConfBaseException as error:
             raw: Any = OmegaConf.to_container(node, resolve=False)
             faults.append(_fault(path, format_value(raw[key]), error))

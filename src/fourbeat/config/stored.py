@@ -13,7 +13,7 @@ from fourbeat.config.project import Project
 from fourbeat.config.schema import STANDARD_CALLBACKS, TrainConfig
 
 GIVEN_LOADERS = "fourbeat.data.LoaderDataModule"
-"""The data set of runs that :func:`fourbeat.fit` was given loaders for."""
+"""The data set of runs of :func:`fourbeat.fit` that no config can say."""
 
 
 def read_config(project: Project, stored: Mapping[str, Any]) -> dict[str, Any]:
@@ -61,8 +61,9 @@ def refuse_given_loaders(folder: Path, config: Mapping[str, Any]) -> None:
     """
     if has_given_loaders(config):
         raise RunError(
-            f"{folder}: was trained by fourbeat.fit() on loaders that no folder can hold. "
-            "Call fit() again, or load its weights: python scripts/export.py writes them."
+            f"{folder}: was trained by fourbeat.fit() on objects that no folder can hold. "
+            "Call fit() again with data='module:function' and the model's class, or load its "
+            "weights: python scripts/export.py writes them."
         )
 
 

@@ -13,6 +13,8 @@ from torch.utils.data import (
     IterableDataset,
     RandomSampler,
     SequentialSampler,
+    TensorDataset,
+    default_collate,
 )
 
 from fourbeat.data.batches import Batch
@@ -21,6 +23,7 @@ from fourbeat.data.order import BatchOrder, EpochOrder
 from fourbeat.data.sampled import SampledOrder
 from fourbeat.data.seeding import Split
 from fourbeat.data.streams import StreamBatches, StreamOrder, count_stream
+from fourbeat.data.tensors import TensorBatches
 
 
 def can_be_adopted(loader: Any) -> bool:
@@ -71,6 +74,17 @@ class AdoptedLoader:
         return sampler.num_samples == len(sampler.data_source)
 
     @property
+    def in_memory(self) -> TensorBatches | None:
+        """Its samples where they are tensors that are stacked as they are: gathered at once."""
+        loader, samples = self.loader, self.loader.dataset
+        is_plain = loader.collate_fn is default_collate and not loader.num_workers
+        if not is_plain or self.has_own_sampler:
+            return None
+        if type(samples) is TensorDataset:  # of whose tuples default_collate makes a list
+            return TensorBatches(list(samples.tensors))
+        return samples if isinstance(samples, TensorBatches) else None
+
+    @property
     def batch_size(self) -> int:
         """Samples per batch; 1 where each sample is a batch already."""
         return getattr(self.loader.batch_sampler, "batch_size", None) or 1
@@ -86,7 +100,7 @@ class AdoptedLoader:
         Args:
             **common: The arguments of :class:`BatchOrder`, but for the split.
         """
-        common |= {"split": self.split, "seeded": True}
+        common |= {"split": self.split, "seeded": self.in_memory is None}
         loader, is_training = self.loader, self.split == "train"
         if self.is_stream:
             count = count_stream(loader.dataset, self.batch_size, self.drop_last)
@@ -113,6 +127,8 @@ class AdoptedLoader:
         Args:
             seed_of: Returns the seed of a batch of a stream.
         """
+        if (tensors := self.in_memory) is not None:
+            return tensors
         if not self.is_stream:
             return SampleBatches(self.loader.dataset, Collation(self.loader))
         return StreamBatches(
@@ -145,15 +161,18 @@ class Collation:
 
     Args:
         loader: Whose ``collate_fn`` is called, with one sample where each is a batch already.
+
+    Attributes:
+        takes_one: Whether each sample is a batch already.
     """
 
     def __init__(self, loader: DataLoader[Any]) -> None:
         self._collate: Any = loader.collate_fn
-        self._takes_one = loader.batch_sampler is None and loader.batch_size is None
+        self.takes_one = loader.batch_sampler is None and loader.batch_size is None
 
     def __call__(self, samples: list[Any]) -> Batch:
         """Make a batch of samples."""
-        return self._collate(samples[0] if self._takes_one else samples)
+        return self._collate(samples[0] if self.takes_one else samples)
 
 
 class Singles:

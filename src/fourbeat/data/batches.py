@@ -8,13 +8,37 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import fields, is_dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 
 Batch: TypeAlias = Any
 """A tensor, or tuples, lists, dicts, namedtuples and dataclasses of them, however nested."""
+
+
+class Fetched(NamedTuple):
+    """A batch as it comes from where it was collated, which may be another process.
+
+    Attributes:
+        batch: Any tree of tensors.
+        num_samples: How many samples were collated, which its tensors need not show.
+    """
+
+    batch: Batch
+    num_samples: int
+
+    @classmethod
+    def collated(cls, samples: list[Any], collate: Callable[[list[Any]], Batch]) -> Fetched:
+        """Collate samples; of one that is a batch already, the samples within it are counted."""
+        batch = collate(samples)
+        is_batch = getattr(collate, "takes_one", False)
+        return cls(batch, count_samples(batch) if is_batch else len(samples))
+
+    @classmethod
+    def of(cls, found: Any) -> Fetched:
+        """Return it, or a batch that was not collated with its samples counted."""
+        return found if isinstance(found, Fetched) else cls(found, count_samples(found))
 
 
 def map_tensors(batch: Batch, function: Callable[[Tensor], Any]) -> Batch:

@@ -8,7 +8,7 @@ from typing import Any
 from torch.utils.data import IterableDataset
 
 from fourbeat.base.errors import Fault
-from fourbeat.data.batches import Batch
+from fourbeat.data.batches import Batch, Fetched
 from fourbeat.data.checks import batch_faults, stream_faults, stream_length
 from fourbeat.data.samples import SplitSizes
 from fourbeat.data.seeding import Split
@@ -88,7 +88,7 @@ class Data(SplitLoaders):
         if example is not None:
             return example
         order = self._order("train")
-        return self._source("train", order)[next(iter(order))]
+        return Fetched.of(self._source("train", order)[next(iter(order))]).batch
 
     @property
     def loss(self) -> str:

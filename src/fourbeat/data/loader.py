@@ -5,15 +5,16 @@ from __future__ import annotations
 import itertools
 import math
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from functools import partial
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from fourbeat.base.generators import generators_seeded
-from fourbeat.data.batches import Batch
+from fourbeat.data.batches import Batch, Fetched, count_samples
 from fourbeat.data.executions import Execution, TensorExecution
 from fourbeat.data.order import BatchOrder, Chosen
 from fourbeat.data.streams import StreamBatches, without_end
@@ -22,31 +23,71 @@ from fourbeat.data.tensors import TensorBatches
 # Batches that a worker process fetches ahead: all workers together an execution, while the one
 # before it is played; torch's default is 2, and each one takes shared memory.
 MOST_AHEAD = 8
+MOST_WATCHED = 2  # batches of each worker process
+
+
+ReadValues: TypeAlias = Callable[[Any, Any], Mapping[str, Hashable]]
+"""Returns by name what samples and collation have that may change; a function of a module."""
+
+
+class Noted(NamedTuple):
+    """A batch, and what the worker process that fetched it has changed in its own copies."""
+
+    fetched: Fetched
+    changed: list[str]
+
+
+# Batches that were yielded one by one, of which the number of samples is remembered: Lightning
+# fetches one ahead.
+MOST_REMEMBERED = 64
 
 
 class SampleBatches(Dataset[Any]):
-    """Fetches a batch sample by sample, and collates it.
+    """Fetches a batch sample by sample, and collates it; returns it with its number of samples.
 
     Args:
         samples: A map-style data set; if it has torch's ``__getitems__``, that fetches the samples
             of a batch at once.
         collate: Makes a batch of a list of samples.
+
+    Attributes:
+        fingerprint: Called in worker processes before and after their first batches.
+        changed: What they have changed, of which the process that trains learns nothing else.
     """
 
     def __init__(self, samples: Any, collate: Callable[[list[Any]], Batch]) -> None:
         self.samples = samples
         self.collate = collate
+        self.fingerprint: ReadValues | None = None
+        self.changed: set[str] = set()
+        self._num_watched = 0
 
     def __len__(self) -> int:
         """Number of samples."""
         return len(self.samples)
 
-    def __getitem__(self, chosen: Chosen) -> Batch:
+    def __getitem__(self, chosen: Chosen) -> Fetched | Noted:
+        if self.fingerprint is None or self._num_watched == MOST_WATCHED or not get_worker_info():
+            return self._fetch(chosen)
+        self._num_watched += 1
+        before = self.fingerprint(self.samples, self.collate)
+        fetched = self._fetch(chosen)
+        after = self.fingerprint(self.samples, self.collate)
+        return Noted(fetched, [n for n in after if n in before and after[n] != before[n]])
+
+    def without_notes(self, batches: Iterator[Any]) -> Iterator[Fetched]:
+        """Yield batches as they were collated; what worker processes noted is kept."""
+        for each in batches:
+            if isinstance(each, Noted):
+                self.changed.update(each.changed)
+            yield each.fetched if isinstance(each, Noted) else each
+
+    def _fetch(self, chosen: Chosen) -> Fetched:
         indices = chosen.indices.tolist()
         fetch_all = getattr(self.samples, "__getitems__", None)
         with generators_seeded(chosen.seed):
             samples = fetch_all(indices) if fetch_all else [self.samples[i] for i in indices]
-            return self.collate(samples)
+            return Fetched.collated(samples, self.collate)
 
 
 class BatchLoader(DataLoader[Any]):
@@ -54,22 +95,39 @@ class BatchLoader(DataLoader[Any]):
 
     Worker processes fetch mini-batches; the grouping is done in the process that trains. Built by
     :func:`batch_loader`; it has no arguments of its own, so that Lightning can build it again.
+
+    Attributes:
+        sizes: Samples of the latest batches that were yielded one by one, by index in the epoch.
     """
+
+    sizes: Mapping[int, int] = MappingProxyType({})
 
     def __iter__(self) -> Any:
         order: Any = self.sampler
         is_planned = isinstance(order, BatchOrder) and order.plan is not None
         if is_planned and isinstance(self.dataset, TensorBatches) and self.num_workers == 0:
             return self._in_memory(self.dataset, order)
-        batches: Iterator[Batch] = super().__iter__()
+        batches: Iterator[Any] = super().__iter__()
         if isinstance(self.dataset, StreamBatches):
             batches = without_end(batches, order, type(self.dataset.stream).__name__)
-        return _grouped(batches, order) if is_planned else batches
+        elif isinstance(self.dataset, SampleBatches) and self.num_workers:
+            batches = self.dataset.without_notes(batches)
+        fetched = map(Fetched.of, batches)
+        return _grouped(fetched, order) if is_planned else self._one_by_one(fetched)
 
     def __len__(self) -> int:
         """Number of batches, or of executions, that an epoch yields on this rank."""
         order = self.sampler
         return order.num_executions if isinstance(order, BatchOrder) else super().__len__()
+
+    def _one_by_one(self, fetched: Iterator[Fetched]) -> Iterator[Batch]:
+        order: Any = self.sampler
+        first = order.first_batch if isinstance(order, BatchOrder) else 0
+        self.sizes = sizes = dict[int, int]()
+        for batch_idx, each in enumerate(fetched, start=first):
+            sizes[batch_idx] = each.num_samples
+            sizes.pop(batch_idx - MOST_REMEMBERED, None)
+            yield each.batch
 
     def _in_memory(self, source: TensorBatches, order: BatchOrder) -> Iterator[Execution]:
         """Leave the gathering to the executions."""
@@ -84,13 +142,13 @@ class BatchLoader(DataLoader[Any]):
             start += size
 
 
-def _grouped(batches: Iterator[Batch], order: BatchOrder) -> Iterator[Execution]:
+def _grouped(fetched: Iterator[Fetched], order: BatchOrder) -> Iterator[Execution]:
     start = order.first_batch
     for size in order.execution_sizes():
-        together = list(itertools.islice(batches, size))
+        together = list(itertools.islice(fetched, size))
         if not together:
             return  # a stream has ended
-        yield Execution.of(together, start)
+        yield Execution([each.batch for each in together], tuple(n for _, n in together), start)
         start += size
 
 
@@ -141,11 +199,23 @@ def _num_ahead(order: BatchOrder, num_workers: int) -> int:
     return max(2, min(MOST_AHEAD, math.ceil(together / num_workers)))
 
 
+def count_yielded_samples(loader: Any, batch: Batch, batch_idx: int) -> int:
+    """Count the samples of a batch.
+
+    Args:
+        loader: What has yielded it; one of ours knows.
+        batch: Any tree of tensors.
+        batch_idx: Its index in the epoch.
+    """
+    known = loader.sizes.get(batch_idx) if isinstance(loader, BatchLoader) else None
+    return count_samples(batch) if known is None else known
+
+
 def count_loaded_batches(loader: Any) -> int:
     """Count the mini-batches of an epoch, which a loader may yield in executions; -1: unknown."""
     order = getattr(loader, "sampler", None)
     if isinstance(order, BatchOrder):
-        return order.num_batches
+        return order.num_batches if order.has_length else -1
     try:
         return len(loader)
     except TypeError:

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from collections import deque
 from collections.abc import Iterable, Sequence, Sized
-from typing import Any
+from types import FunctionType, MethodType, ModuleType
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from lightning.pytorch import LightningDataModule
+from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 from fourbeat.base.errors import DataError
-from fourbeat.base.generators import generators_seeded
+from fourbeat.base.generators import GENERATORS, generators_seeded, seed_generator
 from fourbeat.data.order import BatchOrder
 from fourbeat.data.seeding import mix_seed
+
+MOST_VISITED = 1000  # values in a sampler
+MOST_IN_LIST = 64  # of a list: a longer one holds samples
+_NO_HELPERS = (type, ModuleType, FunctionType, MethodType, nn.Module, Dataset, LightningDataModule)
 
 
 class SampledOrder(BatchOrder):
     """The batches that a sampler of the user's chooses, lists of sample indices.
 
     What it draws is seeded by the epoch, which it gets by ``set_epoch`` if it has that: from the
-    global generators, or from a generator of its own. Several ranks take its batches in turns; in
-    training, those at the start come again for ranks that would have one less.
+    global generators, or from generators that it or a sampler within it has. Several ranks take its
+    batches in turns; in training, those at the start come again for ranks that would have one less.
 
     Args:
         sampler: Chooses the same number of batches in each epoch.
@@ -38,6 +47,7 @@ class SampledOrder(BatchOrder):
     ) -> None:
         super().__init__(**common)
         self.sampler = sampler
+        self._repeats, self._is_first = True, True
         self._turns = (0, 1) if is_shared else (self.rank, self.num_replicas)
         self._num_chosen = len(sampler) if isinstance(sampler, Sized) else len(self._chosen(0))
         if not self._num_chosen:
@@ -67,18 +77,80 @@ class SampledOrder(BatchOrder):
         indices = range(rank, self.num_batches_of_split * num_ranks, num_ranks)
         return [chosen[i % len(chosen)] for i in indices][: self.num_batches]
 
+    @property
+    def repeats(self) -> bool:
+        """Whether it chooses the same batches when it is asked for the same epoch again."""
+        return self._repeats
+
     def _chosen(self, epoch: int) -> list[Tensor]:
-        seed = mix_seed(self.seed, epoch)
-        # A BatchSampler has another one, which draws.
-        for sampler in filter(None, (self.sampler, getattr(self.sampler, "sampler", None))):
-            if callable(set_epoch := getattr(sampler, "set_epoch", None)):
+        chosen = self._drawn(self.sampler, epoch)
+        if self._is_first and self.split == "train":
+            self._is_first = False
+            twin = copy_sampler(self.sampler)
+            again = chosen if twin is None else self._drawn(twin, epoch)
+            self._repeats = len(again) == len(chosen) and all(map(torch.equal, again, chosen))
+        return chosen
+
+    def _drawn(self, sampler: Any, epoch: int) -> list[Tensor]:
+        seed, nested = mix_seed(self.seed, epoch), nested_in(sampler)
+        for each in nested.objects:
+            if callable(set_epoch := getattr(each, "set_epoch", None)):
                 set_epoch(epoch)
-            for own in _generators_of(sampler):
-                own.manual_seed(seed)
+        for index, generator in enumerate(nested.generators):
+            seed_generator(generator, (seed + index) % 2**64)
         with generators_seeded(seed):
-            return [torch.tensor(list(batch), dtype=torch.int64) for batch in self.sampler]
+            return [torch.tensor(list(batch), dtype=torch.int64) for batch in sampler]
 
 
-def _generators_of(sampler: Any) -> list[torch.Generator]:
-    values = getattr(sampler, "__dict__", {}).values()
-    return [value for value in values if isinstance(value, torch.Generator)]
+class Nested(NamedTuple):
+    """What is reached from a sampler.
+
+    Attributes:
+        objects: The sampler, and the objects that it consists of: samplers, and what helps them.
+        generators: Those that they draw from, each once.
+        others: All else: numbers, tensors, data sets.
+    """
+
+    objects: list[Any]
+    generators: list[Any]
+    others: list[Any]
+
+
+def nested_in(sampler: Any) -> Nested:
+    """Find what a sampler consists of, through attributes, and short lists and dicts in them."""
+    found, seen, left = Nested([], [], []), set[int](), deque([sampler])
+    while left and len(seen) < MOST_VISITED:
+        value = left.popleft()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, GENERATORS):
+            found.generators.append(value)
+        elif isinstance(value, (list, tuple, dict)) and len(value) <= MOST_IN_LIST:
+            left.extend(value.values() if isinstance(value, dict) else value)
+        elif value is sampler or _is_helper(value):
+            found.objects.append(value)
+            left.extend(getattr(value, "__dict__", {}).values())
+        else:
+            found.others.append(value)
+    return found
+
+
+def copy_sampler(sampler: Any) -> Any:
+    """Return a copy that counts for itself; data sets and generators are shared.
+
+    Returns:
+        None where it cannot be copied, as one that holds a generator function's iterator.
+    """
+    nested = nested_in(sampler)
+    shared = [*nested.generators, *nested.others]
+    try:
+        return copy.deepcopy(sampler, {id(each): each for each in shared})
+    except Exception:  # the user's own classes may refuse in any way
+        return None
+
+
+def _is_helper(value: Any) -> bool:
+    if not hasattr(value, "__dict__") or isinstance(value, _NO_HELPERS):
+        return False
+    return not hasattr(type(value), "__getitem__")  # data sets, tensors, arrays

@@ -15,7 +15,7 @@ from fourbeat.base.errors import raise_faults
 from fourbeat.base.registry import StateRegistry
 from fourbeat.data.batches import Batch, move_batch
 from fourbeat.data.checks import check_dataset, stream_faults
-from fourbeat.data.loader import SampleBatches, batch_loader
+from fourbeat.data.loader import ReadValues, SampleBatches, batch_loader
 from fourbeat.data.order import BatchOrder, EpochOrder
 from fourbeat.data.plan import ExecutionPlan
 from fourbeat.data.residence import OnDevice, move_to_device
@@ -23,6 +23,7 @@ from fourbeat.data.sampled import SampledOrder
 from fourbeat.data.seeding import Split
 from fourbeat.data.streams import StreamBatches, StreamOrder, StreamPlace, count_stream
 from fourbeat.data.tensors import TensorBatches
+from fourbeat.data.unrepeatable import watch_workers
 
 STREAM = "stream"
 """The name under which the state of a stream is registered."""
@@ -49,6 +50,7 @@ class SplitLoaders(LightningDataModule, ABC):
         limits: What is used of each split. Not the Trainer's: it would count executions.
         first_epoch: The epoch in which a resumed training continues.
         first_batch: Mini-batches of it that were done before.
+        fingerprint: Finds what worker processes change; None: nobody asks.
     """
 
     batch_size: int
@@ -59,6 +61,7 @@ class SplitLoaders(LightningDataModule, ABC):
     seed: int
     on_device: OnDevice = False
     steps_per_epoch: int | None = None
+    fingerprint: ReadValues | None = None
 
     def __init__(self) -> None:
         super().__init__()
@@ -122,7 +125,9 @@ class SplitLoaders(LightningDataModule, ABC):
             # A module may ask for the loader before Lightning has read the state of its loops.
             epoch = max(self.trainer.current_epoch, self.first_epoch)
             step = self.trainer.global_step
-        return self._loader("train", self.train_order(epoch, step))
+        loader = self._loader("train", self.train_order(epoch, step))
+        watch_workers(loader, self.fingerprint)
+        return loader
 
     def register_state(self, registry: StateRegistry) -> None:
         """Register where the stream stands that is trained on, if it can say so."""

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from fourbeat.base.errors import DataError
 from fourbeat.base.generators import generators_seeded
-from fourbeat.data.batches import Batch
+from fourbeat.data.batches import Batch, Fetched
 from fourbeat.data.checks import stream_length
 from fourbeat.data.order import BatchOrder, count_batches
 
@@ -115,7 +115,12 @@ class StreamBatches(Dataset[Any]):
         """Whether the stream knows where it stands, and can be placed there."""
         return all(hasattr(self.stream, name) for name in ("state_dict", "load_state_dict"))
 
-    def __getitem__(self, place: StreamPlace) -> Batch | Ended:
+    @property
+    def is_own_iterator(self) -> bool:
+        """Whether the stream, if it has been read, is its own iterator: it has no second start."""
+        return self._iterator is self.stream
+
+    def __getitem__(self, place: StreamPlace) -> Fetched | Ended:
         run, num_before = self._target(place)
         if run != self._run or num_before < self._num_pulled:
             self._begin_again(run)
@@ -164,14 +169,16 @@ class StreamBatches(Dataset[Any]):
         self._run, self._num_passes, self._num_pulled = run, run, 0
         self._iterator = None
 
-    def _pull(self, place: StreamPlace) -> Batch | None:
+    def _pull(self, place: StreamPlace) -> Fetched | None:
         with generators_seeded(self.seed_of(*place)):
             samples = self._next_samples()
             self._num_pulled += 1
             if self.steps_per_epoch is None and self._num_pulled == self._length:
                 list(itertools.islice(self._iterator or (), self.batch_size))  # let it end
             is_short = len(samples) < self.batch_size
-            return None if not samples or (is_short and self.drop_last) else self.collate(samples)
+            if not samples or (is_short and self.drop_last):
+                return None
+            return Fetched.collated(samples, self.collate)
 
     def _next_samples(self) -> list[Any]:
         if self._iterator is None:

@@ -97,7 +97,7 @@ def _clip(change: Change, components: Components) -> None:
     elif change.value not in ("norm", "value"):
         raise _refused(change, "must be norm or value")
     setattr(components.loop, name, change.value)
-    if components.module.automatic_optimization:
+    if components.module.automatic_optimization or components.trainer.training:
         setattr(components.trainer, name, change.value)
 
 

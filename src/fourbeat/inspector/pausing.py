@@ -57,7 +57,7 @@ class Pauses(Callback, Observer):
         epoch = trainer.current_epoch
         indices = find_indices(self._components, epoch, batch_idx)
         about = (Place(self._step), self._components, self._cfg, epoch, batch_idx)
-        self._here = Here(*about, batch, count_samples(batch), indices)
+        self._here = Here(*about, batch, len(indices) or count_samples(batch), indices)
         if self._is_first:
             self._is_first = False
             for change in self._changes:

@@ -7,7 +7,9 @@ from typing import Any
 
 from lightning.pytorch import Trainer
 
-WRAPPED = ("on_advance_start", "on_advance_end", "on_run_end")
+from fourbeat.lightning.stops import is_end_of_data
+
+WRAPPED = ("on_advance_start", "advance", "on_advance_end", "on_run_end")
 
 
 def watch_loops(
@@ -53,8 +55,26 @@ def watch_loops(
 
     epochs.on_run_end = on_end  # type: ignore[method-assign]
     epochs.on_advance_start = on_epoch_start  # type: ignore[method-assign]
+    batches.advance = _naming_stop_iteration(batches.advance)  # type: ignore[method-assign]
     batches.on_advance_end = on_batch_end  # type: ignore[method-assign]
     epochs.on_advance_end = on_epoch_end  # type: ignore[method-assign]
+
+
+def _naming_stop_iteration(play_batch: Callable[[Any], None]) -> Any:
+    """Let a batch raise an error where a hook raises StopIteration: it ends the epoch otherwise."""
+
+    def on_batch(data_fetcher: Any) -> None:
+        try:
+            play_batch(data_fetcher)
+        except StopIteration as error:
+            if is_end_of_data(error):
+                raise
+            raise RuntimeError(
+                f"a hook of the training has raised StopIteration({error}), which is not how a "
+                "training is stopped: set trainer.should_stop"
+            ) from error
+
+    return on_batch
 
 
 def unwatch_loops(trainer: Trainer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -50,6 +51,12 @@ def plain_step(kind: type[Optimizer]) -> Callable[[Optimizer], Any]:
     """
     step: Callable[[Optimizer], Any] = kind.step
     return getattr(step, "__wrapped__", step) if getattr(step, "hooked", False) else step
+
+
+def requires_closure(kind: type[Optimizer]) -> bool:
+    """Return whether a class of optimizers cannot step without a closure, as LBFGS."""
+    closure = inspect.signature(kind.step).parameters.get("closure")
+    return closure is not None and closure.default is inspect.Parameter.empty
 
 
 def mark_as_stepped(optimizer: Optimizer) -> None:

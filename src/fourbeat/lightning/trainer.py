@@ -30,6 +30,19 @@ def datamodule_of(trainer: Trainer) -> LightningDataModule:
     return datamodule
 
 
+def loader_of(trainer: Trainer) -> Any:
+    """Return the loader, or a collection of several, that the Trainer reads just now.
+
+    ``trainer.val_dataloaders`` is that of a former ``fit`` while ``validate`` reads another.
+
+    Args:
+        trainer: In a training or evaluation step.
+    """
+    loop = trainer.fit_loop if trainer.training else trainer._evaluation_loop
+    combined = loop._combined_loader
+    return None if combined is None else combined.iterables
+
+
 @contextmanager
 def trainer_replaced(module: LightningModule, other: Any) -> Iterator[None]:
     """Have a module, and those within it, ask something else where they ask their Trainer.
@@ -125,6 +138,32 @@ def set_logged_step(trainer: Trainer, step: int) -> None:
 def steps_made(trainer: Trainer) -> int:
     """Return the optimizer steps of a training, also when it is over or has not begun."""
     return trainer.fit_loop.epoch_loop.global_step
+
+
+@contextmanager
+def placed_at(trainer: Trainer, step: int, epoch: int) -> Iterator[None]:
+    """Have ``global_step`` and ``current_epoch`` be others in an evaluation.
+
+    Args:
+        trainer: No training is under way.
+        step: Optimizer steps, as the evaluated state counts them.
+        epoch: Index of its epoch, from 0.
+    """
+    loop, epochs = trainer.fit_loop.epoch_loop, trainer.fit_loop.epoch_progress.current
+    counts = (
+        loop.automatic_optimization.optim_progress.optimizer.step.total,
+        loop.manual_optimization.optim_step_progress.total,
+    )
+    before = [each.completed for each in counts], epochs.completed
+    for each in counts:
+        each.completed = step
+    epochs.completed = epoch
+    try:
+        yield
+    finally:
+        for each, completed in zip(counts, before[0], strict=True):
+            each.completed = completed
+        epochs.completed = before[1]
 
 
 def epochs_completed(trainer: Trainer) -> int:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 from lightning.pytorch.utilities.types import STEP_OUTPUT
 
-from fourbeat.data import Batch, count_batches_done, count_samples
-from fourbeat.lightning.trainer import scheduler_interval
+from fourbeat.data import Batch, count_batches_done
+from fourbeat.loop.accumulation import AccumulationGroup
+from fourbeat.loop.backend import as_execution
 from fourbeat.loop.loop import Loop
-from fourbeat.tasks.mean import by_name, detached
+from fourbeat.tasks import Loss
+from fourbeat.tasks.calls import compute_losses
+from fourbeat.tasks.mean import detached
 
 
 class AutomaticLoop(Loop):
@@ -18,6 +21,8 @@ class AutomaticLoop(Loop):
     The Trainer gets ``gradient_clip_val`` and ``accumulate_grad_batches`` from ``loop``, the same
     knobs that :class:`~fourbeat.loop.FourBeatLoop` reads.
     """
+
+    _latest: tuple[int, int] | None = None
 
     def training_step(self, batch: Batch, batch_idx: int) -> STEP_OUTPUT:
         """Compute the loss of one micro-batch.
@@ -29,21 +34,29 @@ class AutomaticLoop(Loop):
         Returns:
             The loss to be differentiated, right also in a short last accumulation group.
         """
+        self._follow_knobs(self.trainer)
         group = self.accumulation_group(batch_idx)
-        num_samples = self.task_log.num_samples = count_samples(batch)
-        self.latest_losses = losses = by_name(self.task.losses(batch))
+        (num_samples,) = as_execution(batch, batch_idx, self.trainer).sizes
+        self.task_log.num_samples = num_samples
+        self.latest_losses = losses = compute_losses(self.task, batch)
         loss = self.objective(losses, group)
         self.check_finite(loss)
         self.task_log.num_samples = None
-        self.running.update(detached(losses), num_samples)
+        if not self._is_repeated(batch_idx):
+            self._record(detached(losses), num_samples, group)
+            self._num_done = count_batches_done(batch, batch_idx)
+        return loss
+
+    def _is_repeated(self, batch_idx: int) -> bool:
+        """Whether an optimizer calls the closure again, as LBFGS does: the first call counts."""
+        former, self._latest = self._latest, (self.trainer.current_epoch, batch_idx)
+        return self._latest == former
+
+    def _record(
+        self, losses: Mapping[str, Loss], num_samples: int, group: AccumulationGroup
+    ) -> None:
+        self.running.update(losses, num_samples)
         step = self.num_steps + 1
         if group.is_last and self.log_is_due(step):
             # Before Lightning steps the scheduler.
             self.log_training(self.learning_rates(), step)
-        self._num_done = count_batches_done(batch, batch_idx)
-        return loss
-
-    def lr_scheduler_step(self, scheduler: Any, metric: Any | None) -> bool:
-        """Return whether Lightning may step a scheduler: not when its step was skipped."""
-        by_step = scheduler_interval(self.trainer, scheduler) == "step"
-        return not (by_step and self.step_was_skipped)

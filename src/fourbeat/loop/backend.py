@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, TypeAlias
 
-from fourbeat.data import Batch, Execution, count_samples
+from lightning.pytorch import Trainer
+
+from fourbeat.data import Batch, Execution, count_yielded_samples
+from fourbeat.lightning.trainer import loader_of
 
 if TYPE_CHECKING:
     from fourbeat.loop.loop import Loop
@@ -36,29 +39,45 @@ class Backend:
             loop: About to train: its optimizers and its observers are there.
         """
 
-    def micro_batches(self, batch: LoaderItem, batch_idx: int) -> Iterator[MicroBatch]:
+    def follow(self, loop: Loop) -> None:
+        """Obey what has changed: somebody's hooks, optimizers, schedulers, other knobs.
+
+        Args:
+            loop: That has looked it up.
+        """
+
+    def micro_batches(self, execution: Execution) -> Iterator[MicroBatch]:
         """Return the micro-batches that the loop is to play.
 
         Args:
-            batch: What the loader has yielded: a micro-batch, or an execution of several.
-            batch_idx: Lightning's index of it; an execution knows that of its first micro-batch.
+            execution: What the loader has yielded.
         """
-        return indexed(batch, batch_idx)
+        return indexed(execution)
 
     def end(self, loop: Loop) -> None:
         """Leave the task as it was before the training."""
 
 
-def indexed(batch: LoaderItem, batch_idx: int, first: int = 0) -> Iterator[MicroBatch]:
-    """Yield the micro-batches of what a loader has yielded, each with its index in the epoch.
+def as_execution(item: LoaderItem, batch_idx: int, trainer: Trainer) -> Execution:
+    """Return what the loader has yielded as an execution, a batch as one of its own.
 
     Args:
-        batch: A micro-batch, or an execution of several.
+        item: A batch, or an execution.
         batch_idx: Lightning's index of it.
+        trainer: Whose loader it is.
+    """
+    if isinstance(item, Execution):
+        return item
+    size = count_yielded_samples(loader_of(trainer), item, batch_idx)
+    return Execution([item], (size,), batch_idx)
+
+
+def indexed(execution: Execution, first: int = 0) -> Iterator[MicroBatch]:
+    """Yield the micro-batches of an execution, each with its index in the epoch.
+
+    Args:
+        execution: One or more micro-batches.
         first: Position of the first one that is wanted.
     """
-    if isinstance(batch, Execution):
-        indices = range(batch.batch_idx + first, batch.num_played)
-        yield from zip(indices, batch.mini_batches(first), batch.sizes[first:], strict=True)
-    elif first == 0:
-        yield batch_idx, batch, count_samples(batch)
+    indices = range(execution.batch_idx + first, execution.num_played)
+    return zip(indices, execution.mini_batches(first), execution.sizes[first:], strict=True)

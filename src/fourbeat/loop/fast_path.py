@@ -24,13 +24,21 @@ from fourbeat.lightning.torch_optim import (
     is_profiling,
     mark_as_stepped,
     plain_step,
+    requires_closure,
     step_is_replaced,
 )
 from fourbeat.lightning.trainer import callbacks_of, precision_of, profiler_of
 from fourbeat.loop.precision import MixedPrecision
 
-CALLBACK_HOOKS = ("on_before_backward", "on_after_backward", "on_before_optimizer_step")
-MODULE_HOOKS = (*CALLBACK_HOOKS, "backward", "manual_backward")
+CALLBACK_HOOKS = (
+    *("on_before_zero_grad", "on_before_backward", "on_after_backward"),
+    "on_before_optimizer_step",
+)
+MODULE_HOOKS = (
+    *CALLBACK_HOOKS,
+    *("backward", "manual_backward", "optimizer_step", "optimizer_zero_grad"),
+    *("configure_gradient_clipping", "clip_gradients"),
+)
 PRECISION_HOOKS = ("pre_backward", "backward", "post_backward", "optimizer_step")
 
 
@@ -54,6 +62,15 @@ def find_hook_user(trainer: Trainer, module: LightningModule) -> str | None:
         return type(module).__name__
     users = (c for c in callbacks_of(trainer) if overrides_any(c, Callback, CALLBACK_HOOKS))
     return next((type(user).__name__ for user in users), None)
+
+
+def is_torchs_own(optimizer: Optimizer) -> bool:
+    """Return whether an optimizer steps as one of torch's does that need no closure.
+
+    Others may ask for one, as torch's LBFGS does, and get it from Lightning.
+    """
+    step = plain_step(type(optimizer))
+    return step.__module__.startswith("torch.optim.") and not requires_closure(type(optimizer))
 
 
 def fast_optimizer_calls(optimizer: Optimizer) -> tuple[Callable[[], Any], Callable[[], Any]]:

@@ -4,31 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
-from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.strategies import ParallelStrategy
 from lightning.pytorch.utilities.types import STEP_OUTPUT
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from fourbeat.base.errors import RunError
-from fourbeat.data import count_batches_done
 from fourbeat.data.batches import Batch
 from fourbeat.events import Beats, Hooks, Observer, OwnHook
 from fourbeat.lightning.distributed import broadcast_buffers
-from fourbeat.lightning.trainer import precision_of, set_logged_step
+from fourbeat.lightning.trainer import set_logged_step
 from fourbeat.loop.accumulation import AccumulationGroup
-from fourbeat.loop.backend import LoaderItem
-from fourbeat.loop.fast_path import find_hook_user
-from fourbeat.loop.loop import Loop
-from fourbeat.loop.precision import MixedPrecision
+from fourbeat.loop.backend import LoaderItem, as_execution
+from fourbeat.loop.hooked import HookedBeats
+from fourbeat.loop.manual import ManualLoop
 from fourbeat.loop.turns import Turn, average_gradients, read_turn
 from fourbeat.tasks import Loss
-from fourbeat.tasks.mean import TOTAL, by_name, detached, in_turn, total_of
+from fourbeat.tasks.calls import compute_losses
+from fourbeat.tasks.mean import TOTAL, detached, in_turn, total_of
 
 
-class FourBeatLoop(Loop):
+class FourBeatLoop(ManualLoop):
     """Plays the beats itself (manual optimization), so that they can be read and changed.
 
     An optimizer step happens in one of three ways, with the same result: through PyTorch alone,
@@ -39,15 +37,15 @@ class FourBeatLoop(Loop):
     :class:`~fourbeat.loop.AutomaticLoop`, for a task with one optimizer.
 
     Attributes:
-        turns: The optimizers by name, in whose turns the weights are updated; a single one is "".
         observers: Are notified of the beats.
         notify: Notifies them.
+        latest_loss: Of the latest turn, detached; None before the first one.
     """
+
+    latest_loss: Tensor | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.task.automatic_optimization = False
-        self.turns: dict[str, Turn] = {}
         self.observers: list[Observer] = []
         self.notify = Beats()
         self._hooks = Hooks()
@@ -78,21 +76,30 @@ class FourBeatLoop(Loop):
             batch_idx: Index of the batch in its epoch, from 0.
 
         Returns:
-            The last micro-batch's mean loss, detached.
+            The last micro-batch's mean loss, detached; None before the first turn.
         """
-        for turn in self.turns.values():
-            turn.look_up_calls()
-        num_done = count_batches_done(batch, batch_idx)
-        for index, micro_batch, num_samples in self.backend.micro_batches(batch, batch_idx):
+        self.follow_trainer()
+        execution = as_execution(batch, batch_idx, self.trainer)
+        num_done = execution.num_played
+        for index, micro_batch, num_samples in self.backend.micro_batches(execution):
             group = self.accumulation_group(index)
             self.task_log.num_samples = num_samples
             self.task_log.is_within = index + 1 < num_done and group.is_last
             self.beats(micro_batch, num_samples, group)
+            if self.trainer_is_done(group):
+                num_done = index + 1
+                self.cut_epoch(num_done)
+                break
         self.task_log.num_samples, self.task_log.is_within = None, False
         # The loggers' x-axis counts optimizer steps: Lightning would count loader items.
         set_logged_step(self.trainer, self.num_steps - 1)
         self._num_done = num_done
-        return {"loss": self.latest_loss}
+        return None if self.latest_loss is None else {"loss": self.latest_loss}
+
+    def look_up_users(self) -> None:
+        """Look up whether the beats are played through Lightning's hooks, too."""
+        super().look_up_users()
+        self.hooked = None if self.bypasses_hooks else HookedBeats(self, self._trainer)
 
     def beats(self, batch: Batch, num_samples: int, group: AccumulationGroup) -> None:
         """Play the beats on one micro-batch; on several optimizers in turn, if the task has turns.
@@ -102,17 +109,17 @@ class FourBeatLoop(Loop):
             num_samples: How many samples it has.
             group: The micro-batches that share an optimizer step with this one.
         """
+        if self.hooked is not None:
+            self.play_through_hooks(self.hooked, batch, num_samples, group)
+            return
         for turn, losses in self.turns_on(batch):  # beats 1 and 2: forward, loss
-            loss = group.divide(self.objective(losses, group))
-            self.notify.losses(losses)
-            self.notify.loss(loss)
-            self.check_finite(loss, turn.name or TOTAL)
+            loss = self.begin_backward(losses, group, turn.name or TOTAL)
 
             if group.is_first:
                 self.zero_gradients()
-            with self.gradient_sync(enabled=group.is_last):
+            if not self.skips_backward:
                 self.differentiate(loss, turn)  # beat 3: backward
-            self.notify.backward()
+                self.notify.backward()
 
             rates = None
             if group.is_last:
@@ -124,8 +131,39 @@ class FourBeatLoop(Loop):
                 self.update_weights(turn)  # beat 4: step
                 applied = not self.step_was_skipped
                 self.notify.step(turn.optimizer.param_groups, group.batch_idx, applied)
-                self.step_scheduler(turn, ends_epoch=group.ends_epoch)
+                self.schedules.after_step(turn.optimizer, group.batch_idx)
             self.record(detached(losses), num_samples, rates)
+
+    def begin_backward(
+        self, losses: Mapping[str, Loss], group: AccumulationGroup, name: str
+    ) -> Tensor:
+        """Return what is differentiated; observers are notified of it, and NaN or Inf stops.
+
+        Args:
+            losses: Of a micro-batch, by name.
+            group: The micro-batches that share an optimizer step with it.
+            name: Of what is differentiated, for messages.
+        """
+        loss = group.divide(self.objective(losses, group))
+        self.notify.losses(losses)
+        self.notify.loss(loss)
+        self.check_finite(loss, name)
+        return loss
+
+    def play_through_hooks(
+        self, hooked: HookedBeats, batch: Batch, num_samples: int, group: AccumulationGroup
+    ) -> None:
+        """Play the beats on one micro-batch where anybody uses Lightning's hooks."""
+        if self.task.takes_turns:
+            for turn, losses in self.turns_on(batch):
+                hooked.play(turn, partial(_identity, losses), num_samples, group)
+        else:
+            hooked.play(self.turns[""], partial(self.losses_of, batch), num_samples, group)
+
+    def losses_of(self, batch: Batch) -> Mapping[str, Loss]:
+        """Have the task play beats 1 and 2, forward and loss."""
+        with self.autocast():
+            return compute_losses(self.task, batch)
 
     def turns_on(self, batch: Batch) -> Iterator[tuple[Turn, Mapping[str, Loss]]]:
         """Have the task play its beats, forward and loss, and yield whose turn it is then.
@@ -140,9 +178,7 @@ class FourBeatLoop(Loop):
             RunError: The task yields what is no turn of an optimizer.
         """
         if not self.task.takes_turns:
-            with self.autocast():
-                losses = by_name(self.task.losses(batch))
-            yield self.turns[""], losses
+            yield self.turns[""], self.losses_of(batch)
             return
         task, steps = type(self.task).__name__, iter(self.task.steps(batch))
         while (yielded := read_turn(steps, self.autocast(), task)) is not None:
@@ -152,20 +188,6 @@ class FourBeatLoop(Loop):
                 raise RunError(f"{task}.steps() yields {name!r}: there are the optimizers {names}.")
             self.notify.turn(self.turns[name].index)
             yield self.turns[name], in_turn(name, loss)
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look up once what Lightning is slow to find."""
-        wrappers = pl_module.optimizers()
-        each = wrappers if isinstance(wrappers, list) else [wrappers]
-        self.turns = {
-            name: Turn(name, index, optimizer, each[index], self.optim.plans[name])
-            for index, (name, optimizer) in enumerate(self.optim.optimizers.items())
-        }
-        self.bypasses_hooks = find_hook_user(trainer, pl_module) is None
-        plugin, strategy = precision_of(trainer), trainer.strategy
-        self._mixed = plugin if isinstance(plugin, MixedPrecision) else None
-        self._parallel = strategy if isinstance(strategy, ParallelStrategy) else None
-        super().on_train_start(trainer, pl_module)
 
     def rates_if_due(self, step: int, name: str = "") -> dict[str, float] | None:
         """Return an optimizer's rates, if they and the losses are logged after this step."""
@@ -186,17 +208,17 @@ class FourBeatLoop(Loop):
         if rates is not None:
             self.log_training(rates, self.num_steps)
 
-    def count_step(self) -> None:
-        """Count an optimizer step that bypassed Lightning's own counter."""
-        self._counter.increment()
-
-    def zero_gradients(self) -> None:
+    def zero_gradients(self, others_than: Turn | None = None) -> None:
         """Drop the gradients of earlier steps, as ``optimizer.zero_grad()`` does.
 
         Those of all optimizers: what another's turn has left would be recorded as of this one.
+
+        Args:
+            others_than: Whose have been dropped.
         """
         for turn in self.turns.values():
-            turn.zero_grad()
+            if turn is not others_than:
+                turn.zero_grad()
 
     def differentiate(self, loss: Tensor, turn: Turn) -> None:
         """Compute the gradients, through Lightning's hooks if anybody uses them.
@@ -220,12 +242,9 @@ class FourBeatLoop(Loop):
             broadcast_buffers(self.trainer)
 
     def update_weights(self, turn: Turn) -> None:
-        """Apply an optimizer step and count it, through Lightning's hooks if anybody uses them."""
-        if self.bypasses_hooks:
-            turn.step()
-            self.count_step()
-        else:
-            turn.wrapper.step()
+        """Apply an optimizer step and count it, past Lightning's hooks."""
+        turn.step()
+        self.count_step()
 
     def autocast(self) -> AbstractContextManager[None]:
         """Autocast to the lower precision of ``trainer.precision``, if it has one."""
@@ -253,29 +272,6 @@ class FourBeatLoop(Loop):
                 optimizer, self.gradient_clip_val, self.gradient_clip_algorithm
             )
 
-    def step_scheduler(self, turn: Turn, *, ends_epoch: bool) -> None:
-        """Step an optimizer's scheduler, per step that was applied or per epoch.
 
-        A plateau's scheduler waits for the validation: ``on_train_epoch_end``.
-        """
-        plan = turn.plan
-        if plan.monitor or (self.task.takes_turns and plan.interval == "epoch"):
-            return
-        due = ends_epoch if plan.interval == "epoch" else not self.step_was_skipped
-        if due:
-            plan.scheduler.step()
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Step a plateau's scheduler with the metric that it monitors, once for each validation.
-
-        And those per epoch of a task with turns, of which nobody knows which one is the last.
-        """
-        super().on_train_epoch_end(trainer, pl_module)
-        every = self.validations.every_n_epochs or 1
-        for plan in self.optim.plans.values():
-            metric = trainer.callback_metrics.get(plan.monitor or "")
-            # Absent at the end of an epoch at which a run was resumed, as in Lightning.
-            if metric is not None and (trainer.current_epoch + 1) % every == 0:
-                plan.scheduler.step(metric)  # type: ignore[arg-type]
-            elif not plan.monitor and plan.interval == "epoch" and self.task.takes_turns:
-                plan.scheduler.step()
+def _identity(losses: Mapping[str, Loss]) -> Mapping[str, Loss]:
+    return losses

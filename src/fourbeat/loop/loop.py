@@ -12,15 +12,23 @@ from lightning.pytorch.utilities.types import STEP_OUTPUT, OptimizerLRScheduler
 from torch import Tensor
 
 from fourbeat.base.errors import NonFiniteError
-from fourbeat.base.registry import StateFunctions, StateRegistry
+from fourbeat.base.registry import StateRegistry
 from fourbeat.data import AT_EPOCH_ENDS, Validations, count_loaded_batches, limit_batches
 from fourbeat.data.seeding import Split
-from fourbeat.lightning.trainer import StepCounter, datamodule_of, log_interval, precision_of
+from fourbeat.lightning.optimization import skips_backward
+from fourbeat.lightning.trainer import (
+    StepCounter,
+    datamodule_of,
+    log_interval,
+    precision_of,
+    scheduler_interval,
+)
 from fourbeat.lightning.validation import decide_validations
 from fourbeat.loop.accumulation import AccumulationGroup
-from fourbeat.loop.backend import Backend, LoaderItem, indexed
+from fourbeat.loop.backend import Backend, LoaderItem, as_execution, indexed
 from fourbeat.loop.evaluation import Evaluation
 from fourbeat.loop.optimization import BuildOptimizers, BuildSchedulers, Optimization
+from fourbeat.loop.own_state import LoopState
 from fourbeat.loop.precision import MixedPrecision
 from fourbeat.loop.task_log import TaskLog
 from fourbeat.loop.training_log import TrainingLog
@@ -55,6 +63,8 @@ class Loop(Callback):
     Attributes:
         optim: The optimizers with their schedulers.
         evaluation: Of the validation and test splits.
+        group_size: Micro-batches per optimizer step at the moment: callbacks may change it.
+        skips_backward: Whether a callback wants forward alone, for the statistics of batch norms.
         latest_losses: Of the latest micro-batch, by name, where Lightning plays the beats.
     """
 
@@ -85,6 +95,8 @@ class Loop(Callback):
         self.log_learning_rate = log_learning_rate
         self.terminate_on_nan = terminate_on_nan
         self.backend = backend or Backend()
+        self.group_size = accumulate_grad_batches
+        self.skips_backward = False
         self.running = RunningLosses(has_total=not task.takes_turns)
         self.training_log = TrainingLog()
         self.evaluation = Evaluation(task, seed)
@@ -114,16 +126,8 @@ class Loop(Callback):
         if (loaded := count_loaded_batches(datamodule_of(trainer).train_dataloader())) < 0:
             loaded = max(trainer.max_steps, 0)  # unknown: as long as the training may be
         batches = self.num_train_batches = limit_batches(loaded, trainer.limit_train_batches)
-        # The Trainer's limit counts the steps of all optimizers.
-        each = sum(turns.get(other, 1) for other in self.optim.optimizers) or 1
-        max_steps = trainer.max_steps if trainer.max_steps < 0 else -(-trainer.max_steps // each)
-        horizon = Horizon.of(
-            num_batches=batches,
-            accumulate_grad_batches=self.accumulate_grad_batches,
-            max_epochs=trainer.max_epochs,
-            max_steps=max_steps,
-        )
-        return Horizon(horizon.num_steps * turns.get(name, 1), horizon.num_epochs)
+        size = self.accumulate_grad_batches
+        return self.optim.horizon(trainer, batches, size, turns).times(turns.get(name, 1))
 
     def accumulation_group(self, batch_idx: int) -> AccumulationGroup:
         """Find which micro-batches share an optimizer step with this one.
@@ -131,15 +135,10 @@ class Loop(Callback):
         Args:
             batch_idx: Index of the micro-batch in its epoch, from 0.
         """
-        return AccumulationGroup.of(batch_idx, self.num_train_batches, self.accumulate_grad_batches)
+        return AccumulationGroup.of(batch_idx, self.num_train_batches, self.group_size)
 
     def objective(self, losses: Mapping[str, Loss], group: AccumulationGroup) -> Tensor:
-        """Return what is differentiated, once it is divided by the size of a full group.
-
-        Args:
-            losses: Of a micro-batch, by name.
-            group: The micro-batches that share an optimizer step with it.
-        """
+        """Return what is differentiated, once it is divided by the size of a full group."""
         has_means = any(isinstance(loss, Mean) for loss in losses.values())
         if has_means and (group.full_size > 1 or self.trainer.world_size > 1):
             return self._weights.objective(losses, group, self.optim.optimizer, self.trainer)
@@ -153,22 +152,22 @@ class Loop(Callback):
 
     @property
     def num_steps(self) -> int:
-        """Optimizer steps made: ``trainer.global_step``, which takes 3 us to ask."""
+        """Optimizer steps made, as ``trainer.global_step``, which takes 3 us to ask."""
         return self._counter.completed
 
     def register_state(self, registry: StateRegistry) -> None:
         """Register what a resumed run needs besides the weights, and what is held back of logs."""
-        registry.register("module", StateFunctions(self._own_state, self._load_own_state))
+        registry.register("module", LoopState(self))
         registry.before_capture(self.flush)
-        registry.micro_batches_per_step = lambda: self.accumulate_grad_batches
+        registry.micro_batches_per_step = lambda: self.group_size
 
-    def _own_state(self) -> dict[str, Any]:
-        state = self.running.state_dict()
-        return {"running_loss": state, "built_with": self.optim.state_dict()}
-
-    def _load_own_state(self, state: dict[str, Any]) -> None:
-        self.running.load_state_dict(state["running_loss"], self.task.device)
-        self.optim.load_state_dict(state.get("built_with"))
+    def _follow_knobs(self, trainer: Trainer) -> None:
+        """Obey what callbacks may have changed of the Trainer's knobs."""
+        self.gradient_clip_val = trainer.gradient_clip_val
+        self.skips_backward = skips_backward(trainer)
+        # Without backward there is one step, of nothing, at the end of the epoch.
+        whole = self.num_train_batches + 1 if self.skips_backward else 0
+        self.group_size = whole or trainer.accumulate_grad_batches
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Find where Lightning counts the optimizer steps, and whether each loss is checked."""
@@ -197,7 +196,7 @@ class Loop(Callback):
         return step % log_interval(self.trainer) == 0
 
     def learning_rates(self, name: str = "") -> dict[str, float]:
-        """Return the learning rates of an optimizer, by name, if they are to be logged."""
+        """Return an optimizer's learning rates by name, if they are to be logged."""
         return self.optim.learning_rates(name) if self.log_learning_rate else {}
 
     def log_training(self, values: Mapping[str, float], step: int) -> None:
@@ -271,10 +270,8 @@ class Loop(Callback):
 
     def evaluation_step(self, split: Split, batch: LoaderItem, batch_idx: int) -> None:
         """Add a batch, or an execution of several, to a split's losses and metrics."""
-        for index, mini_batch, num_samples in indexed(batch, batch_idx):
-            self.task_log.num_samples = num_samples
-            self.evaluation.add(split, mini_batch, index, num_samples)
-        self.task_log.num_samples = None
+        execution = as_execution(batch, batch_idx, self.trainer)
+        self.evaluation.add(split, self.task_log.each(indexed(execution)))
 
     def end_evaluation(self, split: str) -> None:
         """Do nothing: as a callback it does, whatever hooks the task has."""
@@ -288,8 +285,9 @@ class Loop(Callback):
         self.evaluation.update_metrics(outputs, targets)
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any | None) -> bool:
-        """Return whether Lightning may step a scheduler now."""
-        return True
+        """Return whether a scheduler may step now: not when the step that it counts was skipped."""
+        by_step = scheduler_interval(self.trainer, scheduler) == "step"
+        return not (by_step and self.step_was_skipped)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the losses and the scalar metrics of the whole validation split."""

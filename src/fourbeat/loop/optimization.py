@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
+from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import nn
 from torch.optim import Optimizer
@@ -52,6 +53,21 @@ class Optimization:
             name: list(hyperparameters(optimizer, self.plans[name].scheduler))
             for name, optimizer in self.optimizers.items()
         }
+
+    def horizon(
+        self, trainer: Trainer, num_batches: int, group_size: int, turns: Mapping[str, int]
+    ) -> Horizon:
+        """Count the steps that an optimizer makes which has one turn on a batch.
+
+        Args:
+            trainer: Its limit counts the steps of all optimizers.
+            num_batches: Mini-batches per epoch.
+            group_size: Mini-batches per optimizer step.
+            turns: Of each optimizer on a batch, where it is not one.
+        """
+        each = sum(turns.get(name, 1) for name in self.optimizers) or 1
+        max_steps = trainer.max_steps if trainer.max_steps < 0 else -(-trainer.max_steps // each)
+        return Horizon.of(num_batches, group_size, trainer.max_epochs, max_steps)
 
     def for_lightning(self, plateau_frequency: int | None) -> OptimizerLRScheduler:
         """Return what ``configure_optimizers`` returns.

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from fourbeat.loop.backend import MicroBatch
 
 if TYPE_CHECKING:
     from fourbeat.loop.loop import Loop
@@ -25,6 +30,13 @@ class TaskLog:
         self.num_samples: int | None = None
         self.is_within = False
 
+    def each(self, batches: Iterable[MicroBatch]) -> Iterator[MicroBatch]:
+        """Yield mini-batches, and note of each, while it is played, how many samples it has."""
+        for index, batch, num_samples in batches:
+            self.num_samples = num_samples
+            yield index, batch, num_samples
+        self.num_samples = None
+
     def options(self, name: str, value: Any, options: dict[str, Any]) -> dict[str, Any]:
         """Return Lightning's options, after the value has been logged, where that is due here.
 
@@ -40,5 +52,6 @@ class TaskLog:
         asked = options.get("on_step") is not False and options.get("logger") is not False
         if self.is_within and asked and self._loop.log_is_due(step := self._loop.num_steps + 1):
             tag = f"{name}_step" if options.get("on_epoch") else name
-            self._loop.training_log.add(step - 1, {}, {tag: float(value)})
+            number = value.detach() if isinstance(value, Tensor) else value
+            self._loop.training_log.add(step - 1, {}, {tag: float(number)})
         return options

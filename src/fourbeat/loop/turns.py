@@ -14,7 +14,6 @@ from torch.optim import Optimizer
 
 from fourbeat.base.errors import RunError
 from fourbeat.loop.fast_path import fast_optimizer_calls
-from fourbeat.optim import SchedulerPlan
 from fourbeat.tasks import Losses
 
 
@@ -26,7 +25,6 @@ class Turn:
         index: Among the optimizers, from 0.
         optimizer: Torch's.
         wrapper: Lightning's wrapper of it, whose ``step`` calls the hooks.
-        plan: Its scheduler.
     """
 
     def __init__(
@@ -35,16 +33,16 @@ class Turn:
         index: int,
         optimizer: Optimizer,
         wrapper: LightningOptimizer,
-        plan: SchedulerPlan,
     ) -> None:
-        self.name, self.index, self.optimizer, self.plan = name, index, optimizer, plan
+        self.name, self.index, self.optimizer = name, index, optimizer
         self.wrapper = wrapper
         self.look_up_calls()
 
     @property
     def parameters(self) -> list[nn.Parameter]:
-        """The parameters that it trains."""
-        return [p for group in self.optimizer.param_groups for p in group["params"]]
+        """The parameters that it trains; a callback may have frozen some."""
+        each = (p for group in self.optimizer.param_groups for p in group["params"])
+        return [parameter for parameter in each if parameter.requires_grad]
 
     def look_up_calls(self) -> None:
         """Look up the calls that zero and step (see ``fast_path``): hooks may have been added."""

@@ -11,7 +11,7 @@ from fourbeat.optim.forecast import describe_rates
 from fourbeat.optim.freezing import freeze, freeze_faults, keep_statistics
 from fourbeat.optim.linear_warmup_cosine import LinearWarmupCosineLR
 from fourbeat.optim.named import build_optimizers, build_schedulers, ownership_faults
-from fourbeat.optim.optimizer import build_optimizer, optimizer_faults
+from fourbeat.optim.optimizer import build_optimizer, network_faults, optimizer_faults
 from fourbeat.optim.parameter_groups import Excludable, parameter_groups
 from fourbeat.optim.patterns import list_names
 from fourbeat.optim.scheduler import Horizon, SchedulerPlan, build_scheduler, scheduler_faults
@@ -33,6 +33,7 @@ __all__ = [
     "hyperparameters",
     "keep_statistics",
     "list_names",
+    "network_faults",
     "optimizer_faults",
     "ownership_faults",
     "parameter_groups",

@@ -60,7 +60,9 @@ def apply_changes(
         now: What it was built with this time. Where it is the same, nothing is touched.
     """
     scales = [_scale_of(*pair) for pair in zip(was, now, strict=True)]
-    for group, old, new in zip(optimizer.param_groups, was, now, strict=True):
+    # A callback may have added groups, which no config knows.
+    scales += [None] * (len(optimizer.param_groups) - len(scales))
+    for group, old, new in zip(optimizer.param_groups, was, now, strict=False):
         changed = {name for name, value in new.items() if value != old.get(name)}
         group.update({name: new[name] for name in changed.difference(_RATES)})
     scale_rates(optimizer, scheduler, scales)
@@ -114,7 +116,8 @@ def _scale_of(old: dict[str, Any], new: dict[str, Any]) -> float | None:
 def _scale(scheduler: LRScheduler, scales: Sequence[float | None]) -> None:
     for name in MOVING_RATES:
         if (rates := rates_of(scheduler, name)) is not None:
-            setattr(scheduler, name, [_scaled(r, s) for r, s in zip(rates, scales, strict=True)])
+            # Of groups that were added later, a scheduler may know nothing.
+            setattr(scheduler, name, [_scaled(r, s) for r, s in zip(rates, scales, strict=False)])
     for inner in inner_schedulers(scheduler):
         _scale(inner, scales)
 

@@ -12,6 +12,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from fourbeat.base.errors import Fault
 from fourbeat.config.leaves import Leaf, instantiate
 from fourbeat.config.trial import find_argument, find_faults
+from fourbeat.lightning.torch_optim import mark_as_stepped
 from fourbeat.optim.optimizer import optimizer_faults, trial_optimizer
 
 Interval = Literal["step", "epoch"]
@@ -62,6 +63,10 @@ class Horizon:
                 "neither max_epochs nor max_steps is set: a training without an end has no horizon"
             )
         return cls(min(limits), math.ceil(min(limits) / steps_per_epoch))
+
+    def times(self, num_turns: int) -> Horizon:
+        """Return that of an optimizer which steps so many times where another steps once."""
+        return Horizon(self.num_steps * num_turns, self.num_epochs)
 
 
 @dataclass(frozen=True)
@@ -160,7 +165,8 @@ def _try_out(leaf: Leaf, optim_leaf: Leaf, horizon: Horizon) -> None:
 
 
 def _step(optimizer: Optimizer, scheduler: LRScheduler) -> None:
-    optimizer.step()
+    # Not a real one: an optimizer may ask for a closure, or for a mode.
+    mark_as_stepped(optimizer)
     if isinstance(scheduler, ReduceLROnPlateau):
         scheduler.step(0.0)
     else:

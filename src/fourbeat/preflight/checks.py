@@ -25,6 +25,7 @@ from fourbeat.config.signatures import builds_another, leaf_faults
 from fourbeat.config.trial import find_faults, try_leaf
 from fourbeat.data import Data, DataModule, adopt
 from fourbeat.optim import optimizer_faults, scheduler_faults
+from fourbeat.preflight.callbacks import callback_faults
 from fourbeat.preflight.devices import device_faults
 from fourbeat.preflight.dry_run import dry_run
 from fourbeat.preflight.groups import group_faults
@@ -133,8 +134,13 @@ def _others(cfg: TrainConfig) -> list[Fault]:
     return [
         fault
         for key, leaf in leaves.items()
-        for fault in leaf_faults(key, leaf) or _kind_faults(key, leaf)
+        for fault in leaf_faults(key, leaf) or _kind_faults(key, leaf) or _refusals(cfg, key, leaf)
     ]
+
+
+def _refusals(cfg: TrainConfig, key: str, leaf: LeafSection) -> list[Fault]:
+    is_callback = key.startswith("callbacks.")
+    return callback_faults(key, leaf, has_loggers=bool(cfg.logger)) if is_callback else []
 
 
 def _kind_faults(key: str, section: LeafSection) -> list[Fault]:

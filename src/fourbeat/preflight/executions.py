@@ -14,7 +14,7 @@ from fourbeat.base.generators import generators_seeded
 from fourbeat.callbacks import ProgressBar
 from fourbeat.config.schema import TrainConfig
 from fourbeat.config.sections import LeafSection
-from fourbeat.data import Batch, Data, ExecutionPlan, count_samples
+from fourbeat.data import Batch, Data, ExecutionPlan, count_samples, map_tensors
 from fourbeat.data.batches import list_tensors
 from fourbeat.lightning.trainer import step_interval
 from fourbeat.loop.fast_path import overrides_any
@@ -34,7 +34,13 @@ MOST_FETCHED = 8
 MOST_BYTES = 64 * 2**20
 MOST_FLOPS = {"cpu": 5e10, "cuda": 1e13, "mps": 1e12}
 
-BATCH_HOOKS = ("on_train_batch_start", "on_train_batch_end")
+BATCH_HOOKS = tuple(
+    f"on_{split}_batch_{when}"
+    for split in ("train", "validation", "test")
+    for when in ("start", "end")
+)
+TRANSFERS = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
+STEPS = ("training_step", "validation_step", "test_step")
 # These need not see each batch: they run now and then, or at steps that are known: see _stops.
 CONTENT = (ModelCheckpoint, ProgressBar, StateCheckpoint, Timer)
 
@@ -59,11 +65,14 @@ def plan_executions(
         The plan; None: one by one, as plain pairs of inputs and targets.
     """
     steps = cfg.loop.steps_per_execution
-    if steps == "auto":
-        each = _is_one_by_one(cfg) or sees_each_batch(module, callbacks)
-        steps = 1 if each else _affordable(module, datamodule, device)
-    if steps == 1 or _turns_are_counted(cfg, module, callbacks):
+    if sees_each_batch(module, datamodule, callbacks) or _turns_are_counted(cfg, module, callbacks):
         return None
+    if steps == "auto":
+        steps = 1 if _is_one_by_one(cfg) else _affordable(module, datamodule, device)
+    if steps == 1:
+        return None
+    if datamodule.num_batches("train") < 0:
+        return None  # nobody knows in which of its batches the training will end
     return ExecutionPlan(
         steps_per_execution=steps,
         accumulate_grad_batches=cfg.loop.accumulate_grad_batches,
@@ -89,34 +98,47 @@ def _is_one_by_one(cfg: TrainConfig) -> bool:
     return pauses or cfg.loop.name == "automatic" or cfg.trainer.profiler is not None
 
 
-def sees_each_batch(module: Task, callbacks: Sequence[Callback]) -> str | None:
-    """Name the first one of task and callbacks that has a hook for each batch; None: there is none.
+def sees_each_batch(module: Task, data: Data, callbacks: Sequence[Callback]) -> str | None:
+    """Name the first one of task, data and callbacks that has a hook for each batch; None: none.
 
     Args:
         module: The task.
+        data: The data set.
         callbacks: The Trainer's.
     """
-    if overrides_any(module, LightningModule, BATCH_HOOKS):
+    if overrides_any(module, LightningModule, (*BATCH_HOOKS, *TRANSFERS)):
         return type(module).__name__
-    users = (c for c in callbacks if overrides_any(c, Callback, BATCH_HOOKS))
-    return next((type(user).__name__ for user in users if not isinstance(user, CONTENT)), None)
+    if overrides_any(module, Task, STEPS):
+        return type(module).__name__
+    if overrides_any(data, Data, TRANSFERS):
+        return type(data).__name__
+    return next((type(user).__name__ for user in callbacks if _uses_batch_hooks(user)), None)
 
 
-def why_no_executions(cfg: TrainConfig, module: Task, callbacks: Sequence[Callback]) -> str | None:
+def _uses_batch_hooks(callback: Callback) -> bool:
+    base = next((kind for kind in CONTENT if isinstance(callback, kind)), Callback)
+    return overrides_any(callback, base, BATCH_HOOKS)
+
+
+def why_no_executions(
+    cfg: TrainConfig, module: Task, data: object, callbacks: Sequence[Callback]
+) -> str | None:
     """Say why there are no executions that there would be otherwise; None: there are, or need not.
 
     Args:
         cfg: The config.
         module: The task.
+        data: The data set, or loaders as they were given.
         callbacks: The Trainer's.
     """
     if _turns_are_counted(cfg, module, callbacks):
         return (
             f"something counts steps, and {type(module).__name__} takes turns, any number a batch"
         )
-    if cfg.loop.steps_per_execution != "auto" or _is_one_by_one(cfg):
+    steps = cfg.loop.steps_per_execution
+    if steps == 1 or (steps == "auto" and _is_one_by_one(cfg)) or not isinstance(data, Data):
         return None
-    who = sees_each_batch(module, callbacks)
+    who = sees_each_batch(module, data, callbacks)
     return who and f"{who} has a hook for each batch"
 
 
@@ -128,7 +150,7 @@ def _stops(callbacks: Sequence[Callback]) -> tuple[int, ...]:
 
 def _affordable(module: Task, datamodule: Data, device: torch.device) -> int:
     """Count the mini-batches that an execution can hold without becoming long or large."""
-    batch = datamodule.example_batch()
+    batch = _as_weights(datamodule.example_batch(), module)
     share = datamodule.batch_size / count_samples(batch)
     num_bytes = share * sum(tensor.nbytes for tensor in list_tensors(batch))
     # Turns are not tried here: they may change the task.
@@ -137,6 +159,12 @@ def _affordable(module: Task, datamodule: Data, device: torch.device) -> int:
     is_quick = datamodule.is_in_memory and not module.takes_turns
     most = MOST_STEPS if is_quick else MOST_FETCHED
     return int(max(1, min(most, MOST_BYTES // max(num_bytes, 1), budget // max(flops, 1))))
+
+
+def _as_weights(batch: Batch, module: Task) -> Batch:
+    """A batch in the dtype of the weights, to which a precision like 64-true converts it later."""
+    dtype = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
+    return map_tensors(batch, lambda each: each.to(dtype) if each.is_floating_point() else each)
 
 
 def count_forward_flops(module: Task, batch: Batch) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from pkgutil import resolve_name
 
 import torch
 from torch import nn
@@ -11,22 +12,22 @@ from torch import nn
 from fourbeat.base.errors import Fault, RunError
 from fourbeat.config.leaves import Leaf, instantiate
 from fourbeat.config.schema import TrainConfig
-from fourbeat.optim import freeze, freeze_faults, list_names, ownership_faults
+from fourbeat.config.sections import key_of
+from fourbeat.lightning.torch_optim import requires_closure
+from fourbeat.optim import freeze, freeze_faults, list_names, network_faults, ownership_faults
+from fourbeat.optim.optimizer import has_sparse_gradients
 from fourbeat.state.weights import fit_weights, read_weights
 
 
 def parameter_faults(cfg: TrainConfig) -> list[Fault]:
     """Compare patterns, and the file of the first weights, with the network's parameters.
 
-    Builds the network, where anything in the config refers to its parameters.
+    Builds the network without its numbers.
 
     Args:
         cfg: The config; its optimizers must be right by themselves.
     """
     leaves = cfg.optimizers
-    has_patterns = any(name or leaf.params or leaf.groups for name, leaf in leaves.items())
-    if not (has_patterns or cfg.freeze or cfg.init_from):
-        return []
     net = _build(cfg.model.leaf()) if cfg.model else None
     if net is None:  # which the check of the model itself reports
         return []
@@ -34,7 +35,40 @@ def parameter_faults(cfg: TrainConfig) -> list[Fault]:
     if not faults:
         freeze(net, cfg.freeze)
         faults = ownership_faults(leaves, net)
+        keys = {key_of("optim", name): leaf.leaf() for name, leaf in leaves.items()}
+        faults = faults or [f for key, leaf in keys.items() for f in network_faults(leaf, net, key)]
+        faults = faults or closure_faults(cfg) + clipping_faults(cfg, net)
     return [*faults, *(_file_faults(cfg.init_from, net) if cfg.init_from else [])]
+
+
+def closure_faults(cfg: TrainConfig) -> list[Fault]:
+    """Find what cannot be with an optimizer that calls its closure again, as LBFGS does."""
+    faults = []
+    for name, leaf in cfg.optimizers.items():
+        kind = resolve_name(leaf.target)
+        if isinstance(kind, type) and requires_closure(kind):
+            why, hint = "computes its batch several times, from the start", "Choose another one."
+            others = {
+                "loop.accumulate_grad_batches": cfg.loop.accumulate_grad_batches > 1,
+                "trainer.precision": cfg.trainer.precision == "16-mixed",
+                "task": bool(name),
+            }
+            key, value = key_of("optim", name) + "._target_", leaf.target
+            faults += [
+                Fault("impossible-together", key, value, f"{why}, not with {other}", hint)
+                for other, is_there in others.items()
+                if is_there
+            ]
+    return faults
+
+
+def clipping_faults(cfg: TrainConfig, net: nn.Module) -> list[Fault]:
+    """Torch cannot clip sparse gradients."""
+    if cfg.loop.gradient_clip_val is None or not has_sparse_gradients(net):
+        return []
+    key, value = "loop.gradient_clip_val", str(cfg.loop.gradient_clip_val)
+    why, hint = "cannot clip the sparse gradients of an embedding", f"Use {key}=null."
+    return [Fault("impossible-together", key, value, why, hint)]
 
 
 def _build(leaf: Leaf) -> nn.Module | None:

@@ -23,7 +23,16 @@ from fourbeat.preflight.dry_run import first_line, layer_reached, traced
 from fourbeat.tasks import LossTypeError, Supervised, Task, adapt_loss
 from fourbeat.tasks.building import instantiate_task, takes_loss
 from fourbeat.tasks.losses import reduction_faults
-from fourbeat.tasks.mean import Loss, Mean, by_name, in_turn, total_of
+from fourbeat.tasks.mean import (
+    Loss,
+    Losses,
+    Mean,
+    by_name,
+    check_names,
+    in_turn,
+    of_turns,
+    total_of,
+)
 from fourbeat.tasks.stock import StockPlayer
 
 
@@ -94,6 +103,8 @@ def try_batch(cfg: TrainConfig, task: Task, batch: Batch) -> tuple[TaskTrial | N
     with traced(task, entered), silenced(task):
         try:
             turns, losses = _run(task, batch)
+            check_names(losses)
+            _check_signs(losses)
         except Exception as error:  # the user's own code may raise anything
             return None, [_fault(cfg, batch, entered, error)]
     trial = TaskTrial(tuple(losses), turns, probe.fed, task.monitor)
@@ -167,14 +178,30 @@ def _run(task: Task, batch: Batch) -> tuple[Mapping[str, int], Mapping[str, Loss
         if not total_of(named).requires_grad:
             raise LossTypeError("losses() returned numbers without a gradient: is one detached?")
         return {}, named
-    turns, losses = Counter[str](), dict[str, Loss]()
+    turns = Counter[str]()
+    return turns, of_turns(_turns(task.steps(batch), turns))
+
+
+def _check_signs(losses: Mapping[str, Loss]) -> None:
+    """Refuse negative weights: here, on the CPU, it costs nothing to inspect tensors."""
+    for name, loss in losses.items():
+        if isinstance(loss, Mean) and loss.weight < 0:
+            raise LossTypeError(f"the weight of the loss {name!r} is {loss.weight}: at least 0")
+
+
+def _turns(steps: Any, counts: Counter[str]) -> Iterator[tuple[str, Losses]]:
+    """Check and count the turns as they are taken."""
+    if not isinstance(steps, Iterator):
+        what = f"steps() returned a {type(steps).__name__}"
+        raise LossTypeError(f"{what}: yield each name and loss, so that a step follows on each")
     each: Any
-    for each in task.steps(batch):
+    for each in steps:
         if not (isinstance(each, tuple) and len(each) == 2):
             raise LossTypeError(f"steps() yielded {type(each).__name__}: yield a name and a loss")
-        turns[each[0]] += 1
-        losses |= in_turn(*each)
-    return turns, losses
+        if not total_of(in_turn(*each)).requires_grad:
+            raise LossTypeError(f"steps() yielded a loss of {each[0]} without a gradient")
+        counts[each[0]] += 1
+        yield each
 
 
 def _fault(cfg: TrainConfig, batch: Batch, entered: list[Any], error: Exception) -> Fault:
@@ -192,6 +219,9 @@ def _turn_faults(cfg: TrainConfig, task: Task, trial: TaskTrial) -> list[Fault]:
     """Turns of optimizers that the config does not have; several, but no turns."""
     names, target = [*cfg.optimizers], cfg.task.target
     if not trial.turns:
+        if task.takes_turns:
+            why, hint = "takes no turn on the example batch", "Yield in steps() on the first batch."
+            return [Fault("wrong-turns", "task", target, why, hint)]
         if names == [""]:
             return []
         why, hint = f"are several, and {target} takes no turns", "Write steps(), or use one."

@@ -63,21 +63,23 @@ def compute_cpu_norm(tensor: Tensor) -> float:
         square = torch.dot(flat, flat).item()
         if square < math.inf:
             return math.sqrt(square)
-    return float(torch.linalg.vector_norm(tensor, dtype=torch.float64))
+    real = torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
+    return float(torch.linalg.vector_norm(real, dtype=torch.float64))
 
 
 def measure_activations(outputs: Tensor) -> Tensor:
     """Measure a layer's output for a batch.
 
     Args:
-        outputs: ``[batch, ...]``, floating point.
+        outputs: ``[batch, ...]``, floating point; of complex ones the absolute value counts.
 
     Returns:
         ``[3]``, float32: mean, standard deviation, and the fraction of dead units, 0 to 1: those
         that are exactly 0 for each sample of the batch, as a ReLU's units are whose inputs are all
         negative.
     """
-    values = outputs.detach().float()
+    detached = outputs.detach()
+    values = detached.abs().float() if detached.is_complex() else detached.float()
     dead = (values == 0).flatten(1).all(dim=0) if values.dim() > 1 else values == 0
     std, mean = torch.std_mean(values, correction=0)
     return torch.stack([mean, std, dead.float().mean()])

@@ -27,7 +27,6 @@ from fourbeat.replay.origins import Origins, compare_origins, is_harmless
 from fourbeat.replay.session import find_starts, nearest_start, replay_shown
 from fourbeat.run import Run
 from fourbeat.state import DamagedCheckpointError, read_state
-from fourbeat.training.components import AnyData
 from fourbeat.training.stored import StoredRun
 
 LOOK_BACK = 10
@@ -50,7 +49,7 @@ class ReplayedRun:
     fingerprints: Fingerprints
     records: Records
     agreement: Comparison
-    datamodule: AnyData
+    datamodule: Data
 
     def samples(self, step: int) -> list[int]:
         """Return the indices of a step's samples in the training split; empty if unknown.

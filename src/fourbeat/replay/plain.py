@@ -13,6 +13,7 @@ from torch import nn
 
 from fourbeat.base.console import show_lines
 from fourbeat.base.errors import RunError
+from fourbeat.data import Data
 from fourbeat.events import Observer
 from fourbeat.lightning.trainer import callbacks_of
 from fourbeat.recorder import RecorderCallback, read_records
@@ -20,9 +21,9 @@ from fourbeat.replay.instruments import Instruments, RecordsInMemory
 from fourbeat.replay.session import Start, play_steps, shown_and_observed
 from fourbeat.replay.steps import Played, Replay, refuse_absent, replay_measured
 from fourbeat.state import StateCheckpoint
-from fourbeat.training.components import AnyData, Components
+from fourbeat.training.components import Components
 
-Build: TypeAlias = Callable[[], tuple[Trainer, LightningModule, AnyData]]
+Build: TypeAlias = Callable[[], tuple[Trainer, LightningModule, Data]]
 """Makes what is trained, afresh each time: Trainer, module, adopted data module."""
 
 WRITING = (Checkpoint, ModelSummary, ProgressBar, RecorderCallback)

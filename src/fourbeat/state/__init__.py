@@ -8,6 +8,7 @@ from fourbeat.state.checkpoint_files import (
     CheckpointFiles,
     find_last_checkpoints,
 )
+from fourbeat.state.evaluated import evaluated_at, load_evaluated
 from fourbeat.state.file import CheckpointIO, read_state, write_state
 from fourbeat.state.log_position import cut_logs
 from fourbeat.state.snapshots import SNAPSHOT_DIR, Snapshots, find_snapshots, remove_later_snapshots
@@ -32,8 +33,10 @@ __all__ = [
     "StateCheckpoint",
     "TrainingState",
     "cut_logs",
+    "evaluated_at",
     "find_last_checkpoints",
     "find_snapshots",
+    "load_evaluated",
     "read_state",
     "remove_later_snapshots",
     "write_state",

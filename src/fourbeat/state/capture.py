@@ -12,7 +12,6 @@ from lightning.pytorch.callbacks import EarlyStopping
 from fourbeat.base.console import log
 from fourbeat.base.generators import generator_states, set_generator_states
 from fourbeat.base.registry import Registrant, StateFunctions, StateRegistry
-from fourbeat.data import LoaderDataModule
 from fourbeat.data.split_loaders import SplitLoaders
 from fourbeat.lightning.checkpoints import dump_checkpoint
 from fourbeat.lightning.loops import (
@@ -97,17 +96,6 @@ def position_now(trainer: Trainer, moment: Moment, batch: int, *, is_over: bool)
         is_over=is_over,
         stop_reason=reason or "",
     )
-
-
-def restores_within_epochs(trainer: Trainer) -> bool:
-    """Return whether the place within an epoch could be found again.
-
-    Loaders that ``fit()`` was given are placed by nobody, but their states are not resumed, either.
-    """
-    data = datamodule_of(trainer)
-    if isinstance(data, SplitLoaders):
-        return data.restores_within_epochs
-    return isinstance(data, LoaderDataModule)
 
 
 def set_position(trainer: Trainer, state: TrainingState) -> None:
@@ -203,5 +191,7 @@ def _gathered(own: ProcessState) -> list[ProcessState]:
 
 def is_finite(module: LightningModule) -> bool:
     """Return whether all weights are finite: a state with NaN or Inf in them is of no use."""
-    weights = [p.detach() for p in module.parameters() if p.is_floating_point() and p.numel()]
+    each = (p.detach() for p in module.parameters() if p.numel())
+    parts = (torch.view_as_real(p.resolve_conj()) if p.is_complex() else p for p in each)
+    weights = [part for part in parts if part.is_floating_point()]
     return not weights or bool(torch.nn.utils.get_total_norm(weights, float("inf")).isfinite())

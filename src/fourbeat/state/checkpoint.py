@@ -10,20 +10,20 @@ from lightning.pytorch import LightningModule, Trainer
 
 from fourbeat.base.registry import StateRegistry
 from fourbeat.data import count_batches_done
-from fourbeat.lightning.loops import forget_sigterm, unwatch_loops, watch_loops
+from fourbeat.lightning.loops import unwatch_loops, watch_loops
 from fourbeat.state.capture import (
     build_registry,
     capture,
     continue_from,
     is_finite,
     position_now,
-    restores_within_epochs,
 )
 from fourbeat.state.checkpoint_files import StateWriter
 from fourbeat.state.disk_budget import GIB
 from fourbeat.state.file import clear_temporary_files
-from fourbeat.state.moments import Pauser, agree, ends_early
+from fourbeat.state.moments import Pauser, agree, ends_early, says_it_saves_between_epochs
 from fourbeat.state.ranking import Judge, Ranking
+from fourbeat.state.replaced import ReplacedWeights
 from fourbeat.state.saved_states import SavedStates
 from fourbeat.state.snapshots import SNAPSHOT_DIR, Snapshots
 from fourbeat.state.stop import StopRequest
@@ -64,6 +64,7 @@ class StateCheckpoint(SavedStates):
         pauser: Pauses before a step, with the state saved; None: nothing pauses.
         stop: The signals that were received.
         ranking: The best states so far.
+        replaced: Whether a callback has put other weights in place at the end.
     """
 
     def __init__(
@@ -95,6 +96,8 @@ class StateCheckpoint(SavedStates):
         self._judge = Judge(monitor, self.ranking, or_latest=or_latest)
         self._batches_done = 0
         self._unrestored: UnrestoredState | None = None
+        self._only_between_epochs = False
+        self.replaced = ReplacedWeights()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Attach to the training's loops, and remove the temporary files of a killed save."""
@@ -107,12 +110,11 @@ class StateCheckpoint(SavedStates):
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Detach from the training's loops."""
-        if stage == "fit":
-            unwatch_loops(trainer)
+        unwatch_loops(trainer)
 
     def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Handle signals from before the first batch on, too."""
-        self._install_handlers()
+        self.stop.replace_handlers(self._trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note the step whose weights were validated."""
@@ -126,13 +128,20 @@ class StateCheckpoint(SavedStates):
         self._batches_done = count_batches_done(batch, batch_idx)
 
     def on_test_batch_end(self, *_: Any) -> None:
-        """Stop between two batches of the test, if a signal asked for it."""
+        """Stop within a test, if a signal asked for it."""
         self.stop.obey()
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note whether a callback before this one has replaced the weights."""
+        files = self.files if trainer.is_global_zero else None
+        self.replaced.look(pl_module, files.folder if files else None)
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
         """Save the best state, and the weights as they are: those before the step that failed."""
+        if self._unrestored is not None:
+            self._unrestored.stop_reading()
         if self._writer is not None and trainer.is_global_zero:
             self._writer.write_after_exception(trainer, pl_module, exception)
 
@@ -145,27 +154,16 @@ class StateCheckpoint(SavedStates):
         super().load_state_dict(state_dict)
         self._judge.validated_at = state_dict["validated_at"]
 
-    def _install_handlers(self) -> None:
-        """Replace Lightning's handlers, which end an evaluation, or the run after any batch."""
-        self.stop.install()
-        forget_sigterm(self._trainer)
-
     def on_moment(self, moment: Moment) -> None:
-        """Do nothing, at each moment at which the training may be saved or stopped.
-
-        Before it is decided whether it is: to be overridden, e.g. to capture a state just here.
-
-        Args:
-            moment: Which one it is.
-        """
+        """Do nothing, before it is decided whether to save or to stop here: to be overridden."""
 
     def capture(
         self, moment: Moment, *, is_over: bool = False, durable: bool = False
     ) -> TrainingState:
-        """Return the state of the training, at one of its moments; all processes call it together.
+        """Return the state of the training; all processes call it together.
 
         Args:
-            moment: Which one it is.
+            moment: At which of its moments.
             is_over: Whether this is the end of the training.
             durable: Whether the logs are synced to disk first.
 
@@ -173,10 +171,10 @@ class StateCheckpoint(SavedStates):
             Tensors, which are not copied, and plain data.
         """
         self.registry.flush()
-        trainer, batch = self._trainer, self._batches_done if moment == "within an epoch" else 0
-        position = position_now(trainer, moment, batch, is_over=is_over)
-        folder = self.folder or Path(trainer.default_root_dir)
-        return capture(trainer, self.registry, position, folder, durable=durable)
+        batch = self._batches_done if moment == "within an epoch" else 0
+        position = position_now(self._trainer, moment, batch, is_over=is_over)
+        folder = self.folder or Path(self._trainer.default_root_dir)
+        return capture(self._trainer, self.registry, position, folder, durable=durable)
 
     def _begin(self) -> None:
         trainer, is_resumed = self._trainer, self._read is not None
@@ -188,9 +186,10 @@ class StateCheckpoint(SavedStates):
         self._read, self._is_rewound = None, False
         if self._writer is not None:
             self._writer.limit_disk(trainer, self._module)
-            if trainer.is_global_zero:
-                self._unrestored = UnrestoredState(trainer, self._module)
-        self._install_handlers()
+        if self._writer is not None and trainer.is_global_zero:
+            self._unrestored = UnrestoredState(trainer, self._module)
+        self._only_between_epochs = says_it_saves_between_epochs(trainer)
+        self.stop.replace_handlers(self._trainer)
         self._last_step = trainer.global_step
         self._time.start()
         stop, _ = self._agreed("between epochs", is_due=False)
@@ -207,15 +206,14 @@ class StateCheckpoint(SavedStates):
         are_pending = self._batches_done % self.registry.micro_batches_per_step() > 0
         if are_pending or ends_early(trainer):
             return  # accumulated gradients, which no state holds; or the epoch ends here
-        if not restores_within_epochs(trainer):
+        if self._only_between_epochs:
             self._agreed("within an epoch", is_due=False)
             self.stop.obey()
             return
         improved = self.files is not None and self._judge.within_epoch(trainer)
-        every = self.every_n_train_steps or sys.maxsize
+        every, before = self.every_n_train_steps or sys.maxsize, self._last_step
         # Not by the remainder: a batch may have been of several steps.
-        is_due = improved or step // every > self._last_step // every
-        is_due = is_due or self._time.interval_is_over
+        is_due = improved or step // every > before // every or self._time.interval_is_over
         self._last_step, is_due = step, is_due and self._may_save(improved=improved)
         stop, is_due = self._agreed("within an epoch", is_due=is_due)
         if stop or is_due:
@@ -243,9 +241,8 @@ class StateCheckpoint(SavedStates):
             self._offer_pause("between epochs")
 
     def _before_end(self) -> None:
-        """Save the final state; a run that is stopped from now on lacks only its test."""
         self._save("between epochs", is_over=True)
-        self.stop.obey()
+        self.stop.obey()  # only the test is lacking now
 
     def _offer_pause(self, moment: Moment) -> None:
         step = self._trainer.global_step
@@ -271,6 +268,8 @@ class StateCheckpoint(SavedStates):
             return
         with self._time.spent():
             state = self.capture(moment, is_over=is_over, durable=True)
+            if is_over:
+                self.replaced.remember(state.weights)
             if self._trainer.is_global_zero:
                 self._writer.write(state, improved=improved)
             self._trainer.strategy.barrier("state saved")

@@ -11,6 +11,11 @@ from typing import Protocol, runtime_checkable
 
 import torch
 from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import StochasticWeightAveraging
+
+from fourbeat.base.console import log
+from fourbeat.data.split_loaders import SplitLoaders
+from fourbeat.lightning.trainer import callbacks_of, datamodule_of
 
 
 @runtime_checkable
@@ -26,6 +31,23 @@ class Pauser(Protocol):
         Raises:
             BaseException: Of any kind, to end the training instead.
         """
+
+
+BEGIN_WITH_EPOCHS = (StochasticWeightAveraging,)
+"""Callbacks that take up what a state holds of them when an epoch begins, and not within one."""
+
+
+def says_it_saves_between_epochs(trainer: Trainer) -> bool:
+    """Return whether states can be restored between epochs alone, and say so."""
+    found = [type(c).__name__ for c in callbacks_of(trainer) if isinstance(c, BEGIN_WITH_EPOCHS)]
+    data = datamodule_of(trainer)
+    if not isinstance(data, SplitLoaders):
+        found.append("data that fourbeat.adopt(data, seed=...) has not adopted")
+    elif not data.restores_within_epochs:
+        found.append(f"{type(data).__name__}.train_dataloader() returns no DataLoader, and")
+    if found and trainer.is_global_zero:
+        log.info("%s resumes where an epoch begins: states are saved between epochs", found[0])
+    return bool(found)
 
 
 def agree(trainer: Trainer, signum: int | None, *, is_due: bool) -> tuple[int | None, bool]:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, IterableDataset
 from torchmetrics import Metric
 
+from fourbeat.base.generators import GENERATORS
 from fourbeat.lightning.torch_modules import temporary_buffers
 
 MOST_DEPTH = 6
@@ -30,10 +31,9 @@ MOST_VALUES = 2_000  # of an attribute
 MOST_VALUES_IN_ALL = 50_000
 
 _LIBRARIES = {"fourbeat", "lightning", "torch", "torchmetrics", "numpy"}
-_GENERATORS = (torch.Generator, random.Random, np.random.Generator, np.random.RandomState)
 _ITEMS = (list, tuple, deque, dict)
 _PLAIN = (type(None), bool, int, str, bytes, Enum)
-_DATA = (*_PLAIN, float, *_ITEMS, set, Tensor, np.ndarray, *_GENERATORS, itertools.count)
+_DATA = (*_PLAIN, float, *_ITEMS, set, Tensor, np.ndarray, *GENERATORS, itertools.count)
 _SAVING = ("state_dict", "on_save_checkpoint", "get_extra_state", "register_state")
 # What torch and Lightning keep in their own objects, and state dicts hold where it matters.
 _OF_LIBRARIES = frozenset(
@@ -52,17 +52,29 @@ class Reachable:
 
     Attributes:
         values: A fingerprint of each, by a name such as ``task.history``.
+        computed: Tensors that the latest step has computed, by the same names: their values are not
+            compared, for most of them are left behind, and never read again.
         stateful: What has ``state_dict`` and ``load_state_dict``, by its name, and is no module.
     """
 
     def __init__(self, module: nn.Module) -> None:
         self.values: dict[str, Hashable] = {}
+        self.computed: dict[str, list[Tensor]] = {}
         self.stateful: dict[str, Any] = {}
         temporary = {id(buffer) for _, buffer in temporary_buffers(module)}
         tensors = [*module.parameters(), *module.buffers()]
         self._kept = {_storage(tensor) for tensor in tensors if id(tensor) not in temporary}
         self._seen: dict[int, object] = {id(each): each for each in module.modules()}
         self._left = MOST_VALUES_IN_ALL
+
+    def leave_out(self, values: Iterable[object]) -> None:
+        """Leave objects out, e.g. generators that are seeded by the epoch."""
+        self._seen.update((id(each), each) for each in values)
+
+    def add_states(self) -> None:
+        """Add the states that objects have of their own, of a copy that nobody captures."""
+        for path, each in self.stateful.items():
+            self._note(path, each.state_dict())
 
     def add_module(self, path: str, module: nn.Module) -> None:
         """Add a module and those in it: attributes, and buffers that are not persistent."""
@@ -128,6 +140,7 @@ class Reachable:
         if value is None or self._left <= 0:
             return  # what is yet to be made, when it is first needed
         try:
+            self._path = path
             found = tuple(itertools.islice(self._leaves(value, 0), MOST_VALUES))
             self.values[path] = hash(found)
         except Exception:  # the user's own classes, and a thread of theirs, may do anything
@@ -142,10 +155,12 @@ class Reachable:
         elif isinstance(value, (float, complex, itertools.count)):
             yield repr(value)  # of NaN, too, which does not equal itself
         elif isinstance(value, (Tensor, np.ndarray)):
-            if not (isinstance(value, Tensor) and _storage(value) in self._kept):
+            if isinstance(value, Tensor) and value.grad_fn is not None:
+                self.computed.setdefault(self._path, []).append(value)
+            elif not (isinstance(value, Tensor) and _storage(value) in self._kept):
                 yield from _numbers(value)
-        elif isinstance(value, _GENERATORS):
-            yield _generator_state(value)
+        elif isinstance(value, GENERATORS):
+            yield None if id(value) in self._seen else _generator_state(value)
         elif isinstance(value, (set, frozenset)):
             yield len(value), hash(frozenset(value)) if len(value) < MOST_VALUES else 0
         elif depth < MOST_DEPTH and id(value) not in self._seen:
@@ -224,11 +239,11 @@ def _storage(tensor: Any) -> int:
 
 
 def _numbers(value: Any) -> Iterator[Any]:
-    """Shape and some numbers; of a file's, or of what the step itself has computed, none."""
+    """Shape and some numbers; of a file's, none."""
     if isinstance(value, np.ndarray):
         if not (isinstance(value, np.memmap) or value.dtype.hasobject):
             yield value.shape, value.reshape(-1)[:: _stride(value.size)].tobytes()
-    elif value.grad_fn is None and type(value) in (Tensor, nn.Parameter):
+    elif type(value) in (Tensor, nn.Parameter):
         part = value.detach().reshape(-1)[:: _stride(value.numel())].cpu().contiguous()
         yield tuple(value.shape), part.view(torch.uint8).numpy().tobytes()
 

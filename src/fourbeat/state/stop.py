@@ -11,7 +11,10 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from lightning.pytorch import Trainer
+
 from fourbeat.base.errors import Stopped
+from fourbeat.lightning.loops import forget_sigterm
 
 
 def stop_signals() -> tuple[int, ...]:
@@ -60,6 +63,11 @@ class StopRequest:
         if threading.current_thread() is threading.main_thread():
             for signum in self._signals:
                 signal.signal(signum, self._note)
+
+    def replace_handlers(self, trainer: Trainer) -> None:
+        """Replace those that Lightning has installed, and forget what they have noted."""
+        self.install()
+        forget_sigterm(trainer)
 
     def obey(self) -> None:
         """Stop the run, if a signal asked for it.

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
+from torch import nn
 
 from fourbeat.base.console import log
 from fourbeat.base.registry import Stateful, StateRegistry
 from fourbeat.data.split_loaders import SplitLoaders
+from fourbeat.data.unrepeatable import (
+    changed_in_workers,
+    describe_order,
+    seeded_generators,
+)
 from fourbeat.lightning.trainer import callbacks_of, datamodule_of
+from fourbeat.state.carried import ReadTensors
 from fourbeat.state.reachable import Reachable, is_own, restores_itself
 
 MOST_NAMED = 8
@@ -29,41 +37,96 @@ class UnrestoredState:
         self._trainer, self._module = trainer, module
         self._before = reachable(trainer, module).values
         self._changed: set[str] = set()
+        self._changed_in_workers: set[str] = set()
         self._num_looks = 0
+        self._carried: ReadTensors | None = None
+        self._reading = ExitStack()
+        self._is_said = False
+        self._warn_of_order()
 
     def after_batch(self) -> None:
         """Compare, after the first two; say what has changed."""
+        self.stop_reading()
         if self._num_looks < MOST_LOOKS:
             self._num_looks += 1
             self._compare()
             if self._num_looks == MOST_LOOKS:
                 self._warn()
 
+    def stop_reading(self) -> None:
+        """Note no longer what the second batch reads of what the first one has computed."""
+        self._reading.close()
+        if self._carried is not None:
+            self._changed |= self._carried.read
+            self._carried = None
+
     def after_epoch(self) -> None:
         """Compare for the last time: it has been validated, and may have been of one batch."""
+        self.stop_reading()
         if self._before:
             self._compare()
             self._warn()
             self._before, self._num_looks = {}, MOST_LOOKS
 
     def _compare(self) -> None:
-        now = reachable(self._trainer, self._module).values
-        self._changed |= changed_names(self._before, now)
-        self._before |= now
+        found = reachable(self._trainer, self._module)
+        self._changed |= changed_names(self._before, found.values)
+        self._before |= found.values
+        if self._num_looks == 1 and found.computed:
+            self._carried = self._reading.enter_context(ReadTensors(found.computed))
 
     def _warn(self) -> None:
+        self._warn_of_order()
+        self._warn_of_workers()
         names, self._changed = sorted(self._changed), set()
         for name in names:
-            del self._before[name]  # said once
+            self._before.pop(name, None)  # said once
         if names:
-            shown = ", ".join(names[:MOST_NAMED])
-            more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
             log.warning(
-                "resume will not restore %s%s: training changes them, and no state dict holds "
+                "resume will not restore %s: training changes them, and no state dict holds "
                 "them. Give the class that has them state_dict() and load_state_dict(), or a "
                 "module register_buffer(); what need not be restored, call a cache.",
-                *(shown, more),
+                _shown(names),
             )
+
+    def _warn_of_order(self) -> None:
+        line = describe_order(self._trainer.train_dataloader)
+        if line and not self._is_said:
+            self._is_said = True
+            log.warning("%s.", line)
+
+    def _warn_of_workers(self) -> None:
+        loader = self._trainer.train_dataloader
+        names = sorted(changed_in_workers(loader) - self._changed_in_workers)
+        self._changed_in_workers.update(names)
+        if names:
+            log.warning(
+                "resume will not restore %s: each worker process changes a copy of its own, which "
+                "nobody can read. Make samples of their index, and of what is drawn, alone; or use "
+                "data.num_workers=0, and give the class that has them state_dict() and "
+                "load_state_dict().",
+                _shown(names),
+            )
+
+
+def _shown(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more
+
+
+def fetched_from(samples: Any, collate: Any) -> Mapping[str, Hashable]:
+    """Return fingerprints of what a worker process fetches from, and collates with.
+
+    Args:
+        samples: A data set, as the worker process has it.
+        collate: Its collation; that of a data module of ours is a method.
+    """
+    found, owner = Reachable(nn.Module()), getattr(collate, "__self__", None)
+    if isinstance(owner, SplitLoaders):
+        found.add("data", owner, owner.__getstate__())
+    found.add_value("data.train", samples)
+    found.add_states()
+    return found.values
 
 
 def changed_names(before: Mapping[str, Hashable], now: Mapping[str, Hashable]) -> set[str]:
@@ -99,6 +162,7 @@ def reachable(trainer: Trainer, module: LightningModule) -> Reachable:
     found, data = Reachable(module), datamodule_of(trainer)
     found.add_module("task", module)
     if isinstance(data, SplitLoaders):
+        found.leave_out(seeded_generators(trainer.train_dataloader))
         if not restores_itself(data):
             found.add("data", data, data.__getstate__())
         for split, dataset in data.loaded.items():

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torchmetrics import MeanMetric, MetricCollection
+from torchmetrics import Metric, MetricCollection
 
-from fourbeat.tasks.mean import TOTAL, Loss, Mean
+from fourbeat.tasks.mean import TOTAL, Loss, Mean, as_sum
 from fourbeat.tasks.running_loss import weighted_sum
 
 # An update of the metrics costs more than the forward pass of a small network. So outputs wait, up
@@ -32,7 +32,7 @@ class SplitEvaluation:
     def __init__(self, metrics: MetricCollection, device: torch.device) -> None:
         self.metrics = metrics.clone().to(device)
         self._device = device
-        self._means: dict[str, MeanMetric] = {}
+        self._means: dict[str, _SplitMean] = {}
         self._forget()
 
     def add(self, losses: Mapping[str, Loss], num_samples: int) -> None:
@@ -74,16 +74,16 @@ class SplitEvaluation:
         self._forget()
 
     def _add_loss(self, name: str) -> None:
-        mean = self._means.setdefault(name, MeanMetric().to(self._device))
+        mean = self._means.setdefault(name, _SplitMean().to(self._device))
         pairs = zip(self._losses, self._sizes, strict=True)
         found = [(losses[name], size) for losses, size in pairs if name in losses]
         plain = [(loss, size) for loss, size in found if not isinstance(loss, Mean)]
         for loss, _ in found:
             if isinstance(loss, Mean):
-                mean.update(loss.value, weight=loss.weight)
+                mean.update(loss)
         if plain:
             values, sizes = map(list, zip(*plain, strict=True))
-            mean.update(weighted_sum(values, sizes) / sum(sizes), weight=sum(sizes))
+            mean.update(Mean.weighing(weighted_sum(values, sizes) / sum(sizes), sum(sizes)))
 
     def _forget(self) -> None:
         self._losses: list[Mapping[str, Loss]] = []
@@ -91,6 +91,27 @@ class SplitEvaluation:
         self._outputs: list[Any] = []
         self._targets: list[Any] = []
         self._num_outputs = 0
+
+
+class _SplitMean(Metric):
+    """The mean over a split and all processes; NaN stays NaN, which a ``MeanMetric`` drops."""
+
+    full_state_update = False
+    total: Tensor
+    weight: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in ("total", "weight"):
+            zero = torch.zeros((), dtype=torch.float32)  # whatever the precision of the training
+            self.add_state(name, zero, dist_reduce_fx="sum")
+
+    def update(self, loss: Mean) -> None:
+        self.total = self.total + as_sum(loss.total)
+        self.weight = self.weight + loss.weight
+
+    def compute(self) -> Tensor:
+        return Mean(self.total, self.weight).value
 
 
 def _together(outputs: list[Any], targets: list[Any]) -> list[tuple[Any, Any]]:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import TypeAlias
 
+import torch
 from torch import Tensor
 
 TOTAL = "loss"
 """What the sum of the named losses is called: ``train/loss``, ``val/loss``."""
+
+
+def as_sum(value: Tensor) -> Tensor:
+    """Return a number in a type in which many can be added up: float32 at least, or integers."""
+    if not value.is_floating_point():
+        return value
+    return value.to(torch.promote_types(value.dtype, torch.float32))
 
 
 @dataclass(frozen=True)
@@ -38,7 +47,7 @@ class Mean:
             value: The mean, a scalar with a gradient: it is what is differentiated.
             weight: What its total was divided by.
         """
-        return cls(value * weight, weight, value)
+        return cls(as_sum(value) * weight, weight, value)
 
     @property
     def value(self) -> Tensor:
@@ -76,7 +85,50 @@ def by_name(losses: Losses) -> Mapping[str, Loss]:
             "which is their sum"
         )
     for name, loss in named.items():
-        _check(name, loss.total if isinstance(loss, Mean) else loss)
+        if isinstance(loss, Mean):
+            _check(name, loss.total)
+            _check_weight(name, loss.weight)
+        else:
+            _check(name, loss)
+    return named
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Refuse losses whose tags would be those of others: ``train/NAME_epoch`` is a mean of NAME.
+
+    Args:
+        names: All that a task gives, in all its turns.
+
+    Raises:
+        LossTypeError: One is called as another one, or their sum, with such an ending.
+    """
+    tags = {f"{name}_{end}" for name in (*names, TOTAL) for end in ("epoch", "step")}
+    for name in names:
+        if name in tags:
+            raise LossTypeError(
+                f"a loss is called {name!r}, which is what the mean of another one is logged as: "
+                "give it another name"
+            )
+
+
+def of_turns(turns: Iterable[tuple[str, Losses]]) -> dict[str, Loss]:
+    """Return the losses of all turns on a batch by name; of several turns of one, the last's.
+
+    Args:
+        turns: What a task yields.
+
+    Raises:
+        LossTypeError: As of :func:`in_turn`, or turns of two optimizers have a loss of one name.
+    """
+    named, owners = dict[str, Loss](), dict[str, str]()
+    for turn, losses in turns:
+        for name, loss in in_turn(turn, losses).items():
+            if (owner := owners.setdefault(name, turn)) != turn:
+                raise LossTypeError(
+                    f"steps() yields a loss {name!r} in the turns of {owner} and of {turn}: their "
+                    f"means would be mixed; call them e.g. '{owner}_{name}' and '{turn}_{name}'"
+                )
+            named[name] = loss
     return named
 
 
@@ -88,9 +140,15 @@ def in_turn(turn: str, losses: Losses) -> Mapping[str, Loss]:
         losses: What was yielded with it.
 
     Raises:
-        LossTypeError: As of :func:`by_name`.
+        LossTypeError: As of :func:`by_name`, or one is called ``loss``.
     """
-    return by_name(losses if isinstance(losses, Mapping) else {turn: losses})
+    named = losses if isinstance(losses, Mapping) else {turn: losses}
+    if TOTAL in named:
+        raise LossTypeError(
+            f"steps() yields a loss {TOTAL!r} in the turn of {turn}: that is what the sum of a "
+            "task's losses is called, and optimizers in turn have none; give it another name"
+        )
+    return by_name(named)
 
 
 def value_of(loss: Loss) -> Tensor:
@@ -127,4 +185,20 @@ def _check(name: str, loss: object) -> None:
         raise LossTypeError(
             f"the loss {name!r} has the shape {list(loss.shape)}: reduce it to one number, e.g. "
             "by .mean(), or return fourbeat.Mean(loss.sum(), weight)"
+        )
+
+
+def _check_weight(name: str, weight: object) -> None:
+    """Refuse what no total can be divided by; of a tensor not its sign, which a GPU would know."""
+    if isinstance(weight, Tensor):
+        what = f"a tensor of the shape {list(weight.shape)}" if weight.ndim else ""
+        what = what or ("a tensor with a gradient" if weight.requires_grad else "")
+    elif isinstance(weight, (int, float, Real)):  # most are one of the first two: those are quick
+        what = f"{weight}" if weight < 0 else ""
+    else:
+        what = f"a {type(weight).__name__}"
+    if what:
+        raise LossTypeError(
+            f"the weight of the loss {name!r} is {what}: give fourbeat.Mean(total, weight) a "
+            "number of at least 0, or a tensor of one such number, without a gradient (.detach())"
         )

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from torchmetrics import MeanAbsoluteError, MetricCollection, R2Score
-from torchmetrics.classification import (
-    BinaryAccuracy,
-    BinaryConfusionMatrix,
-    BinaryF1Score,
-    MulticlassAccuracy,
-    MulticlassConfusionMatrix,
-    MulticlassF1Score,
-)
+from typing import Any
 
+from torchmetrics import MetricCollection
+
+from fourbeat.config.leaves import Leaf, instantiate
 from fourbeat.data.base import TaskKind
 
+CLASSIFICATION = "torchmetrics.classification."
 
-def choose_metrics(
+
+def metric_leaves(
     task: TaskKind, num_outputs: int, ignore_index: int | None = None
-) -> MetricCollection:
+) -> dict[str, Leaf]:
     """Choose the metrics of a task.
 
     Accuracy is the fraction of right answers over all samples; F1 is averaged over the classes.
@@ -31,19 +28,20 @@ def choose_metrics(
         ``accuracy``, ``f1`` and ``confusion_matrix`` for classes; ``mae`` and ``r2`` for numbers.
     """
     if task == "regression":
-        return MetricCollection({"mae": MeanAbsoluteError(), "r2": R2Score()})
-    if num_outputs == 1:
-        return MetricCollection(
-            {
-                "accuracy": BinaryAccuracy(),
-                "f1": BinaryF1Score(),
-                "confusion_matrix": BinaryConfusionMatrix(),
-            }
-        )
-    return MetricCollection(
-        {
-            "accuracy": MulticlassAccuracy(num_outputs, average="micro", ignore_index=ignore_index),
-            "f1": MulticlassF1Score(num_outputs, average="macro", ignore_index=ignore_index),
-            "confusion_matrix": MulticlassConfusionMatrix(num_outputs, ignore_index=ignore_index),
-        }
-    )
+        names = {"mae": "MeanAbsoluteError", "r2": "R2Score"}
+        return {name: {"_target_": f"torchmetrics.{kind}"} for name, kind in names.items()}
+    kind, shared, averages = "Binary", dict[str, Any](), [dict[str, Any]()] * 2
+    if num_outputs > 1:
+        kind, shared = "Multiclass", {"num_classes": num_outputs, "ignore_index": ignore_index}
+        averages = [{"average": "micro"}, {"average": "macro"}]
+    return {
+        "accuracy": {"_target_": f"{CLASSIFICATION}{kind}Accuracy", **shared, **averages[0]},
+        "f1": {"_target_": f"{CLASSIFICATION}{kind}F1Score", **shared, **averages[1]},
+        "confusion_matrix": {"_target_": f"{CLASSIFICATION}{kind}ConfusionMatrix", **shared},
+    }
+
+
+def choose_metrics(task: TaskKind, num_outputs: int) -> MetricCollection:
+    """Build the metrics that :func:`metric_leaves` chooses."""
+    leaves = metric_leaves(task, num_outputs)
+    return MetricCollection({name: instantiate(leaf) for name, leaf in leaves.items()})

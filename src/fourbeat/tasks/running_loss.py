@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from fourbeat.tasks.mean import TOTAL, Loss, Mean
+from fourbeat.tasks.mean import TOTAL, Loss, Mean, as_sum
 
 # Losses are added up this many at a time: one addition for each would cost as much as the optimizer
 # of a small network. The number is fixed, not an execution's: a sum depends on where it is cut.
@@ -25,8 +25,7 @@ def weighted_sum(values: list[Tensor], weights: list[int]) -> Tensor:
         values: Scalars on one device, at least one.
         weights: A weight for each.
     """
-    stacked = torch.stack(values)
-    stacked = stacked.to(torch.promote_types(stacked.dtype, torch.float32))
+    stacked = as_sum(torch.stack(values))
     if len(set(weights)) == 1:  # all but an epoch's last: no tensor to be copied to the device
         return stacked.sum() * weights[0]
     return torch.dot(stacked, stacked.new_tensor(weights))
@@ -51,7 +50,8 @@ class RunningLoss:
             num_samples: Its size: what a mean over samples weighs.
         """
         if isinstance(loss, Mean):
-            self._add(loss.total, loss.weight)
+            weight = loss.weight
+            self._add(as_sum(loss.total), as_sum(weight) if isinstance(weight, Tensor) else weight)
             return
         self._losses.append(loss)
         self._sizes.append(num_samples)
@@ -161,7 +161,8 @@ class RunningLosses:
             state: What :meth:`state_dict` returned.
             device: Where the losses to come will be.
         """
-        states = {TOTAL: state} if "sizes" in state else state
+        is_single = isinstance(state.get("sizes"), list)  # else it is the state of a loss
+        states = {TOTAL: state} if is_single else state
         self._named = {name: RunningLoss() for name in states}
         for name, loss in self._named.items():
             loss.load_state_dict(states[name], device)
@@ -184,14 +185,12 @@ class _Sum:
         return _Sum(self.total + total, self.weight + weight)
 
     def over_processes(self, add_up: AddUp) -> Tensor | None:
-        mean = self.mean()
-        if mean is None:
+        if (mean := self.mean()) is None:
             return None
         pair = [torch.as_tensor(each, device=mean.device) for each in self.plain()]
         total, weight = add_up(torch.stack([each.double() for each in pair])).unbind()
         return _Sum(total, weight).mean()
 
     def mean(self) -> Tensor | None:
-        if not isinstance(self.weight, Tensor):
-            return torch.as_tensor(self.total) / self.weight if self.weight else None
-        return self.total / self.weight.where(self.weight != 0, 1.0)
+        """The total itself, if its weight is 0; None: nothing came."""
+        return Mean(self.total, self.weight).value if isinstance(self.total, Tensor) else None

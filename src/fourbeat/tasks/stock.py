@@ -9,7 +9,8 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.utilities.types import STEP_OUTPUT, OptimizerLRScheduler
 from torch import Tensor
 
-from fourbeat.data.batches import count_samples
+from fourbeat.data.loader import count_yielded_samples
+from fourbeat.lightning.trainer import loader_of
 from fourbeat.tasks.evaluation import SplitEvaluation
 from fourbeat.tasks.mean import TOTAL, Loss, by_name, in_turn, total_of, value_of
 
@@ -60,7 +61,8 @@ class StockPlayer:
         task = self._task
         if self._evaluation is None:
             self._evaluation = SplitEvaluation(task.metrics, task.device)
-        self._evaluation.add(by_name(task.evaluate(batch)), count_samples(batch))
+        num_samples = count_yielded_samples(loader_of(task.trainer), batch, batch_idx)
+        self._evaluation.add(by_name(task.evaluate(batch)), num_samples)
 
     def end_evaluation(self, split: str) -> None:
         """Log the split's losses and metrics."""

@@ -34,7 +34,10 @@ class Supervised(Task):
     def losses(self, batch: Any) -> Losses:
         """Compute outputs and loss of a pair of inputs and targets."""
         inputs, targets = batch
-        outputs = self.net(inputs)
+        return self.compare(self.net(inputs), targets)
+
+    def compare(self, outputs: Any, targets: Any) -> Losses:
+        """Compute the loss of outputs, and feed the metrics in evaluation."""
         if not self.training:
             self.update_metrics(outputs, targets)
         loss: Tensor = self.loss(outputs, targets)

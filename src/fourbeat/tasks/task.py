@@ -13,7 +13,7 @@ from torchmetrics import MetricCollection
 
 from fourbeat.data.seeding import Split
 from fourbeat.optim import keep_statistics
-from fourbeat.tasks.mean import Loss, Losses, in_turn
+from fourbeat.tasks.mean import Losses, of_turns
 from fourbeat.tasks.stock import StockPlayer
 
 Turns: TypeAlias = Iterator[tuple[str, Losses]]
@@ -121,10 +121,7 @@ class Task(LightningModule):
         """
         if not self.takes_turns:
             return self.losses(batch)
-        named: dict[str, Loss] = {}
-        for turn, losses in self.steps(batch):
-            named |= in_turn(turn, losses)
-        return named
+        return of_turns(self.steps(batch))
 
     def predict(self, batch: Any) -> Any:
         """Compute the network's outputs of a batch, with or without its targets."""

@@ -5,14 +5,12 @@ A project puts them together in its own ``build.py``, in plain sight.
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
-from lightning.pytorch import Callback, LightningModule, seed_everything
-from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.loggers import Logger
-from lightning.pytorch.plugins.precision import DoublePrecision
 from lightning.pytorch.profilers import (
     AdvancedProfiler,
     Profiler,
@@ -23,86 +21,29 @@ from lightning.pytorch.profilers import (
 from fourbeat.callbacks import (
     ConfusionMatrixPicture,
     MonitorCheck,
+    OptimizerModes,
     ProgressBar,
     StopWithoutImprovement,
     TimeLimit,
+    has_modes,
     progress_callback,
 )
 from fourbeat.config.leaves import instantiate
-from fourbeat.config.project import Project
 from fourbeat.config.schema import ModelCheckpointConfig, TrainConfig
 from fourbeat.config.sections import LeafSection
-from fourbeat.data import AdoptedData, BatchLimits, Data, map_tensors
-from fourbeat.lightning.input_conversion import convert_later
-from fourbeat.lightning.trainer import precision_of
+from fourbeat.data import AdoptedData, Data
 from fourbeat.loop import Backend, LightningLoop, MixedPrecision
 from fourbeat.preflight.devices import accelerator
-from fourbeat.preflight.executions import plan_executions, saves_checkpoints
+from fourbeat.preflight.executions import saves_checkpoints
 from fourbeat.preflight.monitors import DEFAULT_METRIC, measures_more
 from fourbeat.preflight.validations import plan_validations
 from fourbeat.recorder import RecorderCallback
 from fourbeat.state import CHECKPOINT_DIR, CheckpointIO, StateCheckpoint
 from fourbeat.tasks import Task
-from fourbeat.training.components import AnyData, Components
 from fourbeat.training.monitoring import list_monitors, monitored
 
 # Strategies that bring the plugin of their precision.
 OWN_PRECISION = ("fsdp", "deepspeed", "xla", "tpu", "modelparallel")
-
-
-def build_components(
-    project: Project, cfg: TrainConfig, folder: Path, entry: str = ""
-) -> Components:
-    """Build everything that a training, or an evaluation of one, consists of.
-
-    Reads no data. Weights are drawn from ``seed`` alone.
-
-    Args:
-        project: Whose builder is called.
-        cfg: The checked config.
-        folder: The run folder.
-        entry: The builder that a run's manifest names; empty: the project's own.
-
-    Raises:
-        RunError: The entry point is not of this project.
-    """
-    build = project.builder(entry)
-    seed_everything(cfg.seed, workers=True, verbose=False)
-    components: Components = build(cfg, folder)
-    attach_loop(components)
-    plan_batches(cfg, components)
-    plugin = precision_of(components.trainer)
-    if isinstance(plugin, DoublePrecision):
-        # Lightning does it after it has loaded a checkpoint: half of each number would be lost.
-        plugin.convert_module(components.module)
-    return components
-
-
-def attach_loop(components: Components) -> None:
-    """Let the loop be called as the last of the Trainer's callbacks but those that save states."""
-    callbacks = components.callbacks
-    first = next((i for i, c in enumerate(callbacks) if isinstance(c, Checkpoint)), len(callbacks))
-    callbacks.insert(first, components.loop)
-
-
-def plan_batches(cfg: TrainConfig, components: Components) -> None:
-    """Set how much of each split is used, and how many mini-batches the loader groups."""
-    trainer, datamodule, limits = components.trainer, components.datamodule, cfg.trainer
-    if not isinstance(datamodule, Data):
-        return  # loaders as they were given
-    datamodule.limits = BatchLimits(
-        limits.limit_train_batches, limits.limit_val_batches, limits.limit_test_batches
-    )
-    device = trainer.strategy.root_device
-    task = components.task
-    plan = None
-    if task is not None:
-        plan = plan_executions(cfg, task, datamodule, components.callbacks, device)
-    datamodule.execution_plan = plan
-    convert_later(precision_of(trainer), map_tensors)
-    if plan is not None:
-        batches = trainer.num_sanity_val_steps
-        trainer.num_sanity_val_steps = math.ceil(batches / plan.steps_per_execution)
 
 
 def lightning_loop(cfg: TrainConfig) -> LightningLoop:
@@ -133,14 +74,14 @@ def _backend(cfg: TrainConfig) -> Backend:
 
 
 def trainer_flags(
-    cfg: TrainConfig, folder: Path, data: AnyData, callbacks: list[Callback]
+    cfg: TrainConfig, folder: Path, data: Data, callbacks: list[Callback]
 ) -> dict[str, Any]:
     """Return the arguments of Lightning's Trainer that ``conf/trainer`` and ``conf/loop`` decide.
 
     Args:
         cfg: The config.
         folder: The run folder.
-        data: The data set, or the loaders that were given.
+        data: The data set.
         callbacks: What the Trainer gets besides.
     """
     trainer, precision_plugins = cfg.trainer, _precision_plugins(cfg)
@@ -177,9 +118,17 @@ def trainer_flags(
         "use_distributed_sampler": isinstance(data, AdoptedData),
         "plugins": [CheckpointIO(), *precision_plugins],
         "precision": None if precision_plugins else trainer.precision,
-        # Lightning refuses them in manual optimization, where the module has them.
-        **({} if cfg.loop.name == "four_beat" else _step_flags(cfg)),
+        **_trainers_step_flags(cfg),
     }
+
+
+def _trainers_step_flags(cfg: TrainConfig) -> dict[str, Any]:
+    """Those that Lightning takes: none in manual optimization, where the loop has them."""
+    if cfg.loop.name == "four_beat":
+        return {}
+    # A module may clip by its own algorithm where none is configured.
+    clips = cfg.loop.gradient_clip_val is not None
+    return {n: v for n, v in _step_flags(cfg).items() if clips or n != "gradient_clip_algorithm"}
 
 
 def _asked_interval(cfg: TrainConfig) -> int | float:
@@ -224,7 +173,7 @@ def build_loggers(cfg: TrainConfig, folder: Path) -> list[Logger]:
 
 
 def standard_callbacks(
-    cfg: TrainConfig, folder: Path, data: AnyData, module: LightningModule
+    cfg: TrainConfig, folder: Path, data: Data, module: LightningModule
 ) -> list[Callback]:
     """Build the callbacks that ``conf/callbacks`` switches on, the user's own included.
 
@@ -244,6 +193,8 @@ def standard_callbacks(
         # No process has the whole of a gradient.
         stops = cfg.loop.terminate_on_nan
         callbacks.append(RecorderCallback(**recorder.model_dump(), stop_on_nan=stops))
+    if any(has_modes(resolve_name(leaf.target)) for leaf in cfg.optimizers.values()):
+        callbacks.append(OptimizerModes())
     callbacks += [build_callback(name, leaf, folder) for name, leaf in settings.others.items()]
     if measures_more(cfg):
         absent = "" if isinstance(module, Task) else DEFAULT_METRIC

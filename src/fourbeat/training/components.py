@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
 
-from fourbeat.data import Data, LoaderDataModule
+from fourbeat.data import Data
 from fourbeat.events.hooks import find_network
 from fourbeat.lightning.trainer import callbacks_of
 from fourbeat.loop import LightningLoop, Loop
 from fourbeat.loop.fast_path import overrides_any
 from fourbeat.state import StateCheckpoint
 from fourbeat.tasks import Task
-
-AnyData: TypeAlias = Data | LoaderDataModule
-"""A data set that a config can name, or loaders that were given."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +28,15 @@ class Components:
         trainer: Lightning's Trainer with callbacks and loggers.
         folder: The run folder, which need not exist yet.
         own_loop: What is added to Lightning's loop, for a LightningModule that is no task.
+        is_configured: Whether the config says what the optimizers and schedulers are.
     """
 
     module: LightningModule
-    datamodule: AnyData
+    datamodule: Data
     trainer: Trainer
     folder: Path
     own_loop: LightningLoop | None = None
+    is_configured: bool = True
 
     @property
     def task(self) -> Task | None:

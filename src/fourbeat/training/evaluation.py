@@ -10,8 +10,8 @@ from fourbeat.base.errors import RunError
 from fourbeat.config.project import Project
 from fourbeat.config.schema import CallbacksConfig, TrainConfig
 from fourbeat.preflight.executions import saves_checkpoints
-from fourbeat.state import read_state
-from fourbeat.training.reporting import as_floats
+from fourbeat.state import evaluated_at, load_evaluated, read_state
+from fourbeat.training.reporting import measured_on
 from fourbeat.training.stored import StoredRun
 from fourbeat.training.warnings import expected_warnings
 
@@ -22,7 +22,9 @@ def evaluate(
     checkpoint: str = "best",
     split: Literal["val", "test"] = "test",
 ) -> dict[str, float]:
-    """Measure the weights of a run: on the same machine, bitwise the run's own result.
+    """Measure a state of a run: on the same machine, bitwise the run's own result.
+
+    With what the task saves in it, at its ``global_step`` and ``current_epoch``.
 
     Args:
         project: Whose run it is.
@@ -41,17 +43,18 @@ def evaluate(
     stored = StoredRun.load(project, run_dir)
     components = stored.build(without_outputs(stored.config()))
     path = stored.run.checkpoint(checkpoint)
-    components.module.load_state_dict(read_state(path)["state_dict"])
-    trainer = components.trainer
+    state, trainer = read_state(path), components.trainer
+    load_evaluated(trainer, components.module, state)
     if not components.measures(split):
         what = f"{type(components.module).__name__} on {type(components.datamodule).__name__}"
         raise RunError(f"split={split}: {what} has no such split, or no step for it.")
     measure = trainer.test if split == "test" else trainer.validate
-    with expected_warnings(trainer.loggers):
-        (metrics,) = measure(components.module, datamodule=components.datamodule, verbose=False)
+    with expected_warnings(trainer.loggers), evaluated_at(trainer, state):
+        (logged,) = measure(components.module, datamodule=components.datamodule, verbose=False)
+    metrics = measured_on(split, logged)
     log.info("%s of %s", path.name, stored.run.dir)
     log.info("  ".join(f"{name} {value:.4f}" for name, value in metrics.items()))
-    return as_floats(metrics)
+    return metrics
 
 
 def without_outputs(cfg: TrainConfig) -> TrainConfig:

@@ -14,10 +14,12 @@ from lightning.pytorch.callbacks import EarlyStopping
 from fourbeat.base.errors import NonFiniteError, RunError, Stopped
 from fourbeat.callbacks import TimeLimit
 from fourbeat.config.typed import format_value
+from fourbeat.lightning.stops import stopped_by
 from fourbeat.lightning.trainer import callbacks_of
 from fourbeat.run import Outcome
 
 MAX_TIME = "trainer.max_time"
+STOPPED = "has set trainer.should_stop"
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 # What gloo and NCCL say when a process at the other end is gone.
@@ -31,9 +33,10 @@ def outcome_of_fit(trainer: Trainer, max_time: object = None) -> Outcome:
         trainer: That has fitted.
         max_time: The limit of its clock, as the config has it.
     """
-    stopping = trainer.early_stopping_callback
-    if isinstance(stopping, EarlyStopping) and stopping.stopping_reason_message:
-        return Outcome("stopped_early", " ".join(stopping.stopping_reason_message.split()))
+    early = (c for c in callbacks_of(trainer) if isinstance(c, EarlyStopping))
+    for reason in (stopping.stopping_reason_message for stopping in early):
+        if trainer.should_stop and reason:
+            return Outcome("stopped_early", " ".join(reason.split()))
     if trainer.max_steps != -1 and trainer.global_step >= trainer.max_steps:
         return Outcome("finished", f"trainer.max_steps={trainer.max_steps} reached")
     max_epochs = trainer.max_epochs or -1
@@ -42,7 +45,8 @@ def outcome_of_fit(trainer: Trainer, max_time: object = None) -> Outcome:
     if any(isinstance(c, TimeLimit) and c.has_stopped for c in callbacks_of(trainer)):
         return Outcome("finished", f"{MAX_TIME}={format_value(max_time)} reached")
     if trainer.should_stop:
-        return Outcome("stopped_early", "a callback has set trainer.should_stop")
+        who = stopped_by(trainer) or "a callback"
+        return Outcome("stopped_early", f"{who} {STOPPED}")
     return Outcome("stopped_early", "the training batches have ended before the horizon")
 
 

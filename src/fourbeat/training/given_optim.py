@@ -17,6 +17,7 @@ from fourbeat.loop.optimization import BuildOptimizers, BuildSchedulers
 from fourbeat.optim import Horizon, SchedulerPlan, list_names, ownership_faults
 from fourbeat.preflight.checks import optim_faults, schedule_faults
 from fourbeat.preflight.dry_run import first_line
+from fourbeat.training.given_leaves import leaf_of, name_of
 from fourbeat.training.learning import optimizer_builders
 
 GivenOptimizer: TypeAlias = (
@@ -51,20 +52,28 @@ class GivenOptim:
         scheduler: GivenScheduler | None,
         monitor: str,
     ) -> None:
-        self._net, self._optimizer, self._scheduler = net, optimizer, scheduler
-        self._monitor = monitor
+        self._net, self._monitor = net, monitor
+        self._optimizer: Any = leaf_of(optimizer) or optimizer
+        self._scheduler: Any = leaf_of(scheduler) or scheduler
+        if isinstance(self._scheduler, dict) and _is_plateau(scheduler):
+            self._scheduler = {"monitor": monitor, **self._scheduler}
 
-    def leaves(self, lr: float, weight_decay: float) -> dict[str, Any]:
-        """Return the config's sections; of what is no leaf, its name alone.
+    @property
+    def lacks(self) -> dict[str, str]:
+        """What no config can say, with what could be passed instead."""
+        given = {"optimizer": self._optimizer, "scheduler": self._scheduler}
+        what = "its class, functools.partial(CLASS, ...) or a leaf"
+        return {name: what for name, each in given.items() if not _is_leaf(each)}
+
+    def leaves(self, numbers: Mapping[str, float]) -> dict[str, Any]:
+        """Return the config's sections; of what no config can say, its name alone.
 
         Args:
-            lr: Of AdamW.
-            weight_decay: Of AdamW.
+            numbers: Of AdamW.
         """
         adamw = {
             "_target_": "torch.optim.AdamW",
-            "lr": lr,
-            "weight_decay": weight_decay,
+            **numbers,
             "fused": True,
             "exclude_from_weight_decay": ["bias", "norm"],
         }
@@ -104,7 +113,7 @@ class GivenOptim:
             faults, by_epoch = self._scheduler_faults(cfg)
         if faults or has_length or not by_epoch:
             return faults
-        why, hint = "counts epochs, and train_loader has no length", "Use one with interval: step."
+        why, hint = "counts epochs, and train has no length", "Use one with interval: step."
         return [
             Fault("no-length", "scheduler", next(iter(cfg.schedulers.values())).target, why, hint)
         ]
@@ -122,7 +131,7 @@ class GivenOptim:
 
     def _build_scheduler(self, optimizer: Optimizer) -> SchedulerPlan:
         given = self._scheduler
-        scheduler = given if isinstance(given, LRScheduler) else given(optimizer)  # type: ignore[operator, misc]
+        scheduler = given if isinstance(given, LRScheduler) else given(optimizer)
         monitor = self._monitor if isinstance(scheduler, ReduceLROnPlateau) else None
         return SchedulerPlan(scheduler, "epoch", monitor)
 
@@ -171,11 +180,9 @@ def _leaf_of(given: object) -> dict[str, Any]:
     return dict(given) if isinstance(given, Mapping) else {"_target_": name_of(given)}
 
 
-def name_of(given: object) -> str:
-    """Return the dotted path of a class, a function, or the class of an instance."""
-    named = given.func if isinstance(given, partial) else given
-    named = named if hasattr(named, "__qualname__") else type(named)
-    return f"{named.__module__}.{named.__qualname__}"
+def _is_plateau(given: object) -> bool:
+    build = given.func if isinstance(given, partial) else given
+    return isinstance(build, type) and issubclass(build, ReduceLROnPlateau)
 
 
 def _refused(argument: str, given: object, error: Exception) -> Fault:

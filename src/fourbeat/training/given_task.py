@@ -1,27 +1,33 @@
-"""What ``fit()`` trains: a task that was given, or a network with a loss that fits its batches."""
+"""What ``fit()`` trains: a module that is given, or a network with a loss that fits its batches."""
 
 from __future__ import annotations
 
 import copy
 import warnings
 from collections.abc import Mapping, Sequence, Sized
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, TensorDataset
+from torch.utils.data import DataLoader, TensorDataset
 from torchmetrics import Metric, MetricCollection
 
 from fourbeat.base.errors import ConfigError, Fault, raise_faults
 from fourbeat.base.generators import generators_seeded
+from fourbeat.config.leaves import instantiate
 from fourbeat.config.schema import TrainConfig
-from fourbeat.data import Batch
+from fourbeat.data import Batch, Data, TensorBatches, map_tensors
+from fourbeat.data.checks import IGNORED
 from fourbeat.preflight.dry_run import evaluating, first_line, layer_reached, traced
 from fourbeat.preflight.single_samples import refuses_one_sample
 from fourbeat.preflight.task_trial import try_batch
-from fourbeat.tasks import OneLogit, Supervised, Task
-from fourbeat.tasks.losses import reduction_faults
+from fourbeat.tasks import AlignedSupervised, NoLoss, Task
+from fourbeat.tasks.aligned import outputs_of
+from fourbeat.tasks.building import instantiate_metrics
+from fourbeat.training.given import Given
+from fourbeat.training.given_leaves import is_importable, is_plain, leaf_of, leaves_of, name_of
 from fourbeat.training.given_loss import (
     are_labels,
     certain_metrics,
@@ -29,94 +35,173 @@ from fourbeat.training.given_loss import (
     describe_shapes,
     fit_faults,
     guess_loss,
-    is_one_logit,
     range_faults,
 )
 
-GivenMetrics = Metric | Mapping[str, Metric] | Sequence[Metric] | MetricCollection
-"""What ``fit()`` takes for metrics; torchmetrics' MetricCollection does the same."""
+GivenMetrics = (
+    Metric | Mapping[str, Metric] | Sequence[Metric] | MetricCollection | Mapping[str, Any]
+)
+"""What ``fit()`` takes for metrics; torchmetrics' MetricCollection does the same, or leaves."""
 
 WRITE_A_TASK = "Write a fourbeat.Task, whose losses(batch) takes any batch, and pass Task(model)."
 BROADCAST = "Using a target size"  # what torch warns of, and trains on
-BATCHED = "DataLoader(TensorDataset(x, y), batch_size=32, shuffle=True)"
+SOME_LEAF = '{"_target_": ...}'
 
 
-def loader_faults(loaders: Mapping[str, Any]) -> list[Fault]:
-    """Find what cannot yield the batches of one epoch after another.
+@dataclass
+class Learned:
+    """What is learned, and what a config says of it.
 
-    Args:
-        loaders: By the names of the arguments; None where none was given.
+    Attributes:
+        module: A task, or a LightningModule that Lightning's loop plays.
+        sections: The config's ``model``, ``task``, ``loss`` and ``metrics``.
+        lacks: Arguments of which the config has no more than a name, with what could be passed.
+        num_classes: How many classes there are, where that is certain.
     """
-    why = "must be a DataLoader, or yield batches again whenever it is iterated"
-    return [
-        Fault("wrong-type", name, type(loader).__name__, why, f"Pass {name}={BATCHED}.")
-        for name, loader in loaders.items()
-        if loader is not None and not _is_loader(loader)
-    ]
+
+    module: LightningModule
+    sections: dict[str, Any]
+    lacks: dict[str, str] = field(default_factory=dict)
+    num_classes: int | None = None
 
 
-def _is_loader(given: object) -> bool:
-    if isinstance(given, (Tensor, Dataset, Sequence, Mapping)) or hasattr(given, "__array__"):
-        return False
-    return hasattr(given, "__iter__") and not hasattr(given, "__next__")
-
-
-def first_batch(loader: Any, name: str = "train_loader") -> Batch:
-    """Return the first batch of a loader, whose shuffling is not moved on by the look.
+def build_model(given: Given) -> nn.Module:
+    """Return the model, built from its class if it is one.
 
     Raises:
-        ConfigError: It yields none, or cannot.
+        ConfigError: It cannot be built, or has nothing to train.
     """
-    own = {getattr(each, "generator", None) for each in (loader, getattr(loader, "sampler", None))}
-    states = [(generator, generator.get_state()) for generator in own if generator is not None]
-    try:
-        with generators_seeded():
-            return next(iter(loader))
-    except Exception as error:  # the user's own data set may raise anything
-        why = f"yields no first batch: {first_line(error)}"
-        if isinstance(error, StopIteration):
-            why = "yields no batch"
-        hint = "Try next(iter(loader)) yourself."
-        raise ConfigError([Fault("no-batches", name, "", why, hint)]) from None
-    finally:
-        for generator, state in states:
-            generator.set_state(state)
+    model, name = given.model, given.kind.__name__
+    if isinstance(model, type):
+        own = dict(given.init_args or {})
+        net = own.get("net")
+        try:
+            if given.is_task and isinstance(net, Mapping):
+                own["net"] = instantiate(net)
+            model = model(**own)
+        except Exception as error:  # the user's own class may raise anything
+            cause = first_line(error.__cause__ or error)
+            why, hint = f"cannot be built: {cause}", f"Pass init_args={{...}} for {name}."
+            raise ConfigError([Fault("cannot-build", "model", name, why, hint)]) from None
+    built: nn.Module = model
+    if not given.is_module and not any(p.requires_grad for p in built.parameters()):
+        why, hint = "has no parameter that is trained", "Set requires_grad of some to True."
+        raise ConfigError([Fault("not-trained", "model", name, why, hint)])
+    return built
 
 
-def given_task(
-    model: nn.Module,
-    batch: Batch,
-    loss: nn.Module | None,
-    metrics: GivenMetrics | None,
-    fewest: int,
-) -> tuple[Task, int | None]:
-    """Return what is trained, and how many classes there are where that is certain.
+def learn(given: Given, data: Data, fewest: int) -> Learned:
+    """Return what is trained.
 
     Args:
-        model: A task, or a network.
-        batch: The first one of the training.
-        loss: A network's; None: guessed, where there is no doubt.
-        metrics: Of the user; None: a task's own, or a network's that are beyond doubt.
+        given: The arguments, right by themselves.
+        data: Its first batch is read for a network alone, which is run on it.
         fewest: Samples of the smallest split that is evaluated.
 
     Raises:
         ConfigError: A network, loss and batch do not fit together, or a loss must be given.
     """
-    raise_faults(_model_faults(model, loss))
-    own = _collected(metrics)
-    if isinstance(model, Task):
-        model.metrics.add_metrics(dict(own.items()))
-        return model, None
+    model = build_model(given)
+    if isinstance(model, LightningModule) and not isinstance(model, Task):
+        learned = Learned(model, {"task": _model_leaf(given), "metrics": {"auto": False}})
+    elif isinstance(model, Task):
+        learned = _task(given, model)
+    else:
+        learned = _supervised(given, model, first_batch(data, given.precision), fewest)
+    if not (isinstance(given.model, type) and is_importable(given.model)):
+        learned.lacks["model"] = "its class, which another process can import, with init_args"
+    elif not is_plain(given.init_args):
+        learned.lacks["init_args"] = "numbers, text, lists and dicts alone"
+    return learned
+
+
+def _model_leaf(given: Given) -> dict[str, Any]:
+    own = given.init_args if isinstance(given.model, type) and is_plain(given.init_args) else {}
+    return {"_target_": name_of(given.kind), **(own or {})}
+
+
+def _task(given: Given, task: Task) -> Learned:
+    leaf = _model_leaf(given)
+    net = leaf.pop("net", None) or {"_target_": name_of(task.net)}
+    metrics, sections, lacks = _metrics(given.metrics)
+    task.metrics.add_metrics(dict(metrics.items()))
+    no_loss = {"_target_": name_of(NoLoss)}
+    return Learned(task, {"model": net, "task": leaf, "loss": no_loss, **sections}, lacks)
+
+
+def _supervised(given: Given, net: nn.Module, batch: Batch, fewest: int) -> Learned:
     inputs, targets = _pair(batch)
-    outputs = _outputs(model, inputs)
-    chosen = loss or guess_loss(outputs, targets)
-    raise_faults(reduction_faults(chosen) or fit_faults(chosen, outputs, targets))
-    if is_one_logit(chosen, outputs, targets):
-        chosen = OneLogit(chosen)
-    num_classes = count_classes(chosen, outputs, targets)
-    if metrics is None:
-        own = certain_metrics(chosen, outputs, num_classes, fewest)
-    return Supervised(model, chosen, own), num_classes
+    outputs = _outputs(net, inputs)
+    loss, leaf = _loss(given, outputs, targets)
+    raise_faults(fit_faults(loss, outputs, targets))
+    num_classes = count_classes(loss, outputs, targets)
+    chosen = given.metrics
+    if chosen is None:
+        chosen = certain_metrics(loss, outputs, num_classes, fewest)
+    metrics, sections, lacks = _metrics(chosen)
+    if leaf is None:
+        leaf, lacks["loss"] = (
+            {"_target_": name_of(loss)},
+            f"{SOME_LEAF} or functools.partial(CLASS, ...)",
+        )
+    task = {"_target_": name_of(AlignedSupervised)}
+    sections |= {"model": _model_leaf(given), "task": task, "loss": leaf}
+    module = AlignedSupervised(net, loss, metrics)
+    return Learned(module, sections, lacks, num_classes)
+
+
+def _loss(given: Given, outputs: Any, targets: Any) -> tuple[nn.Module, dict[str, Any] | None]:
+    loss = guess_loss(outputs, targets) if given.loss is None else given.loss
+    leaf = leaf_of(loss)
+    if leaf is not None and not isinstance(loss, nn.Module):
+        try:
+            loss = instantiate(leaf)
+        except Exception as error:  # the user's own class may raise anything
+            why = f"cannot be built: {first_line(error.__cause__ or error)}"
+            raise ConfigError([Fault("cannot-build", "loss", leaf["_target_"], why)]) from None
+    if not isinstance(loss, nn.Module):
+        why, hint = "must be a module, or its class", "Pass e.g. loss=nn.CrossEntropyLoss()."
+        raise ConfigError([Fault("wrong-type", "loss", type(loss).__name__, why, hint)])
+    return loss, leaf
+
+
+def _metrics(given: Any) -> tuple[MetricCollection, dict[str, Any], dict[str, str]]:
+    """The metrics, the section of the config, and what it lacks."""
+    is_leaves = isinstance(given, Mapping) and all(isinstance(m, Mapping) for m in given.values())
+    try:
+        if given is None or is_leaves:
+            leaves = leaves_of(given or {}) or {}
+            return instantiate_metrics(leaves), {"metrics": {"auto": False, **leaves}}, {}
+        lacks = {"metrics": f'{{"accuracy": {SOME_LEAF}, ...}}'}
+        return MetricCollection(given), {"metrics": {"auto": False}}, lacks
+    except Exception as error:  # torchmetrics' or the user's own
+        why = first_line(error.__cause__ or error).rstrip(".")
+        hint = 'Pass e.g. metrics={"mae": MeanAbsoluteError()}.'
+        raise ConfigError([Fault("wrong-type", "metrics", "", why, hint)]) from None
+
+
+def first_batch(data: Data, precision: str) -> Batch:
+    """Return the first batch of the training, as a network in single precision takes it.
+
+    Args:
+        data: The batches.
+        precision: Inputs are converted to it, where all weights have it.
+
+    Raises:
+        ConfigError: There is none, or it cannot be fetched.
+    """
+    try:
+        with generators_seeded():
+            batch = data.example_batch()
+    except Exception as error:  # the user's own data set may raise anything
+        why = f"yields no first batch: {first_line(error)}"
+        if isinstance(error, StopIteration):
+            why = "yields no batch"
+        hint = "Try next(iter(loader)) yourself."
+        raise ConfigError([Fault("no-batches", "train", "", why, hint)]) from None
+    if precision == "32-true" or not precision.endswith("-true"):
+        return batch
+    return map_tensors(batch, lambda each: each.float() if each.is_floating_point() else each)
 
 
 def trial_faults(cfg: TrainConfig, task: Task, batch: Batch) -> list[Fault]:
@@ -135,21 +220,23 @@ def trial_faults(cfg: TrainConfig, task: Task, batch: Batch) -> list[Fault]:
     return faults
 
 
-def loader_label_faults(loaders: Mapping[str, Any], num_classes: int | None) -> list[Fault]:
+def label_faults(loaders: Mapping[str, Any], learned: Learned) -> list[Fault]:
     """Find labels that no output is for, where all of them lie in one tensor.
 
     Args:
         loaders: By the names of the arguments.
-        num_classes: How many there are; None: nobody knows.
+        learned: Says how many classes there are.
     """
-    datasets = {name: getattr(loader, "dataset", None) for name, loader in loaders.items()}
-    return [
-        fault
-        for name, dataset in datasets.items()
-        if num_classes and isinstance(dataset, TensorDataset) and len(dataset.tensors) == 2
-        if are_labels(dataset.tensors[1])
-        for fault in range_faults(name, dataset.tensors[1], num_classes)
-    ]
+    faults, num_classes = list[Fault](), learned.num_classes
+    ignored = getattr(getattr(learned.module, "loss", None), "ignore_index", IGNORED)
+    for name, loader in loaders.items():
+        dataset = getattr(loader, "dataset", None)
+        if not num_classes or not isinstance(dataset, (TensorDataset, TensorBatches)):
+            continue
+        tensors = dataset.tensors
+        if isinstance(tensors, (tuple, list)) and len(tensors) == 2 and are_labels(tensors[1]):
+            faults += range_faults(name, tensors[1], num_classes, ignored)
+    return faults
 
 
 def last_batch_faults(task: Task, loader: Any, batch: Batch) -> list[Fault]:
@@ -171,7 +258,7 @@ def last_batch_faults(task: Task, loader: Any, batch: Batch) -> list[Fault]:
             return []
     why = "has a batch of one sample, on which a BatchNorm cannot train"
     hint = "Pass drop_last=True to the DataLoader, or another batch_size."
-    return [Fault("too-few-samples", "train_loader", "", why, hint)]
+    return [Fault("too-few-samples", "train", "", why, hint)]
 
 
 def _copy(task: Task) -> Task:
@@ -181,36 +268,6 @@ def _copy(task: Task) -> Task:
         return copy.copy(task)
 
 
-def _model_faults(model: object, loss: object) -> list[Fault]:
-    kind = type(model).__name__
-    if isinstance(model, LightningModule) and not isinstance(model, Task):
-        why = "is a LightningModule, whose training_step would not be called"
-        hint = "Pass a fourbeat.Task, or its network with a loss."
-        return [Fault("wrong-type", "model", kind, why, hint)]
-    if not isinstance(model, nn.Module):
-        why = "must be a network or a fourbeat.Task, built already"
-        return [Fault("wrong-type", "model", kind, why, "Pass Net(...), no class or function.")]
-    if loss is not None and isinstance(model, Task):
-        why = f"is for a network alone: {kind} computes its losses itself"
-        return [Fault("without-effect", "loss", type(loss).__name__, why, "Leave it out.")]
-    if loss is not None and not isinstance(loss, nn.Module):
-        why, hint = "must be a module, built already", "Pass e.g. loss=nn.CrossEntropyLoss()."
-        return [Fault("wrong-type", "loss", type(loss).__name__, why, hint)]
-    if not any(parameter.requires_grad for parameter in model.parameters()):
-        why = "has no parameter that is trained"
-        hint = "Set requires_grad of some to True."
-        return [Fault("not-trained", "model", kind, why, hint)]
-    return []
-
-
-def _collected(metrics: GivenMetrics | None) -> MetricCollection:
-    try:
-        return MetricCollection(metrics or {})  # type: ignore[arg-type]
-    except (TypeError, ValueError) as error:
-        why, hint = first_line(error).rstrip("."), 'Pass e.g. metrics={"mae": MeanAbsoluteError()}.'
-        raise ConfigError([Fault("wrong-type", "metrics", "", why, hint)]) from None
-
-
 def _pair(batch: Batch) -> tuple[Any, Any]:
     if isinstance(batch, (list, tuple)) and len(batch) == 2:
         return batch[0], batch[1]
@@ -218,17 +275,19 @@ def _pair(batch: Batch) -> tuple[Any, Any]:
     why = (
         f"must yield pairs of inputs and targets for a network alone, not a {type(batch).__name__}"
     )
-    raise ConfigError([Fault("wrong-type", "train_loader", "", why + size, WRITE_A_TASK)])
+    raise ConfigError([Fault("wrong-type", "train", "", why + size, WRITE_A_TASK)])
 
 
 def _outputs(model: nn.Module, inputs: Any) -> Any:
     entered: list[Any] = []
     try:
         with evaluating(model), torch.no_grad(), generators_seeded(), traced(model, entered):
-            return model(inputs)
+            return outputs_of(model, inputs)
     except Exception as error:  # the user's own model may raise anything
         kind, where = type(model).__name__, layer_reached(entered)
         where = f" ({where})" if where else ""
         why = f"cannot run on inputs {describe_shapes(inputs)}{where}: {first_line(error)}"
         hint = "" if isinstance(inputs, Tensor) else WRITE_A_TASK
+        if isinstance(inputs, Tensor) and inputs.dtype == torch.float64:
+            hint = "Convert them: inputs.float()."
         raise ConfigError([Fault("shape-mismatch", "model", kind, why, hint)]) from None

@@ -21,10 +21,9 @@ from fourbeat.tasks.building import (
     is_lightning_module,
     takes_loss,
 )
-from fourbeat.training.components import AnyData
 
 
-def build_task(cfg: TrainConfig, data: AnyData) -> Task:
+def build_task(cfg: TrainConfig, data: Data) -> Task:
     """Build the task with its network, loss and metrics.
 
     Args:
@@ -52,10 +51,11 @@ def build_task(cfg: TrainConfig, data: AnyData) -> Task:
 
 def build_data(cfg: TrainConfig) -> Data:
     """Build the data set; a LightningDataModule of somebody else's gets our interface."""
-    return adopt(instantiate(cfg.data.leaf()), cfg.seed)
+    data: Data = adopt(instantiate(cfg.data.leaf()), cfg.seed)
+    return data
 
 
-def build_module(cfg: TrainConfig, data: AnyData) -> LightningModule:
+def build_module(cfg: TrainConfig, data: Data) -> LightningModule:
     """Build what is learned: a task, or a LightningModule as its author wrote it."""
     if is_lightning_module(cfg.task):
         module: LightningModule = instantiate(cfg.task.leaf())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -17,7 +17,7 @@ from fourbeat.optim import describe_rates
 from fourbeat.preflight.executions import why_no_executions
 from fourbeat.preflight.horizons import plan_horizon
 from fourbeat.run import Run
-from fourbeat.training.components import AnyData, Components
+from fourbeat.training.components import Components
 from fourbeat.training.monitoring import monitored
 
 # What a person compares runs by; the rest would fill the HPARAMS tab with equal columns.
@@ -45,7 +45,7 @@ def print_start(cfg: TrainConfig, components: Components) -> None:
             )
 
 
-def _describe_sizes(data: AnyData) -> str:
+def _describe_sizes(data: Data) -> str:
     if isinstance(data, AdoptedData):
         return ""  # its loaders are not there yet
     train, val, test = (size if size >= 0 else "a stream" for size in data.split_sizes)
@@ -54,7 +54,7 @@ def _describe_sizes(data: AnyData) -> str:
 
 def _print_schedule(cfg: TrainConfig, components: Components) -> None:
     data = components.datamodule
-    if not isinstance(data, Data) or components.task is None:
+    if components.task is None or not components.is_configured:
         return
     horizon = plan_horizon(cfg, data)
     if horizon is not None:
@@ -78,7 +78,7 @@ def _print_given_up(cfg: TrainConfig, components: Components) -> None:
                 "nothing is validated: %s has no validation_step", type(components.module).__name__
             )
         return
-    if why := why_no_executions(cfg, task, components.callbacks):
+    if why := why_no_executions(cfg, task, components.datamodule, components.callbacks):
         log.info("no executions, so each batch costs Lightning's own time besides: %s", why)
     if task.takes_turns and checkpoint and not monitored(checkpoint.monitor, task):
         log.info(
@@ -115,3 +115,14 @@ def log_hyperparameters(cfg: TrainConfig, trainer: Trainer, metrics: Mapping[str
 def as_floats(metrics: Mapping[str, Any]) -> dict[str, float]:
     """Return metrics as plain numbers."""
     return {name: float(value) for name, value in metrics.items()}
+
+
+def measured_on(split: Literal["val", "test"], metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Return what an evaluation has measured; what it logged as another split's is no value of it.
+
+    Args:
+        split: Which was measured.
+        metrics: All that was logged.
+    """
+    others = tuple(f"{name}/" for name in ("train", "val", "test") if name != split)
+    return as_floats({n: value for n, value in metrics.items() if not n.startswith(others)})

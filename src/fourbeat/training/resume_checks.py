@@ -16,6 +16,7 @@ from fourbeat.config.typed import format_value
 from fourbeat.lightning.own_checkpoints import ends_an_epoch
 from fourbeat.run import Run
 from fourbeat.state import Position, TrainingState
+from fourbeat.training.failures import STOPPED
 
 # What may change without changing the computation: how long the run lasts, where and how fast it
 # runs, what is monitored, logged and saved.
@@ -67,11 +68,15 @@ def refuse_to_stand_still(run: Run, cfg: TrainConfig, position: Position | None)
             "trainer.max_time=null, or a longer time: it is counted over all resumes. The run "
             "continues with the next epoch."
         )
-    was, now = (c["callbacks"].get("early_stopping") for c in (run.config, cfg.plain()))
+    by_callback = run.outcome.reason.endswith(STOPPED)
+    was, now = (c["callbacks"] for c in (run.config, cfg.plain()))
+    if not by_callback:
+        was, now = was.get("early_stopping"), now.get("early_stopping")
     if status == "stopped_early" and was == now:
+        how = "remove that callback, ~callbacks.NAME, or change its numbers"
         raise RunError(
-            f"resume={run.dir}: this run stopped early ({run.outcome.reason}). "
-            "To continue anyway, add callbacks.early_stopping=null."
+            f"resume={run.dir}: this run stopped early ({run.outcome.reason}). To continue "
+            f"anyway, {how if by_callback else 'add callbacks.early_stopping=null'}."
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
@@ -21,7 +21,6 @@ from fourbeat.config.project import Project
 from fourbeat.config.references import change_composition
 from fourbeat.config.schema import TrainConfig
 from fourbeat.config.stored import GIVEN_LOADERS
-from fourbeat.data import Data
 from fourbeat.lightning.distributed import find_unused_parameters, finds_unused_parameters
 from fourbeat.lightning.trainer import epochs_completed, process_rank, steps_made
 from fourbeat.loop import Loop
@@ -29,7 +28,8 @@ from fourbeat.optim import list_names
 from fourbeat.preflight.task_trial import unused_parameters
 from fourbeat.run import Outcome, Run, finish_run, lock_folder, start_run
 from fourbeat.run.slurm import note_job
-from fourbeat.state import read_state
+from fourbeat.state import evaluated_at, load_evaluated, read_state
+from fourbeat.state.training_state import Checkpoint
 from fourbeat.training.components import Components
 from fourbeat.training.debugging import Debugger
 from fourbeat.training.failures import (
@@ -39,7 +39,13 @@ from fourbeat.training.failures import (
     user_error_for,
 )
 from fourbeat.training.initial_weights import keep_initial, load_initial
-from fourbeat.training.reporting import as_floats, log_hyperparameters, print_end, print_start
+from fourbeat.training.reporting import (
+    as_floats,
+    log_hyperparameters,
+    measured_on,
+    print_end,
+    print_start,
+)
 from fourbeat.training.warnings import expected_warnings
 
 CONFIG_FILE = "config.yaml"
@@ -94,6 +100,7 @@ def run_training(
     run: Run | None,
     ckpt_path: Path | None = None,
     debugger: Debugger | None = None,
+    worded: Callable[[str], str] = str,
 ) -> Run:
     """Fit, test with the best weights, and finish the run's manifest, however it ends.
 
@@ -103,6 +110,7 @@ def run_training(
         run: The run that was started; None in all processes but the first.
         ckpt_path: A checkpoint to resume from.
         debugger: Is asked to explain a NaN or Inf.
+        worded: Puts the reason why the run ended into the words of whoever started it.
 
     Returns:
         The finished run with the best weights in ``model``.
@@ -110,7 +118,7 @@ def run_training(
     print_start(cfg, components)
     allow_unused_parameters(components)
     metrics: dict[str, float] = {}
-    with finishing(cfg, components, run, metrics, debugger or Debugger()):
+    with finishing(cfg, components, run, metrics, debugger or Debugger(), worded):
         run_fit(cfg, components, ckpt_path)
         metrics |= measure_best_weights(cfg, components)
         if run is not None:
@@ -130,7 +138,7 @@ def allow_unused_parameters(components: Components) -> None:
     Not for a task with turns, whose gradients the loop itself averages.
     """
     task, data, trainer = components.task, components.datamodule, components.trainer
-    if trainer.world_size == 1 or not isinstance(data, Data) or task is None or task.takes_turns:
+    if trainer.world_size == 1 or task is None or task.takes_turns:
         return
     if finds_unused_parameters(trainer) is False:
         unused = unused_parameters(task, data.example_batch())
@@ -151,6 +159,7 @@ def finishing(
     run: Run | None,
     metrics: Mapping[str, float],
     debugger: Debugger,
+    worded: Callable[[str], str] = str,
 ) -> Iterator[None]:
     """Write down how the training within this block has ended, and explain a NaN or Inf."""
     stop = components.checkpoint.stop
@@ -160,6 +169,7 @@ def finishing(
         with stop.handling(), quiet_on_a_full_disk():
             yield
         outcome = outcome_of_fit(components.trainer, cfg.trainer.max_time)
+        outcome = Outcome(outcome.status, worded(outcome.reason))
     except BaseException as error:
         num_processes, given = components.trainer.world_size, cfg.data.target == GIVEN_LOADERS
         failed = user_error_for(error, stop.signum, num_processes, can_resume=not given)
@@ -199,31 +209,47 @@ def measure_best_weights(cfg: TrainConfig, components: Components) -> dict[str, 
     """
     trainer, checkpoint = components.trainer, components.checkpoint
     checkpoint.stop.obey()
-    metrics = as_floats(load_best(cfg, components))
-    if cfg.test and components.measures("test") and cfg.trainer.limit_test_batches:
+    best: Checkpoint = {}
+    measured: Mapping[str, SupportsFloat]
+    if checkpoint.replaced.found and components.measures("val"):
         with expected_warnings(trainer.loggers):
+            (measured,) = trainer.validate(
+                components.module, datamodule=components.datamodule, verbose=False
+            )
+    else:
+        best, measured = load_best(cfg, components)
+    metrics = as_floats(measured)
+    if cfg.test and components.measures("test") and cfg.trainer.limit_test_batches:
+        state = best or {"epoch": trainer.current_epoch - 1, "global_step": trainer.global_step}
+        with expected_warnings(trainer.loggers), evaluated_at(trainer, state):
             (tested,) = trainer.test(
                 components.module, datamodule=components.datamodule, verbose=False
             )
-        metrics |= tested
+        metrics |= measured_on("test", tested)
     return metrics
 
 
-def load_best(cfg: TrainConfig, components: Components) -> Mapping[str, SupportsFloat]:
-    """Load the best weights of which there is a file, and return what was measured with them."""
+def load_best(
+    cfg: TrainConfig, components: Components
+) -> tuple[Checkpoint, Mapping[str, SupportsFloat]]:
+    """Load the best state of which there is a file.
+
+    Returns:
+        The state, empty where it is the last one, and what was measured with it.
+    """
     ranking, best = components.checkpoint.ranking, components.checkpoint.best_saved
     if best is not None:
         entry, path = best
         if cfg.trainer.is_sharded:
-            return entry.metrics
+            return {}, entry.metrics
         state = read_state(path)
         if state["global_step"] == entry.step:  # else its own could not be written
-            components.module.load_state_dict(state["state_dict"])
-            return entry.metrics
+            load_evaluated(components.trainer, components.module, state)
+            return state, entry.metrics
     if ranking.best is not None and is_first_process():
         step = ranking.best.step
         log.info("the best state, of step %d, has no file: the last weights are tested", step)
-    return components.trainer.callback_metrics
+    return {}, components.trainer.callback_metrics
 
 
 def is_first_process() -> bool:

@@ -20,7 +20,7 @@ from fourbeat.config.schema import TrainConfig
 from fourbeat.config.stored import read_config, refuse_given_loaders
 from fourbeat.preflight.checks import check_composed
 from fourbeat.run import Run
-from fourbeat.training.building import build_components
+from fourbeat.training.assembly import build_components
 from fourbeat.training.components import Components
 
 

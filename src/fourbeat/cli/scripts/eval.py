@@ -1,5 +1,8 @@
 """Measure a run again, from its folder alone. Nothing is written.
 
+A task has what it saved in the checkpoint, whose global_step and current_epoch are those at which
+it was validated. The run's own test has the same ones, those of the best state.
+
   python scripts/eval.py run=RUN_FOLDER [checkpoint=best] [split=test]
 
 == Keys ==

@@ -145,7 +145,7 @@ def train_job(
     """
     from fourbeat.base.console import log, show_lines
     from fourbeat.cli.debugger import ReplayingDebugger
-    from fourbeat.training.building import build_components
+    from fourbeat.training.assembly import build_components
     from fourbeat.training.running import new_run, run_training
 
     hydra, debugger = HydraConfig.get(), ReplayingDebugger(project)

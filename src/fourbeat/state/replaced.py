@@ -1,0 +1,59 @@
+"""Weights that a callback puts in the place of the trained ones when the training is over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor
+
+from fourbeat.base.console import log
+
+FILE = "final_weights.ckpt"
+
+
+class ReplacedWeights:
+    """Finds whether the weights at the very end are others than those of the last state.
+
+    StochasticWeightAveraging puts its averages there, which no state holds; averages that the
+    states hold already, as those of EMAWeightAveraging, replace nothing.
+
+    Attributes:
+        found: Whether they are others.
+    """
+
+    def __init__(self) -> None:
+        self.found = False
+        self._saved: dict[str, Any] = {}
+
+    def remember(self, weights: Mapping[str, Any]) -> None:
+        """Remember the weights of the last state."""
+        self._saved = {n: w.clone() for n, w in weights.items() if isinstance(w, Tensor)}
+
+    def look(self, module: LightningModule, folder: Path | None) -> None:
+        """Compare, and save the weights if they are others.
+
+        Args:
+            module: With the weights at the end.
+            folder: Where checkpoints are; None: nothing is saved.
+        """
+        saved, self._saved = self._saved, {}
+        now = module.state_dict()
+        self.found = any(name in now and not _same(now[name], w) for name, w in saved.items())
+        if self.found and folder is not None:
+            torch.save({"state_dict": now}, folder / FILE)
+            log.info(
+                "a callback has replaced the weights at the end of the training: they are "
+                "validated and tested instead of the best weights, and saved as checkpoints/%s",
+                FILE,
+            )
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    # A share of a weight, as FSDP has them, cannot be compared.
+    if type(one) is not type(other) or one.shape != other.shape:
+        return True
+    return torch.equal(one, other)
