@@ -77,7 +77,8 @@ def test_your_own_data_and_task_take_two_steps(tmp_path: Path) -> None:
 
 def test_the_turns_that_it_shows_are_those_of_the_example() -> None:
     """Each yields the same names, which ``conf/optim/gan.yaml`` has."""
-    shown = re.search(r"```python\ndef steps.*?```", README, re.DOTALL)[0]
+    page = (ROOT / "docs" / "tasks.md").read_text()
+    shown = re.search(r"```python\ndef steps.*?```", page, re.DOTALL)[0]
     example = (ROOT / "src/project/tasks/gan.py").read_text()
     names = [re.findall(r'yield "(\w+)"', text) for text in (shown, example)]
     assert names[0] == names[1] == list(compose("experiment=gan").optimizers)

@@ -18,6 +18,7 @@ from torch.utils.data import (
     RandomSampler,
     Sampler,
     SequentialSampler,
+    TensorDataset,
     WeightedRandomSampler,
 )
 
@@ -118,6 +119,25 @@ def test_batches_are_the_loaders_own_where_nothing_is_drawn(name: str) -> None:
     if name in ("sequential", "lists", "stream", "whole"):
         assert alike(batches_of(adopted, 0), list(build()))
     assert len(batches_of(adopted, 0)) == len(list(build()))
+
+
+@pytest.mark.parametrize("drop_last", [False, True])
+def test_tensors_in_memory_are_gathered_to_the_batches_that_are_collated(drop_last: bool) -> None:
+    tensors = torch.arange(10.0), torch.arange(20).view(10, 2)
+    settings: dict[str, Any] = {"batch_size": 3, "shuffle": True, "drop_last": drop_last}
+    found = []
+    for dataset in (TensorDataset(*tensors), [*zip(*tensors, strict=True)]):
+        loader = AdoptedLoader(DataLoader(dataset, **settings), "train")
+        order = loader.order(seed=5)
+        assert order.seeded is (loader.in_memory is None)
+        found.append([*loader.build(loader.source(order.seed_of), order)])
+    gathered, collated = found
+    assert type(gathered[0]) is type(collated[0]) is list
+    assert len(gathered) == len(collated) == (3 if drop_last else 4)
+    pairs = [
+        pair for both in zip(gathered, collated, strict=True) for pair in zip(*both, strict=True)
+    ]
+    assert all(torch.equal(*pair) for pair in pairs)
 
 
 def test_a_sampler_that_shares_by_itself_is_not_shared_again() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from typing import Any
 
 import pytest
@@ -290,6 +291,42 @@ def test_what_is_not_two_tensors_is_refused_in_one_line(loaded: Any, came: str) 
     with pytest.raises(DataError, match=rf"Wrong\.load\(\) returned {came}.*two tensors") as raised:
         Wrong().setup("fit")
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "classes", "targets", "announced"),
+    [
+        pytest.param("regression", None, torch.ones(200, 2), (), id="two-numbers"),
+        pytest.param("regression", None, torch.ones(200), (3,), id="one-of-three"),
+        pytest.param("binary", 2, torch.ones(200, 1).long(), (), id="a-column-of-labels"),
+        pytest.param("multiclass", 3, torch.ones(200, 4).long(), (5,), id="four-tokens-of-five"),
+    ],
+)
+def test_targets_of_another_shape_than_announced_are_named(
+    kind: Any, classes: int | None, targets: torch.Tensor, announced: tuple[int, ...]
+) -> None:
+    class Odd(Blobs):
+        task, num_classes, target_shape = kind, classes, announced
+
+        def load(self) -> Any:
+            return torch.ones(200, 2), targets
+
+    own = re.escape(str(tuple(targets.shape[1:])))
+    with pytest.raises(
+        DataError, match=rf"Odd\.load\(\) returned a target of shape {own} for each"
+    ):
+        Odd().setup("fit")
+
+
+@pytest.mark.parametrize("shape", [(200,), (200, 1)], ids=["n", "n-1"])
+def test_one_number_a_sample_may_come_in_a_column(shape: tuple[int, ...]) -> None:
+    class Column(Blobs):
+        task, num_classes = "regression", None
+
+        def load(self) -> Any:
+            return torch.ones(200, 2), torch.arange(200.0).reshape(shape)
+
+    assert Column().splits.train.targets.shape[1:] == (1,)
 
 
 class Texts(DataModule):

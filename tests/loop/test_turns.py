@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import csv
+import math
 from collections.abc import Iterator
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from support.project import build, compose
+from support.project import build, compose, train
 from support.settings import BARE, CIRCLES, QUIET
 from torch import Tensor, nn
 
@@ -175,3 +178,80 @@ def test_schedules_are_as_long_as_their_optimizers_turns(tmp_path: Path) -> None
     """The check tells who wrote the task, since nobody else knows how many turns it takes."""
     with pytest.raises(ConfigError, match="takes 2 turns of a on a batch"):
         config("scheduler=cosine")
+
+
+class Third(Rivals):
+    """b has its turn on each third batch."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__(net)
+        self.num_seen = 0
+
+    def steps(self, batch: Any) -> Iterator[tuple[str, Tensor]]:
+        yield "a", self.net(batch[0]).square().mean()
+        if self.num_seen % 3 == 0:
+            yield "b", -self.net(batch[0]).tanh().mean()
+        self.num_seen += self.training and self._trainer is not None
+
+    def evaluate(self, batch: Any) -> dict[str, Tensor]:
+        return {"own": self.net(batch[0]).mean()}
+
+
+class DeclaredThird(Third):
+    turns_per_batch = MappingProxyType({"b": 1 / 3})
+
+
+@pytest.mark.parametrize(
+    ("task", "length", "warned"),
+    [("DeclaredThird", 4, False), ("Third", 12, True)],
+    ids=["declared", "undeclared"],
+)
+def test_a_schedule_reckons_with_the_fraction_of_batches_that_have_a_turn(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+    task: str,
+    length: int,
+    warned: bool,
+) -> None:
+    cfg = config("scheduler=cosine", f"task._target_={__name__}.{task}")
+    run = train(cfg, run_dir=tmp_path / "run")
+    assert run.outcome.status == "finished"
+    text = caplog.text + capsys.readouterr().out
+    assert ("b took 4 turns, and its schedule reckoned with 12" in text) == warned
+    assert ("turns_per_batch = {'b': 0.333}" in text) == warned
+    last = 0.1 * (1 + math.cos(math.pi * (length - 1) / length))
+    assert f"b: SGD with CosineAnnealingLR: learning rate 0.2 to {last:.3g}" in text
+
+
+class TalkingThird(DeclaredThird):
+    """Logs a value in each turn of a, and another one in those of b."""
+
+    def steps(self, batch: Any) -> Iterator[tuple[str, Tensor]]:
+        for name, loss in super().steps(batch):
+            if self.training:
+                self.log(f"train/of_{name}", loss, on_step=True, on_epoch=name == "a")
+            yield name, loss
+
+
+def logged_rows(folder: Path, *overrides: str) -> dict[int, dict[str, float]]:
+    task = f"task._target_={__name__}.TalkingThird"
+    run = train(
+        config(task, "trainer.log_every_n_steps=2", "logger=csv", *overrides), run_dir=folder
+    )
+    (table,) = run.dir.rglob("metrics.csv")
+    rows: dict[int, dict[str, float]] = {}
+    with open(table) as file:
+        for row in csv.DictReader(file):
+            found = {k: float(v) for k, v in row.items() if v and "of_" in k}
+            if found:
+                rows.setdefault(int(row["step"]), {}).update(found)
+    return rows
+
+
+@pytest.mark.parametrize("size", [4, 12])
+def test_what_turns_log_has_the_same_points_in_executions(tmp_path: Path, size: int) -> None:
+    alone = logged_rows(tmp_path / "alone", "loop.steps_per_execution=1")
+    together = logged_rows(tmp_path / "together", f"loop.steps_per_execution={size}")
+    assert together == alone
+    assert sum("train/of_b" in row for row in alone.values()) > 4

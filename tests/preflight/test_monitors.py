@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import torch
 from support.project import compose
+from torch import Tensor, nn
+from torchmetrics import MeanMetric
 
+from fourbeat import Task
 from fourbeat.base.errors import ConfigError
 from fourbeat.config.leaves import instantiate
 from fourbeat.data import DataModule
@@ -104,3 +109,34 @@ def test_all_metrics_that_cannot_be_monitored_are_faults() -> None:
 def test_what_code_of_the_users_may_measure_can_be_monitored(overrides: list[str]) -> None:
     keys = ["callbacks.early_stopping.monitor", "sweep.metric"]
     assert compose(*overrides, *(f"{key}=val/own" for key in keys)).sweep.metric == "val/own"
+
+
+class Reward(MeanMetric):
+    higher_is_better = True
+
+
+class Rewarded(Task):
+    monitor = "val/reward"
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__(net)
+        self.metrics.add_metrics({"reward": Reward()})
+
+    def steps(self, batch: Any) -> Iterator[tuple[str, Tensor]]:
+        outputs = self.net(batch[0])
+        self.update_metrics(outputs.mean(), torch.tensor(1.0))
+        yield "all", outputs.square().mean()
+
+
+def test_what_a_task_monitors_itself_is_checked_as_any_other() -> None:
+    sgd = "optim={all: {_target_: torch.optim.SGD, lr: 0.1, params: '*'}}"
+    overrides = ("data=circles", "model=circles", "~optim", f"+{sgd}", "metrics=none")
+    task = f"task._target_={__name__}.Rewarded"
+    keys = [f"callbacks.{name}.mode" for name in ("early_stopping", "model_checkpoint")]
+    with pytest.raises(ConfigError) as raised:
+        compose(*overrides, task)
+    assert [(fault.code, fault.key) for fault in raised.value.faults] == [
+        ("wrong-direction", key) for key in keys
+    ]
+    assert "val/reward is best large" in str(raised.value)
+    assert compose(*overrides, task, *(f"{key}=max" for key in keys))

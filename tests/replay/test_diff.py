@@ -475,13 +475,13 @@ def test_what_cannot_be_replayed_is_reported_from_the_records(tmp_path: Path) ->
         torch.manual_seed(0)
         net, loader = CirclesNet(out_features=2), DataLoader(data, batch_size=16)
         place = tmp_path / str(lr)
-        runs.append(fourbeat.fit(net, loader, run_dir=place, lr=lr, max_epochs=2, progress="none"))
+        runs.append(fourbeat.fit(net, loader, run_dir=place, lr=lr, epochs=2, progress="none"))
     diff = diff_runs(PROJECT, *(run.dir for run in runs))
     assert diff.divergence is diff.recorded is not None
     assert (diff.divergence.step, diff.divergence.what) == (0, "learning rate")
     assert diff.replayed is None
     assert "not replayed" in text_of(diff)
-    assert "was trained by fourbeat.fit() on loaders" in diff.why_not_replayed
+    assert "was trained by fourbeat.fit() on objects" in diff.why_not_replayed
 
 
 def test_code_that_no_longer_fits_a_run_does_not_hide_its_records(

@@ -484,9 +484,9 @@ def test_a_run_on_given_loaders_is_refused(tmp_path: Path) -> None:
     loader = DataLoader(TensorDataset(inputs, targets), batch_size=16)
     net = nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 2))
     run = fourbeat.fit(
-        net, loader, max_epochs=2, accelerator="cpu", run_dir=tmp_path / "run", progress="none"
+        net, loader, epochs=2, device="cpu", run_dir=tmp_path / "run", progress="none"
     )
-    with pytest.raises(RunError, match=r"was trained by fourbeat\.fit\(\) on loaders that no"):
+    with pytest.raises(RunError, match=r"was trained by fourbeat\.fit\(\) on objects that no"):
         replay(PROJECT, run.dir, 3)
 
 

@@ -24,6 +24,19 @@ def loaders() -> tuple[DataLoader[Any], DataLoader[Any], DataLoader[Any]]:
     return DataLoader(train, batch_size=8, shuffle=True), val, test
 
 
+def padded() -> tuple[DataLoader[Any], DataLoader[Any]]:
+    """Sequences of many lengths, padded batch by batch, with noise that is drawn for each."""
+    inputs, targets = samples(0, 60)
+    dataset = [(each.repeat(1 + i % 5, 1), targets[i]) for i, each in enumerate(inputs)]
+
+    def collate(batch: list[Any]) -> Any:
+        padded = nn.utils.rnn.pad_sequence([each for each, _ in batch], batch_first=True)
+        return padded + 0.1 * torch.randn_like(padded), torch.stack([each for _, each in batch])
+
+    train = DataLoader(dataset, batch_size=8, shuffle=True, collate_fn=collate)
+    return train, DataLoader(dataset, batch_size=9, collate_fn=collate)
+
+
 def arrays() -> tuple[Any, Any]:
     return samples(0, 60), samples(1, 30)
 
@@ -41,6 +54,11 @@ class Net(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self.layers(inputs)
+
+
+class Pooled(Net):
+    def forward(self, inputs: Tensor) -> Tensor:
+        return super().forward(inputs).mean(1)
 
 
 class Task(fourbeat.Task):

@@ -7,6 +7,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from fourbeat.tasks.losses import (
     LossTask,
+    NoLoss,
     OneLogit,
     adapt_loss,
     mismatch_faults,
@@ -192,3 +193,13 @@ def test_only_a_binary_task_with_one_logit_needs_adapting() -> None:
     assert adapt_loss(cross_entropy, "binary") is cross_entropy
     assert adapt_loss(cross_entropy, "multiclass") is cross_entropy
     assert adapt_loss(mse, "regression") is mse
+
+
+@pytest.mark.parametrize(
+    ("targets", "fitting"), [(torch.zeros(2), "mse"), (torch.zeros(2).long(), "cross_entropy")]
+)
+def test_what_is_advised_where_no_loss_was_chosen_fits_the_targets(
+    targets: Tensor, fitting: str
+) -> None:
+    with pytest.raises(ValueError, match=f"e.g. loss={fitting}$"):
+        NoLoss()(torch.zeros(2, 2), targets)

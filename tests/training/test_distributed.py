@@ -80,3 +80,34 @@ def test_when_one_process_is_killed_the_other_ends_and_the_run_resumes_exactly(
     run(tmp_path, "resume=killed")
     assert Run.load(tmp_path / "killed").outcome.status == "finished"
     assert not list(differences(whole, tmp_path / "killed"))
+
+
+UNEVEN = (
+    *("data=circles", "data.num_samples=130", "model=circles", "model.out_features=2"),
+    *("loss=cross_entropy", "metrics=none", "trainer=ddp_cpu", "trainer.max_epochs=2"),
+    "callbacks.progress=none",
+)
+
+
+@pytest.mark.parametrize("task", ["Uneven", "UnevenMeansInValidation"])
+def test_a_loss_of_one_process_is_averaged_over_its_samples(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    run(tmp_path, *UNEVEN, f"task._target_=programs.uneven.{task}", "hydra.run.dir=run")
+    metrics = Run.load(tmp_path / "run").metrics
+    assert {"val/own", "val/more", "test/more"} <= metrics.keys()
+    assert metrics["val/loss"] == pytest.approx(metrics["val/own"] + metrics["val/more"])
+
+
+def test_different_totals_in_one_step_are_one_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    words = (*UNEVEN, "task._target_=programs.uneven.UnevenMeans", "hydra.run.dir=run")
+    with start(tmp_path, *words) as process:
+        _, err = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert "in one batch: process 0 has own; process 1 has more, own" in err
+    assert "Traceback" not in err
+    assert Run.load(tmp_path / "run").outcome.status == "failed"

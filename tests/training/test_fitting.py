@@ -223,6 +223,40 @@ def test_numbers_in_n_and_n_1_are_compared_one_by_one(tmp_path: Path) -> None:
     assert run.metrics["val/loss"] == pytest.approx(expected.item(), rel=1e-5)
 
 
+def test_the_loss_of_a_split_with_class_weights_does_not_depend_on_the_batches(
+    tmp_path: Path,
+) -> None:
+    weighted = nn.CrossEntropyLoss(weight=torch.tensor([1.0, 9.0]))
+    for size in (7, 64):
+        val = DataLoader(TensorDataset(INPUTS, LABELS), batch_size=size)
+        model = net()
+        run = fit(model, loader(), val, tmp_path=tmp_path / str(size), loss=weighted, epochs=1)
+        expected = weighted(model.eval()(INPUTS), LABELS).item()
+        assert run.metrics["val/loss"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_inputs_in_double_precision_train_a_double_network(tmp_path: Path) -> None:
+    train = (INPUTS.double(), NUMBERS.double())
+    run = fit(net(1), train, train, tmp_path=tmp_path, precision="64-true", epochs=1)
+    assert "val/mae" in run.metrics
+
+
+class Batches:
+    """No DataLoader: yields batches again whenever it is iterated."""
+
+    def __len__(self) -> int:
+        return 2
+
+    def __iter__(self) -> Iterator[Any]:
+        yield INPUTS[:32], LABELS[:32]
+        yield INPUTS[32:], LABELS[32:]
+
+
+def test_whatever_yields_batches_again_and_again_is_trained_on(tmp_path: Path) -> None:
+    run = fit(net(), Batches(), Batches(), tmp_path=tmp_path, epochs=2)
+    assert run.manifest.num_steps == 4
+
+
 def test_accuracy_of_two_classes_counts_logits_above_zero(tmp_path: Path) -> None:
     val = of(INPUTS, POSITIVE)
     run = fit(net(1), val, val, tmp_path=tmp_path, loss=BCE)
@@ -303,7 +337,8 @@ def test_optimizers_take_turns_as_leaves_by_name(tmp_path: Path) -> None:
 
 def test_a_loader_without_a_length_is_trained_on_for_so_many_steps(tmp_path: Path) -> None:
     train = DataLoader(Lengthless(), batch_size=16)
-    run = fit(net(), train, loader(), tmp_path=tmp_path, max_steps=6)
+    run = fit(net(), train, train, tmp_path=tmp_path, max_steps=6)
+    assert run.manifest.num_steps == 6
     assert str(run.outcome.reason) == "max_steps=6 reached"
 
 
@@ -405,6 +440,10 @@ def test_the_same_seed_gives_the_same_bits(tmp_path: Path, precision: str) -> No
     [
         pytest.param(net(), loader(), {"epochs": 0}, "^epochs=0", id="epochs"),
         pytest.param(net(), loader(), {"epochs": -1}, "^epochs=-1: .*ends", id="endless"),
+        pytest.param(net(), loader(), {"seed": -1}, "^seed=-1: must be a whole", id="seed"),
+        pytest.param(
+            net(), (INPUTS.double(), LABELS), {}, "float64.*inputs.float", id="double-inputs"
+        ),
         pytest.param(net(), loader(), {"lr": -1.0}, "^lr=-1.0: must be .*Try lr=", id="lr"),
         pytest.param(net(), loader(), {"precision": "8"}, "^precision=8", id="precision"),
         pytest.param(net(), loader(), {"device": "mps"}, "has no Apple GPU", id="device"),

@@ -31,7 +31,8 @@ BCE = nn.BCEWithLogitsLoss()
 TASK_ARGS = {"net": {"_target_": "support.fit_programs.Net", "width": 5}, "weight": 0.1}
 PROGRAMS = {
     "network": {"model": programs.Net, "init_args": {"width": 6}, "loss": BCE},
-    "arrays": {"model": programs.Net, "data": "support.fit_programs:arrays", "loss": BCE},
+    "arrays": {"model": programs.Net, "data": f"{MODULE}:arrays", "loss": BCE},
+    "padded": {"model": programs.Pooled, "data": f"{MODULE}:padded", "loss": BCE},
     "task": {"model": programs.Task, "init_args": TASK_ARGS},
     "module": {"model": programs.Lit, "init_args": {"width": 6}},
     "all-leaves": {
@@ -180,6 +181,45 @@ def test_a_lightning_module_that_is_built_is_trained_in_place(tmp_path: Path) ->
     assert run.metrics.keys() == {"train/loss", "val/loss", "test/loss"} - {"train/loss"}
     best = weights(run, "best")
     assert all(torch.equal(best[name], each) for name, each in module.state_dict().items())
+
+
+class OtherName(programs.Lit):
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        self.log("val_loss", self.loss_of(batch))
+
+
+class Manual(programs.Lit):
+    def __init__(self) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+
+
+def test_a_module_that_logs_other_names_says_what_to_monitor(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    both = programs.samples(0, 60)
+    quiet = {"progress": "none", "logger": False, "device": "cpu", "epochs": 2}
+    fourbeat.fit(OtherName(), both, both, **quiet, run_dir=tmp_path / "one")
+    assert "nothing stops early. Set monitor. Logged" in capsys.readouterr().out
+    fourbeat.fit(OtherName(), both, both, **quiet, monitor="val_loss", run_dir=tmp_path / "two")
+    assert "nothing stops early" not in capsys.readouterr().out
+    with pytest.raises(ConfigError, match=r"^monitor=val_los: has not been logged"):
+        fourbeat.fit(OtherName(), both, both, **quiet, monitor="val_los", run_dir=tmp_path / "3")
+
+
+def test_the_best_state_may_be_that_of_a_metric(tmp_path: Path) -> None:
+    run = fit(tmp_path / "run", monitor="val/accuracy", mode="max")
+    assert run.config["callbacks"]["early_stopping"]["mode"] == "max"
+    assert run.config["callbacks"]["model_checkpoint"]["monitor"] == "val/accuracy"
+
+
+def test_gradients_of_a_module_that_steps_its_optimizers_itself_are_not_clipped(
+    tmp_path: Path,
+) -> None:
+    both = programs.samples(0, 60)
+    with pytest.raises(ConfigError, match=r"^gradient_clip_val=1.0: .*Manual steps its optimizers"):
+        fourbeat.fit(Manual(), both, gradient_clip_val=1.0, run_dir=tmp_path / "run")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_plain_module_may_take_any_batches(tmp_path: Path) -> None:

@@ -260,6 +260,7 @@ class DataModule(Data):
             loaded,
             num_samples=num_samples,
             input_shape=self.input_shape,
+            target_shape=self.target_shape,
             num_classes=None if self.task == "regression" else self.num_classes,
         )
         if self.task == "regression":

@@ -170,6 +170,7 @@ def check_samples(
     *,
     num_samples: int,
     input_shape: tuple[int, ...],
+    target_shape: tuple[int, ...],
     num_classes: int | None,
 ) -> tuple[Tensor, Tensor]:
     """Compare what a data set loaded with what it announced.
@@ -179,6 +180,7 @@ def check_samples(
         loaded: The loaded inputs and targets.
         num_samples: Announced number of samples.
         input_shape: Announced shape of one input.
+        target_shape: Announced shape of one target; a single number may come as ``[1]``, too.
         num_classes: Announced number of classes; None for regression.
 
     Returns:
@@ -197,6 +199,12 @@ def check_samples(
     num_targets = len(targets) if targets.ndim else 0
     if num_targets != num_samples:
         raise DataError(f"{source} returned {num_samples} inputs but {num_targets} targets.")
+    own = tuple(targets.shape[1:])
+    if own != target_shape and (num_classes is not None or target_shape or own != (1,)):
+        raise DataError(
+            f"{source} returned a target of shape {own} for each sample; target_shape announces "
+            f"{target_shape}. Set target_shape = {own} on the class, or return one target a sample."
+        )
     if num_classes is not None:
         _check_labels(source, targets, num_classes)
     return inputs, targets

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -11,6 +12,7 @@ from fourbeat.base.generators import generators_seeded, seed_generators
 from fourbeat.data import evaluation_seed
 from fourbeat.data.seeding import Split
 from fourbeat.loop.backend import MicroBatch
+from fourbeat.loop.weighing import union_of_names
 from fourbeat.tasks import Task
 from fourbeat.tasks.calls import compute_evaluation
 from fourbeat.tasks.evaluation import SplitEvaluation
@@ -67,7 +69,8 @@ class Evaluation:
         """
         if self._split is None:
             return
-        values = self._split.compute(has_total=not self._task.takes_turns)
+        agree = partial(union_of_names, world_size=self._task.trainer.world_size)
+        values = self._split.compute(has_total=not self._task.takes_turns, agree=agree)
         self._split = None
         self.confusion_matrix = values.pop("confusion_matrix", None)
         scalars = {f"{split}/{name}": value for name, value in values.items()}

@@ -80,17 +80,18 @@ class FourBeatLoop(ManualLoop):
         """
         self.follow_trainer()
         execution = as_execution(batch, batch_idx, self.trainer)
-        num_done = execution.num_played
+        num_done, self.task_log.is_training = execution.num_played, True
         for index, micro_batch, num_samples in self.backend.micro_batches(execution):
             group = self.accumulation_group(index)
             self.task_log.num_samples = num_samples
-            self.task_log.is_within = index + 1 < num_done and group.is_last
             self.beats(micro_batch, num_samples, group)
             if self.trainer_is_done(group):
                 num_done = index + 1
                 self.cut_epoch(num_done)
                 break
-        self.task_log.num_samples, self.task_log.is_within = None, False
+            if group.is_last and index + 1 < num_done:
+                self.task_log.end_step()
+        self.task_log.num_samples, self.task_log.is_training = None, False
         # The loggers' x-axis counts optimizer steps: Lightning would count loader items.
         set_logged_step(self.trainer, self.num_steps - 1)
         self._num_done = num_done

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
+from math import isfinite
 from types import MappingProxyType
 from typing import Any
 
@@ -32,7 +32,7 @@ from fourbeat.loop.own_state import LoopState
 from fourbeat.loop.precision import MixedPrecision
 from fourbeat.loop.task_log import TaskLog
 from fourbeat.loop.training_log import TrainingLog
-from fourbeat.loop.weighing import GroupWeights, adder
+from fourbeat.loop.weighing import GroupWeights, epoch_means
 from fourbeat.optim import Horizon
 from fourbeat.tasks import Loss, Mean, Task
 from fourbeat.tasks.mean import TOTAL, total_of
@@ -127,7 +127,7 @@ class Loop(Callback):
             loaded = max(trainer.max_steps, 0)  # unknown: as long as the training may be
         batches = self.num_train_batches = limit_batches(loaded, trainer.limit_train_batches)
         size = self.accumulate_grad_batches
-        return self.optim.horizon(trainer, batches, size, turns).times(turns.get(name, 1))
+        return self.optim.horizon(trainer, batches, size, turns).of_turns(turns.get(name, 1))
 
     def accumulation_group(self, batch_idx: int) -> AccumulationGroup:
         """Find which micro-batches share an optimizer step with this one.
@@ -244,7 +244,7 @@ class Loop(Callback):
         Raises:
             NonFiniteError: It is NaN or infinite.
         """
-        if self._checks_losses and not math.isfinite(loss.item()):
+        if self._checks_losses and not isfinite(loss.item()):
             what = f"train/{name}"
             raise NonFiniteError(self.num_steps, what, loss.item(), corrupted=corrupted)
 
@@ -256,8 +256,9 @@ class Loop(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the mean training losses of the epoch."""
         self.write_log()
+        self.task_log.latest = {}
         # A run can be resumed at the end of an epoch, and has seen nothing of it then.
-        for name, loss in self.running.epoch(adder(trainer)).items():
+        for name, loss in epoch_means(self.running, trainer).items():
             pl_module.log(f"train/{name}_epoch", loss, sync_dist=True, prog_bar=True)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import ceil
 from typing import Any, TypeAlias
 
 from lightning.pytorch import Trainer
@@ -28,6 +29,7 @@ class Optimization:
     Attributes:
         optimizers: By name, once they are built.
         plans: The schedulers of the same names.
+        horizons: How long they are to be.
         built_with: What each optimizer was built with, group by group.
     """
 
@@ -37,6 +39,7 @@ class Optimization:
         self._build_optimizers, self._build_schedulers = build_optimizers, build_schedulers
         self.optimizers: dict[str, Optimizer] = {}
         self.plans: dict[str, SchedulerPlan] = {}
+        self.horizons: dict[str, Horizon] = {}
         self.built_with: dict[str, list[dict[str, Any]]] = {}
 
     def build(self, net: nn.Module, horizon: Callable[[str], Horizon]) -> None:
@@ -47,15 +50,15 @@ class Optimization:
             horizon: Returns how many steps an optimizer will make, for its name.
         """
         self.optimizers = dict(self._build_optimizers(net))
-        horizons = {name: horizon(name) for name in self.optimizers}
-        self.plans = dict(self._build_schedulers(self.optimizers, horizons))
+        self.horizons = {name: horizon(name) for name in self.optimizers}
+        self.plans = dict(self._build_schedulers(self.optimizers, self.horizons))
         self.built_with = {
             name: list(hyperparameters(optimizer, self.plans[name].scheduler))
             for name, optimizer in self.optimizers.items()
         }
 
     def horizon(
-        self, trainer: Trainer, num_batches: int, group_size: int, turns: Mapping[str, int]
+        self, trainer: Trainer, num_batches: int, group_size: int, turns: Mapping[str, float]
     ) -> Horizon:
         """Count the steps that an optimizer makes which has one turn on a batch.
 
@@ -66,7 +69,7 @@ class Optimization:
             turns: Of each optimizer on a batch, where it is not one.
         """
         each = sum(turns.get(name, 1) for name in self.optimizers) or 1
-        max_steps = trainer.max_steps if trainer.max_steps < 0 else -(-trainer.max_steps // each)
+        max_steps = trainer.max_steps if trainer.max_steps < 0 else ceil(trainer.max_steps / each)
         return Horizon.of(num_batches, group_size, trainer.max_epochs, max_steps)
 
     def for_lightning(self, plateau_frequency: int | None) -> OptimizerLRScheduler:

@@ -24,6 +24,7 @@ class LoopState:
         """Return it as plain data and tensors."""
         loop = self._loop
         state = {"running_loss": loop.running.state_dict(), "built_with": loop.optim.state_dict()}
+        state["logged"] = loop.task_log.values()
         state["frozen"] = [n for n, p in loop.task.named_parameters() if not p.requires_grad]
         if loop.group_size != loop.accumulate_grad_batches:
             state["group_size"] = loop.group_size
@@ -34,6 +35,7 @@ class LoopState:
         loop = self._loop
         loop.running.load_state_dict(state["running_loss"], loop.task.device)
         loop.optim.load_state_dict(state.get("built_with"))
+        loop.task_log.latest = dict(state.get("logged", {}))
         if "frozen" in state:  # by the config, or by a callback
             for name, parameter in loop.task.named_parameters():
                 parameter.requires_grad = name not in state["frozen"]

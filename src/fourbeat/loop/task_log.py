@@ -21,14 +21,16 @@ class TaskLog:
 
     Attributes:
         num_samples: Of the mini-batch that the task has just now; None: it has none.
-        is_within: Whether more steps follow in the execution, of which Lightning logs the last
-            one's values alone: those of the others are logged here.
+        is_training: Whether it trains on it.
+        latest: What was logged last in this epoch for each step, by tag: Lightning logs that when
+            a step is due, whoever logged it when.
     """
 
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
         self.num_samples: int | None = None
-        self.is_within = False
+        self.is_training = False
+        self.latest: dict[str, Any] = {}
 
     def each(self, batches: Iterable[MicroBatch]) -> Iterator[MicroBatch]:
         """Yield mini-batches, and note of each, while it is played, how many samples it has."""
@@ -38,7 +40,7 @@ class TaskLog:
         self.num_samples = None
 
     def options(self, name: str, value: Any, options: dict[str, Any]) -> dict[str, Any]:
-        """Return Lightning's options, after the value has been logged, where that is due here.
+        """Return Lightning's options, after the value has been noted.
 
         Args:
             name: Of the value.
@@ -50,8 +52,19 @@ class TaskLog:
         if options.get("batch_size") is None:
             options = {**options, "batch_size": self.num_samples}
         asked = options.get("on_step") is not False and options.get("logger") is not False
-        if self.is_within and asked and self._loop.log_is_due(step := self._loop.num_steps + 1):
+        if self.is_training and asked and isinstance(value, (Tensor, int, float)):
             tag = f"{name}_step" if options.get("on_epoch") else name
-            number = value.detach() if isinstance(value, Tensor) else value
-            self._loop.training_log.add(step - 1, {}, {tag: float(number)})
+            self.latest[tag] = value.detach().clone() if isinstance(value, Tensor) else value
         return options
+
+    def end_step(self) -> None:
+        """Log the latest values, if that is due, after a step within an execution.
+
+        Of its last step Lightning logs them.
+        """
+        if self.latest and self._loop.log_is_due(step := self._loop.num_steps):
+            self._loop.training_log.add(step - 1, {}, self.values())
+
+    def values(self) -> dict[str, float]:
+        """Return the latest values as numbers, which waits for the device."""
+        return {tag: float(value) for tag, value in self.latest.items()}

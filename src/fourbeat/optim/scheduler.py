@@ -64,9 +64,14 @@ class Horizon:
             )
         return cls(min(limits), math.ceil(min(limits) / steps_per_epoch))
 
-    def times(self, num_turns: int) -> Horizon:
-        """Return that of an optimizer which steps so many times where another steps once."""
-        return Horizon(self.num_steps * num_turns, self.num_epochs)
+    def of_turns(self, per_batch: float) -> Horizon:
+        """Return that of an optimizer that has so many turns where another makes a step.
+
+        Args:
+            per_batch: May be a fraction: a turn on each third batch begins with the first one.
+        """
+        num_steps = math.ceil(self.num_steps * per_batch - 1e-6)  # 1/3 is not a third
+        return Horizon(max(1, num_steps), self.num_epochs)
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from fourbeat.preflight.devices import device_faults
 from fourbeat.preflight.dry_run import dry_run
 from fourbeat.preflight.groups import group_faults
 from fourbeat.preflight.horizons import limit_faults, plan_horizon, sharing_faults
+from fourbeat.preflight.metric_trial import plain_metric_faults
 from fourbeat.preflight.monitors import monitor_faults
 from fourbeat.preflight.parameters import parameter_faults
 from fourbeat.preflight.single_samples import single_sample_faults
@@ -117,6 +118,7 @@ def _task(cfg: TrainConfig, datamodule: Data, *, loss_is_good: bool) -> list[Fau
     if _is_plain(cfg, datamodule):
         assert isinstance(datamodule, DataModule)
         faults = _model_and_loss(cfg, datamodule, loss_is_good=loss_is_good)
+        faults = faults or plain_metric_faults(cfg, datamodule)
     elif loss_is_good:
         tried, faults = try_task(cfg, datamodule)
         if tried is None:

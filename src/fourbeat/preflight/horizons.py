@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 from fourbeat.base.errors import Fault
 from fourbeat.config.schema import TrainConfig
 from fourbeat.config.typed import format_value
@@ -10,12 +12,13 @@ from fourbeat.optim import Horizon
 from fourbeat.preflight.devices import count_processes
 
 
-def plan_horizon(cfg: TrainConfig, datamodule: Data) -> Horizon | None:
+def plan_horizon(cfg: TrainConfig, datamodule: Data, steps_per_batch: float = 1) -> Horizon | None:
     """Count the steps and epochs of a training as the module will, once the data is there.
 
     Args:
         cfg: The config.
         datamodule: The data set, which need not be loaded.
+        steps_per_batch: Those of all optimizers together, which ``trainer.max_steps`` counts.
 
     Returns:
         The horizon; None when an epoch has no batch, which is a fault of its own.
@@ -23,11 +26,12 @@ def plan_horizon(cfg: TrainConfig, datamodule: Data) -> Horizon | None:
     batches = count_train_batches(cfg, datamodule)
     if batches < 1:
         return None
+    max_steps = cfg.trainer.max_steps
     return Horizon.of(
         num_batches=batches,
         accumulate_grad_batches=cfg.loop.accumulate_grad_batches,
         max_epochs=cfg.trainer.max_epochs,
-        max_steps=cfg.trainer.max_steps,
+        max_steps=max_steps if max_steps < 0 else ceil(max_steps / steps_per_batch),
     )
 
 

@@ -12,7 +12,7 @@ from fourbeat.config.schema import SUPERVISED, TrainConfig
 from fourbeat.config.sections import key_of, named
 from fourbeat.config.suggest import did_you_mean
 from fourbeat.data import Data, DataModule
-from fourbeat.preflight.task_trial import TaskTrial
+from fourbeat.preflight.task_trial import TaskTrial, modes_of
 from fourbeat.tasks import choose_metrics
 from fourbeat.tasks.building import instantiate_metrics
 
@@ -99,16 +99,13 @@ def known_metrics(cfg: TrainConfig, datamodule: Data) -> MetricCollection:
 
 def metric_modes(cfg: TrainConfig, datamodule: Data) -> dict[str, str]:
     """Return the metrics that the config and the data set name, and when each is best."""
-    metrics = known_metrics(cfg, datamodule)
-    higher = {name: metric.higher_is_better for name, metric in metrics.items()}
-    # The confusion matrix is neither better high nor low: it is not one number.
-    return {n: "max" if h else "min" for n, h in higher.items() if h is not None}
+    return modes_of(known_metrics(cfg, datamodule))
 
 
 def _monitors(cfg: TrainConfig, datamodule: Data, trial: TaskTrial) -> list[Monitor]:
     total = () if trial.turns else ("loss",)
     losses = dict.fromkeys([*total, *trial.losses], "min")
-    metrics = metric_modes(cfg, datamodule) if trial.feeds_metrics else {}
+    metrics = metric_modes(cfg, datamodule) | dict(trial.modes) if trial.feeds_metrics else {}
     val = {f"val/{name}": mode for name, mode in {**losses, **metrics}.items()}
     epochs = {f"train/{name}_epoch": "min" for name in losses}
     training = {**val, **{f"train/{name}": "min" for name in losses}, **epochs}
@@ -116,7 +113,7 @@ def _monitors(cfg: TrainConfig, datamodule: Data, trial: TaskTrial) -> list[Moni
     ends = {**val, **test, **epochs}
     stopping, checkpoint = cfg.callbacks.early_stopping, cfg.callbacks.model_checkpoint
     if trial.turns and trial.monitor:
-        training, ends = ({**known, trial.monitor: ""} for known in (training, ends))
+        training, ends = ({trial.monitor: "", **known} for known in (training, ends))
     monitors = [Monitor("sweep", "metric", cfg.sweep.metric, cfg.sweep.mode, ends)]
     if stopping:
         section = "callbacks.early_stopping"
@@ -128,4 +125,15 @@ def _monitors(cfg: TrainConfig, datamodule: Data, trial: TaskTrial) -> list[Moni
         if scheduler.monitor:
             section, mode = key_of("scheduler", name), scheduler.leaf().get("mode", "min")
             monitors.append(Monitor(section, "monitor", scheduler.monitor, mode, training))
-    return [m for m in monitors if not (trial.turns and m.metric in _SUMS and m.is_default)]
+    if not trial.turns:
+        return monitors
+    own = [_of_task(each, trial.monitor) for each in monitors]
+    return [each for each in own if not (each.metric in _SUMS and each.is_default)]
+
+
+def _of_task(monitor: Monitor, metric: str | None) -> Monitor:
+    """Put what a task monitors itself in the place of the sum that it has not."""
+    is_callback = monitor.section.startswith("callbacks")
+    if metric is None or monitor.metric != DEFAULT_METRIC or not is_callback:
+        return monitor
+    return replace(monitor, metric=metric)

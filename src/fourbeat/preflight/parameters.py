@@ -8,6 +8,7 @@ from pkgutil import resolve_name
 
 import torch
 from torch import nn
+from torch.nn.parameter import UninitializedParameter
 
 from fourbeat.base.errors import Fault, RunError
 from fourbeat.config.leaves import Leaf, instantiate
@@ -99,6 +100,8 @@ def _file_faults(file: str, net: nn.Module) -> list[Fault]:
         why = str(error).removeprefix(f"{path}: ")
         hint = "Save the state dict alone: torch.save(model.state_dict(), FILE)."
         return [Fault("not-readable", key, file, why, hint)]
+    if any(isinstance(each, UninitializedParameter) for each in net.parameters()):
+        return []  # of no shape yet
     fitted = fit_weights(held, net)
     if fitted.values:
         return []

@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 import traceback
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torchmetrics import MetricCollection
 
 from fourbeat.base.errors import Fault
@@ -20,8 +21,9 @@ from fourbeat.config.trial import try_leaf
 from fourbeat.data import Batch, Data
 from fourbeat.data.batches import name_tensors
 from fourbeat.preflight.dry_run import first_line, layer_reached, traced
+from fourbeat.preflight.metric_trial import MetricTrial, named_metrics
 from fourbeat.tasks import LossTypeError, Supervised, Task, adapt_loss
-from fourbeat.tasks.building import instantiate_task, takes_loss
+from fourbeat.tasks.building import fitting_metrics, instantiate_task, takes_loss
 from fourbeat.tasks.losses import reduction_faults
 from fourbeat.tasks.mean import (
     Loss,
@@ -33,6 +35,7 @@ from fourbeat.tasks.mean import (
     of_turns,
     total_of,
 )
+from fourbeat.tasks.metrics import FITTING
 from fourbeat.tasks.stock import StockPlayer
 
 
@@ -45,31 +48,25 @@ class TaskTrial:
         turns: How often each optimizer had its turn; empty for a task without turns.
         feeds_metrics: Whether it called ``update_metrics``.
         monitor: What the task itself monitors.
+        modes: Its metrics, its own ones too, and when each is best, ``min`` or ``max``.
     """
 
     losses: tuple[str, ...] = ("loss",)
     turns: Mapping[str, int] = field(default_factory=dict)
     feeds_metrics: bool = True
     monitor: str | None = None
+    modes: Mapping[str, str] = field(default_factory=dict)
 
 
 class _Probe(StockPlayer):
     """Notes whether the metrics are fed, and feeds copies of them."""
 
-    fed = False
-
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, chosen: Iterable[str] = ()) -> None:
         super().__init__(task)
-        self._metrics = {name: metric.clone() for name, metric in task.metrics.items()}
-        self.refusals: dict[str, Exception] = {}
+        self.metrics = MetricTrial(dict(task.metrics.items()), chosen)
 
     def update_metrics(self, outputs: Any, targets: Any) -> None:
-        self.fed = True
-        for name, metric in self._metrics.items():
-            try:
-                metric.update(outputs, targets)
-            except Exception as error:  # the user's own metric may raise anything
-                self.refusals[name] = error
+        self.metrics.update(outputs, targets)
 
 
 def try_task(cfg: TrainConfig, data: Data) -> tuple[TaskTrial | None, list[Fault]]:
@@ -98,7 +95,7 @@ def try_batch(cfg: TrainConfig, task: Task, batch: Batch) -> tuple[TaskTrial | N
     Returns:
         What it did, or None and the fault, with layer, shape and reason.
     """
-    probe = task.loop = _Probe(task)
+    probe = task.loop = _Probe(task, FITTING - cfg.metrics.named.keys() if cfg.metrics.auto else ())
     entered: list[Any] = []
     with traced(task, entered), silenced(task):
         try:
@@ -107,10 +104,21 @@ def try_batch(cfg: TrainConfig, task: Task, batch: Batch) -> tuple[TaskTrial | N
             _check_signs(losses)
         except Exception as error:  # the user's own code may raise anything
             return None, [_fault(cfg, batch, entered, error)]
-    trial = TaskTrial(tuple(losses), turns, probe.fed, task.monitor)
-    refused = [_metric_fault(task, *refusal) for refusal in probe.refusals.items()]
-    faults = [*_turn_faults(cfg, task, trial), *_accumulation_faults(cfg, losses), *refused]
-    return trial, faults
+    trial = TaskTrial(
+        tuple(losses), turns, probe.metrics.was_fed, task.monitor, modes_of(task.metrics)
+    )
+    faults = [*_turn_faults(cfg, task, trial), *_accumulation_faults(cfg, losses)]
+    return trial, [*faults, *probe.metrics.faults()]
+
+
+def run_task(task: Task, batch: Batch) -> None:
+    """Compute a task's losses of a batch, for what that does to its layers; nothing is stepped."""
+    task.loop = _Probe(task)
+    with silenced(task), torch.no_grad():
+        if task.takes_turns:
+            list(task.steps(batch))
+        else:
+            task.losses(batch)
 
 
 def unused_parameters(task: Task, batch: Batch) -> list[str]:
@@ -133,9 +141,11 @@ def unused_parameters(task: Task, batch: Batch) -> list[str]:
     return [n for n, parameter in named if parameter.requires_grad and parameter.grad is None]
 
 
-def _metric_fault(task: Task, name: str, error: Exception) -> Fault:
-    why = f"cannot be updated with a batch: {first_line(error)}"
-    return Fault("task-fails", f"metrics.{name}", type(task.metrics[name]).__name__, why)
+def modes_of(metrics: MetricCollection) -> dict[str, str]:
+    """Return the metrics that are better high or low, and when each is best."""
+    higher = {name: metric.higher_is_better for name, metric in metrics.items()}
+    # A confusion matrix is neither better high nor low: it is not one number.
+    return {n: "max" if h else "min" for n, h in higher.items() if h is not None}
 
 
 def build_trial(cfg: TrainConfig, data: Data) -> tuple[Task | None, list[Fault]]:
@@ -153,16 +163,14 @@ def build_trial(cfg: TrainConfig, data: Data) -> tuple[Task | None, list[Fault]]
         assert cfg.loss is not None
         loss, refused = try_leaf("loss", cfg.loss.leaf(), instantiate)
         faults += refused or reduction_faults(loss)
-    metrics = MetricCollection({})
-    for name, section in cfg.metrics.named.items():
-        metric, refused = try_leaf(f"metrics.{name}", section.leaf(), instantiate)
-        faults += refused
-        if metric is not None:
-            metrics.add_metrics({name: metric})
-    if faults:
+    metrics, refused = named_metrics(cfg)
+    if faults := [*faults, *refused]:
         return None, faults
+    kind = getattr(data, "task", None)
     if loss is not None:
-        loss = adapt_loss(loss, getattr(data, "task", None))
+        loss = adapt_loss(loss, kind)
+    if cfg.metrics.auto and kind:
+        metrics.add_metrics(dict(fitting_metrics(kind, data.num_classes, loss).items()))
     return try_leaf(
         "task", cfg.task.leaf(), lambda leaf: instantiate_task(leaf, net, loss, metrics)
     )
@@ -183,7 +191,7 @@ def _run(task: Task, batch: Batch) -> tuple[Mapping[str, int], Mapping[str, Loss
 
 
 def _check_signs(losses: Mapping[str, Loss]) -> None:
-    """Refuse negative weights: here, on the CPU, it costs nothing to inspect tensors."""
+    """Refuse negative weights: here, on the CPU, tensors cost nothing to read."""
     for name, loss in losses.items():
         if isinstance(loss, Mean) and loss.weight < 0:
             raise LossTypeError(f"the weight of the loss {name!r} is {loss.weight}: at least 0")
@@ -241,7 +249,7 @@ def _of_turn(cfg: TrainConfig, task: Task, name: str, num_turns: int) -> list[Fa
     if name not in names:
         return [Fault("wrong-turns", "task", target, f"yields {name!r}", f"There are {names}.")]
     expected = task.turns_per_batch.get(name, 1)
-    if expected == num_turns or cfg.schedulers[name].horizon is None:
+    if abs(num_turns - expected) < 1 or cfg.schedulers[name].horizon is None:
         return []
     why = f"takes {num_turns} turns of {name} on a batch, and its schedule reckons with {expected}"
     hint = f"Set turns_per_batch = {{{name!r}: {num_turns}}} on the class."

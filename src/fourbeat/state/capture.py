@@ -98,6 +98,12 @@ def position_now(trainer: Trainer, moment: Moment, batch: int, *, is_over: bool)
     )
 
 
+def restores_within_epochs(trainer: Trainer) -> bool:
+    """Return whether the place within an epoch could be found again."""
+    data = datamodule_of(trainer)
+    return isinstance(data, SplitLoaders) and data.restores_within_epochs
+
+
 def set_position(trainer: Trainer, state: TrainingState) -> None:
     """Make Lightning resume at a state's position, before it reads the state's loops.
 

@@ -23,7 +23,8 @@ def load_evaluated(trainer: Trainer, module: LightningModule, checkpoint: Checkp
         checkpoint: Of a training, or weights alone.
     """
     module.trainer = trainer
-    module.on_load_checkpoint(checkpoint)
+    if checkpoint.keys() != {"state_dict"}:  # weights alone
+        module.on_load_checkpoint(checkpoint)
     module.load_state_dict(checkpoint["state_dict"])
     if KEY in checkpoint and (own := TrainingState.of(checkpoint).process(trainer.global_rank)):
         _registered(module).load_state_dict(own)

@@ -14,8 +14,8 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import StochasticWeightAveraging
 
 from fourbeat.base.console import log
-from fourbeat.data.split_loaders import SplitLoaders
-from fourbeat.lightning.trainer import callbacks_of, datamodule_of
+from fourbeat.lightning.trainer import callbacks_of
+from fourbeat.state.capture import restores_within_epochs
 
 
 @runtime_checkable
@@ -40,11 +40,8 @@ BEGIN_WITH_EPOCHS = (StochasticWeightAveraging,)
 def says_it_saves_between_epochs(trainer: Trainer) -> bool:
     """Return whether states can be restored between epochs alone, and say so."""
     found = [type(c).__name__ for c in callbacks_of(trainer) if isinstance(c, BEGIN_WITH_EPOCHS)]
-    data = datamodule_of(trainer)
-    if not isinstance(data, SplitLoaders):
-        found.append("data that fourbeat.adopt(data, seed=...) has not adopted")
-    elif not data.restores_within_epochs:
-        found.append(f"{type(data).__name__}.train_dataloader() returns no DataLoader, and")
+    if not restores_within_epochs(trainer):
+        found.append("what is no DataLoader, nor adopted by fourbeat.adopt(),")
     if found and trainer.is_global_zero:
         log.info("%s resumes where an epoch begins: states are saved between epochs", found[0])
     return bool(found)

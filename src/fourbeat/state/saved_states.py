@@ -11,9 +11,7 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from fourbeat.base.console import log
 from fourbeat.base.errors import RunError
-from fourbeat.data.split_loaders import SplitLoaders
-from fourbeat.lightning.trainer import datamodule_of
-from fourbeat.state.capture import set_position, show_latest
+from fourbeat.state.capture import restores_within_epochs, set_position, show_latest
 from fourbeat.state.checkpoint_files import (
     CHECKPOINT_DIR,
     CheckpointFiles,
@@ -92,7 +90,7 @@ class SavedStates(Checkpoint):
             state = TrainingState.of(checkpoint, trainer.ckpt_path or "the state")
             set_position(trainer, state)
             self._read = state.without_weights()
-            if isinstance(datamodule_of(trainer), SplitLoaders):
+            if restores_within_epochs(trainer):
                 warnings.filterwarnings("ignore", NOT_RESUMABLE)
             if self.folder and not self._is_rewound and trainer.is_global_zero:
                 cut_own_records(self.folder, state.log_position)

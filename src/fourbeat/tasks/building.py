@@ -13,6 +13,9 @@ from torchmetrics import MetricCollection
 from fourbeat.base.errors import ConfigError, Fault
 from fourbeat.config.leaves import Leaf, instantiate
 from fourbeat.config.sections import LeafSection
+from fourbeat.data.base import TaskKind
+from fourbeat.tasks.losses import OneLogit
+from fourbeat.tasks.metrics import choose_metrics
 from fourbeat.tasks.task import Task
 
 
@@ -81,6 +84,18 @@ def instantiate_task(
         raise ConfigError([Fault("wrong-type", "task._target_", str(leaf["_target_"]), why, hint)])
     task.metrics.add_metrics(dict(metrics.items()))
     return task
+
+
+def fitting_metrics(kind: TaskKind, num_classes: int | None, loss: object) -> MetricCollection:
+    """Return what ``metrics=auto`` stands for.
+
+    Args:
+        kind: What the data asks for.
+        num_classes: How many classes there are; None for regression.
+        loss: Adapted: it shows whether two classes have one logit; None: the task has its own.
+    """
+    has_one = isinstance(loss, OneLogit) or (loss is None and kind == "binary")
+    return choose_metrics(kind, 1 if has_one else num_classes or 1)
 
 
 def instantiate_metrics(leaves: Mapping[str, Leaf]) -> MetricCollection:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -53,13 +53,21 @@ class SplitEvaluation:
         self._targets.append(targets)
         self._num_outputs += outputs.numel() if isinstance(outputs, Tensor) else MOST_NUMBERS
 
-    def compute(self, *, has_total: bool = True) -> dict[str, Tensor]:
+    def compute(
+        self, *, has_total: bool = True, agree: Callable[[list[str]], list[str]] = list
+    ) -> dict[str, Tensor]:
         """Return losses and metrics over all samples and all processes.
 
         Args:
             has_total: Whether the sum of named losses is among them, as ``loss``.
+            agree: Returns the names that some process has, in the same order in each.
         """
         self._add_up()
+        for name in agree([*self._means]):
+            if name not in self._means:
+                self._means[name] = _SplitMean().to(self._device)
+                self._means[name].update(Mean(torch.zeros((), device=self._device), 0.0))
+            self._means[name] = self._means.pop(name)
         named = {name: mean.compute() for name, mean in self._means.items()}
         if has_total and TOTAL not in named:
             named = {TOTAL: torch.stack(list(named.values())).sum(), **named}

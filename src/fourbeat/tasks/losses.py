@@ -82,7 +82,8 @@ class NoLoss(nn.Module):
         Raises:
             ValueError: Always.
         """
-        raise ValueError("the data does not say which loss fits: choose one, e.g. loss=mse")
+        fitting = "mse" if targets.is_floating_point() else "cross_entropy"
+        raise ValueError(f"the data does not say which loss fits: choose one, e.g. loss={fitting}")
 
 
 def adapt_loss(loss: nn.Module, task: TaskKind | None) -> nn.Module:

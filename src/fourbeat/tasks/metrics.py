@@ -10,6 +10,8 @@ from fourbeat.config.leaves import Leaf, instantiate
 from fourbeat.data.base import TaskKind
 
 CLASSIFICATION = "torchmetrics.classification."
+FITTING = frozenset({"accuracy", "f1", "confusion_matrix", "mae", "r2"})
+"""What the metrics are called that :func:`choose_metrics` may choose."""
 
 
 def metric_leaves(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 import torch
@@ -58,22 +58,31 @@ class RunningLoss:
         if len(self._losses) == CAPACITY:
             self._add_up()
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing has come in the epoch."""
+        weight = self._epoch.weight
+        return not self._losses and not isinstance(weight, Tensor) and not weight
+
     def recent(self) -> Tensor | None:
         """Return the mean since this was last called, or the epoch began; None: nothing came."""
         self._add_up()
         recent, self._recent = self._recent, _Sum()
         return recent.mean()
 
-    def epoch(self, add_up: AddUp | None = None) -> Tensor | None:
+    def epoch(
+        self, add_up: AddUp | None = None, device: torch.device | None = None
+    ) -> Tensor | None:
         """Return the mean since the last call and start from zero; None if there is nothing.
 
         Args:
             add_up: Adds up over the processes.
+            device: Where they add up, if this process has nothing.
         """
         self._add_up()
         epoch = self._epoch
         self._recent = self._epoch = _Sum()
-        return epoch.mean() if add_up is None else epoch.over_processes(add_up)
+        return epoch.mean() if add_up is None else epoch.over_processes(add_up, device)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what has been added so far: a sum depends on where it is cut, so nothing is."""
@@ -135,13 +144,27 @@ class RunningLosses:
         """Return the means since this was last called, of those losses of which there are any."""
         return self._with_total({name: loss.recent() for name, loss in self._named.items()})
 
-    def epoch(self, add_up: AddUp | None = None) -> dict[str, Tensor]:
+    @property
+    def names(self) -> list[str]:
+        """Names of the losses of which there has been any in the epoch."""
+        return [name for name, loss in self._named.items() if not loss.is_empty]
+
+    def epoch(
+        self,
+        add_up: AddUp | None = None,
+        names: Iterable[str] | None = None,
+        device: torch.device | None = None,
+    ) -> dict[str, Tensor]:
         """Return the means of the epoch, and start from zero.
 
         Args:
             add_up: Adds up over the processes; None: there is one.
+            names: Of the losses that some process has, in the same order in each.
+            device: Where they add up.
         """
-        return self._with_total({name: loss.epoch(add_up) for name, loss in self._named.items()})
+        found = self._named if names is None else names
+        named = {name: self._named.get(name, RunningLoss()) for name in found}
+        return self._with_total({n: loss.epoch(add_up, device) for n, loss in named.items()})
 
     def _with_total(self, means: Mapping[str, Tensor | None]) -> dict[str, Tensor]:
         found = {name: mean for name, mean in means.items() if mean is not None}
@@ -184,12 +207,12 @@ class _Sum:
     def plus(self, total: Tensor, weight: Tensor | float) -> _Sum:
         return _Sum(self.total + total, self.weight + weight)
 
-    def over_processes(self, add_up: AddUp) -> Tensor | None:
-        if (mean := self.mean()) is None:
-            return None
-        pair = [torch.as_tensor(each, device=mean.device) for each in self.plain()]
+    def over_processes(self, add_up: AddUp, device: torch.device | None) -> Tensor | None:
+        mean = self.mean()
+        device = device if mean is None else mean.device
+        pair = [torch.as_tensor(each, device=device) for each in self.plain()]
         total, weight = add_up(torch.stack([each.double() for each in pair])).unbind()
-        return _Sum(total, weight).mean()
+        return _Sum(total, weight).mean()  # 0 where no process has had any
 
     def mean(self) -> Tensor | None:
         """The total itself, if its weight is 0; None: nothing came."""

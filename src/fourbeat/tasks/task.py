@@ -74,14 +74,14 @@ class Task(LightningModule):
         optimizer_names: Under a stock Trainer, whose turn is whose: the names that :meth:`steps`
             yields, in the order in which ``configure_optimizers`` returns the optimizers.
         turns_per_batch: How often an optimizer has its turn on a batch, by name, if not once: from
-            it schedules reckon their length.
+            it schedules reckon their length. A fraction where not each batch has one: ``1 / 3``.
         frozen_layers: Layers of the network that stay in evaluation mode: those of the config's
             ``freeze`` that have running statistics.
     """
 
     monitor: str | None = None
     optimizer_names: tuple[str, ...] = ()
-    turns_per_batch: Mapping[str, int] = MappingProxyType({})
+    turns_per_batch: Mapping[str, float] = MappingProxyType({})
     net: Any  # an nn.Module, whose attributes are the user's
     metrics: MetricCollection
     frozen_layers: Sequence[str] = ()

@@ -30,7 +30,7 @@ from fourbeat.training.building import (
     trainer_flags,
 )
 from fourbeat.training.components import Components
-from fourbeat.training.given import Given, naming_arguments, renaming
+from fourbeat.training.given import Given, naming_arguments, renaming, renaming_lines
 from fourbeat.training.given_optim import GivenOptimizer, GivenScheduler
 from fourbeat.training.given_plan import Objects, Plan, plan_fit
 from fourbeat.training.given_task import GivenMetrics
@@ -61,6 +61,8 @@ def fit(
     weight_decay: float | None = None,
     gradient_clip_val: float | Literal["auto"] | None = "auto",
     patience: int | None = 10,
+    monitor: str | None = None,
+    mode: Literal["min", "max"] = "min",
     precision: str = "32-true",
     device: str | torch.device = "auto",
     seed: int = 42,
@@ -113,6 +115,9 @@ def fit(
         gradient_clip_val: Largest norm of all gradients together; None for no clipping; ``auto``:
             1, and no clipping for a LightningModule, which is trained as it is.
         patience: Validations without improvement before the training stops; None: never.
+        monitor: The metric by which the best state is chosen, and the training stopped; None:
+            ``val/loss``, without validation ``train/loss_epoch``.
+        mode: Whether that is best ``min`` or ``max``.
         precision: E.g. ``32-true``, ``bf16-mixed`` or ``16-mixed``.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``, or a ``torch.device``.
         seed: Of everything random.
@@ -165,7 +170,7 @@ def _train(plan: Plan, components: Components, given: Given) -> Run:
     cfg, project = plan.cfg, None
     if plan.objects is None:
         project = Project(Path("conf"), Path.cwd(), ENTRY)
-    with new_run(cfg, components, project) as run:
+    with renaming_lines(given), naming_arguments(given), new_run(cfg, components, project) as run:
         for line in plan.describe_lacks():
             log.info("%s", line)
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.loggers import Logger
 from torch import nn
 
+from fourbeat.base.console import log
 from fourbeat.base.errors import ConfigError, Fault
 from fourbeat.data import SPLITS, is_batched
 from fourbeat.tasks import Task
@@ -45,6 +47,8 @@ class Given:
     weight_decay: float | None
     gradient_clip_val: float | str | None
     patience: int | None
+    monitor: str | None
+    mode: str
     precision: str
     device: Any
     seed: int
@@ -171,7 +175,23 @@ def naming_arguments(given: Given) -> Iterator[None]:
             )
             for fault in error.faults
         ]
-        raise ConfigError(faults) from None
+        raise ConfigError([*dict.fromkeys(faults)]) from None
+
+
+@contextmanager
+def renaming_lines(given: Given) -> Iterator[None]:
+    """Name arguments in the place of keys of the config, in lines that are printed within."""
+    renamed = renaming(given)
+
+    def rename(record: logging.LogRecord) -> bool:
+        record.msg, record.args = renamed(record.getMessage()), ()
+        return True
+
+    log.addFilter(rename)
+    try:
+        yield
+    finally:
+        log.removeFilter(rename)
 
 
 def renaming(given: Given) -> Callable[[str], str]:
@@ -182,7 +202,8 @@ def renaming(given: Given) -> Callable[[str], str]:
         r"trainer=default for whatever": 'device="auto" for whatever',
         r"trainer\.(accelerator|devices)": "device",
         r"trainer\.max_epochs|max_epochs": "epochs",
-        r"callbacks\.early_stopping\.monitor": "val",
+        r"callbacks\.early_stopping\.monitor and callbacks\.model_checkpoint\.monitor": "monitor",
+        r"callbacks\.model_checkpoint\.": "",
         r"(trainer|loop|callbacks\.early_stopping|callbacks)\.": "",
         r"optim\.": optim,
         r"optim(?![\w.])": "optimizer",
@@ -195,7 +216,7 @@ def renaming(given: Given) -> Callable[[str], str]:
 
     def renamed(text: str) -> str:
         for key, name in keys.items():
-            text = re.sub(rf"(?<![\w.])(?:{key})", name, text)
+            text = re.sub(rf"(?<![\w./-])(?:{key})", name, text)
         return text
 
     return renamed

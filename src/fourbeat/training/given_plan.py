@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lightning.pytorch import Callback, LightningModule, seed_everything
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, seed_everything
 from lightning.pytorch.loggers import Logger
 
 from fourbeat.base.errors import ConfigError, DataError, Fault, raise_faults
@@ -108,14 +108,14 @@ def plan_fit(given: Given) -> Plan:
     learned = learn(given, data, fewest)
     data.num_classes = learned.num_classes
     lacks |= learned.lacks | _lacks_besides(given)
-    monitor = _monitor(data, learned.module)
+    monitor = given.monitor or _monitor(data, learned.module)
     task = learned.module if isinstance(learned.module, Task) else None
     optim = GivenOptim(task.net, given.optimizer, given.scheduler, monitor) if task else None
     lacks |= optim.lacks if optim else {}
     cfg = _config(given, learned, optim, monitor, can_be_built=not lacks)
     if optim and task:
         _check(given, cfg, data, learned, optim, task)
-    raise_faults([*combination_faults(cfg), *device_faults(cfg)])
+    raise_faults([*combination_faults(cfg), *device_faults(cfg), *_clip_faults(cfg, learned)])
     if not lacks:
         check_config(cfg)
         return Plan(cfg, None, lacks)
@@ -128,7 +128,7 @@ def _data(given: Given) -> tuple[AdoptedData, dict[str, str]]:
     size, lacks = given.size, dict[str, str]()
     try:
         if given.data is not None:
-            return adopt(LoaderFunction(given.data, size), given.seed), lacks
+            return _adopted(LoaderFunction(given.data, size), given.seed), lacks
     except DataError as error:
         raise ConfigError([Fault("not-importable", "data", "", str(error))]) from None
     loaders = dict[str, Any]()
@@ -139,7 +139,13 @@ def _data(given: Given) -> tuple[AdoptedData, dict[str, str]]:
             kind, hint = type(own).__name__, f"Pass e.g. {split}=(x, y)."
             raise ConfigError([Fault("wrong-type", split, kind, str(error), hint)]) from None
     lacks["data"] = "'module:function' that returns (train, val)"
-    return adopt(LoaderDataModule(**loaders), given.seed), lacks
+    return _adopted(LoaderDataModule(**loaders), given.seed), lacks
+
+
+def _adopted(loaders: LightningDataModule, seed: int) -> AdoptedData:
+    data = adopt(loaders, seed)
+    assert isinstance(data, AdoptedData)
+    return data
 
 
 def _monitor(data: AdoptedData, module: LightningModule) -> str:
@@ -188,6 +194,15 @@ def _config(
         raise ConfigError(faults_of(error, TrainConfig, values)) from error
 
 
+def _clip_faults(cfg: TrainConfig, learned: Learned) -> list[Fault]:
+    clip, module = cfg.loop.gradient_clip_val, learned.module
+    if clip is None or isinstance(module, Task) or module.automatic_optimization:
+        return []
+    why = f"is for automatic optimization, and {type(module).__name__} steps its optimizers itself"
+    hint = "Call self.clip_gradients in its training_step."
+    return [Fault("impossible-together", "gradient_clip_val", str(clip), why, hint)]
+
+
 def _data_section(given: Given, learned: Learned) -> dict[str, Any]:
     return {
         "_target_": "fourbeat.data.LoaderFunction",
@@ -205,12 +220,12 @@ def _device(device: Any) -> dict[str, Any]:
 
 
 def _callbacks(given: Given, monitor: str) -> dict[str, Any]:
-    stopping = None if given.patience is None else {"monitor": monitor, "patience": given.patience}
+    best, patience = {"monitor": monitor, "mode": given.mode}, given.patience
     return {
         **STANDARD_CALLBACKS.model_dump(),
         "progress": given.progress,
-        "early_stopping": stopping,
-        "model_checkpoint": {"monitor": monitor},
+        "early_stopping": None if patience is None else {**best, "patience": patience},
+        "model_checkpoint": best,
         **_leaves("callbacks", given.callbacks),
     }
 

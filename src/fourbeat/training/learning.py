@@ -14,13 +14,15 @@ from fourbeat.data import Data, DataModule, ModuleLoaders, adopt
 from fourbeat.loop.optimization import BuildOptimizers, BuildSchedulers
 from fourbeat.optim import build_optimizers, build_schedulers, freeze
 from fourbeat.preflight.devices import accelerator
-from fourbeat.tasks import OneLogit, Task, adapt_loss, choose_metrics
+from fourbeat.tasks import Task, adapt_loss
 from fourbeat.tasks.building import (
+    fitting_metrics,
     instantiate_metrics,
     instantiate_task,
     is_lightning_module,
     takes_loss,
 )
+from fourbeat.training.lazy import initialize_lazy
 
 
 def build_task(cfg: TrainConfig, data: Data) -> Task:
@@ -37,12 +39,10 @@ def build_task(cfg: TrainConfig, data: Data) -> Task:
         loss = adapt_loss(instantiate(cfg.loss.leaf()), kind)
     metrics = instantiate_metrics({n: leaf.leaf() for n, leaf in cfg.metrics.named.items()})
     if cfg.metrics.auto and kind:
-        num_outputs = data.num_classes or 1
-        if isinstance(loss, OneLogit) or (loss is None and kind == "binary"):
-            num_outputs = 1
-        metrics.add_metrics(dict(choose_metrics(kind, num_outputs).items()))
+        metrics.add_metrics(dict(fitting_metrics(kind, data.num_classes, loss).items()))
     net: nn.Module = instantiate(cfg.model.leaf())
     task = instantiate_task(cfg.task.leaf(), net, loss, metrics)
+    initialize_lazy(task, data, "model", cfg.model.target)
     task.frozen_layers = freeze(net, cfg.freeze)
     if isinstance(data, DataModule):
         task.example_input_array = torch.zeros(1, *data.input_shape)
@@ -61,6 +61,7 @@ def build_module(cfg: TrainConfig, data: Data) -> LightningModule:
         module: LightningModule = instantiate(cfg.task.leaf())
         if isinstance(data, ModuleLoaders):
             data.inner = module
+        initialize_lazy(module, data, "task", cfg.task.target)
         return module
     return build_task(cfg, data)
 

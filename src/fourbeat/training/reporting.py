@@ -56,9 +56,12 @@ def _print_schedule(cfg: TrainConfig, components: Components) -> None:
     data = components.datamodule
     if components.task is None or not components.is_configured:
         return
-    horizon = plan_horizon(cfg, data)
-    if horizon is not None:
+    turns = components.task.turns_per_batch
+    each = {name: turns.get(name, 1) for name in cfg.optimizers}
+    batches = plan_horizon(cfg, data, sum(each.values()) or 1)
+    if batches is not None:
         for name, optim in cfg.optimizers.items():
+            horizon = batches.of_turns(each[name])
             scheduler, leaf = cfg.schedulers[name], optim.leaf()
             kinds = [each.target.rpartition(".")[2] for each in (optim, scheduler)]
             rates = [describe_rates(scheduler.leaf(), leaf, horizon)]
@@ -86,6 +89,29 @@ def _print_given_up(cfg: TrainConfig, components: Components) -> None:
             "Set callbacks.model_checkpoint.monitor, or monitor in the class.",
             type(task).__name__,
         )
+
+
+def warn_of_turns(cfg: TrainConfig, components: Components) -> None:
+    """Say which schedules have reckoned with another number of turns than were made.
+
+    Args:
+        cfg: The config.
+        components: Of a training that has reached its end.
+    """
+    task = components.task
+    if task is None or not task.takes_turns:
+        return
+    optim = task.loop.optim
+    for name, plan in optim.plans.items():
+        made, planned = plan.scheduler.last_epoch, optim.horizons[name].num_steps
+        spans = cfg.schedulers[name].horizon is not None and plan.interval == "step"
+        if spans and abs(made - planned) > 1:  # a fraction of all batches may be one more or less
+            per_batch = made * task.turns_per_batch.get(name, 1) / planned
+            log.warning(
+                "%s: %s took %d turns, and its schedule reckoned with %d. Set turns_per_batch = "
+                "{%r: %.3g} on the class.",
+                *(type(task).__name__, name, made, planned, name, per_batch),
+            )
 
 
 def print_end(run: Run) -> None:

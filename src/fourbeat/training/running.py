@@ -33,6 +33,7 @@ from fourbeat.state.training_state import Checkpoint
 from fourbeat.training.components import Components
 from fourbeat.training.debugging import Debugger
 from fourbeat.training.failures import (
+    MAX_TIME,
     outcome_of_error,
     outcome_of_fit,
     quiet_on_a_full_disk,
@@ -45,6 +46,7 @@ from fourbeat.training.reporting import (
     measured_on,
     print_end,
     print_start,
+    warn_of_turns,
 )
 from fourbeat.training.warnings import expected_warnings
 
@@ -169,6 +171,8 @@ def finishing(
         with stop.handling(), quiet_on_a_full_disk():
             yield
         outcome = outcome_of_fit(components.trainer, cfg.trainer.max_time)
+        if outcome.status == "finished" and MAX_TIME not in outcome.reason:
+            warn_of_turns(cfg, components)
         outcome = Outcome(outcome.status, worded(outcome.reason))
     except BaseException as error:
         num_processes, given = components.trainer.world_size, cfg.data.target == GIVEN_LOADERS
@@ -210,18 +214,18 @@ def measure_best_weights(cfg: TrainConfig, components: Components) -> dict[str, 
     trainer, checkpoint = components.trainer, components.checkpoint
     checkpoint.stop.obey()
     best: Checkpoint = {}
-    measured: Mapping[str, SupportsFloat]
+    last = {"epoch": trainer.current_epoch - 1, "global_step": trainer.global_step}
     if checkpoint.replaced.found and components.measures("val"):
-        with expected_warnings(trainer.loggers):
-            (measured,) = trainer.validate(
+        with expected_warnings(trainer.loggers), evaluated_at(trainer, last):
+            (found,) = trainer.validate(
                 components.module, datamodule=components.datamodule, verbose=False
             )
+        metrics = measured_on("val", found)
     else:
         best, measured = load_best(cfg, components)
-    metrics = as_floats(measured)
+        metrics = as_floats(measured)
     if cfg.test and components.measures("test") and cfg.trainer.limit_test_batches:
-        state = best or {"epoch": trainer.current_epoch - 1, "global_step": trainer.global_step}
-        with expected_warnings(trainer.loggers), evaluated_at(trainer, state):
+        with expected_warnings(trainer.loggers), evaluated_at(trainer, best or last):
             (tested,) = trainer.test(
                 components.module, datamodule=components.datamodule, verbose=False
             )

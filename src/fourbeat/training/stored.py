@@ -58,7 +58,7 @@ class StoredRun:
             overrides: Keys to change.
 
         Raises:
-            RunError: The run was trained on loaders that were given, by ``fit()``.
+            RunError: The run was trained on objects that were given, by ``fit()``.
             ConfigError: With every fault found.
         """
         run = self.run
