@@ -24,7 +24,7 @@ TRANSFER_HOOKS = ("on_before_batch_transfer", "on_after_batch_transfer")
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
-def adopt(data: LightningDataModule | LightningModule, seed: int = 0) -> Data:
+def adopt(data: LightningDataModule | LightningModule, seed: int = 0) -> Any:
     """Return a data module whose batches come in an order that a resume and a replay find again.
 
     For ``trainer.fit(module, datamodule=fourbeat.adopt(data, seed=1))``.
@@ -55,8 +55,7 @@ def adopt(data: LightningDataModule | LightningModule, seed: int = 0) -> Data:
     hooks = {n: getattr(data, n) for n in TRANSFER_HOOKS if has_hook(data, n)}
     calls = {n: staticmethod(hook) for n, hook in hooks.items()}
     kind = type(own.__name__, (AdoptedData,), {"__qualname__": own.__qualname__, **calls})
-    adopted: Data = kind(data, seed)
-    return adopted
+    return kind(data, seed)
 
 
 def has_hook(owner: object, hook: str) -> bool:

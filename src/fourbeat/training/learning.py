@@ -51,7 +51,8 @@ def build_task(cfg: TrainConfig, data: Data) -> Task:
 
 def build_data(cfg: TrainConfig) -> Data:
     """Build the data set; a LightningDataModule of somebody else's gets our interface."""
-    return adopt(instantiate(cfg.data.leaf()), cfg.seed)
+    data: Data = adopt(instantiate(cfg.data.leaf()), cfg.seed)
+    return data
 
 
 def build_module(cfg: TrainConfig, data: Data) -> LightningModule:
