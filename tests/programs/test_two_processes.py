@@ -41,3 +41,12 @@ def test_killed_and_resumed_they_are_bitwise_the_run(tmp_path: Path, program: st
         == Run.load(tmp_path / "whole").manifest.num_steps
     )
     assert not list(differences(tmp_path / "whole", tmp_path / "killed"))
+
+
+def test_a_module_that_logs_another_value_in_each_process_is_judged_by_the_first(
+    tmp_path: Path,
+) -> None:
+    """Each would hold other states as the best, and wait for the other at a save."""
+    two = [word for word in settings("lit_weighted") if not word.startswith("trainer.max_epochs=")]
+    run(tmp_path, *two, "trainer.max_epochs=4", "hydra.run.dir=run")
+    assert Run.load(tmp_path / "run").outcome.status == "finished"

@@ -122,7 +122,7 @@ class Judge:
 
     def end_of_epoch(self, trainer: Trainer) -> bool:
         """Return whether the epoch that has just ended gave one of the best states."""
-        if self._or_latest and self._monitor not in trainer.callback_metrics:
+        if self._or_latest and self._monitor not in measured_by_all(trainer):
             return self._is_latest(trainer, trainer.current_epoch - 1)
         return self._is_best(trainer, trainer.current_epoch - 1)
 
@@ -136,7 +136,7 @@ class Judge:
             return False  # an epoch may end early, right after what has been judged
         if not self._monitor:
             return self._is_latest(trainer, epoch)
-        step, measured = trainer.global_step, trainer.callback_metrics
+        step, measured = trainer.global_step, measured_by_all(trainer)
         metrics = select_metrics(measured, self._monitor, validated=self.validated_at == step)
         if metrics is None:
             return False
@@ -144,10 +144,24 @@ class Judge:
         return self._ranking.add(RankedState(score, epoch, step, metrics))
 
     def _is_latest(self, trainer: Trainer, epoch: int) -> bool:
-        step, measured = trainer.global_step, trainer.callback_metrics
+        step, measured = trainer.global_step, measured_by_all(trainer)
         latest = select_metrics({"": 0.0, **measured}, "", validated=self.validated_at == step)
         score = float(step if self._ranking.mode == "max" else -step)
         return self._ranking.add(RankedState(score, epoch, step, latest or {}))
+
+
+def measured_by_all(trainer: Trainer) -> Mapping[str, SupportsFloat]:
+    """Return the latest metrics, those of the first process in each: all must judge alike.
+
+    A module that logs without ``sync_dist`` has others in each.
+    """
+    measured: Mapping[str, SupportsFloat] = trainer.callback_metrics
+    if trainer.world_size == 1:
+        return measured
+    shared: Mapping[str, float] = trainer.strategy.broadcast(
+        {n: float(v) for n, v in measured.items()}
+    )
+    return shared
 
 
 def select_metrics(
