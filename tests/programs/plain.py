@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import warnings
@@ -103,6 +104,8 @@ def train(name: str, folder: Path, **flags: Any) -> Trainer:
 
 def train_until(name: str, folder: str, moment: int | None) -> None:
     """Train, and kill this process at the n-th moment, counted from 1."""
+    # As in a user's process: workers of a server's would not notice that their parent is dead.
+    multiprocessing.set_start_method("fork", force=True)
     if moment is not None:
         left = [moment]
 
