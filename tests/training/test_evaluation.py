@@ -112,3 +112,15 @@ def test_the_last_state_is_measured_at_the_last_step(scaled: Run) -> None:
 def test_what_a_task_logs_in_the_test_is_no_value_of_the_validation(scaled: Run) -> None:
     assert scaled.metrics["val/own"] == evaluate(scaled.dir, split="val")["val/own"]
     assert not any(name.startswith("val/") for name in evaluate(scaled.dir))
+
+
+@pytest.mark.slow
+def test_weights_that_a_callback_has_put_in_place_at_the_end_are_the_runs_own(
+    tmp_path: Any,
+) -> None:
+    swa = "lightning.pytorch.callbacks.StochasticWeightAveraging"
+    words = [f"+callbacks.swa._target_={swa}", "+callbacks.swa.swa_lrs=0.01"]
+    cfg = compose(*SMALL, *words, "+callbacks.swa.swa_epoch_start=1", "trainer.max_epochs=3")
+    run = train(cfg, tmp_path / "run")
+    assert evaluate(run.dir) == {n: v for n, v in run.metrics.items() if n.startswith("test/")}
+    assert run.weights().name == "final_weights.ckpt"

@@ -34,7 +34,7 @@ from fourbeat.preflight.metric_trial import plain_metric_faults
 from fourbeat.preflight.monitors import monitor_faults
 from fourbeat.preflight.parameters import parameter_faults
 from fourbeat.preflight.single_samples import single_sample_faults
-from fourbeat.preflight.task_trial import TaskTrial, try_task
+from fourbeat.preflight.task_trial import TaskTrial, try_task, turnless_faults
 from fourbeat.preflight.validations import validation_faults
 from fourbeat.tasks import LossTask
 from fourbeat.tasks.building import is_lightning_module, net_faults
@@ -117,7 +117,7 @@ def _task(cfg: TrainConfig, datamodule: Data, *, loss_is_good: bool) -> list[Fau
     trial, faults = TaskTrial(), list[Fault]()
     if _is_plain(cfg, datamodule):
         assert isinstance(datamodule, DataModule)
-        faults = _model_and_loss(cfg, datamodule, loss_is_good=loss_is_good)
+        faults = turnless_faults(cfg) + _model_and_loss(cfg, datamodule, loss_is_good=loss_is_good)
         faults = faults or plain_metric_faults(cfg, datamodule)
     elif loss_is_good:
         tried, faults = try_task(cfg, datamodule)

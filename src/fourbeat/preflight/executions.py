@@ -6,7 +6,7 @@ import pkgutil
 from collections.abc import Sequence
 
 import torch
-from lightning.pytorch import Callback, LightningModule
+from lightning.pytorch import Callback, LightningDataModule, LightningModule
 from lightning.pytorch.callbacks import ModelCheckpoint, Timer
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -14,7 +14,7 @@ from fourbeat.base.generators import generators_seeded
 from fourbeat.callbacks import ProgressBar
 from fourbeat.config.schema import TrainConfig
 from fourbeat.config.sections import LeafSection
-from fourbeat.data import Batch, Data, ExecutionPlan, count_samples, map_tensors
+from fourbeat.data import AdoptedData, Batch, Data, ExecutionPlan, count_samples, map_tensors
 from fourbeat.data.batches import list_tensors
 from fourbeat.lightning.trainer import step_interval
 from fourbeat.loop.fast_path import overrides_any
@@ -110,7 +110,9 @@ def sees_each_batch(module: Task, data: Data, callbacks: Sequence[Callback]) -> 
         return type(module).__name__
     if overrides_any(module, Task, STEPS):
         return type(module).__name__
-    if overrides_any(data, Data, TRANSFERS):
+    inner = data.inner if isinstance(data, AdoptedData) else None
+    owner, base = (data, Data) if inner is None else (inner, LightningDataModule)
+    if overrides_any(owner, base, TRANSFERS):
         return type(data).__name__
     return next((type(user).__name__ for user in callbacks if _uses_batch_hooks(user)), None)
 

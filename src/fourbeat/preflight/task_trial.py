@@ -223,6 +223,15 @@ def _fault(cfg: TrainConfig, batch: Batch, entered: list[Any], error: Exception)
     return Fault("task-fails", "task", cfg.task.target, reason, hint)
 
 
+def turnless_faults(cfg: TrainConfig) -> list[Fault]:
+    """Find several optimizers of a task that takes no turns."""
+    names = [*cfg.optimizers]
+    if names == [""]:
+        return []
+    why, hint = f"are several, and {cfg.task.target} takes no turns", "Write steps(), or use one."
+    return [Fault("wrong-turns", "optim", ", ".join(names), why, hint)]
+
+
 def _turn_faults(cfg: TrainConfig, task: Task, trial: TaskTrial) -> list[Fault]:
     """Turns of optimizers that the config does not have; several, but no turns."""
     names, target = [*cfg.optimizers], cfg.task.target
@@ -230,10 +239,7 @@ def _turn_faults(cfg: TrainConfig, task: Task, trial: TaskTrial) -> list[Fault]:
         if task.takes_turns:
             why, hint = "takes no turn on the example batch", "Yield in steps() on the first batch."
             return [Fault("wrong-turns", "task", target, why, hint)]
-        if names == [""]:
-            return []
-        why, hint = f"are several, and {target} takes no turns", "Write steps(), or use one."
-        return [Fault("wrong-turns", "optim", ", ".join(names), why, hint)]
+        return turnless_faults(cfg)
     if cfg.loop.name == "automatic":
         why = f"leaves tasks with one loss to Lightning, and {target} takes turns"
         return [Fault("impossible-together", "loop.name", "automatic", why, "Use loop=four_beat.")]

@@ -14,6 +14,10 @@ from fourbeat.run.manifest import MANIFEST_FILE, Manifest
 _TRAIN_FIRST = "Train one with: python scripts/train.py"
 
 
+FINAL_WEIGHTS = "final_weights.ckpt"
+"""Weights that took the place of the trained ones when the training was over."""
+
+
 def find_run(spec: str, root: Path) -> Path:
     """Return the run folder that a user named.
 
@@ -37,6 +41,20 @@ def find_run(spec: str, root: Path) -> Path:
             return place.resolve()
     there = next((place for place in places if place.exists()), None)
     raise RunError(_what_is(there) if there else _nothing_called(spec, root))
+
+
+def weights_path(folder: Path, which: str) -> Path:
+    """Return the file of a run's weights: its checkpoint, or what it has tested in its place.
+
+    Args:
+        folder: The run folder.
+        which: As of :func:`checkpoint_path`; ``best`` are the weights that a callback has put in
+            place at the end, e.g. an average, where one did.
+    """
+    final = Path(folder) / "checkpoints" / FINAL_WEIGHTS
+    return (
+        final.resolve() if which == "best" and final.is_file() else checkpoint_path(folder, which)
+    )
 
 
 def checkpoint_path(folder: Path, which: str) -> Path:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, SupportsFloat
 
 from fourbeat.base.errors import RunError
-from fourbeat.run.folder import checkpoint_path
+from fourbeat.run.folder import checkpoint_path, weights_path
 from fourbeat.run.manifest import MANIFEST_FILE, MANIFEST_FORMAT, Manifest, Outcome, utc_now
 from fourbeat.run.provenance import count_threads, read_environment, read_git
 
@@ -56,6 +56,14 @@ class Run:
         """
         return checkpoint_path(self.dir, which)
 
+    def weights(self, which: str = "best") -> Path:
+        """Return the file of the weights that the run has tested, or of a checkpoint.
+
+        Args:
+            which: ``best``, ``last``, or a path.
+        """
+        return weights_path(self.dir, which)
+
     def export(
         self,
         file: str | os.PathLike[str],
@@ -91,7 +99,7 @@ class Run:
         # By name: this room imports no torch, and lies below the one that reads checkpoints.
         room = importlib.import_module("fourbeat.state.export")
         chosen = {"net": self.model if net is None else net, "example": example}
-        room.export_weights(self.checkpoint(checkpoint), path, **chosen, overwrite=overwrite)
+        room.export_weights(self.weights(checkpoint), path, **chosen, overwrite=overwrite)
         return path
 
     @classmethod

@@ -9,6 +9,9 @@ from typing import Any, Literal, SupportsFloat
 
 from lightning.pytorch import Trainer
 
+# A LightningModule may have names of its own.
+TRAINING, VALIDATION = ("train/", "train_"), ("val/", "val_")
+
 
 @dataclass(frozen=True)
 class RankedState:
@@ -128,7 +131,7 @@ class Judge:
 
     @property
     def _is_of_validation(self) -> bool:
-        return self._monitor.startswith("val/")
+        return self._monitor.startswith(VALIDATION)
 
     def _is_best(self, trainer: Trainer, epoch: int) -> bool:
         is_new, self._is_new = self._is_new, False
@@ -176,11 +179,11 @@ def select_metrics(
     """
     if monitor not in measured:
         return None
-    prefixes = ("train/", "val/") if validated else ("train/",)
-    if monitor.startswith("val/"):
+    prefixes = (*TRAINING, *VALIDATION) if validated else TRAINING
+    if monitor.startswith(VALIDATION):
         if not validated:
             return None
-        prefixes = ("val/",)
+        prefixes = VALIDATION
     # Sorted, losses first: a resumed run may have measured them in another order.
     names = sorted(measured, key=lambda name: ("loss" not in name, name))
     return {name: float(measured[name]) for name in names if name.startswith(prefixes)}

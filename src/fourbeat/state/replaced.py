@@ -11,8 +11,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from fourbeat.base.console import log
-
-FILE = "final_weights.ckpt"
+from fourbeat.run.folder import FINAL_WEIGHTS
 
 
 class ReplacedWeights:
@@ -43,12 +42,14 @@ class ReplacedWeights:
         saved, self._saved = self._saved, {}
         now = module.state_dict()
         self.found = any(name in now and not _same(now[name], w) for name, w in saved.items())
+        if folder is not None:
+            (folder / FINAL_WEIGHTS).unlink(missing_ok=True)  # of an earlier end
         if self.found and folder is not None:
-            torch.save({"state_dict": now}, folder / FILE)
+            torch.save({"state_dict": now}, folder / FINAL_WEIGHTS)
             log.info(
                 "a callback has replaced the weights at the end of the training: they are "
                 "validated and tested instead of the best weights, and saved as checkpoints/%s",
-                FILE,
+                FINAL_WEIGHTS,
             )
 
 

@@ -43,7 +43,7 @@ def evaluate(
     show_lines()
     stored = StoredRun.load(project, run_dir)
     components = stored.build(without_outputs(stored.config()))
-    path = stored.run.checkpoint(checkpoint)
+    path = stored.run.weights(checkpoint)
     state, trainer = read_state(path), components.trainer
     load_evaluated(trainer, components.module, state)
     if not components.measures(split):

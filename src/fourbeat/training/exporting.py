@@ -54,7 +54,7 @@ def export_run(
     path = stored.run.export(
         file, checkpoint=checkpoint, net=net, example=inputs, overwrite=overwrite
     )
-    return f"{path}: the weights of {stored.run.checkpoint(checkpoint).name} of {stored.run.dir}"
+    return f"{path}: the weights of {stored.run.weights(checkpoint).name} of {stored.run.dir}"
 
 
 def _first_inputs(components: Components, file: Path) -> Any:

@@ -135,7 +135,9 @@ def print_end(run: Run) -> None:
     log.info("%s: %s", run.outcome.status.replace("_", " "), run.outcome.reason)
     for split in ("val", "test"):
         shown = [
-            f"{n} {format_metric(v)}" for n, v in run.metrics.items() if n.startswith(f"{split}/")
+            f"{name} {format_metric(value)}"
+            for name, value in run.metrics.items()
+            if name.startswith((f"{split}/", f"{split}_"))
         ]
         if shown:
             log.info("%s", "  ".join(shown))
