@@ -10,7 +10,7 @@ RIVALS := benchmarks/.venv/.ready
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help train test test-slow check fix schema bench torture canary clean
+.PHONY: help train test test-slow test-all check fix schema bench torture canary clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,7 +26,10 @@ train: $(READY)  ## train the MLP on handwritten digits (about a minute)
 test: $(READY)  ## the tests, without the slow ones (90 s on two calm cores)
 	$(BIN)/python -m pytest -n auto -m 'not slow'
 
-test-slow: $(READY)  ## the slow tests
+test-slow: $(READY)  ## the slow tests; of those with many cases every second one
+	$(BIN)/python -m pytest -n auto -m 'slow and not exhaustive'
+
+test-all: $(READY)  ## all cases of the slow tests
 	$(BIN)/python -m pytest -n auto -m slow
 
 check: $(READY)  ## what CI checks besides the tests: lint, format, types

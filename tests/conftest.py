@@ -26,6 +26,7 @@ SUPPORT = (
 LIBRARIES = (
     *("lightning.pytorch", "sklearn.datasets", "tensorboard.summary", "hydra", "pydantic"),
 )
+MANY_CASES = 6
 SRC = Path(__file__).parents[1] / "src"
 
 
@@ -63,6 +64,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for case in cases:
             if case.name not in quick:
                 case.add_marker(pytest.mark.slow)
+    _mark_exhaustive(items)
+
+
+def _mark_exhaustive(items: list[pytest.Item]) -> None:
+    """Of a slow test with many cases, every second one is left to ``make test-all``."""
+    slow: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("slow") is not None:
+            slow.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    for cases in slow.values():
+        if len(cases) >= MANY_CASES:
+            chosen = quick_cases([case.name for case in cases], 2)
+            for case in cases:
+                if case.name not in chosen:
+                    case.add_marker(pytest.mark.exhaustive)
 
 
 @pytest.fixture
