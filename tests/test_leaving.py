@@ -73,7 +73,7 @@ def test_each_line_of_the_page_can_be_run(script: Command, place: Path) -> None:
     assert not (first / "model.pt").exists()
 
 
-@pytest.mark.one_in(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("loop", ["four_beat", "automatic"])
 def test_a_stock_trainer_continues_a_run_bitwise_as_we_do(
     finished: FinishedRuns, tmp_path: Path, loop: str

@@ -124,6 +124,7 @@ def test_all_changes_that_cannot_be_made_are_reported_at_once(stored: DictConfig
     assert [fault.key for fault in raised.value.faults] == ["a=b=c", "optim", "sead"]
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize(
     ("words", "key", "said"),
     [

@@ -197,6 +197,7 @@ def test_a_change_holds_from_its_step_on_however_one_comes_there(run: Run, chang
     assert all(map(torch.equal, undone.weights[-1], plain.weights[-1]))
 
 
+@pytest.mark.slow
 def test_the_rate_of_one_layer_alone_is_changed(run: Run) -> None:
     typing = inspect(run, "goto 10", "set optim.lr.layers.0=0", "goto 20 step")
     first, *_, last = typing.weights[1:]
@@ -253,6 +254,7 @@ def test_what_cannot_be_done_is_answered_in_one_line(
     assert answer in reply
 
 
+@pytest.mark.slow
 def test_the_end_of_the_training_is_reported(run: Run) -> None:
     typing = inspect(run, "goto 99", step=30)
     assert "the training ends with step 35" in typing.shown

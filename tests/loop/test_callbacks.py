@@ -65,6 +65,7 @@ def test_a_run_with_a_callback_is_resumed_exactly(
     assert at_once.metrics == killed.metrics
 
 
+@pytest.mark.one_in(5)
 @pytest.mark.parametrize("loop", ["four_beat", "automatic"])
 @pytest.mark.parametrize("treatment", REFUSED_CALLBACKS, ids=named)
 def test_what_is_refused_is_named_before_any_folder(

@@ -168,7 +168,7 @@ class Watcher(Callback):
 WATCH = "+callbacks.extra.watcher._target_=tests.loop.test_executions.Watcher"
 
 
-@pytest.mark.one_in(2)
+@pytest.mark.one_in(99)
 @pytest.mark.parametrize(
     ("overrides", "hooks"),
     [

@@ -108,7 +108,7 @@ def with_an_overflow(tmp_path: Path, loop: str, at_batch: int, *overrides: str) 
     return components
 
 
-@pytest.mark.one_in(2)
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("loop", ["four_beat", "automatic"])
 @pytest.mark.parametrize("fused", ["true", "false"], ids=["fused", "unfused"])
 def test_a_skipped_step_moves_neither_weights_nor_scheduler(
@@ -124,6 +124,7 @@ def test_a_skipped_step_moves_neither_weights_nor_scheduler(
     assert plugin.scaler.get_scale() == 2.0**15
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loop", ["four_beat", "automatic"])
 def test_a_step_skipped_at_the_end_of_the_epoch_still_ends_it_for_the_scheduler(
     tmp_path: Path, loop: str
@@ -148,6 +149,7 @@ def test_backward_runs_outside_autocast(tmp_path: Path) -> None:
     assert seen == [False, False]
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("loop", ["four_beat", "automatic"])
 def test_global_step_counts_optimizer_steps(
     fit_components: Callable[..., Components], loop: str
@@ -156,6 +158,7 @@ def test_global_step_counts_optimizer_steps(
     assert components.trainer.global_step == 6  # two epochs of 5 + 5 + 2 batches
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("loop", ["four_beat", "automatic"])
 def test_max_steps_counts_optimizer_steps(
     fit_components: Callable[..., Components], loop: str

@@ -48,7 +48,7 @@ OPTIMIZERS = {
 }
 
 
-@pytest.mark.one_in(99)
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CALLBACKS)
 def test_what_a_callback_changes_counts_in_both_loops(name: str, tmp_path: Path) -> None:
     train_each(tmp_path, f"+callbacks.mine._target_={HOOKS}.{name}", *CALLBACKS[name])
@@ -63,8 +63,8 @@ def test_a_limit_in_steps_holds_where_a_callback_changes_how_many_batches_a_step
     assert {run.manifest.num_steps for run in runs.values()} == {9}
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:You have overridden `on_after_batch_transfer`")
-@pytest.mark.one_in(99)
 @pytest.mark.parametrize("name", TASKS)
 def test_a_tasks_own_hooks_are_called_in_both_loops(name: str, tmp_path: Path) -> None:
     train_each(
@@ -113,6 +113,7 @@ def test_stop_iteration_is_an_error_and_no_end(
     assert reason in outcome.reason
 
 
+@pytest.mark.one_in(5)
 @pytest.mark.parametrize(
     ("words", "key", "part"),
     [

@@ -47,6 +47,7 @@ def test_the_training_loss_is_logged_at_optimizer_steps(
     assert steps == list(range(1, num_steps, 2))
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("loop", ["four_beat", "automatic"])
 def test_validation_is_logged_at_the_step_after_which_it_ran(tmp_path: Path, loop: str) -> None:
     _, rows = logged(tmp_path, *CIRCLES, f"loop={loop}", "loop.accumulate_grad_batches=5")
@@ -95,6 +96,7 @@ def test_regression_metrics_are_those_of_scikit_learn(tmp_path: Path) -> None:
     assert metrics["val/loss"] == pytest.approx(mean_squared_error(targets, guesses), rel=1e-5)
 
 
+@pytest.mark.one_in(2)
 def test_predictions_are_the_outputs_of_the_test_inputs(
     fit_components: Callable[..., Components],
 ) -> None:

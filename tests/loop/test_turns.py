@@ -201,6 +201,7 @@ class DeclaredThird(Third):
     turns_per_batch = MappingProxyType({"b": 1 / 3})
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     ("task", "length", "warned"),
     [("DeclaredThird", 4, False), ("Third", 12, True)],
@@ -249,6 +250,7 @@ def logged_rows(folder: Path, *overrides: str) -> dict[int, dict[str, float]]:
     return rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [4, 12])
 def test_what_turns_log_has_the_same_points_in_executions(tmp_path: Path, size: int) -> None:
     alone = logged_rows(tmp_path / "alone", "loop.steps_per_execution=1")

@@ -57,7 +57,7 @@ def by_hand(net: nn.Module, data: Corpus) -> None:
                 parameter -= 0.5 * parameter.grad
 
 
-@pytest.mark.one_in(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("loop", ["four_beat", "automatic"])
 def test_accumulated_totals_are_divided_by_the_sum_of_their_weights(
     tmp_path: Path, loop: str

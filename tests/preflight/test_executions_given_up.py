@@ -33,6 +33,7 @@ def supervised(kind: type[Supervised] = Supervised) -> Supervised:
     return kind(nn.Linear(2, 2), nn.CrossEntropyLoss())
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize(
     ("task", "callbacks", "why"),
     [

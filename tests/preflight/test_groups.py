@@ -10,6 +10,7 @@ from fourbeat.base.errors import ConfigError
 MODULE = "experiment=lightning_module"
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize(
     ("override", "key", "hint"),
     [

@@ -33,6 +33,7 @@ class Own(Task):
         return outputs.square().mean()
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("task", ["fourbeat.Supervised", f"{__name__}.Own"], ids=["plain", "own"])
 @pytest.mark.parametrize(
     ("metric", "said"),

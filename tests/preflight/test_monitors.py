@@ -32,7 +32,7 @@ def test_the_metrics_of_a_task_and_when_they_are_best(
     assert metric_modes(compose(), datamodule) == modes
 
 
-@pytest.mark.one_in(2)
+@pytest.mark.one_in(99)
 @pytest.mark.parametrize(
     "overrides",
     [
@@ -52,7 +52,7 @@ def test_a_metric_that_is_measured_can_be_monitored(overrides: list[str]) -> Non
     assert monitor_faults(cfg, instantiate(cfg.data.leaf())) == []
 
 
-@pytest.mark.one_in(2)
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     ("overrides", "code", "key", "offered"),
     [

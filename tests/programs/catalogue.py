@@ -71,7 +71,7 @@ PROGRAMS = (
     Program("diffusion", has_executions=False),
     Program("unet"),
     Program("heads", losses=("form", "size")),
-    Program("tagger", is_quick=True),
+    Program("tagger"),
     Program("finetune", files=(("init_from", "backbone.pt"),)),
     Program("folds"),
     Program("stream", other_workers=None),

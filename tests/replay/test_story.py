@@ -27,6 +27,8 @@ from fourbeat.training.components import Components
 from fourbeat.training.stored import StoredRun
 from project import PROJECT
 
+pytestmark = pytest.mark.slow
+
 LAYERS = ["layers.0", "layers.2", "layers.4"]
 ROOT = Path(__file__).parents[2]
 
@@ -92,7 +94,6 @@ def without(run: Run, layer: str, from_step: int, last_step: int) -> np.ndarray:
     return memory.records.steps.columns["loss"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("layer", LAYERS)
 def test_the_layer_it_names_is_the_one_without_which_nothing_explodes(
     explosion: Explosion, layer: str
@@ -104,7 +105,6 @@ def test_the_layer_it_names_is_the_one_without_which_nothing_explodes(
         assert losses[-1] < losses[0]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "overrides", [["seed=0"], ["seed=1"], ["loop=automatic", "seed=2"]], ids=str
 )
@@ -115,7 +115,6 @@ def test_so_it_is_with_other_seeds(tmp_path: Path, overrides: list[str]) -> None
         assert finite == (layer == other.layer), layer
 
 
-@pytest.mark.slow
 def test_a_healthy_run_has_no_culprit(tmp_path: Path) -> None:
     healthy = ["optim.lr=0.1", "callbacks.progress=none"]
     cfg = project.compose("experiment=explode", "trainer.max_epochs=80", *healthy)
@@ -136,7 +135,6 @@ def in_the_terminal(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, int]
     return shown + again, 1000 * code + last
 
 
-@pytest.mark.slow
 def test_in_the_terminal(in_the_terminal: tuple[str, int]) -> None:
     shown, codes = in_the_terminal
     assert codes == 3000, shown

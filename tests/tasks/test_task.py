@@ -101,6 +101,7 @@ def drawing(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return train(compose(*OPTIONS, f"task._target_={path(Drawing)}"), run_dir=folder)
 
 
+@pytest.mark.slow
 def test_its_own_evaluation_measures_the_splits(drawing: Run) -> None:
     names = {"val/loss", "val/noisy", "val/plain", "test/loss", "test/noisy", "test/plain"}
     assert names <= drawing.metrics.keys()
@@ -114,7 +115,7 @@ def test_what_evaluation_draws_is_the_same_when_it_is_measured_again(drawing: Ru
     assert validated["val/noisy"] == drawing.metrics["val/noisy"]
 
 
-@pytest.mark.one_in(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 4], ids=["one-by-one", "fours"])
 def test_a_batch_that_draws_after_others_have_not_changes_nothing_but_itself(
     tmp_path: Path, size: int
@@ -158,6 +159,7 @@ def test_a_task_with_turns_may_say_what_it_monitors(tmp_path: Path) -> None:
     assert "val/distance" in str(ranking)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     ("overrides", "key", "hint"),
     [

@@ -93,6 +93,7 @@ def scaled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return train(cfg, tmp_path_factory.mktemp("scaled") / "run")
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("split", ["val", "test"])
 def test_a_state_is_measured_with_what_the_task_saves_at_the_step_of_its_own(
     scaled: Run, split: str

@@ -100,6 +100,7 @@ def test_the_scripts_take_it(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_weights_come_from_the_seed_and_not_from_what_was_drawn_before(tmp_path: Path) -> None:
     runs = []
     for name in ("one", "two"):
@@ -194,6 +195,7 @@ class Manual(programs.Lit):
         self.automatic_optimization = False
 
 
+@pytest.mark.slow
 def test_a_module_that_logs_other_names_says_what_to_monitor(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -234,6 +236,7 @@ def test_a_plain_module_may_take_any_batches(tmp_path: Path) -> None:
     assert run.manifest.num_steps == 3
 
 
+@pytest.mark.slow
 def test_loaders_with_workers_train_the_same(tmp_path: Path) -> None:
     data = TensorDataset(*programs.samples(0, 40))
     quiet = {"progress": "none", "logger": False, "device": "cpu", "epochs": 1, "loss": BCE}

@@ -49,6 +49,7 @@ def flip_a_bit(path: Path) -> None:
     path.write_bytes(data)
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_taken(
     tmp_path: Path, finished: FinishedRuns, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -170,6 +171,7 @@ def test_weights_alone_are_no_training(tmp_path: Path, finished: FinishedRuns) -
         fourbeat.resume(PROJECT, run)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(("version", "step"), [("v0", 12), ("v1", 9)])
 def test_old_runs_can_still_be_resumed(tmp_path: Path, version: str, step: int) -> None:
     """v0: a checkpoint that Lightning wrote at an epoch's end; v1: ours, within an epoch."""

@@ -235,7 +235,7 @@ def test_a_registered_strategy_is_taken_by_its_name(tmp_path: Path, strategy: st
     assert build(compose(*SMALL, f"trainer.strategy={strategy}"), tmp_path)
 
 
-@pytest.mark.one_in(2)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "interval", "every"),
     [
