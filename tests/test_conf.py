@@ -177,6 +177,12 @@ def test_the_primary_config_spells_the_defaults_of_the_schema() -> None:
 @pytest.mark.parametrize("debug", [o for g, o in CHOICES if g == "debug"])
 @pytest.mark.parametrize("experiment", [o for g, o in CHOICES if g == "experiment"])
 def test_every_experiment_can_be_debugged(experiment: str, debug: str) -> None:
+    if (experiment, debug) == ("lightning_module", "overfit"):
+        with pytest.raises(
+            ConfigError, match="has its own"
+        ):  # a schedule, which is not ours to stop
+            compose(f"experiment={experiment}", f"debug={debug}")
+        return
     cfg = compose(f"experiment={experiment}", f"debug={debug}")
     written = yaml.safe_load((PROJECT.conf_dir / "debug" / f"{debug}.yaml").read_text())
     assert written["trainer"].items() <= cfg.trainer.model_dump().items()

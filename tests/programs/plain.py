@@ -20,6 +20,7 @@ from programs.template_pair import PointsData, PointsModule
 from torch import nn
 
 import fourbeat
+from fourbeat.base.process import set_up_process
 from fourbeat.state import Moment, StateCheckpoint
 
 Pair = tuple[LightningModule, Any]
@@ -73,6 +74,7 @@ MAKERS: dict[str, Callable[[], Pair]] = {
 
 def build(name: str, folder: Path, **flags: Any) -> tuple[Trainer, LightningModule, Any]:
     """Return what trains a program, and is resumed and replayed in the folder."""
+    set_up_process()  # other tests of this process may have: then denormal numbers are flushed
     seed_everything(1, workers=True, verbose=False)
     module, data = MAKERS[name]()
     states = fourbeat.StateCheckpoint(

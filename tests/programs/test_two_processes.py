@@ -44,9 +44,10 @@ def test_killed_and_resumed_they_are_bitwise_the_run(tmp_path: Path, program: st
 
 
 def test_a_module_that_logs_another_value_in_each_process_is_judged_by_the_first(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each would hold other states as the best, and wait for the other at a save."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
     two = [word for word in settings("lit_weighted") if not word.startswith("trainer.max_epochs=")]
     run(tmp_path, *two, "trainer.max_epochs=4", "hydra.run.dir=run")
     assert Run.load(tmp_path / "run").outcome.status == "finished"

@@ -176,7 +176,7 @@ def test_a_run_of_fit_is_exported_by_its_own_network_and_by_the_command(
     points = torch.randn(64, 2, generator=torch.Generator().manual_seed(0))
     dataset = TensorDataset(points, (points.sum(1) > 0).long())
     loader, net = DataLoader(dataset, batch_size=16), nn.Sequential(nn.Linear(2, 2))
-    run = fourbeat.fit(net, loader, loader, max_epochs=1, run_dir=tmp_path / "run", progress="none")
+    run = fourbeat.fit(net, loader, loader, epochs=1, run_dir=tmp_path / "run", progress="none")
     run.export(tmp_path / "one.pt")
     assert_same(load(tmp_path / "one.pt"), dict(net.state_dict()))
     assert script("export.py", f"run={run.dir}", f"file={tmp_path / 'two.pt'}").code == 0
