@@ -24,7 +24,7 @@ SHORT = [
 
 @pytest.mark.one_in(2)
 @pytest.mark.parametrize("loop", ["four_beat", "automatic"])
-def test_at_most_nine_frames_in_six_files_lead_to_a_step(script: Command, loop: str) -> None:
+def test_at_most_ten_frames_in_six_files_lead_to_a_step(script: Command, loop: str) -> None:
     SpyAdam.stacks.clear()
     arguments = [f"loop={loop}", "optim._target_=support.spies.SpyAdam"]
     assert script("train.py", *SHORT, *arguments).code == 0
@@ -38,7 +38,7 @@ def test_at_most_nine_frames_in_six_files_lead_to_a_step(script: Command, loop: 
         for stack in SpyAdam.stacks[-2:]
     }
     assert ours[0] == (Path("scripts/train.py"), "<module>")
-    assert len(ours) <= 9
+    assert len(ours) <= 10
     assert len({file for file, _ in ours}) <= 6
 
 
