@@ -86,7 +86,7 @@ def test_hydra_full_error_shows_the_traceback(process: Command, place: Path) -> 
     assert not list(place.iterdir())
 
 
-@pytest.mark.one_in(2)
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     "words",
     [["optim.lr=-1"], ["optim=foo", "+x.y=1"], ["-m", "optim=sgd,foo"], ["--help"], ["--cfg=job"]],

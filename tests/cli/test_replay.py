@@ -94,6 +94,7 @@ WRONG = {
 }
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(("words", "said"), WRONG.values(), ids=WRONG)
 def test_what_is_wrong_is_said_once(run_replay: Command, words: list[str], said: str) -> None:
     code, out, err = run_replay(*words)

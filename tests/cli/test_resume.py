@@ -21,7 +21,7 @@ def trained(finished: FinishedRuns, place: Path) -> Path:
     return finished.copy(place / "runs" / "one").dir
 
 
-@pytest.mark.one_in(3)
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("spec", ["last", "runs/one", "one"])
 def test_a_finished_run_says_that_it_is_finished(script: Command, trained: Path, spec: str) -> None:
     done = script("train.py", f"resume={spec}")

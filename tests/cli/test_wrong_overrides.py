@@ -87,7 +87,7 @@ def _a_file_in_the_way(place: Path) -> None:
     (place / "a_file").touch()
 
 
-@pytest.mark.one_in(16)
+@pytest.mark.one_in(32)
 @pytest.mark.parametrize("row", ROWS, ids=[row.typed for row in ROWS])
 def test_a_wrong_override_is_one_fault_that_offers_a_right_one(row: Row) -> None:
     assert_refused(row)
@@ -105,7 +105,7 @@ def test_hardware_that_is_not_there_is_refused(row: Row) -> None:
     assert_refused(row)
 
 
-@pytest.mark.one_in(2)
+@pytest.mark.one_in(6)
 @pytest.mark.parametrize(
     ("typed", "expected"),
     [

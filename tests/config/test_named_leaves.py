@@ -107,6 +107,7 @@ def test_a_target_beside_names_is_a_fault() -> None:
     assert "optim.d" in fault.allowed
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     ("optim", "key", "told"),
     [

@@ -81,6 +81,7 @@ def test_a_traced_function_gives_the_same_and_changes_its_arguments_in_place() -
     assert (loss.item(), weight.tolist()) == (12.0, [1.0, 0.0, -1.0])
 
 
+@pytest.mark.slow
 @contract(
     "torch",
     "dropout draws by aten.bernoulli_.float, which a decomposition replaces",

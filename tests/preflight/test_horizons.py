@@ -52,6 +52,7 @@ def test_it_is_the_horizon_that_the_module_counts_from_the_loader(
     assert plan_horizon(cfg, components.datamodule) == components.loop.horizon()
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     ("override", "batches"),
     [

@@ -126,6 +126,7 @@ MALFORMED: dict[str, tuple[Change, str]] = {
 }
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize(("change", "why"), MALFORMED.values(), ids=MALFORMED.keys())
 def test_a_malformed_state_is_an_error_of_ours_before_anything_is_changed(
     tmp_path: Path, change: Change, why: str, caplog: pytest.LogCaptureFixture
@@ -245,6 +246,7 @@ def test_what_is_registered_and_not_in_the_file_starts_from_scratch_and_is_named
     assert Counting.seen == []
 
 
+@pytest.mark.slow
 def test_what_is_in_the_file_and_not_registered_is_ignored_and_named(
     tmp_path: Path,
     finished: FinishedRuns,

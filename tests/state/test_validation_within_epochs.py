@@ -102,7 +102,7 @@ CASES = {
 }
 
 
-@pytest.mark.one_in(12)
+@pytest.mark.slow
 @pytest.mark.parametrize(("overrides", "moments"), CASES.values(), ids=CASES)
 def test_an_interrupted_run_ends_bitwise_identical(
     finished: FinishedRuns,

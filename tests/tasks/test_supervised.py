@@ -31,6 +31,7 @@ class Scores(nn.Module):
         return self.layer(inputs).unflatten(1, self.shape)
 
 
+@pytest.mark.one_in(8)
 @pytest.mark.filterwarnings("ignore:The '.*' does not have many workers")
 @pytest.mark.parametrize("loop", [FourBeatLoop, AutomaticLoop, None], ids=["ours", "auto", "stock"])
 @pytest.mark.parametrize(

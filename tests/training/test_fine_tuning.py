@@ -108,6 +108,7 @@ def test_a_run_that_was_killed_before_its_first_save_begins_with_the_same_weight
         resume(again.dir)
 
 
+@pytest.mark.one_in(2)
 def test_what_does_not_fit_is_named_and_left_as_it_is(
     file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
