@@ -53,32 +53,29 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)  # before -m chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark as slow all cases of a test but one in so many, as it asks for."""
+    for cases in _cases_of(items, "one_in"):
+        _mark_all_but(cases, cases[0].get_closest_marker("one_in").args[0], pytest.mark.slow)
+    # Every second case of a slow test with many is left to ``make test-all``.
+    for cases in _cases_of(items, "slow"):
+        if len(cases) >= MANY_CASES:
+            _mark_all_but(cases, 2, pytest.mark.exhaustive)
+
+
+def _cases_of(items: list[pytest.Item], marker: str) -> list[list[pytest.Item]]:
+    """The cases that have a marker, test by test."""
     tests: dict[str, list[pytest.Item]] = {}
     for item in items:
-        if item.get_closest_marker("one_in") is not None:
+        if item.get_closest_marker(marker) is not None:
             tests.setdefault(item.nodeid.partition("[")[0], []).append(item)
-    for cases in tests.values():
-        quick = quick_cases(
-            [case.name for case in cases], *cases[0].get_closest_marker("one_in").args
-        )
-        for case in cases:
-            if case.name not in quick:
-                case.add_marker(pytest.mark.slow)
-    _mark_exhaustive(items)
+    return list(tests.values())
 
 
-def _mark_exhaustive(items: list[pytest.Item]) -> None:
-    """Of a slow test with many cases, every second one is left to ``make test-all``."""
-    slow: dict[str, list[pytest.Item]] = {}
-    for item in items:
-        if item.get_closest_marker("slow") is not None:
-            slow.setdefault(item.nodeid.partition("[")[0], []).append(item)
-    for cases in slow.values():
-        if len(cases) >= MANY_CASES:
-            chosen = quick_cases([case.name for case in cases], 2)
-            for case in cases:
-                if case.name not in chosen:
-                    case.add_marker(pytest.mark.exhaustive)
+def _mark_all_but(cases: list[pytest.Item], n: int, marker: pytest.MarkDecorator) -> None:
+    """Mark all cases but one in so many."""
+    chosen = quick_cases([case.name for case in cases], n)
+    for case in cases:
+        if case.name not in chosen:
+            case.add_marker(marker)
 
 
 @pytest.fixture

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
 from benchmarks.torture.__main__ import PRELOADED
 from benchmarks.torture.comparison import differences, logged, same
 from programs.victim import train_until
-from support.project import compose, evaluate, resume, train
+from support.interruptions import train_interrupted
+from support.project import evaluate
 
-from fourbeat.base.errors import Stopped
 from fourbeat.inspector.inspector import inspect_run
 from fourbeat.inspector.places import Here
 from fourbeat.recorder import read_records
@@ -80,15 +79,7 @@ def broken_by_a_stop(
         stop_at: The fixture.
         folder: For the run that is stopped.
     """
-    stop_at(moments[0])
-    with pytest.raises(Stopped):
-        train(compose(*overrides), folder)
-    for moment in moments[1:]:
-        stop_at(moment)
-        with pytest.raises(Stopped):
-            resume(folder)
-    stop_at(None)
-    resumed = resume(folder)
+    resumed = train_interrupted(overrides, moments, stop_at, folder)
     if len(resumed.manifest.resumed) != len(moments):
         yield f"{len(resumed.manifest.resumed)} resumes became {len(moments)}"
     yield from differences(whole.dir, folder)

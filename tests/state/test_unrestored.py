@@ -14,13 +14,13 @@ import torch
 from benchmarks.torture.comparison import differences
 from lightning.pytorch import Callback
 from programs.stream import Passing
-from support.project import compose, evaluate, resume, train
+from support.interruptions import StopAt, train_interrupted
+from support.project import compose, evaluate, train
 from support.settings import SMALL
 from torch import Tensor, nn
 from torch.utils.data import BatchSampler, IterableDataset, RandomSampler
 
 import fourbeat
-from fourbeat.base.errors import Stopped
 from fourbeat.state import read_state
 from fourbeat.state.reachable import Reachable
 from fourbeat.tasks import Supervised
@@ -154,15 +154,11 @@ def test_a_run_that_forgets_nothing_says_nothing(
 
 
 @pytest.mark.slow
-def test_what_has_a_state_is_restored_and_what_grows_too(tmp_path: Path, stop_at: Any) -> None:
+def test_what_has_a_state_is_restored_and_what_grows_too(tmp_path: Path, stop_at: StopAt) -> None:
     words = [*KEEPING, "loop.steps_per_execution=1"]
     whole = train(compose(*words), tmp_path / "whole")
-    stop_at(17)
-    with pytest.raises(Stopped):
-        train(compose(*words), tmp_path / "stopped")
-    stop_at(None)
-    resume(tmp_path / "stopped")
-    assert not list(differences(whole.dir, tmp_path / "stopped"))
+    stopped = train_interrupted(words, [17], stop_at, tmp_path / "stopped")
+    assert not list(differences(whole.dir, stopped.dir))
     (process,) = read_state(whole.checkpoint("last"))["fourbeat"]["processes"]
     assert process["task.average"]["num"] == process["task.averages.0"]["num"] == 36
     assert evaluate(whole.dir)["test/loss"] == whole.metrics["test/loss"]
@@ -340,14 +336,10 @@ def test_what_samples_remember_is_named(
 
 @pytest.mark.slow
 def test_a_sampler_with_a_generator_of_its_own_is_resumed_exactly(
-    tmp_path: Path, stop_at: Any
+    tmp_path: Path, stop_at: StopAt
 ) -> None:
     save = ("callbacks.model_checkpoint.max_time_share=1", "trainer.max_epochs=3")
     words = [*REMEMBERING, "+data.what=chance", *save]
     whole = train(compose(*words), tmp_path / "whole")
-    stop_at(3)
-    with pytest.raises(Stopped):
-        train(compose(*words), tmp_path / "stopped")
-    stop_at(None)
-    resume(tmp_path / "stopped")
-    assert not list(differences(whole.dir, tmp_path / "stopped"))
+    stopped = train_interrupted(words, [3], stop_at, tmp_path / "stopped")
+    assert not list(differences(whole.dir, stopped.dir))

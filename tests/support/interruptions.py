@@ -37,24 +37,42 @@ def stop_at(monkeypatch: pytest.MonkeyPatch) -> StopAt:
     return set_it
 
 
+def train_interrupted(
+    overrides: Sequence[str],
+    moments: Sequence[int],
+    stop_at: StopAt,
+    folder: Path,
+    changes: Iterable[Sequence[str]] = (),
+) -> Run:
+    """Train, stop at each of the moments in turn, resume each time, and return the finished run.
+
+    Args:
+        overrides: Of the training.
+        moments: Numbers of moments, each counted from the one before.
+        stop_at: The fixture.
+        folder: The run's.
+        changes: Overrides of each resume in turn; none after the last of them.
+    """
+    later = iter(changes)
+    stop_at(moments[0])
+    with pytest.raises(Stopped):
+        train(compose(*overrides), folder)
+    for moment in moments[1:]:
+        stop_at(moment)
+        with pytest.raises(Stopped):
+            resume(folder, next(later, ()))
+    stop_at(None)
+    return resume(folder, next(later, ()))
+
+
 @pytest.fixture
 def interrupted(tmp_path: Path, stop_at: StopAt) -> Train:
-    """Train, stop at each of the moments in turn, resume each time, and return the finished run."""
+    """``train_interrupted`` of a small run."""
 
-    def train_interrupted(
-        overrides: Sequence[str],
-        moments: Sequence[int],
-        changes: Iterable[Sequence[str]] = (),
+    def train_small(
+        overrides: Sequence[str], moments: Sequence[int], changes: Iterable[Sequence[str]] = ()
     ) -> Run:
-        later = iter(changes)
-        stop_at(moments[0])
-        with pytest.raises(Stopped):
-            train(compose(*SMALL, *overrides), tmp_path / "killed")
-        for moment in moments[1:]:
-            stop_at(moment)
-            with pytest.raises(Stopped):
-                resume(tmp_path / "killed", next(later, ()))
-        stop_at(None)
-        return resume(tmp_path / "killed", next(later, ()))
+        folder = tmp_path / "killed"
+        return train_interrupted([*SMALL, *overrides], moments, stop_at, folder, changes)
 
-    return train_interrupted
+    return train_small

@@ -11,6 +11,7 @@ from lightning.pytorch.core.hooks import DataHooks
 
 from fourbeat.base.errors import DataError, Fault
 from fourbeat.base.generators import generators_seeded
+from fourbeat.base.hooks import overrides_any
 from fourbeat.data.adopted_loader import AdoptedLoader, can_be_adopted
 from fourbeat.data.batches import Batch
 from fourbeat.data.data import Data
@@ -60,8 +61,7 @@ def adopt(data: LightningDataModule | LightningModule, seed: int = 0) -> Any:
 
 def has_hook(owner: object, hook: str) -> bool:
     """Return whether a module or data module has a hook of its own."""
-    own = getattr(owner, hook)
-    return getattr(own, "__func__", own) is not getattr(DataHooks, hook)
+    return overrides_any(owner, DataHooks, [hook])
 
 
 class AdoptedData(Data):

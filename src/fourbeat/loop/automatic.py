@@ -11,7 +11,7 @@ from fourbeat.loop.accumulation import AccumulationGroup
 from fourbeat.loop.backend import as_execution
 from fourbeat.loop.loop import Loop
 from fourbeat.tasks import Loss
-from fourbeat.tasks.calls import compute_losses
+from fourbeat.tasks.calls import call_losses
 from fourbeat.tasks.mean import detached
 
 
@@ -38,7 +38,7 @@ class AutomaticLoop(Loop):
         group = self.accumulation_group(batch_idx)
         (num_samples,) = as_execution(batch, batch_idx, self.trainer).sizes
         self.task_log.num_samples = num_samples
-        self.latest_losses = losses = compute_losses(self.task, batch)
+        self.latest_losses = losses = call_losses(self.task.losses, batch)
         loss = self.objective(losses, group)
         self.check_finite(loss)
         self.task_log.num_samples = None

@@ -14,7 +14,7 @@ from fourbeat.data.seeding import Split
 from fourbeat.loop.backend import MicroBatch
 from fourbeat.loop.weighing import union_of_names
 from fourbeat.tasks import Task
-from fourbeat.tasks.calls import compute_evaluation
+from fourbeat.tasks.calls import call_losses
 from fourbeat.tasks.evaluation import SplitEvaluation
 
 
@@ -52,7 +52,7 @@ class Evaluation:
             for batch_idx, batch, num_samples in batches:
                 rank = self._task.global_rank
                 seed_generators(evaluation_seed(self._seed, split, rank, batch_idx))
-                self._split.add(compute_evaluation(self._task, batch), num_samples)
+                self._split.add(call_losses(self._task.evaluate, batch), num_samples)
 
     def update_metrics(self, outputs: Any, targets: Any) -> None:
         """Feed the metrics of the split, while one is measured."""

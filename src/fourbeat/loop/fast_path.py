@@ -8,7 +8,7 @@ result.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,7 @@ from lightning.pytorch.profilers import PassThroughProfiler
 from lightning.pytorch.strategies import SingleDeviceStrategy
 from torch.optim import Optimizer
 
+from fourbeat.base.hooks import overrides_any
 from fourbeat.lightning.torch_optim import (
     has_global_step_hooks,
     has_step_hooks,
@@ -100,21 +101,6 @@ def _drop_gradients(optimizer: Optimizer) -> None:
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             parameter.grad = None
-
-
-def overrides_any(instance: object, base: type, hooks: Iterable[str]) -> bool:
-    """Return whether an object has methods of its own in the place of some of its base class's.
-
-    Args:
-        instance: Of a subclass of ``base``; a method set on the instance itself counts too.
-        base: Where the hooks do nothing.
-        hooks: Their names.
-    """
-    for hook in hooks:
-        method = getattr(instance, hook)
-        if getattr(method, "__func__", method) is not getattr(base, hook):
-            return True
-    return False
 
 
 def _is_plain(precision: Precision) -> bool:

@@ -22,7 +22,7 @@ from fourbeat.loop.hooked import HookedBeats
 from fourbeat.loop.manual import ManualLoop
 from fourbeat.loop.turns import Turn, average_gradients, read_turn
 from fourbeat.tasks import Loss
-from fourbeat.tasks.calls import compute_losses
+from fourbeat.tasks.calls import call_losses
 from fourbeat.tasks.mean import TOTAL, detached, in_turn, total_of
 
 
@@ -164,7 +164,7 @@ class FourBeatLoop(ManualLoop):
     def losses_of(self, batch: Batch) -> Mapping[str, Loss]:
         """Have the task play beats 1 and 2, forward and loss."""
         with self.autocast():
-            return compute_losses(self.task, batch)
+            return call_losses(self.task.losses, batch)
 
     def turns_on(self, batch: Batch) -> Iterator[tuple[Turn, Mapping[str, Loss]]]:
         """Have the task play its beats, forward and loss, and yield whose turn it is then.

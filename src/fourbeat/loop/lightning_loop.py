@@ -84,36 +84,20 @@ class LightningLoop(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Seed what the batch draws."""
-        self._seed_batch("val", trainer.global_rank, batch_idx, dataloader_idx)
+        split: Split = "test" if trainer.testing else "val"
+        seed, rank = self._seed + dataloader_idx, trainer.global_rank
+        seed_generators(evaluation_seed(seed, split, rank, batch_idx))
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Restore the training's random generators."""
         self._restoring.close()
 
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keep the random generators."""
-        self._restoring.enter_context(generators_seeded())
-
-    def on_test_batch_start(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Seed what the batch draws."""
-        self._seed_batch("test", trainer.global_rank, batch_idx, dataloader_idx)
-
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Restore the random generators."""
-        self._restoring.close()
+    on_test_start = on_validation_start
+    on_test_batch_start = on_validation_batch_start
+    on_test_end = on_validation_end
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
         """Restore the random generators, should an evaluation have failed."""
         self._restoring.close()
-
-    def _seed_batch(self, split: Split, rank: int, batch_idx: int, loader_idx: int) -> None:
-        seed_generators(evaluation_seed(self._seed + loader_idx, split, rank, batch_idx))

@@ -11,13 +11,13 @@ from lightning.pytorch.callbacks import ModelCheckpoint, Timer
 from torch.utils.flop_counter import FlopCounterMode
 
 from fourbeat.base.generators import generators_seeded
+from fourbeat.base.hooks import overrides_any
 from fourbeat.callbacks import ProgressBar
 from fourbeat.config.schema import TrainConfig
 from fourbeat.config.sections import LeafSection
 from fourbeat.data import AdoptedData, Batch, Data, ExecutionPlan, count_samples, map_tensors
 from fourbeat.data.batches import list_tensors
 from fourbeat.lightning.trainer import step_interval
-from fourbeat.loop.fast_path import overrides_any
 from fourbeat.preflight.dry_run import evaluating
 from fourbeat.preflight.task_trial import silenced
 from fourbeat.preflight.validations import plan_validations

@@ -11,6 +11,7 @@ from lightning.pytorch import LightningModule, Trainer
 from fourbeat.base.registry import StateRegistry
 from fourbeat.data import count_batches_done
 from fourbeat.lightning.loops import unwatch_loops, watch_loops
+from fourbeat.lightning.trainer import callbacks_of
 from fourbeat.state.capture import (
     build_registry,
     capture,
@@ -269,7 +270,7 @@ class StateCheckpoint(SavedStates):
         with self._time.spent():
             state = self.capture(moment, is_over=is_over, durable=True)
             if is_over:
-                self.replaced.remember(state.weights)
+                self.replaced.remember(callbacks_of(self._trainer), state.weights)
             if self._trainer.is_global_zero:
                 self._writer.write(state, improved=improved)
             self._trainer.strategy.barrier("state saved")

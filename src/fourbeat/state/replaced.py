@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch import Callback, LightningModule
 from torch import Tensor
 
 from fourbeat.base.console import log
+from fourbeat.base.hooks import overrides_any
 from fourbeat.run.folder import FINAL_WEIGHTS
+from fourbeat.state.file import write_state
 
 
 class ReplacedWeights:
@@ -28,9 +30,17 @@ class ReplacedWeights:
         self.found = False
         self._saved: dict[str, Any] = {}
 
-    def remember(self, weights: Mapping[str, Any]) -> None:
-        """Remember the weights of the last state."""
-        self._saved = {n: w.clone() for n, w in weights.items() if isinstance(w, Tensor)}
+    def remember(self, callbacks: Iterable[Callback], weights: Mapping[str, Any]) -> None:
+        """Remember the weights of the last state, if anybody may replace them.
+
+        Args:
+            callbacks: The Trainer's; without this, a copy of the weights would take their size.
+            weights: They.
+        """
+        # fourbeat's own end with the weights that were saved; a module's hook comes after `look`.
+        others = (c for c in callbacks if not type(c).__module__.startswith("fourbeat."))
+        if any(overrides_any(each, Callback, ["on_train_end"]) for each in others):
+            self._saved = {n: w.clone() for n, w in weights.items() if isinstance(w, Tensor)}
 
     def look(self, module: LightningModule, folder: Path | None) -> None:
         """Compare, and save the weights if they are others.
@@ -45,7 +55,7 @@ class ReplacedWeights:
         if folder is not None:
             (folder / FINAL_WEIGHTS).unlink(missing_ok=True)  # of an earlier end
         if self.found and folder is not None:
-            torch.save({"state_dict": now}, folder / FINAL_WEIGHTS)
+            write_state(folder / FINAL_WEIGHTS, {"state_dict": now})
             log.info(
                 "a callback has replaced the weights at the end of the training: they are "
                 "validated and tested instead of the best weights, and saved as checkpoints/%s",

@@ -6,36 +6,18 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fourbeat.tasks.mean import Loss, Losses, by_name
-from fourbeat.tasks.task import Task
 
 
-def compute_losses(task: Task, batch: Any) -> Mapping[str, Loss]:
+def call_losses(method: Callable[[Any], Losses], batch: Any) -> Mapping[str, Loss]:
     """Return a task's losses of a batch, by name.
 
     Args:
-        task: Its ``losses`` are called.
+        method: The task's ``losses``, or ``evaluate``.
         batch: Any tree of tensors.
 
     Raises:
         RuntimeError: It raises StopIteration, which Lightning would take for the end of the data.
     """
-    return _called(task.losses, batch)
-
-
-def compute_evaluation(task: Task, batch: Any) -> Mapping[str, Loss]:
-    """Return a task's losses of a batch of the validation or test split, by name.
-
-    Args:
-        task: Its ``evaluate`` is called.
-        batch: Any tree of tensors.
-
-    Raises:
-        RuntimeError: It raises StopIteration, which Lightning would take for the end of the data.
-    """
-    return _called(task.evaluate, batch)
-
-
-def _called(method: Callable[[Any], Losses], batch: Any) -> Mapping[str, Loss]:
     try:
         return by_name(method(batch))
     except StopIteration as error:

@@ -9,11 +9,11 @@ from typing import Literal
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
 
+from fourbeat.base.hooks import overrides_any
 from fourbeat.data import Data
 from fourbeat.events.hooks import find_network
 from fourbeat.lightning.trainer import callbacks_of
 from fourbeat.loop import LightningLoop, Loop
-from fourbeat.loop.fast_path import overrides_any
 from fourbeat.state import StateCheckpoint
 from fourbeat.tasks import Task
 
