@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -131,21 +133,28 @@ def test_loops_placed_between_epochs_begin_the_next_one(trainer: Trainer, tmp_pa
     )
 
 
-def test_loops_placed_within_an_epoch_continue_with_its_next_batch(trainer: Trainer) -> None:
+@pytest.mark.parametrize("finds_place", [False, True])
+def test_loops_placed_within_an_epoch_continue_with_its_next_batch(
+    trainer: Trainer, finds_place: bool
+) -> None:
     checkpoint = checkpoint_of(trainer, 2)
     place_within_epoch(checkpoint["loops"], 2)
     seen: list[bool] = []
 
     def restore(trainer: Trainer) -> None:
-        continue_epoch(trainer)
+        continue_epoch(trainer, finds_place=finds_place)
         seen.append(trainer.fit_loop.restarting)
 
-    with pytest.warns(UserWarning, match="ended before the epoch ended"):
+    before = list(warnings.filters)
+    warned = pytest.warns(UserWarning, match="ended before the epoch ended")
+    with contextlib.nullcontext() if finds_place else warned:
         steps = resumed(trainer, checkpoint, restore)
     assert steps == [3, 4, 5, 6], (
         "Loops whose counters are those within an epoch no longer continue it with the next batch."
     )
     assert seen[0] is False, "FitLoop._restarting is no longer what fit_loop.restarting returns."
+    assert warnings.filters == before
+    assert "reset" not in vars(trainer.fit_loop.epoch_loop)
 
 
 def test_the_flag_of_lightnings_signal_handler_is_where_it_was(trainer: Trainer) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import pickle
 import signal
+import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -82,13 +83,14 @@ def test_records_are_complete(whole: Callable[[str], Path], name: str) -> None:
 def test_stopped_and_resumed_it_is_bitwise_the_same(
     whole: Callable[[str], Path], stop_at: StopAt, tmp_path: Path, name: str
 ) -> None:
-    expected = whole(name)
+    expected, filters = whole(name), list(warnings.filters)
     for moment in (3, 8):
         stop_at(moment)
         with pytest.raises(Stopped):
             train(name, tmp_path / "stopped")
     stop_at(None)
     train(name, tmp_path / "stopped")
+    assert warnings.filters == filters  # of the whole process, which is the user's
     assert_same_trainings(expected, tmp_path / "stopped")
 
 

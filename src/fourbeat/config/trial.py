@@ -89,7 +89,9 @@ def _fault(group: str, leaf: Leaf, key: str, reason: str) -> Fault:
     problem = f"{leaf['_target_']} cannot be built with it: {reason}"
     allowed = f"cannot be built: {reason}" if key == "_target_" else problem
     argument, hint = find_argument(leaf["_target_"], key), ""
-    if argument is not None and argument.default is not argument.empty:
+    if argument is None:
+        hint = "" if key == "_target_" else "Leave it out."
+    elif argument.default is not argument.empty:
         hint = f"Try {group}.{key}={format_value(argument.default)}."
     return Fault("cannot-build", f"{group}.{key}", format_value(leaf[key]), allowed, hint)
 

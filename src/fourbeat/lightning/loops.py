@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
+from lightning.fabric.utilities.warnings import PossibleUserWarning
 from lightning.pytorch import Trainer
 
 from fourbeat.lightning.stops import is_end_of_data
 
-WRAPPED = ("on_advance_start", "advance", "on_advance_end", "on_run_end")
+WRAPPED = ("on_advance_start", "reset", "advance", "on_advance_end", "on_run_end")
 
 
 def watch_loops(
@@ -134,12 +136,29 @@ def begin_next_epoch(trainer: Trainer) -> None:
         each.on_iteration_done()
 
 
-def continue_epoch(trainer: Trainer) -> None:
+def continue_epoch(trainer: Trainer, *, finds_place: bool) -> None:
     """Tell the outer loop that it is not restarted; the inner loop resets its own flag.
 
     Lightning keeps it set through the whole epoch, and then skips a plateau's scheduler.
+
+    Args:
+        trainer: About to begin the epoch.
+        finds_place: Whether the data continues where the state was saved. Lightning, which cannot
+            see it where a loader has no state of its own, then does not warn of the opposite.
     """
     trainer.fit_loop._restarting = False
+    batches = trainer.fit_loop.epoch_loop
+    reset = batches.reset
+
+    def reset_quietly() -> None:
+        del batches.reset
+        with warnings.catch_warnings():
+            text = "You're resuming from a checkpoint that ended before"
+            warnings.filterwarnings("ignore", text, PossibleUserWarning)
+            reset()
+
+    if finds_place:
+        batches.reset = reset_quietly  # type: ignore[method-assign]
 
 
 def forget_sigterm(trainer: Trainer) -> None:

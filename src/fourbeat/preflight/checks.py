@@ -30,6 +30,7 @@ from fourbeat.preflight.devices import device_faults
 from fourbeat.preflight.dry_run import dry_run
 from fourbeat.preflight.groups import group_faults
 from fourbeat.preflight.horizons import limit_faults, plan_horizon, sharing_faults
+from fourbeat.preflight.loggers import logger_faults
 from fourbeat.preflight.metric_trial import plain_metric_faults
 from fourbeat.preflight.monitors import monitor_faults
 from fourbeat.preflight.parameters import parameter_faults
@@ -130,7 +131,7 @@ def _task(cfg: TrainConfig, datamodule: Data, *, loss_is_good: bool) -> list[Fau
 
 
 def _others(cfg: TrainConfig) -> list[Fault]:
-    """The leaves that are compared with their signature alone: building them may write files."""
+    """Leaves that are compared with their signatures: what building them may do is not known."""
     leaves = {f"logger.{name}": leaf for name, leaf in cfg.logger.items()}
     leaves |= {f"callbacks.{name}": leaf for name, leaf in cfg.callbacks.others.items()}
     return [
@@ -141,8 +142,9 @@ def _others(cfg: TrainConfig) -> list[Fault]:
 
 
 def _refusals(cfg: TrainConfig, key: str, leaf: LeafSection) -> list[Fault]:
-    is_callback = key.startswith("callbacks.")
-    return callback_faults(key, leaf, has_loggers=bool(cfg.logger)) if is_callback else []
+    if key.startswith("callbacks."):
+        return callback_faults(key, leaf, has_loggers=bool(cfg.logger))
+    return logger_faults(key, leaf)
 
 
 def _kind_faults(key: str, section: LeafSection) -> list[Fault]:

@@ -152,7 +152,7 @@ def continue_from(
     if state.position.moment == "between epochs":
         begin_next_epoch(trainer)
     else:
-        continue_epoch(trainer)
+        continue_epoch(trainer, finds_place=restores_within_epochs(trainer))
     registry.load_state_dict(state.process(trainer.global_rank) or {})
     for line in compare_names(trainer, registry, state):
         if trainer.is_global_zero and not quiet:

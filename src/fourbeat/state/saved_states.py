@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from fourbeat.base.console import log
 from fourbeat.base.errors import RunError
-from fourbeat.state.capture import restores_within_epochs, set_position, show_latest
+from fourbeat.state.capture import set_position, show_latest
 from fourbeat.state.checkpoint_files import (
     CHECKPOINT_DIR,
     CheckpointFiles,
@@ -22,9 +21,6 @@ from fourbeat.state.log_position import cut_own_records
 from fourbeat.state.ranking import RankedState, Ranking
 from fourbeat.state.rewinding import rewind
 from fourbeat.state.training_state import DamagedCheckpointError, TrainingState
-
-NOT_RESUMABLE = "You're resuming from a checkpoint that ended before"
-"""What Lightning warns of where a loader has no state: the order of ours follows from the epoch."""
 
 
 class SavedStates(Checkpoint):
@@ -90,8 +86,6 @@ class SavedStates(Checkpoint):
             state = TrainingState.of(checkpoint, trainer.ckpt_path or "the state")
             set_position(trainer, state)
             self._read = state.without_weights()
-            if restores_within_epochs(trainer):
-                warnings.filterwarnings("ignore", NOT_RESUMABLE)
             if self.folder and not self._is_rewound and trainer.is_global_zero:
                 cut_own_records(self.folder, state.log_position)
                 self.rewind(Path(str(trainer.ckpt_path)), state)

@@ -51,12 +51,6 @@ _OF_A_TRAINING = (
     ),
     # A resumed run writes into the folder of its checkpoints.
     Remark("Checkpoint directory .* exists and is not empty", UserWarning, _MODEL_CHECKPOINT),
-    # Its order knows where in the epoch it continues, though Lightning cannot see that.
-    Remark(
-        "You're resuming from a checkpoint that ended before",
-        PossibleUserWarning,
-        rf"{_LOOPS}\.training_epoch_loop$",
-    ),
 )
 _OF_FROZEN_LAYERS = (
     # They keep their statistics.
