@@ -38,6 +38,7 @@ from fourbeat.config.sections import (
     Section,
     Seed,
     UnlimitedOr,
+    key_of,
     named,
     none_if_empty,
 )
@@ -267,6 +268,17 @@ class TrainConfig(Section):
         if self.scheduler is None or isinstance(self.scheduler, dict):
             return named(self.scheduler)
         return dict.fromkeys(self.optimizers, self.scheduler)
+
+    @property
+    def following(self) -> dict[str, EarlyStoppingConfig | ModelCheckpointConfig | SchedulerConfig]:
+        """What follows a metric, by where it stands, e.g. ``callbacks.early_stopping``."""
+        own, schedulers = self.callbacks, named(self.scheduler).items()
+        sections = {
+            "callbacks.early_stopping": own.early_stopping,
+            "callbacks.model_checkpoint": own.model_checkpoint,
+            **{key_of("scheduler", name): section for name, section in schedulers},
+        }
+        return {key: section for key, section in sections.items() if section and section.monitor}
 
     def composed_from(self, composition: Composition) -> TrainConfig:
         """Return the config with what it was composed from."""

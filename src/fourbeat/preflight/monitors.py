@@ -9,12 +9,11 @@ from torchmetrics import MetricCollection
 
 from fourbeat.base.errors import Fault
 from fourbeat.config.schema import SUPERVISED, TrainConfig
-from fourbeat.config.sections import key_of, named
 from fourbeat.config.suggest import did_you_mean
 from fourbeat.data import Data, DataModule
 from fourbeat.preflight.task_trial import TaskTrial, modes_of
 from fourbeat.tasks import choose_metrics
-from fourbeat.tasks.building import instantiate_metrics
+from fourbeat.tasks.metrics import instantiate_metrics
 
 DEFAULT_METRIC = "val/loss"
 """What is monitored unless the config says otherwise; a task with turns has none of that name."""
@@ -111,20 +110,12 @@ def _monitors(cfg: TrainConfig, datamodule: Data, trial: TaskTrial) -> list[Moni
     training = {**val, **{f"train/{name}": "min" for name in losses}, **epochs}
     test = {name.replace("val/", "test/"): mode for name, mode in val.items()} if cfg.test else {}
     ends = {**val, **test, **epochs}
-    stopping, checkpoint = cfg.callbacks.early_stopping, cfg.callbacks.model_checkpoint
     if trial.turns and trial.monitor:
         training, ends = ({trial.monitor: "", **known} for known in (training, ends))
     monitors = [Monitor("sweep", "metric", cfg.sweep.metric, cfg.sweep.mode, ends)]
-    if stopping:
-        section = "callbacks.early_stopping"
-        monitors.append(Monitor(section, "monitor", stopping.monitor, stopping.mode, training))
-    if checkpoint:
-        section = "callbacks.model_checkpoint"
-        monitors.append(Monitor(section, "monitor", checkpoint.monitor, checkpoint.mode, training))
-    for name, scheduler in named(cfg.scheduler).items():
-        if scheduler.monitor:
-            section, mode = key_of("scheduler", name), scheduler.leaf().get("mode", "min")
-            monitors.append(Monitor(section, "monitor", scheduler.monitor, mode, training))
+    for key, section in cfg.following.items():
+        mode = getattr(section, "mode", "min")  # a scheduler need not say
+        monitors.append(Monitor(key, "monitor", section.monitor or "", mode, training))
     if not trial.turns:
         return monitors
     own = [_of_task(each, trial.monitor) for each in monitors]

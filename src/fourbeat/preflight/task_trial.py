@@ -156,17 +156,18 @@ def build_trial(cfg: TrainConfig, data: Data) -> tuple[Task | None, list[Fault]]
         data: Says whether a loss gets one logit for two classes.
     """
     net: Any
-    assert cfg.model is not None  # preflight.groups
-    net, faults = try_leaf("model", cfg.model.leaf(), instantiate)
     loss: Any = None
+    assert cfg.model is not None  # preflight.groups
+    faults, kind = list[Fault](), getattr(data, "task", None)
     if takes_loss(cfg.task.leaf()):
         assert cfg.loss is not None
         loss, refused = try_leaf("loss", cfg.loss.leaf(), instantiate)
-        faults += refused or reduction_faults(loss)
-    metrics, refused = named_metrics(cfg)
-    if faults := [*faults, *refused]:
+        faults = refused or reduction_faults(loss)
+    metrics, unmeasured = named_metrics(cfg)
+    # The network last: what it draws depends on what has drawn before.
+    net, unbuilt = try_leaf("model", cfg.model.leaf(), instantiate)
+    if faults := [*unbuilt, *faults, *unmeasured]:
         return None, faults
-    kind = getattr(data, "task", None)
     if loss is not None:
         loss = adapt_loss(loss, kind)
     if cfg.metrics.auto and kind:

@@ -34,9 +34,8 @@ def _never_faults(cfg: TrainConfig, datamodule: Data) -> list[Fault]:
     if horizon is None or not datamodule.split_sizes.val or not cfg.trainer.limit_val_batches:
         return []
     epochs, every = horizon.num_epochs, cfg.trainer.check_val_every_n_epoch
-    sections = (cfg.callbacks.early_stopping, cfg.callbacks.model_checkpoint)
-    monitors = [section.monitor for section in (*sections, *cfg.schedulers.values()) if section]
-    monitored = next((name for name in monitors if name and name.startswith("val/")), None)
+    monitors = [section.monitor or "" for section in cfg.following.values()]
+    monitored = next((name for name in monitors if name.startswith("val/")), None)
     is_measured = every <= epochs if every else cfg.trainer.val_check_interval <= batches * epochs
     if is_measured or monitored is None:
         return []

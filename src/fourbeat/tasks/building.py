@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import pkgutil
-from collections.abc import Mapping
 
 from lightning.pytorch import LightningModule
 from torch import nn
@@ -96,8 +95,3 @@ def fitting_metrics(kind: TaskKind, num_classes: int | None, loss: object) -> Me
     """
     has_one = isinstance(loss, OneLogit) or (loss is None and kind == "binary")
     return choose_metrics(kind, 1 if has_one else num_classes or 1)
-
-
-def instantiate_metrics(leaves: Mapping[str, Leaf]) -> MetricCollection:
-    """Build the metrics that a config names."""
-    return MetricCollection({name: instantiate(leaf) for name, leaf in leaves.items()})

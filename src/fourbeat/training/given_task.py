@@ -25,7 +25,7 @@ from fourbeat.preflight.single_samples import refuses_one_sample
 from fourbeat.preflight.task_trial import try_batch
 from fourbeat.tasks import AlignedSupervised, NoLoss, Task
 from fourbeat.tasks.aligned import outputs_of
-from fourbeat.tasks.building import instantiate_metrics
+from fourbeat.tasks.metrics import instantiate_metrics
 from fourbeat.training.given import Given
 from fourbeat.training.given_leaves import is_importable, is_plain, leaf_of, leaves_of, name_of
 from fourbeat.training.given_loss import (

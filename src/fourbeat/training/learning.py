@@ -6,44 +6,36 @@ from functools import partial
 
 import torch
 from lightning.pytorch import LightningModule
-from torch import nn
 
+from fourbeat.base.errors import raise_faults
 from fourbeat.config.leaves import instantiate
 from fourbeat.config.schema import TrainConfig
 from fourbeat.data import Data, DataModule, ModuleLoaders, adopt
 from fourbeat.loop.optimization import BuildOptimizers, BuildSchedulers
 from fourbeat.optim import build_optimizers, build_schedulers, freeze
 from fourbeat.preflight.devices import accelerator
-from fourbeat.tasks import Task, adapt_loss
-from fourbeat.tasks.building import (
-    fitting_metrics,
-    instantiate_metrics,
-    instantiate_task,
-    is_lightning_module,
-    takes_loss,
-)
+from fourbeat.preflight.task_trial import build_trial
+from fourbeat.tasks import Task
+from fourbeat.tasks.building import is_lightning_module
 from fourbeat.training.lazy import initialize_lazy
 
 
 def build_task(cfg: TrainConfig, data: Data) -> Task:
-    """Build the task with its network, loss and metrics.
+    """Build the task with its network, loss and metrics, ready to be trained.
 
     Args:
         cfg: The config.
         data: Says which metrics fit, and whether a loss gets one logit for two classes.
+
+    Raises:
+        ConfigError: One of them cannot be built.
     """
-    loss, kind = None, getattr(data, "task", None)
-    assert cfg.model is not None  # preflight.groups
-    if takes_loss(cfg.task.leaf()):
-        assert cfg.loss is not None
-        loss = adapt_loss(instantiate(cfg.loss.leaf()), kind)
-    metrics = instantiate_metrics({n: leaf.leaf() for n, leaf in cfg.metrics.named.items()})
-    if cfg.metrics.auto and kind:
-        metrics.add_metrics(dict(fitting_metrics(kind, data.num_classes, loss).items()))
-    net: nn.Module = instantiate(cfg.model.leaf())
-    task = instantiate_task(cfg.task.leaf(), net, loss, metrics)
+    task, faults = build_trial(cfg, data)
+    raise_faults(faults)
+    assert task is not None
+    assert cfg.model is not None
     initialize_lazy(task, data, "model", cfg.model.target)
-    task.frozen_layers = freeze(net, cfg.freeze)
+    task.frozen_layers = freeze(task.net, cfg.freeze)
     if isinstance(data, DataModule):
         task.example_input_array = torch.zeros(1, *data.input_shape)
     return task

@@ -5,7 +5,6 @@ from __future__ import annotations
 from lightning.pytorch import LightningModule
 
 from fourbeat.config.schema import TrainConfig
-from fourbeat.config.sections import key_of, named
 from fourbeat.preflight.monitors import DEFAULT_METRIC
 from fourbeat.tasks import Task
 
@@ -27,11 +26,5 @@ def monitored(metric: str, module: LightningModule) -> str:
 
 def list_monitors(cfg: TrainConfig, module: LightningModule) -> dict[str, str]:
     """Return what is monitored, by the keys that say so."""
-    own, schedulers = cfg.callbacks, named(cfg.scheduler)
-    sections = {
-        "callbacks.early_stopping": own.early_stopping and own.early_stopping.monitor,
-        "callbacks.model_checkpoint": own.model_checkpoint and own.model_checkpoint.monitor,
-        **{key_of("scheduler", name): section.monitor for name, section in schedulers.items()},
-    }
-    found = {f"{key}.monitor": monitored(m, module) for key, m in sections.items() if m}
-    return {key: metric for key, metric in found.items() if metric}
+    each = {key: monitored(leaf.monitor or "", module) for key, leaf in cfg.following.items()}
+    return {f"{key}.monitor": metric for key, metric in each.items() if metric}
