@@ -131,27 +131,21 @@ def _task(cfg: TrainConfig, datamodule: Data, *, loss_is_good: bool) -> list[Fau
 
 def _others(cfg: TrainConfig) -> list[Fault]:
     """The leaves that are compared with their signature alone: building them may write files."""
-    leaves = {f"logger.{name}": leaf for name, leaf in cfg.logger.items()}
-    leaves |= {f"callbacks.{name}": leaf for name, leaf in cfg.callbacks.others.items()}
-    return [
-        fault
-        for key, leaf in leaves.items()
-        for fault in leaf_faults(key, leaf) or _kind_faults(key, leaf) or _refusals(cfg, key, leaf)
-    ]
-
-
-def _refusals(cfg: TrainConfig, key: str, leaf: LeafSection) -> list[Fault]:
-    is_callback = key.startswith("callbacks.")
-    return callback_faults(key, leaf, has_loggers=bool(cfg.logger)) if is_callback else []
+    faults, has_loggers = list[Fault](), bool(cfg.logger)
+    for name, leaf in cfg.logger.items():
+        key = f"logger.{name}"
+        faults += leaf_faults(key, leaf) or _kind_faults(key, leaf)
+    for name, leaf in cfg.callbacks.others.items():
+        key = f"callbacks.{name}"
+        wrong = leaf_faults(key, leaf) or _kind_faults(key, leaf)
+        faults += wrong or callback_faults(key, leaf, has_loggers=has_loggers)
+    return faults
 
 
 def _kind_faults(key: str, section: LeafSection) -> list[Fault]:
     """Find a class that does not inherit what its group builds."""
     kind = KINDS[key.partition(".")[0]]
-    try:
-        if not builds_another(section.target, kind):
-            return []
-    except Exception:  # whatever the user's own module raises: a fault of its own
+    if not builds_another(section.target, kind):
         return []
     whose = "a Task of fourbeat's, or " if key == "task" else ""
     why = f"must build {whose}a {kind.__name__} of Lightning's"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from pkgutil import resolve_name
 
 import torch
 from torch import nn
@@ -14,6 +13,7 @@ from fourbeat.base.errors import Fault, RunError
 from fourbeat.config.leaves import Leaf, instantiate
 from fourbeat.config.schema import TrainConfig
 from fourbeat.config.sections import key_of
+from fourbeat.config.signatures import class_of
 from fourbeat.lightning.torch_optim import requires_closure
 from fourbeat.optim import freeze, freeze_faults, list_names, network_faults, ownership_faults
 from fourbeat.optim.optimizer import has_sparse_gradients
@@ -46,8 +46,7 @@ def closure_faults(cfg: TrainConfig) -> list[Fault]:
     """Find what cannot be with an optimizer that calls its closure again, as LBFGS does."""
     faults = []
     for name, leaf in cfg.optimizers.items():
-        kind = resolve_name(leaf.target)
-        if isinstance(kind, type) and requires_closure(kind):
+        if (kind := class_of(leaf.target)) and requires_closure(kind):
             why, hint = "computes its batch several times, from the start", "Choose another one."
             others = {
                 "loop.accumulate_grad_batches": cfg.loop.accumulate_grad_batches > 1,
