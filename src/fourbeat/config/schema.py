@@ -133,22 +133,26 @@ class RecorderConfig(Section):
     layers_every_n_steps: PositiveInt = 100
 
 
-class CallbacksConfig(Section):
-    """The standard callbacks, each off where it is absent; other keys are leaves of the user's."""
+class SectionWithLeaves(Section):
+    """A section of which the other keys are leaves of the user's."""
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
     __pydantic_extra__: dict[str, LeafSection | None]
+
+    @property
+    def others(self) -> dict[str, LeafSection]:
+        """The user's own leaves that are not switched off, by name."""
+        return {name: leaf for name, leaf in (self.model_extra or {}).items() if leaf is not None}
+
+
+class CallbacksConfig(SectionWithLeaves):
+    """The standard callbacks, each off where it is absent; the other keys are more callbacks."""
 
     model_checkpoint: ModelCheckpointConfig | None = None
     early_stopping: EarlyStoppingConfig | None = None
     recorder: RecorderConfig | None = None
     learning_rate_monitor: bool = False
     progress: Literal["auto", "bar", "lines", "none"] = Field(default="none", examples=["auto"])
-
-    @property
-    def others(self) -> dict[str, LeafSection]:
-        """The user's own callbacks that are not switched off, by name."""
-        return {name: leaf for name, leaf in (self.model_extra or {}).items() if leaf is not None}
 
 
 STANDARD_CALLBACKS = CallbacksConfig.model_validate(
@@ -163,18 +167,10 @@ STANDARD_CALLBACKS = CallbacksConfig.model_validate(
 """What ``callbacks=default`` stands for."""
 
 
-class MetricsConfig(Section):
+class MetricsConfig(SectionWithLeaves):
     """What is measured in evaluation; the other keys are leaves of torchmetrics, by name."""
 
-    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
-    __pydantic_extra__: dict[str, LeafSection | None]
-
     auto: bool = True
-
-    @property
-    def named(self) -> dict[str, LeafSection]:
-        """The metrics that the config names."""
-        return {name: leaf for name, leaf in (self.model_extra or {}).items() if leaf is not None}
 
 
 SUPERVISED = LeafSection.model_validate({"_target_": "fourbeat.tasks.Supervised"})

@@ -44,7 +44,7 @@ def _unused(cfg: TrainConfig) -> list[Fault]:
         leaves: dict[str, LeafSection] = named(getattr(cfg, group))
         used |= {key_of(group, name): leaf.target for name, leaf in leaves.items()}
     used |= {"metrics": "auto"} if cfg.metrics.auto else {}
-    used |= {f"metrics.{name}": leaf.target for name, leaf in cfg.metrics.named.items()}
+    used |= {f"metrics.{name}": leaf.target for name, leaf in cfg.metrics.others.items()}
     why = f"is not used by task={cfg.task.target}: {HAS_ITS_OWN}"
     faults = [
         Fault("without-effect", key, value, why, f"Use {key.partition('.')[0]}=none.")

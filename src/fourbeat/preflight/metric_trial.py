@@ -24,7 +24,7 @@ _MATRIX = "confusion_matrix"
 def named_metrics(cfg: TrainConfig) -> tuple[MetricCollection, list[Fault]]:
     """Build the metrics that a config names, or find which cannot be built."""
     metrics, faults = MetricCollection({}), list[Fault]()
-    for name, section in cfg.metrics.named.items():
+    for name, section in cfg.metrics.others.items():
         metric, refused = try_leaf(f"metrics.{name}", section.leaf(), instantiate)
         faults += refused
         if metric is not None:

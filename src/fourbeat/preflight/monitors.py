@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from lightning.pytorch import LightningModule
 from torchmetrics import MetricCollection
 
 from fourbeat.base.errors import Fault
 from fourbeat.config.schema import SUPERVISED, TrainConfig
 from fourbeat.config.suggest import did_you_mean
 from fourbeat.data import Data, DataModule
+from fourbeat.preflight.metric_trial import named_metrics
 from fourbeat.preflight.task_trial import TaskTrial, modes_of
-from fourbeat.tasks import choose_metrics
-from fourbeat.tasks.metrics import instantiate_metrics
+from fourbeat.tasks import Task, choose_metrics
 
 DEFAULT_METRIC = "val/loss"
 """What is monitored unless the config says otherwise; a task with turns has none of that name."""
@@ -89,7 +90,7 @@ def measures_more(cfg: TrainConfig) -> bool:
 
 def known_metrics(cfg: TrainConfig, datamodule: Data) -> MetricCollection:
     """Return the metrics that the config and the data set name."""
-    metrics = instantiate_metrics({n: leaf.leaf() for n, leaf in cfg.metrics.named.items()})
+    metrics, _ = named_metrics(cfg)
     if cfg.metrics.auto and isinstance(datamodule, DataModule):
         auto = choose_metrics(datamodule.task, datamodule.num_outputs)
         metrics.add_metrics(dict(auto.items()))
@@ -128,3 +129,24 @@ def _of_task(monitor: Monitor, metric: str | None) -> Monitor:
     if metric is None or monitor.metric != DEFAULT_METRIC or not is_callback:
         return monitor
     return replace(monitor, metric=metric)
+
+
+def monitored(metric: str, module: LightningModule) -> str:
+    """Return what is monitored: of a task with turns, which has no ``val/loss``, its own metric.
+
+    Args:
+        metric: What the config says.
+        module: What is trained.
+
+    Returns:
+        The metric; empty: there is none.
+    """
+    if isinstance(module, Task) and module.takes_turns and metric == DEFAULT_METRIC:
+        return module.monitor or ""
+    return metric
+
+
+def list_monitors(cfg: TrainConfig, module: LightningModule) -> dict[str, str]:
+    """Return what is monitored, by the keys that say so."""
+    each = {key: monitored(leaf.monitor or "", module) for key, leaf in cfg.following.items()}
+    return {f"{key}.monitor": metric for key, metric in each.items() if metric}

@@ -95,7 +95,9 @@ def try_batch(cfg: TrainConfig, task: Task, batch: Batch) -> tuple[TaskTrial | N
     Returns:
         What it did, or None and the fault, with layer, shape and reason.
     """
-    probe = task.loop = _Probe(task, FITTING - cfg.metrics.named.keys() if cfg.metrics.auto else ())
+    probe = task.loop = _Probe(
+        task, FITTING - cfg.metrics.others.keys() if cfg.metrics.auto else ()
+    )
     entered: list[Any] = []
     with traced(task, entered), silenced(task):
         try:
