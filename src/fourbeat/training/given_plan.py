@@ -113,9 +113,14 @@ def plan_fit(given: Given) -> Plan:
     optim = GivenOptim(task.net, given.optimizer, given.scheduler, monitor) if task else None
     lacks |= optim.lacks if optim else {}
     cfg = _config(given, learned, optim, monitor, can_be_built=not lacks)
+    labels = _loader_faults(given, data, learned) if task else _clip_faults(cfg, learned)
+    raise_faults([*labels, *combination_faults(cfg), *device_faults(cfg)])
     if optim and task:
-        _check(given, cfg, data, learned, optim, task)
-    raise_faults([*combination_faults(cfg), *device_faults(cfg), *_clip_faults(cfg, learned)])
+        loader = data.inner.loaders["train"]
+        raise_faults(optim.faults(cfg, has_length=count_loaded_batches(loader) >= 0))
+        batch = first_batch(data, given.precision)
+        raise_faults(trial_faults(cfg, task, batch))
+        raise_faults(last_batch_faults(task, loader, batch))
     if not lacks:
         check_config(cfg)
         return Plan(cfg, None, lacks)
@@ -196,7 +201,7 @@ def _config(
 
 def _clip_faults(cfg: TrainConfig, learned: Learned) -> list[Fault]:
     clip, module = cfg.loop.gradient_clip_val, learned.module
-    if clip is None or isinstance(module, Task) or module.automatic_optimization:
+    if clip is None or module.automatic_optimization:
         return []
     why = f"is for automatic optimization, and {type(module).__name__} steps its optimizers itself"
     hint = "Call self.clip_gradients in its training_step."
@@ -238,23 +243,11 @@ def _leaves(name: str, given: Any) -> dict[str, Any]:
     return leaves
 
 
-def _check(
-    given: Given,
-    cfg: TrainConfig,
-    data: AdoptedData,
-    learned: Learned,
-    optim: GivenOptim,
-    task: Task,
-) -> None:
+def _loader_faults(given: Given, data: AdoptedData, learned: Learned) -> list[Fault]:
     loaders: Mapping[str, Any] = data.inner.loaders
-    has_length = count_loaded_batches(loaders["train"]) >= 0
     faults = label_faults(loaders, learned)
-    if not has_length and given.max_steps == -1:
+    if count_loaded_batches(loaders["train"]) < 0 and given.max_steps == -1:
         why = "has no length, and the learning rate's schedule must know how long the training is"
         hint = "Pass max_steps, or give its dataset a __len__."
         faults.append(Fault("no-length", "train", "", why, hint))
-    raise_faults([*faults, *combination_faults(cfg), *device_faults(cfg)])
-    raise_faults(optim.faults(cfg, has_length=has_length))
-    batch = first_batch(data, given.precision)
-    raise_faults(trial_faults(cfg, task, batch))
-    raise_faults(last_batch_faults(task, loaders["train"], batch))
+    return faults
