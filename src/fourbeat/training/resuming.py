@@ -91,7 +91,9 @@ def _build(
 ) -> tuple[Components, RestartPoint | None]:
     """Build the components, and read the state that they fit."""
     point = restart_point(stored.run, checkpoint)
-    _refuse(stored.run, cfg, point, force=force)
+    refuse_to_stand_still(stored.run, cfg, point.position if point else None)
+    refuse_new_horizon(stored.run, cfg)
+    refuse_another_run(stored.run, cfg, force=force)
     components = stored.build(cfg)
     if point is None:
         restore_initial(components.net, cfg, stored.run.dir)
@@ -108,12 +110,6 @@ def _hold_state(components: Components, point: RestartPoint | None) -> Path | No
     if isinstance(plugin, CheckpointIO) and reads_through_plugin(components.trainer):
         plugin.hold(point.path, point.state.checkpoint())
     return point.path
-
-
-def _refuse(run: Run, cfg: TrainConfig, point: RestartPoint | None, *, force: bool) -> None:
-    refuse_to_stand_still(run, cfg, point.position if point else None)
-    refuse_new_horizon(run, cfg)
-    refuse_another_run(run, cfg, force=force)
 
 
 def _rewind(
