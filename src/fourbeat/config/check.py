@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from pydantic import BaseModel, ValidationError
 
 from fourbeat.base.errors import Fault, raise_faults
-from fourbeat.base.extras import is_installed
+from fourbeat.base.extras import package_faults
 from fourbeat.config.combinations import combination_faults
 from fourbeat.config.deferred import deferring
 from fourbeat.config.messages import faults_of
@@ -116,11 +116,8 @@ def _package_faults(values: Mapping[str, Any]) -> Iterator[Fault]:
     loggers = values.get("logger")
     for name, leaf in loggers.items() if isinstance(loggers, Mapping) else ():
         target = leaf.get("_target_") if isinstance(leaf, Mapping) else None
-        package = OPTIONAL_PACKAGES.get(str(target))
-        if package and not is_installed(package):
-            hint = f"Install it with `pip install {package}`, or use logger=tensorboard."
-            why = f"needs the package {package}, which is not installed"
-            yield Fault("not-installed", "logger", name, why, hint)
+        if package := OPTIONAL_PACKAGES.get(str(target)):
+            yield from package_faults("logger", name, package, "logger=tensorboard")
 
 
 def _folder_faults(values: Mapping[str, Any]) -> Iterator[Fault]:

@@ -18,18 +18,10 @@ from fourbeat.config.suggest import nearest_key
 from fourbeat.config.typed import first_leaf, format_value
 
 # Pydantic's names for values of the right type that are too small, too large or too short.
-_RANGES = frozenset(
-    [
-        "greater_than",
-        "greater_than_equal",
-        "less_than",
-        "less_than_equal",
-        "finite_number",
-        "too_short",
-        "too_long",
-        "string_too_short",
-    ]
-)
+_RANGES = {
+    *("greater_than", "greater_than_equal", "less_than", "less_than_equal", "finite_number"),
+    *("too_short", "too_long", "string_too_short"),
+}
 
 
 def faults_of(

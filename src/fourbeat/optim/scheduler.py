@@ -38,6 +38,7 @@ class Horizon:
         accumulate_grad_batches: int,
         max_epochs: int | None,
         max_steps: int,
+        steps_per_batch: float = 1,
     ) -> Horizon:
         """Count the steps and epochs of a training from its limits; the first one reached ends it.
 
@@ -47,6 +48,7 @@ class Horizon:
                 those that are left. At least 1.
             max_epochs: Limit in epochs; None or -1 for none.
             max_steps: Limit in optimizer steps; -1 for none.
+            steps_per_batch: Those of all optimizers together, which ``max_steps`` counts.
 
         Returns:
             The horizon.
@@ -57,7 +59,7 @@ class Horizon:
         _check_counts(num_batches, accumulate_grad_batches, max_epochs, max_steps)
         steps_per_epoch = math.ceil(num_batches / accumulate_grad_batches)
         limits = [] if max_epochs in (None, -1) else [max_epochs * steps_per_epoch]
-        limits += [] if max_steps == -1 else [max_steps]
+        limits += [] if max_steps == -1 else [math.ceil(max_steps / steps_per_batch)]
         if not limits:
             raise ValueError(
                 "neither max_epochs nor max_steps is set: a training without an end has no horizon"

@@ -7,12 +7,14 @@ refused is not used in the checks of others. The data module is built once for a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig
+from torch import nn
 
 from fourbeat.base.errors import Fault, raise_faults
 from fourbeat.config.check import check_train, resolve_train
@@ -29,13 +31,17 @@ from fourbeat.preflight.callbacks import callback_faults
 from fourbeat.preflight.devices import device_faults
 from fourbeat.preflight.dry_run import dry_run
 from fourbeat.preflight.groups import group_faults
-from fourbeat.preflight.horizons import limit_faults, plan_horizon, sharing_faults
+from fourbeat.preflight.horizons import (
+    limit_faults,
+    plan_horizon,
+    sharing_faults,
+    validation_faults,
+)
 from fourbeat.preflight.metric_trial import plain_metric_faults
 from fourbeat.preflight.monitors import monitor_faults
-from fourbeat.preflight.parameters import parameter_faults
+from fourbeat.preflight.parameters import bare_network, parameter_faults
 from fourbeat.preflight.single_samples import single_sample_faults
 from fourbeat.preflight.task_trial import TaskTrial, try_task, turnless_faults
-from fourbeat.preflight.validations import validation_faults
 from fourbeat.tasks import LossTask
 from fourbeat.tasks.building import is_lightning_module, net_faults
 from fourbeat.tasks.losses import mismatch_faults, reduction_faults, try_loss
@@ -96,14 +102,15 @@ def _faults(cfg: TrainConfig, datamodule: Data | None) -> list[Fault]:
     faults = [*optim, *model, *task, *loss, *groups, *device_faults(cfg), *_others(cfg)]
     if is_lightning_module(cfg.task) or groups:
         return faults  # nobody but its author knows what it does with a batch
-    faults += schedule_faults(cfg, datamodule)
+    faults += schedule_faults(cfg, datamodule, optim)
     if datamodule is not None:
         faults += [*limit_faults(cfg, datamodule), *sharing_faults(cfg, datamodule)]
         faults += validation_faults(cfg, datamodule)
+        net = None if model else bare_network(cfg)
         if not (model or optim):
-            faults += parameter_faults(cfg)
+            faults += parameter_faults(cfg, net)
         if not (model or task or (optim and not _is_plain(cfg, datamodule))):
-            faults += _task(cfg, datamodule, loss_is_good=not loss)
+            faults += _task(cfg, datamodule, net, loss_is_good=not loss)
     return faults
 
 
@@ -113,12 +120,14 @@ def _is_plain(cfg: TrainConfig, datamodule: Data) -> bool:
     return cfg.task.target == SUPERVISED.target and plain_data
 
 
-def _task(cfg: TrainConfig, datamodule: Data, *, loss_is_good: bool) -> list[Fault]:
+def _task(
+    cfg: TrainConfig, datamodule: Data, net: nn.Module | None, *, loss_is_good: bool
+) -> list[Fault]:
     trial, faults = TaskTrial(), list[Fault]()
     if _is_plain(cfg, datamodule):
         assert isinstance(datamodule, DataModule)
-        faults = turnless_faults(cfg) + _model_and_loss(cfg, datamodule, loss_is_good=loss_is_good)
-        faults = faults or plain_metric_faults(cfg, datamodule)
+        fits = _model_and_loss(cfg, datamodule, net, loss_is_good=loss_is_good)
+        faults = [*turnless_faults(cfg), *fits] or plain_metric_faults(cfg, datamodule)
     elif loss_is_good:
         tried, faults = try_task(cfg, datamodule)
         if tried is None:
@@ -180,31 +189,35 @@ def optim_faults(cfg: TrainConfig) -> list[Fault]:
     ]
 
 
-def schedule_faults(cfg: TrainConfig, datamodule: Data | None = None) -> list[Fault]:
+def schedule_faults(
+    cfg: TrainConfig, datamodule: Data | None = None, refused: Sequence[Fault] = ()
+) -> list[Fault]:
     """Try each scheduler with its optimizer, unless that has faults of its own.
 
     Args:
         cfg: The config.
         datamodule: Says how long an epoch is; None: a short one is tried.
+        refused: What :func:`optim_faults` has found.
     """
     horizon = plan_horizon(cfg, datamodule) if datamodule else None
     is_named, faults = isinstance(cfg.scheduler, dict), list[Fault]()
     for name, optim in cfg.optimizers.items():
         key, optim_key = key_of("scheduler", name if is_named else ""), key_of("optim", name)
         section = cfg.schedulers.get(name)
-        if section is None:
-            continue  # a fault of its own
-        if not leaf_faults(optim_key, optim) and not optimizer_faults(optim.leaf()):
+        is_refused = any(fault.key.startswith(f"{optim_key}.") for fault in refused)
+        if section is not None and not is_refused:  # else a fault of its own
             own = leaf_faults(key, section)
             faults += own or scheduler_faults(section.leaf(), optim.leaf(), horizon, key)
     return faults
 
 
-def _model_and_loss(cfg: TrainConfig, datamodule: DataModule, *, loss_is_good: bool) -> list[Fault]:
+def _model_and_loss(
+    cfg: TrainConfig, datamodule: DataModule, net: nn.Module | None, *, loss_is_good: bool
+) -> list[Fault]:
     assert cfg.model is not None  # preflight.groups
     assert cfg.loss is not None
     model, loss, task = cfg.model.leaf(), cfg.loss.leaf(), LossTask.of(datamodule)
-    outputs, faults = dry_run(lambda: instantiate(model), datamodule.input_shape, model)
+    outputs, faults = dry_run(lambda: instantiate(model), datamodule.input_shape, model, net)
     if outputs is None:
         faults = find_faults("model", model, _build_on_meta) or faults
     if not loss_is_good:

@@ -35,7 +35,10 @@ class Misfit(NamedTuple):
 
 
 def dry_run(
-    build_net: Callable[[], nn.Module], input_shape: tuple[int, ...], leaf: Leaf | None = None
+    build_net: Callable[[], nn.Module],
+    input_shape: tuple[int, ...],
+    leaf: Leaf | None = None,
+    bare: nn.Module | None = None,
 ) -> tuple[torch.Size | None, list[Fault]]:
     """Run a network on a batch of two zeros, in evaluation mode, without touching the global RNG.
 
@@ -46,6 +49,7 @@ def dry_run(
         build_net: Builds the network.
         input_shape: Shape of one input.
         leaf: The config that it is built from: a size in it that does not fit is named.
+        bare: The network on the meta device, if it is built already.
 
     Returns:
         The shape of the output, or None and a fault that names the layer, the shape that it got and
@@ -53,7 +57,7 @@ def dry_run(
     """
     try:
         with torch.device("meta"):
-            return _forward(build_net(), torch.zeros(2, *input_shape)).shape, []
+            return _forward(bare or build_net(), torch.zeros(2, *input_shape)).shape, []
     except Exception:  # whatever meta tensors cannot do; the CPU decides
         return _on_cpu(build_net, input_shape, leaf or {})
 

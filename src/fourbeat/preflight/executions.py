@@ -19,8 +19,8 @@ from fourbeat.data import AdoptedData, Batch, Data, ExecutionPlan, count_samples
 from fourbeat.data.batches import list_tensors
 from fourbeat.lightning.trainer import step_interval
 from fourbeat.preflight.dry_run import evaluating
+from fourbeat.preflight.horizons import plan_validations
 from fourbeat.preflight.task_trial import silenced
-from fourbeat.preflight.validations import plan_validations
 from fourbeat.state import StateCheckpoint
 from fourbeat.tasks import Task
 

@@ -20,16 +20,15 @@ from fourbeat.optim.optimizer import has_sparse_gradients
 from fourbeat.state.weights import fit_weights, read_weights
 
 
-def parameter_faults(cfg: TrainConfig) -> list[Fault]:
+def parameter_faults(cfg: TrainConfig, net: nn.Module | None = None) -> list[Fault]:
     """Compare patterns, and the file of the first weights, with the network's parameters.
-
-    Builds the network without its numbers.
 
     Args:
         cfg: The config; its optimizers must be right by themselves.
+        net: As of :func:`bare_network`, if it is built already; is frozen as the config says.
     """
     leaves = cfg.optimizers
-    net = _build(cfg.model.leaf()) if cfg.model else None
+    net = net or bare_network(cfg)
     if net is None:  # which the check of the model itself reports
         return []
     faults = freeze_faults(net, cfg.freeze)
@@ -71,9 +70,15 @@ def clipping_faults(cfg: TrainConfig, net: nn.Module) -> list[Fault]:
     return [Fault("impossible-together", key, value, why, hint)]
 
 
-def _build(leaf: Leaf) -> nn.Module | None:
-    """The network without numbers, or on the CPU where it needs some; None: it cannot be built."""
-    return _built_on("meta", leaf) or _built_on("cpu", leaf)
+def bare_network(cfg: TrainConfig) -> nn.Module | None:
+    """Build the network without its numbers, or on the CPU where it needs some.
+
+    Returns:
+        The network; None: there is none, or it cannot be built.
+    """
+    if cfg.model is None:
+        return None
+    return _built_on("meta", cfg.model.leaf()) or _built_on("cpu", cfg.model.leaf())
 
 
 def _built_on(device: str, leaf: Leaf) -> nn.Module | None:
