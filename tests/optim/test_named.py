@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from fourbeat.base.errors import ConfigError
-from fourbeat.config.leaf_sections import OptimConfig, SchedulerConfig
+from fourbeat.config.sections import OptimConfig, SchedulerConfig
 from fourbeat.optim import (
     Horizon,
     build_optimizers,

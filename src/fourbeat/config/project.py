@@ -47,7 +47,7 @@ class Project:
         module = (entry or self.entry).partition(":")[0]
         try:
             function = pkgutil.resolve_name(entry or self.entry)
-        except (ModuleNotFoundError, AttributeError) as error:
+        except (ModuleNotFoundError, AttributeError, ValueError) as error:
             absent = f"{getattr(error, 'name', '')}."
             if isinstance(error, ModuleNotFoundError) and not f"{module}.".startswith(absent):
                 raise  # a module that the project's own code imports

@@ -4,7 +4,7 @@ The YAML files in ``conf/`` spell the same defaults where users look for them (a
 equal); the defaults here let a config written by an older version load.
 
 Leaves (``data``, ``model``, ``loss``, ``optim``, ``scheduler``, loggers, more callbacks) are
-mappings with a ``_target_``: see ``config.leaf_sections``. ``optim`` and ``scheduler`` may be
+mappings with a ``_target_``: see ``config.sections``. ``optim`` and ``scheduler`` may be
 several by name: ``config.sections.OneOrNamed``.
 """
 
@@ -23,18 +23,21 @@ from pydantic import (
 
 from fourbeat.config.composition import Composition
 from fourbeat.config.flag_values import CheckInterval, MaxTime, StrategyChoice
-from fourbeat.config.leaf_sections import DataConfig, LossConfig, OptimConfig, SchedulerConfig
 from fourbeat.config.rehearsals import spelled_out
 from fourbeat.config.sections import (
     BatchLimit,
+    DataConfig,
     LeafSection,
+    LossConfig,
     Mode,
     NonNegative,
     NonNegativeInt,
     OneOrNamed,
+    OptimConfig,
     Pattern,
     Positive,
     Precision,
+    SchedulerConfig,
     Section,
     Seed,
     UnlimitedOr,
