@@ -7,12 +7,11 @@ from fourbeat.optim.changed import (
     scale_rates,
     with_scaled_rates,
 )
-from fourbeat.optim.freezing import freeze, freeze_faults, keep_statistics
 from fourbeat.optim.linear_warmup_cosine import LinearWarmupCosineLR
 from fourbeat.optim.named import build_optimizers, build_schedulers, ownership_faults
 from fourbeat.optim.optimizer import build_optimizer, network_faults, optimizer_faults
 from fourbeat.optim.parameter_groups import Excludable, parameter_groups
-from fourbeat.optim.patterns import list_names
+from fourbeat.optim.patterns import freeze, freeze_faults, keep_statistics, list_names
 from fourbeat.optim.scheduler import (
     Horizon,
     SchedulerPlan,

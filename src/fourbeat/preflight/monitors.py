@@ -44,11 +44,6 @@ class Monitor:
     modes: Mapping[str, str]
     is_open: bool = False
 
-    @property
-    def is_default(self) -> bool:
-        """Whether the metric may be there because nobody chose another."""
-        return not self.section.startswith("scheduler")
-
     def fault(self) -> Fault | None:
         """Find a metric that is not measured, or one whose mode is the wrong one."""
         key = f"{self.section}.{self.name}"
@@ -119,16 +114,14 @@ def _monitors(cfg: TrainConfig, datamodule: Data, trial: TaskTrial) -> list[Moni
         monitors.append(Monitor(key, "monitor", section.monitor or "", mode, training))
     if not trial.turns:
         return monitors
-    own = [_of_task(each, trial.monitor) for each in monitors]
-    return [each for each in own if not (each.metric in _SUMS and each.is_default)]
-
-
-def _of_task(monitor: Monitor, metric: str | None) -> Monitor:
-    """Put what a task monitors itself in the place of the sum that it has not."""
-    is_callback = monitor.section.startswith("callbacks")
-    if metric is None or monitor.metric != DEFAULT_METRIC or not is_callback:
-        return monitor
-    return replace(monitor, metric=metric)
+    # Of a callback, what a task monitors itself is in the place of the sum that it has not.
+    own = [
+        replace(each, metric=trial.monitor)
+        if trial.monitor and each.metric == DEFAULT_METRIC and each.section.startswith("callbacks")
+        else each
+        for each in monitors
+    ]
+    return [m for m in own if m.metric not in _SUMS or m.section.startswith("scheduler")]
 
 
 def monitored(metric: str, module: LightningModule) -> str:

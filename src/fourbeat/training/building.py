@@ -9,14 +9,8 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
-from lightning.pytorch import Callback, LightningModule
+from lightning.pytorch import Callback, LightningModule, profilers
 from lightning.pytorch.loggers import Logger
-from lightning.pytorch.profilers import (
-    AdvancedProfiler,
-    Profiler,
-    PyTorchProfiler,
-    SimpleProfiler,
-)
 
 from fourbeat.callbacks import (
     ConfusionMatrixPicture,
@@ -141,9 +135,13 @@ def _precision_plugins(cfg: TrainConfig) -> list[MixedPrecision]:
     return [MixedPrecision(precision, device, manual=cfg.loop.name == "four_beat")]
 
 
-def build_profiler(cfg: TrainConfig, folder: Path) -> Profiler | None:
+def build_profiler(cfg: TrainConfig, folder: Path) -> profilers.Profiler | None:
     """Build the profiler; its reports are ``*profile*`` files in the run folder."""
-    kinds = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": PyTorchProfiler}
+    kinds = {
+        "simple": profilers.SimpleProfiler,
+        "advanced": profilers.AdvancedProfiler,
+        "pytorch": profilers.PyTorchProfiler,
+    }
     kind = cfg.trainer.profiler
     return None if kind is None else kinds[kind](dirpath=folder, filename="profile")
 
