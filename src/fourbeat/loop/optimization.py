@@ -10,7 +10,8 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import nn
 from torch.optim import Optimizer
 
-from fourbeat.optim import Horizon, SchedulerPlan, apply_changes, hyperparameters
+from fourbeat.optim.changed import apply_changes, hyperparameters
+from fourbeat.optim.scheduler import Horizon, SchedulerPlan
 
 BuildOptimizers: TypeAlias = Callable[[nn.Module], Mapping[str, Optimizer]]
 BuildSchedulers: TypeAlias = Callable[

@@ -26,7 +26,8 @@ from fourbeat.config.sections import LeafSection, key_of
 from fourbeat.config.signatures import builds_another, leaf_faults
 from fourbeat.config.trial import find_faults, try_leaf
 from fourbeat.data import Data, DataModule, adopt
-from fourbeat.optim import optimizer_faults, scheduler_faults
+from fourbeat.optim.optimizer import optimizer_faults
+from fourbeat.optim.scheduler import scheduler_faults
 from fourbeat.preflight.callbacks import callback_faults
 from fourbeat.preflight.devices import device_faults
 from fourbeat.preflight.dry_run import dry_run

@@ -6,7 +6,7 @@ from fourbeat.base.errors import Fault
 from fourbeat.config.schema import TrainConfig
 from fourbeat.config.typed import format_value
 from fourbeat.data import Data, Split, Validations, limit_batches
-from fourbeat.optim import Horizon
+from fourbeat.optim.scheduler import Horizon
 from fourbeat.preflight.devices import count_processes
 
 

@@ -15,8 +15,9 @@ from fourbeat.config.schema import TrainConfig
 from fourbeat.config.sections import key_of
 from fourbeat.config.signatures import class_of
 from fourbeat.lightning.torch_optim import requires_closure
-from fourbeat.optim import freeze, freeze_faults, list_names, network_faults, ownership_faults
-from fourbeat.optim.optimizer import has_sparse_gradients
+from fourbeat.optim.named import ownership_faults
+from fourbeat.optim.optimizer import has_sparse_gradients, network_faults
+from fourbeat.optim.patterns import freeze, freeze_faults, list_names
 from fourbeat.state.weights import fit_weights, read_weights
 
 

@@ -15,7 +15,8 @@ from fourbeat.config.leaves import instantiate
 from fourbeat.config.schema import TrainConfig
 from fourbeat.data import Data, DataModule, ModuleLoaders, adopt
 from fourbeat.loop.optimization import BuildOptimizers, BuildSchedulers
-from fourbeat.optim import build_optimizers, build_schedulers, freeze, list_names
+from fourbeat.optim.named import build_optimizers, build_schedulers
+from fourbeat.optim.patterns import freeze, list_names
 from fourbeat.preflight.devices import accelerator
 from fourbeat.preflight.task_trial import build_trial, run_task
 from fourbeat.tasks import Task

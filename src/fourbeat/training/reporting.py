@@ -14,7 +14,7 @@ from fourbeat.base.numbers import format_metric
 from fourbeat.config.schema import TrainConfig
 from fourbeat.config.typed import format_value
 from fourbeat.data import AdoptedData, Data
-from fourbeat.optim import describe_rates
+from fourbeat.optim.scheduler import describe_rates
 from fourbeat.preflight.executions import why_no_executions
 from fourbeat.preflight.horizons import plan_horizon
 from fourbeat.preflight.monitors import monitored

@@ -24,7 +24,7 @@ from fourbeat.config.stored import GIVEN_LOADERS
 from fourbeat.lightning.distributed import find_unused_parameters, finds_unused_parameters
 from fourbeat.lightning.trainer import epochs_completed, process_rank, steps_made
 from fourbeat.loop import Loop
-from fourbeat.optim import list_names
+from fourbeat.optim.patterns import list_names
 from fourbeat.preflight.task_trial import unused_parameters
 from fourbeat.run import Outcome, Run, finish_run, lock_folder, start_run
 from fourbeat.run.slurm import note_job
