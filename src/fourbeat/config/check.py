@@ -71,11 +71,7 @@ def resolve_train(cfg: DictConfig) -> tuple[dict[str, Any], list[Fault]]:
     return values, [*twice, *unresolved]
 
 
-def check_keys(
-    schema: type[Config],
-    cfg: DictConfig,
-    found: Iterable[Fault] = (),
-) -> Config:
+def check_keys(schema: type[Config], cfg: DictConfig, found: Iterable[Fault] = ()) -> Config:
     """Check the composed config of a script that reads runs.
 
     Args:

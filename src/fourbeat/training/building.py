@@ -30,12 +30,7 @@ from fourbeat.loop import Backend, LightningLoop, MixedPrecision
 from fourbeat.preflight.devices import accelerator
 from fourbeat.preflight.executions import saves_checkpoints
 from fourbeat.preflight.horizons import plan_validations
-from fourbeat.preflight.monitors import (
-    DEFAULT_METRIC,
-    list_monitors,
-    measures_more,
-    monitored,
-)
+from fourbeat.preflight.monitors import DEFAULT_METRIC, list_monitors, measures_more, monitored
 from fourbeat.recorder import RecorderCallback
 from fourbeat.state import CHECKPOINT_DIR, CheckpointIO, StateCheckpoint
 from fourbeat.tasks import Task

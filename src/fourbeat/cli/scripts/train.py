@@ -22,12 +22,7 @@ from fourbeat.cli.arguments import Arguments
 from fourbeat.cli.exits import exit_codes
 from fourbeat.cli.launch import Launch, compose_once, hydra_main, inform
 from fourbeat.cli.primary import JOB, Primary, reading_base
-from fourbeat.cli.resuming import (
-    read_request,
-    resume_requested,
-    resume_requeued,
-    show_resumed,
-)
+from fourbeat.cli.resuming import read_request, resume_requested, resume_requeued, show_resumed
 from fourbeat.config.deferred import register
 from fourbeat.config.project import Project
 from fourbeat.config.second_names import override_homes
