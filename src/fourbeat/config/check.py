@@ -121,12 +121,8 @@ def _folder_faults(values: Mapping[str, Any]) -> Iterator[Fault]:
     for section, key in (("paths", "output_dir"), ("data", "data_dir")):
         leaf = values.get(section)
         path = leaf.get(key) if isinstance(leaf, Mapping) else None
-        if isinstance(path, str) and (file := _file_on(Path(path).expanduser())):
+        whole = Path(path).expanduser() if isinstance(path, str) else Path()
+        if file := next((place for place in (whole, *whole.parents) if place.is_file()), None):
             hint = f"Give another folder with paths.{key}=FOLDER."
             why = f"must be a folder; {file} is a file"
-            yield Fault("not-a-folder", f"{section}.{key}", path, why, hint)
-
-
-def _file_on(path: Path) -> Path | None:
-    """The file that is in the way of a folder, if there is one."""
-    return next((place for place in (path, *path.parents) if place.is_file()), None)
+            yield Fault("not-a-folder", f"{section}.{key}", str(path), why, hint)

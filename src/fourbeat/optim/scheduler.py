@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
@@ -123,7 +123,9 @@ def build_scheduler(leaf: Leaf, optimizer: Optimizer, horizon: Horizon) -> Sched
         ValueError: When one of our keys has a value that it cannot have.
     """
     arguments = dict(leaf)
-    interval = _interval_of(arguments.pop("interval", "epoch"))
+    interval: Interval = arguments.pop("interval", "epoch")
+    if interval not in get_args(Interval):
+        raise ValueError(f"interval is {interval!r}: it must be step or epoch")
     monitor = arguments.pop("monitor", None)
     arguments |= _span(arguments, arguments.pop("horizon", None), interval, horizon)
     arguments |= _peaks(arguments, arguments.pop("peak", None), optimizer)
@@ -183,22 +185,13 @@ def _step(optimizer: Optimizer, scheduler: LRScheduler) -> None:
 def _check_counts(
     num_batches: int, accumulate_grad_batches: int, max_epochs: int | None, max_steps: int
 ) -> None:
-    for name, count in {
-        "num_batches": num_batches,
-        "accumulate_grad_batches": accumulate_grad_batches,
-    }.items():
+    counts = {"num_batches": num_batches, "accumulate_grad_batches": accumulate_grad_batches}
+    for name, count in counts.items():
         if count < 1:
             raise ValueError(f"{name} is {count}: it must be at least 1")
     for name, limit in {"max_epochs": max_epochs, "max_steps": max_steps}.items():
         if limit is not None and limit != -1 and limit < 1:
             raise ValueError(f"{name} is {limit}: it must be at least 1, or -1 for no limit")
-
-
-def _interval_of(value: Any) -> Interval:
-    if value not in ("step", "epoch"):
-        raise ValueError(f"interval is {value!r}: it must be step or epoch")
-    interval: Interval = value
-    return interval
 
 
 def _span(

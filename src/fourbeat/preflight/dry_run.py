@@ -26,14 +26,6 @@ class Call(NamedTuple):
     shape: tuple[int, ...]
 
 
-class Misfit(NamedTuple):
-    """A size that a layer got, the one that it wants, and the whole shape that it wants."""
-
-    got: int
-    wants: int
-    shape: str
-
-
 def dry_run(
     build_net: Callable[[], nn.Module],
     input_shape: tuple[int, ...],
@@ -129,13 +121,14 @@ def _fault(
     got = layer_reached(entered)
     if misfit is None:
         return Fault("shape-mismatch", "model", _target(leaf), f"{got}: {first_line(error)}", hint)
-    got += f" and wants {misfit.shape}"
-    keys = [key for key, value in leaf.items() if value == misfit.wants]
+    size, wanted, shape = misfit
+    got += f" and wants {shape}"
+    keys = [key for key, value in leaf.items() if value == wanted]
     if len(keys) != 1:
         return Fault("shape-mismatch", "model", _target(leaf), got, hint)
     key = f"model.{keys[0]}"
-    hint = f"{data}: set {key}={misfit.got}."
-    return Fault("shape-mismatch", key, format_value(misfit.wants), got, hint)
+    hint = f"{data}: set {key}={size}."
+    return Fault("shape-mismatch", key, format_value(wanted), got, hint)
 
 
 def layer_reached(entered: Sequence[Call]) -> str:
@@ -148,13 +141,14 @@ def layer_reached(entered: Sequence[Call]) -> str:
     return f"{where} got the shape {list(call.shape)}"
 
 
-def _misfit(call: Call) -> Misfit | None:
+def _misfit(call: Call) -> tuple[int, int, str] | None:
+    """The size that a layer got, the one that it wants, and the whole shape that it wants."""
     for attribute, dimension in WANTS.items():
         size = getattr(call.module, attribute, None)
         if isinstance(size, int) and len(call.shape) > 1 and call.shape[dimension] != size:
             wanted = ["*" for _ in call.shape]
             wanted[dimension] = str(size)
-            return Misfit(call.shape[dimension], size, f"[{', '.join(wanted)}]")
+            return call.shape[dimension], size, f"[{', '.join(wanted)}]"
     return None
 
 

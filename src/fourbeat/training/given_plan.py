@@ -107,7 +107,9 @@ def plan_fit(given: Given) -> Plan:
     fewest = min((size for size in data.inner.split_sizes[1:] if size > 0), default=2)
     learned = learn(given, data, fewest)
     data.num_classes = learned.num_classes
-    lacks |= learned.lacks | _lacks_besides(given)
+    own = {"callbacks": listed(given.callbacks), "logger": listed(given.logger)}
+    lacks |= learned.lacks
+    lacks |= {name: f'{{"NAME": {SOME_LEAF}}}' for name, objects in own.items() if objects}
     monitor = given.monitor or _monitor(data, learned.module)
     task = learned.module if isinstance(learned.module, Task) else None
     optim = GivenOptim(task.net, given.optimizer, given.scheduler, monitor) if task else None
@@ -125,8 +127,7 @@ def plan_fit(given: Given) -> Plan:
         check_config(cfg)
         return Plan(cfg, None, lacks)
     builders = optim.builders(cfg) if optim and optim.lacks else None
-    own = (listed(given.callbacks), listed(given.logger))
-    return Plan(cfg, Objects(data, learned.module, builders, *own), lacks)
+    return Plan(cfg, Objects(data, learned.module, builders, *own.values()), lacks)
 
 
 def _data(given: Given) -> tuple[AdoptedData, dict[str, str]]:
@@ -157,11 +158,6 @@ def _monitor(data: AdoptedData, module: LightningModule) -> str:
     takes_turns = isinstance(module, Task) and module.takes_turns
     is_plain = data.inner.loaders["val"] is None and isinstance(module, Task) and not takes_turns
     return "train/loss_epoch" if is_plain else DEFAULT_METRIC
-
-
-def _lacks_besides(given: Given) -> dict[str, str]:
-    names = {"callbacks": listed(given.callbacks), "logger": listed(given.logger)}
-    return {name: f'{{"NAME": {SOME_LEAF}}}' for name, objects in names.items() if objects}
 
 
 def _config(

@@ -26,6 +26,7 @@ from fourbeat.cli.resuming import read_request, resume_requested, resume_requeue
 from fourbeat.config.deferred import register
 from fourbeat.config.project import Project
 from fourbeat.config.second_names import override_homes
+from fourbeat.lightning.hydra import asks_for_sweep
 from fourbeat.sweeps.callback import ERROR_FILE
 from fourbeat.sweeps.checks import check_sweep, process_faults
 
@@ -56,7 +57,7 @@ def run(project: Project) -> None:
                 return
             conf_dir = project.conf_dir
             composed = compose_once(conf_dir, primary.name, overrides, check, job_name=JOB)
-            if composed.is_multirun:
+            if asks_for_sweep(composed.config):  # by a file, as -m does
                 sweep(project, arguments, primary)
                 return
             checked = check(composed.own, primary.faults(composed.own))
