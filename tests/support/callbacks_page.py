@@ -92,9 +92,8 @@ TREATMENTS = sorted((*WORKING_CALLBACKS, *REFUSED), key=lambda each: each.name.l
 HEAD = """# Callbacks
 
 Both loops obey what callbacks do, and end with bitwise the same weights. This table is written by
-`tests/support/callbacks_page.py` from the one by which the check refuses
-(`fourbeat/preflight/callbacks.py`); each of its lines is a test, of training in both loops and of
-resuming.
+`tests/support/callbacks_page.py` (what is refused: `fourbeat/preflight/callbacks.py`); each of its
+lines is a test, of training in both loops and of resuming.
 
 A callback of your own works as these do. What it changes counts from then on: the Trainer's
 `accumulate_grad_batches`, `gradient_clip_val`, `lr_scheduler_configs`, `should_stop`; the
