@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from fourbeat.base.errors import Fault
+from fourbeat.base.errors import Fault, first_line
 from fourbeat.config.leaves import Leaf
 from fourbeat.config.typed import format_value
 from fourbeat.events import Hooks
@@ -154,8 +154,3 @@ def _misfit(call: Call) -> tuple[int, int, str] | None:
 
 def _target(leaf: Leaf) -> str:
     return str(leaf.get("_target_", ""))
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error's text, or its type."""
-    return (str(error) or type(error).__name__).splitlines()[0]

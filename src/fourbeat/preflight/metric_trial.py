@@ -10,12 +10,11 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 
-from fourbeat.base.errors import Fault
+from fourbeat.base.errors import Fault, first_line
 from fourbeat.config.leaves import instantiate
 from fourbeat.config.schema import TrainConfig
 from fourbeat.config.trial import try_leaf
 from fourbeat.data import DataModule
-from fourbeat.preflight.dry_run import first_line
 
 _MATRIX = "confusion_matrix"
 """The one metric that may be a table: it is drawn."""

@@ -13,14 +13,14 @@ from typing import Any
 import torch
 from torchmetrics import MetricCollection
 
-from fourbeat.base.errors import Fault
+from fourbeat.base.errors import Fault, first_line
 from fourbeat.base.generators import generators_seeded
 from fourbeat.config.leaves import instantiate
 from fourbeat.config.schema import TrainConfig
 from fourbeat.config.trial import try_leaf
 from fourbeat.data import Batch, Data
 from fourbeat.data.batches import name_tensors
-from fourbeat.preflight.dry_run import first_line, layer_reached, traced
+from fourbeat.preflight.dry_run import layer_reached, traced
 from fourbeat.preflight.metric_trial import MetricTrial, named_metrics
 from fourbeat.tasks import LossTypeError, Supervised, Task, adapt_loss
 from fourbeat.tasks.building import fitting_metrics, instantiate_task, takes_loss

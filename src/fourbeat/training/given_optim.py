@@ -11,14 +11,13 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from fourbeat.base.errors import Fault
+from fourbeat.base.errors import Fault, first_line
 from fourbeat.config.schema import TrainConfig
 from fourbeat.loop.optimization import BuildOptimizers, BuildSchedulers
 from fourbeat.optim.named import ownership_faults
 from fourbeat.optim.patterns import list_names
 from fourbeat.optim.scheduler import Horizon, SchedulerPlan
 from fourbeat.preflight.checks import optim_faults, schedule_faults
-from fourbeat.preflight.dry_run import first_line
 from fourbeat.training.given_leaves import leaf_of, name_of
 from fourbeat.training.learning import optimizer_builders
 

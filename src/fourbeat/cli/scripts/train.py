@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from fourbeat.base.errors import Fault, FourbeatError, raise_faults
+from fourbeat.base.errors import Fault, FourbeatError, first_line, raise_faults
 from fourbeat.cli.arguments import Arguments
 from fourbeat.cli.exits import exit_codes
 from fourbeat.cli.launch import Launch, compose_once, hydra_main, inform
@@ -195,6 +195,5 @@ def sweep_job(project: Project, primary: Primary, composed: DictConfig) -> float
         path = Path(hydra.runtime.output_dir) / ERROR_FILE
         text = str(error) if isinstance(error, FourbeatError) else traceback.format_exc()
         path.write_text(text, encoding="utf-8")
-        first_line = (str(error) or type(error).__name__).splitlines()[0]
-        print(f"job {hydra.job.num} failed: {first_line} (all of it in {path})", flush=True)
+        print(f"job {hydra.job.num} failed: {first_line(error)} (all of it in {path})", flush=True)
         return None
