@@ -108,7 +108,7 @@ def _faults(cfg: TrainConfig, datamodule: Data | None) -> list[Fault]:
         faults += [*limit_faults(cfg, datamodule), *sharing_faults(cfg, datamodule)]
         faults += validation_faults(cfg, datamodule)
         net = None if model else bare_network(cfg)
-        if not (model or optim):
+        if net is not None and not optim:
             faults += parameter_faults(cfg, net)
         if not (model or task or (optim and not _is_plain(cfg, datamodule))):
             faults += _task(cfg, datamodule, net, loss_is_good=not loss)

@@ -49,7 +49,8 @@ def dry_run(
     """
     try:
         with torch.device("meta"):
-            return _forward(bare or build_net(), torch.zeros(2, *input_shape)).shape, []
+            net = build_net() if bare is None else bare
+            return _forward(net, torch.zeros(2, *input_shape)).shape, []
     except Exception:  # whatever meta tensors cannot do; the CPU decides
         return _on_cpu(build_net, input_shape, leaf or {})
 

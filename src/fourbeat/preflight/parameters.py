@@ -29,7 +29,7 @@ def parameter_faults(cfg: TrainConfig, net: nn.Module | None = None) -> list[Fau
         net: As of :func:`bare_network`, if it is built already; is frozen as the config says.
     """
     leaves = cfg.optimizers
-    net = net or bare_network(cfg)
+    net = bare_network(cfg) if net is None else net
     if net is None:  # which the check of the model itself reports
         return []
     faults = freeze_faults(net, cfg.freeze)
@@ -79,7 +79,9 @@ def bare_network(cfg: TrainConfig) -> nn.Module | None:
     """
     if cfg.model is None:
         return None
-    return _built_on("meta", cfg.model.leaf()) or _built_on("cpu", cfg.model.leaf())
+    net = _built_on("meta", cfg.model.leaf())
+    # Not "or": a network may be empty, or say so.
+    return _built_on("cpu", cfg.model.leaf()) if net is None else net
 
 
 def _built_on(device: str, leaf: Leaf) -> nn.Module | None:
