@@ -142,7 +142,7 @@ class SectionWithLeaves(Section):
 
 
 class CallbacksConfig(SectionWithLeaves):
-    """The standard callbacks, each off where it is absent; the other keys are more callbacks."""
+    """The standard callbacks, each off where it is absent; other keys are leaves of the user's."""
 
     model_checkpoint: ModelCheckpointConfig | None = None
     early_stopping: EarlyStoppingConfig | None = None
