@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector
 
-from fourbeat.optim import build_optimizer
+from fourbeat.optim.optimizer import build_optimizer
 from project.models import MLP
 
 

@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 from support.both_loops import last_state, leaf, model, same, train_each
-from support.callbacks_page import PAGE, page
+from support.callbacks_page import PAGE, REFUSED, WORKING_CALLBACKS, Treatment, page
 from support.interruptions import Train
 from support.project import compose, train
 from support.settings import SMALL
 
 from fourbeat.base.errors import ConfigError
-from fourbeat.preflight.callbacks import REFUSED_CALLBACKS, WORKING_CALLBACKS, Treatment
 
 BACKBONE = [*model("BackboneAndHead"), "task._target_=support.user_hooks.WithBackbone"]
 NEEDS = {"BackboneFinetuning": BACKBONE}
@@ -67,7 +66,7 @@ def test_a_run_with_a_callback_is_resumed_exactly(
 
 @pytest.mark.one_in(5)
 @pytest.mark.parametrize("loop", ["four_beat", "automatic"])
-@pytest.mark.parametrize("treatment", REFUSED_CALLBACKS, ids=named)
+@pytest.mark.parametrize("treatment", REFUSED, ids=named)
 def test_what_is_refused_is_named_before_any_folder(
     treatment: Treatment, loop: str, tmp_path: Path
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 from omegaconf import OmegaConf
 from support.project import compose_config
 
-from fourbeat.optim import Horizon, describe_rates
+from fourbeat.optim.scheduler import Horizon, describe_rates
 
 LONG = Horizon(num_steps=800, num_epochs=20)
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from fourbeat.optim import freeze, freeze_faults, keep_statistics
+from fourbeat.optim.patterns import freeze, freeze_faults, keep_statistics
 
 
 class Net(nn.Module):

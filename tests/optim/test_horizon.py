@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from fourbeat.optim import Horizon
+from fourbeat.optim.scheduler import Horizon
 
 
 @pytest.mark.parametrize(

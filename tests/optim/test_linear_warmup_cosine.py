@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from fourbeat.optim import LinearWarmupCosineLR
+from fourbeat.optim.linear_warmup_cosine import LinearWarmupCosineLR
 
 
 def optimizer_of(*peaks: float) -> torch.optim.Optimizer:

@@ -9,15 +9,11 @@ import torch
 from torch import nn
 
 from fourbeat.base.errors import ConfigError
-from fourbeat.config.leaf_sections import OptimConfig, SchedulerConfig
-from fourbeat.optim import (
-    Horizon,
-    build_optimizers,
-    build_schedulers,
-    freeze,
-    optimizer_faults,
-    ownership_faults,
-)
+from fourbeat.config.sections import OptimConfig, SchedulerConfig
+from fourbeat.optim.named import build_optimizers, build_schedulers, ownership_faults
+from fourbeat.optim.optimizer import optimizer_faults
+from fourbeat.optim.patterns import freeze
+from fourbeat.optim.scheduler import Horizon
 
 
 class TwoNets(nn.Module):

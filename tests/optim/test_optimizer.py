@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from omegaconf import OmegaConf
 from torch import nn
 
-from fourbeat.optim import build_optimizer, optimizer_faults
+from fourbeat.optim.optimizer import build_optimizer, optimizer_faults
 from project.models import MLP
 
 CONF = Path(__file__).parents[2] / "conf" / "optim"

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from fourbeat.optim import parameter_groups
+from fourbeat.optim.parameter_groups import parameter_groups
 
 
 class Net(nn.Module):

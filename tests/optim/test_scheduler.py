@@ -13,12 +13,8 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from fourbeat.optim import (
-    Horizon,
-    SchedulerPlan,
-    build_optimizer,
-    build_scheduler,
-)
+from fourbeat.optim.optimizer import build_optimizer
+from fourbeat.optim.scheduler import Horizon, SchedulerPlan, build_scheduler
 from project.models import MLP
 
 CONF = Path(__file__).parents[2] / "conf"

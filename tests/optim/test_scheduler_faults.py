@@ -9,7 +9,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from fourbeat.optim import Horizon, scheduler_faults
+from fourbeat.optim.scheduler import Horizon, scheduler_faults
 
 CONF = Path(__file__).parents[2] / "conf"
 OPTIMIZERS = ["sgd", "momentum", "adam", "adamw"]

@@ -7,7 +7,7 @@ from support.project import build, compose
 
 from fourbeat.base.errors import ConfigError
 from fourbeat.config.leaves import instantiate
-from fourbeat.optim import Horizon
+from fourbeat.optim.scheduler import Horizon
 from fourbeat.preflight.horizons import plan_horizon
 
 

@@ -1,17 +1,99 @@
-"""``docs/callbacks.md``, from the table that the check refuses by: run it to write the page."""
+"""``docs/callbacks.md``: what works, and what the check refuses: run it to write the page."""
+
+from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from fourbeat.preflight.callbacks import TREATMENTS, Treatment
+from fourbeat.preflight.callbacks import REFUSED_CALLBACKS
 
 PAGE = Path(__file__).parents[2] / "docs" / "callbacks.md"
+_MODULE = "lightning.pytorch.callbacks"
+
+
+class Treatment(NamedTuple):
+    """How a callback is treated, alike in both loops.
+
+    Attributes:
+        target: The class.
+        arguments: An example of its arguments, with which it is tested.
+        note: What is to be known of it where it works.
+        refusal: Why it is refused; empty where it works.
+        hint: What to do instead.
+    """
+
+    target: str
+    arguments: dict[str, Any]
+    note: str = ""
+    refusal: str = ""
+    hint: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name of the class."""
+        return self.target.rpartition(".")[2]
+
+
+SINGLE = "sees each batch: no executions"
+
+WORKING_CALLBACKS = (
+    Treatment(
+        f"{_MODULE}.BackboneFinetuning",
+        {"unfreeze_backbone_at_epoch": 1},
+        "the task has a property `backbone`; torch's OneCycleLR takes no more parameter groups",
+    ),
+    Treatment(f"{_MODULE}.DeviceStatsMonitor", {"cpu_stats": False}, SINGLE),
+    Treatment(
+        f"{_MODULE}.EarlyStopping",
+        {"monitor": "val/accuracy", "mode": "max", "patience": 1},
+        "also beside ours",
+    ),
+    Treatment(
+        f"{_MODULE}.EMAWeightAveraging",
+        {"decay": 0.9},
+        f"{SINGLE}; its averages are validated, saved as best and tested",
+    ),
+    Treatment(
+        f"{_MODULE}.GradientAccumulationScheduler",
+        {"scheduling": {0: 1, 1: 2}},
+        "schedules reckon with `loop.accumulate_grad_batches`",
+    ),
+    Treatment(f"{_MODULE}.LambdaCallback", {}, "each hook that it gets"),
+    Treatment(f"{_MODULE}.LearningRateMonitor", {}, SINGLE),
+    Treatment(
+        f"{_MODULE}.ModelCheckpoint",
+        {"every_n_train_steps": 5},
+        "into a folder of its name",
+    ),
+    Treatment(f"{_MODULE}.ModelSummary", {}),
+    Treatment(
+        f"{_MODULE}.StochasticWeightAveraging",
+        {"swa_lrs": 0.05, "swa_epoch_start": 1, "annealing_epochs": 2},
+        "states are saved between epochs alone, where it can be restored",
+    ),
+    Treatment(f"{_MODULE}.Timer", {"duration": {"seconds": 0}}, "looks between executions"),
+    Treatment(
+        f"{_MODULE}.WeightAveraging",
+        {},
+        f"{SINGLE}; its averages are validated, saved as best and tested",
+    ),
+)
+
+EXAMPLES: dict[str, dict[str, Any]] = {
+    f"{_MODULE}.OnExceptionCheckpoint": {"dirpath": "on_exception"},
+    f"{_MODULE}.ModelPruning": {"pruning_fn": "l1_unstructured", "amount": 0.3},
+}
+REFUSED = tuple(
+    Treatment(each.target, EXAMPLES.get(each.target, {}), "", each.why, each.hint)
+    for each in REFUSED_CALLBACKS
+)
+TREATMENTS = sorted((*WORKING_CALLBACKS, *REFUSED), key=lambda each: each.name.lower())
 
 HEAD = """# Callbacks
 
 Both loops obey what callbacks do, and end with bitwise the same weights. This table is written by
-`tests/support/callbacks_page.py` from the one by which the check refuses
-(`fourbeat/preflight/callbacks.py`); each of its lines is a test, of training in both loops and of
-resuming.
+`tests/support/callbacks_page.py` (what is refused: `fourbeat/preflight/callbacks.py`); each of its
+lines is a test, of training in both loops and of resuming.
 
 A callback of your own works as these do. What it changes counts from then on: the Trainer's
 `accumulate_grad_batches`, `gradient_clip_val`, `lr_scheduler_configs`, `should_stop`; the

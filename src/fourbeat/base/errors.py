@@ -124,6 +124,11 @@ def raise_faults(faults: Iterable[Fault]) -> None:
         raise ConfigError(once)
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text, or its type."""
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
 class DataError(FourbeatError):
     """A data set that is missing, damaged, or could not be downloaded."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 
-from fourbeat.base.errors import FourbeatError
+from fourbeat.base.errors import Fault, FourbeatError
 
 
 def is_installed(package: str) -> bool:
@@ -18,6 +18,22 @@ def is_installed(package: str) -> bool:
 def install_hint(extra: str) -> str:
     """Return the sentence that says how to install an extra, e.g. ``pictures``."""
     return f"Install it with: pip install 'fourbeat[{extra}]'."
+
+
+def package_faults(key: str, value: str, package: str, instead: str) -> list[Fault]:
+    """Find an optional package that is missing.
+
+    Args:
+        key: What needs it.
+        value: The value that needs it.
+        package: The name it is imported and installed by.
+        instead: An override that does without it.
+    """
+    if is_installed(package):
+        return []
+    why = f"needs the package {package}, which is not installed"
+    hint = f"Install it with `pip install {package}`, or use {instead}."
+    return [Fault("not-installed", key, value, why, hint)]
 
 
 def require_extra(package: str, extra: str, purpose: str) -> None:

@@ -48,20 +48,16 @@ def exit_codes() -> Iterator[None]:
     except KeyboardInterrupt:
         code = _stopped(signal.SIGINT)
     except Stopped as stop:
-        code = _requeued(stop)
+        from fourbeat.run.slurm import requeue
+
+        requeue(stop.signum)
+        code = _stopped(stop.signum)
     except SystemExit as error:
         # Lightning turns Ctrl-C into SystemExit while it handles the KeyboardInterrupt.
         if not isinstance(error.__context__, KeyboardInterrupt):
             raise
         code = _stopped(signal.SIGINT)
     sys.exit(code)
-
-
-def _requeued(stop: Stopped) -> int:
-    from fourbeat.run.slurm import requeue
-
-    requeue(stop.signum)
-    return _stopped(stop.signum)
 
 
 def _stopped(signum: int) -> int:

@@ -25,7 +25,6 @@ from fourbeat.config.overrides import COMPOSITION_ERRORS
 from fourbeat.lightning.hydra import (
     ConfigLoader,
     JobReturn,
-    asks_for_sweep,
     error_of_job,
     folders_read_once,
     job_runner,
@@ -51,11 +50,6 @@ class Composed:
     name: str
     config: DictConfig
     loader: ConfigLoader
-
-    @property
-    def is_multirun(self) -> bool:
-        """Whether a file of the config asks for a sweep by ``hydra.mode``, as ``-m`` does."""
-        return asks_for_sweep(self.config)
 
     @property
     def own(self) -> DictConfig:

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from pydantic import BaseModel, ValidationError
 
 from fourbeat.base.errors import Fault, raise_faults
-from fourbeat.base.extras import is_installed
+from fourbeat.base.extras import package_faults
 from fourbeat.config.combinations import combination_faults
 from fourbeat.config.deferred import deferring
 from fourbeat.config.messages import faults_of
@@ -71,11 +71,7 @@ def resolve_train(cfg: DictConfig) -> tuple[dict[str, Any], list[Fault]]:
     return values, [*twice, *unresolved]
 
 
-def check_keys(
-    schema: type[Config],
-    cfg: DictConfig,
-    found: Iterable[Fault] = (),
-) -> Config:
+def check_keys(schema: type[Config], cfg: DictConfig, found: Iterable[Fault] = ()) -> Config:
     """Check the composed config of a script that reads runs.
 
     Args:
@@ -116,11 +112,8 @@ def _package_faults(values: Mapping[str, Any]) -> Iterator[Fault]:
     loggers = values.get("logger")
     for name, leaf in loggers.items() if isinstance(loggers, Mapping) else ():
         target = leaf.get("_target_") if isinstance(leaf, Mapping) else None
-        package = OPTIONAL_PACKAGES.get(str(target))
-        if package and not is_installed(package):
-            hint = f"Install it with `pip install {package}`, or use logger=tensorboard."
-            why = f"needs the package {package}, which is not installed"
-            yield Fault("not-installed", "logger", name, why, hint)
+        if package := OPTIONAL_PACKAGES.get(str(target)):
+            yield from package_faults("logger", name, package, "logger=tensorboard")
 
 
 def _folder_faults(values: Mapping[str, Any]) -> Iterator[Fault]:
@@ -128,12 +121,8 @@ def _folder_faults(values: Mapping[str, Any]) -> Iterator[Fault]:
     for section, key in (("paths", "output_dir"), ("data", "data_dir")):
         leaf = values.get(section)
         path = leaf.get(key) if isinstance(leaf, Mapping) else None
-        if isinstance(path, str) and (file := _file_on(Path(path).expanduser())):
+        whole = Path(path).expanduser() if isinstance(path, str) else Path()
+        if file := next((place for place in (whole, *whole.parents) if place.is_file()), None):
             hint = f"Give another folder with paths.{key}=FOLDER."
             why = f"must be a folder; {file} is a file"
-            yield Fault("not-a-folder", f"{section}.{key}", path, why, hint)
-
-
-def _file_on(path: Path) -> Path | None:
-    """The file that is in the way of a folder, if there is one."""
-    return next((place for place in (path, *path.parents) if place.is_file()), None)
+            yield Fault("not-a-folder", f"{section}.{key}", str(path), why, hint)

@@ -92,24 +92,17 @@ def _unmeasured_faults(cfg: TrainConfig) -> list[Fault]:
     if cfg.trainer.limit_val_batches != 0 and cfg.data.val_fraction != 0:
         return []
     off = "data.val_fraction=0" if cfg.data.val_fraction == 0 else "trainer.limit_val_batches=0"
-    stopping, checkpoint = cfg.callbacks.early_stopping, cfg.callbacks.model_checkpoint
-    monitors = {
-        "callbacks.early_stopping": (stopping, "callbacks.early_stopping=null"),
-        "callbacks.model_checkpoint": (
-            checkpoint,
-            "callbacks.model_checkpoint.monitor=train/loss_epoch",
-        ),
-        **{
-            key_of("scheduler", name): (section, "scheduler=constant")
-            for name, section in named(cfg.scheduler).items()
-        },
+    remedies = {
+        "callbacks.early_stopping": "callbacks.early_stopping=null",
+        "callbacks.model_checkpoint": "callbacks.model_checkpoint.monitor=train/loss_epoch",
     }
     never = f"is never measured with {off}"
-    return [
-        Fault("not-measured", f"{key}.monitor", section.monitor, never, f"Use {remedy}.")
-        for key, (section, remedy) in monitors.items()
-        if section and section.monitor and section.monitor.startswith("val/")
-    ]
+    faults = []
+    for key, section in cfg.following.items():
+        hint = f"Use {remedies.get(key, 'scheduler=constant')}."
+        if section.monitor and section.monitor.startswith("val/"):
+            faults.append(Fault("not-measured", f"{key}.monitor", section.monitor, never, hint))
+    return faults
 
 
 def _strategy_faults(cfg: TrainConfig) -> Iterator[Fault]:

@@ -15,21 +15,13 @@ from fourbeat.config.flag_values import OWN_REASON
 from fourbeat.config.forbidden_flags import forbidden_fault
 from fourbeat.config.sections import LEAF, NAMED
 from fourbeat.config.suggest import nearest_key
-from fourbeat.config.typed import first_leaf, format_value
+from fourbeat.config.typed import first_leaf, format_value, value_at
 
 # Pydantic's names for values of the right type that are too small, too large or too short.
-_RANGES = frozenset(
-    [
-        "greater_than",
-        "greater_than_equal",
-        "less_than",
-        "less_than_equal",
-        "finite_number",
-        "too_short",
-        "too_long",
-        "string_too_short",
-    ]
-)
+_RANGES = {
+    *("greater_than", "greater_than_equal", "less_than", "less_than_equal", "finite_number"),
+    *("too_short", "too_long", "string_too_short"),
+}
 
 
 def faults_of(
@@ -79,7 +71,7 @@ def _fault(
         return _unknown(values, key)
     if kinds[0] == "missing":
         return _missing(key)
-    value = _at(values, key)
+    value = value_at(values, key)
     field = _field_schema(schema, key)
     if kinds[0] == "model_type" and "$ref" not in str(field):  # beside leaves that have names
         field = {}
@@ -102,7 +94,7 @@ def refusal_code(kinds: Collection[str]) -> FaultCode:
 
 
 def _unknown(values: Mapping[str, Any], key: str) -> Fault:
-    whole, value = first_leaf(key, _at(values, key))
+    whole, value = first_leaf(key, value_at(values, key))
     if fault := forbidden_fault(whole, value):
         return fault
     suffix = format_value(value) if whole == key else ""
@@ -119,15 +111,6 @@ def _missing(key: str) -> Fault:
         return Fault("missing", key, "", "must be given", f"Add it: {name}: 'head.*'.")
     hint = f"Choose one with {key}=NAME; --help lists the names."
     return Fault("missing", key, "", "must be given", hint)
-
-
-def _at(values: Any, key: str) -> Any:
-    for name in key.split("."):
-        if isinstance(values, list):
-            values = dict(enumerate(values)).get(int(name)) if name.isdigit() else None
-        else:
-            values = values.get(name) if isinstance(values, Mapping) else None
-    return values
 
 
 def _field_schema(schema: type[BaseModel], key: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from fourbeat.base.extras import install_hint, is_installed
 from fourbeat.config.forbidden_flags import forbidden_fault
 from fourbeat.config.resolve import has_key
 from fourbeat.config.suggest import did_you_mean, nearest_key
-from fourbeat.config.typed import first_leaf, format_value
+from fourbeat.config.typed import first_leaf, format_value, value_at
 from fourbeat.lightning.hydra import (
     ConfigLoader,
     Override,
@@ -180,10 +180,8 @@ def _explained(override: Override, cfg: DictConfig, error: Exception) -> Fault:
 
 def _takes(config: Mapping[str, Any], key: str) -> str:
     """The class or function that takes an argument which its file in ``conf/`` does not list."""
-    section: Any = config
-    *parents, name = key.split(".")
-    for parent in parents:
-        section = section.get(parent) if isinstance(section, Mapping) else None
+    parent, _, name = key.rpartition(".")
+    section = value_at(config, parent)
     target = str(section.get("_target_") or "") if isinstance(section, Mapping) else ""
     if not target or target.startswith(("torch.", "lightning.", "fourbeat.")):
         return ""  # whose files list what is of use; to import them takes seconds

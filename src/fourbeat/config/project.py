@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,10 +44,10 @@ class Project:
             RunError: It is not of this project, or the project has no such function.
         """
         self.refuse_foreign(entry)
-        module, _, name = (entry or self.entry).partition(":")
+        module = (entry or self.entry).partition(":")[0]
         try:
-            function = getattr(importlib.import_module(module), name)
-        except (ModuleNotFoundError, AttributeError) as error:
+            function = pkgutil.resolve_name(entry or self.entry)
+        except (ModuleNotFoundError, AttributeError, ValueError) as error:
             absent = f"{getattr(error, 'name', '')}."
             if isinstance(error, ModuleNotFoundError) and not f"{module}.".startswith(absent):
                 raise  # a module that the project's own code imports

@@ -4,7 +4,7 @@ The YAML files in ``conf/`` spell the same defaults where users look for them (a
 equal); the defaults here let a config written by an older version load.
 
 Leaves (``data``, ``model``, ``loss``, ``optim``, ``scheduler``, loggers, more callbacks) are
-mappings with a ``_target_``: see ``config.leaf_sections``. ``optim`` and ``scheduler`` may be
+mappings with a ``_target_``: see ``config.sections``. ``optim`` and ``scheduler`` may be
 several by name: ``config.sections.OneOrNamed``.
 """
 
@@ -12,32 +12,29 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PositiveInt,
-    PrivateAttr,
-    model_validator,
-)
+from pydantic import BeforeValidator, ConfigDict, Field, PositiveInt, PrivateAttr, model_validator
 
 from fourbeat.config.composition import Composition
 from fourbeat.config.flag_values import CheckInterval, MaxTime, StrategyChoice
-from fourbeat.config.leaf_sections import DataConfig, LossConfig, OptimConfig, SchedulerConfig
 from fourbeat.config.rehearsals import spelled_out
 from fourbeat.config.sections import (
     BatchLimit,
+    DataConfig,
     LeafSection,
+    LossConfig,
     Mode,
     NonNegative,
     NonNegativeInt,
     OneOrNamed,
+    OptimConfig,
     Pattern,
     Positive,
     Precision,
+    SchedulerConfig,
     Section,
     Seed,
     UnlimitedOr,
+    key_of,
     named,
     none_if_empty,
 )
@@ -132,22 +129,26 @@ class RecorderConfig(Section):
     layers_every_n_steps: PositiveInt = 100
 
 
-class CallbacksConfig(Section):
-    """The standard callbacks, each off where it is absent; other keys are leaves of the user's."""
+class SectionWithLeaves(Section):
+    """A section of which the other keys are leaves of the user's."""
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
     __pydantic_extra__: dict[str, LeafSection | None]
+
+    @property
+    def others(self) -> dict[str, LeafSection]:
+        """The user's own leaves that are not switched off, by name."""
+        return {name: leaf for name, leaf in (self.model_extra or {}).items() if leaf is not None}
+
+
+class CallbacksConfig(SectionWithLeaves):
+    """The standard callbacks, each off where it is absent; other keys are leaves of the user's."""
 
     model_checkpoint: ModelCheckpointConfig | None = None
     early_stopping: EarlyStoppingConfig | None = None
     recorder: RecorderConfig | None = None
     learning_rate_monitor: bool = False
     progress: Literal["auto", "bar", "lines", "none"] = Field(default="none", examples=["auto"])
-
-    @property
-    def others(self) -> dict[str, LeafSection]:
-        """The user's own callbacks that are not switched off, by name."""
-        return {name: leaf for name, leaf in (self.model_extra or {}).items() if leaf is not None}
 
 
 STANDARD_CALLBACKS = CallbacksConfig.model_validate(
@@ -162,18 +163,10 @@ STANDARD_CALLBACKS = CallbacksConfig.model_validate(
 """What ``callbacks=default`` stands for."""
 
 
-class MetricsConfig(Section):
+class MetricsConfig(SectionWithLeaves):
     """What is measured in evaluation; the other keys are leaves of torchmetrics, by name."""
 
-    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
-    __pydantic_extra__: dict[str, LeafSection | None]
-
     auto: bool = True
-
-    @property
-    def named(self) -> dict[str, LeafSection]:
-        """The metrics that the config names."""
-        return {name: leaf for name, leaf in (self.model_extra or {}).items() if leaf is not None}
 
 
 SUPERVISED = LeafSection.model_validate({"_target_": "fourbeat.tasks.Supervised"})
@@ -267,6 +260,17 @@ class TrainConfig(Section):
         if self.scheduler is None or isinstance(self.scheduler, dict):
             return named(self.scheduler)
         return dict.fromkeys(self.optimizers, self.scheduler)
+
+    @property
+    def following(self) -> dict[str, EarlyStoppingConfig | ModelCheckpointConfig | SchedulerConfig]:
+        """What follows a metric, by where it stands, e.g. ``callbacks.early_stopping``."""
+        own, schedulers = self.callbacks, named(self.scheduler).items()
+        sections = {
+            "callbacks.early_stopping": own.early_stopping,
+            "callbacks.model_checkpoint": own.model_checkpoint,
+            **{key_of("scheduler", name): section for name, section in schedulers},
+        }
+        return {key: section for key, section in sections.items() if section and section.monitor}
 
     def composed_from(self, composition: Composition) -> TrainConfig:
         """Return the config with what it was composed from."""

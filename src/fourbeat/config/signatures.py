@@ -115,15 +115,24 @@ def signature_faults(
     ]
 
 
+def class_of(target: str) -> type | None:
+    """Return the class that a target names; None: it is a function, or cannot be imported."""
+    try:
+        found = pkgutil.resolve_name(target)
+    except Exception:  # whatever the user's own module raises: a fault of its own
+        return None
+    return found if isinstance(found, type) else None
+
+
 def builds_another(target: str, kind: type) -> bool:
     """Return whether a target is a class that does not inherit another; a function may build any.
 
     Args:
-        target: The dotted path of something that can be imported.
+        target: A dotted path.
         kind: The class that is wanted.
     """
-    found = pkgutil.resolve_name(target)
-    return isinstance(found, type) and not issubclass(found, kind)
+    found = class_of(target)
+    return found is not None and not issubclass(found, kind)
 
 
 def _target(key: str, leaf: Leaf) -> tuple[Callable[..., Any] | None, Fault | None]:

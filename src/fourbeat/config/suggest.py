@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from fourbeat.config.typed import value_at
+
 
 def did_you_mean(
     name: str, valid: Iterable[str], prefix: str = "", suffix: str = "", *, lists_all: bool = True
@@ -48,18 +50,16 @@ def nearest_key(key: str, value: str, config: Mapping[str, Any]) -> str:
         value: What it was given; the sentence repeats it, so that it can be pasted.
         config: The config as plain dicts. It may hold the wrong key.
     """
-    *parents, name = key.split(".")
+    parent, _, name = key.rpartition(".")
     suffix = f"={value}" if value else ""
     homes = [k for k in _dotted(config) if k != key and k.rpartition(".")[2] == name]
     if homes:
         return "Did you mean " + " or ".join(home + suffix for home in homes[:3]) + "?"
-    section: Any = config
-    for parent in parents:
-        section = section.get(parent) if isinstance(section, Mapping) else None
+    section = value_at(config, parent)
     if not isinstance(section, Mapping):
-        return did_you_mean(parents[0], config)
+        return did_you_mean(key.partition(".")[0], config)
     siblings = [str(k) for k in section if k != name and not str(k).startswith("_")]
-    return did_you_mean(name, siblings, "".join(f"{p}." for p in parents), suffix)
+    return did_you_mean(name, siblings, f"{parent}." if parent else "", suffix)
 
 
 def _dotted(config: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

@@ -34,3 +34,18 @@ def first_leaf(key: str, value: Any) -> tuple[str, Any]:
         name, value = next(iter(value.items()))
         key = f"{key}.{name}"
     return key, value
+
+
+def value_at(values: Any, key: str) -> Any:
+    """Return what stands at a dotted key, of which a part may be a place in a list; None: nothing.
+
+    Args:
+        values: A config as plain dicts and lists; what an empty key stands for.
+        key: E.g. ``optim.groups.0``.
+    """
+    for name in key.split(".") if key else ():
+        if isinstance(values, list):
+            values = dict(enumerate(values)).get(int(name)) if name.isdigit() else None
+        else:
+            values = values.get(name) if isinstance(values, Mapping) else None
+    return values

@@ -13,7 +13,7 @@ from fourbeat.config.schema import TrainConfig
 from fourbeat.config.typed import format_value
 from fourbeat.loop import Loop
 from fourbeat.loop.optimization import Optimization
-from fourbeat.optim import add_group_like, apply_changes, scale_rates, with_scaled_rates
+from fourbeat.optim.changed import add_group_like, apply_changes, scale_rates, with_scaled_rates
 from fourbeat.training.components import Components
 
 CLIPPING = ("loop.gradient_clip_val", "loop.gradient_clip_algorithm")

@@ -7,11 +7,4 @@ from fourbeat.loop.lightning_loop import LightningLoop
 from fourbeat.loop.loop import Loop
 from fourbeat.loop.precision import MixedPrecision
 
-__all__ = [
-    "AutomaticLoop",
-    "Backend",
-    "FourBeatLoop",
-    "LightningLoop",
-    "Loop",
-    "MixedPrecision",
-]
+__all__ = ["AutomaticLoop", "Backend", "FourBeatLoop", "LightningLoop", "Loop", "MixedPrecision"]

@@ -157,7 +157,7 @@ class FourBeatLoop(ManualLoop):
         """Play the beats on one micro-batch where anybody uses Lightning's hooks."""
         if self.task.takes_turns:
             for turn, losses in self.turns_on(batch):
-                hooked.play(turn, partial(_identity, losses), num_samples, group)
+                hooked.play(turn, partial(dict, losses), num_samples, group)
         else:
             hooked.play(self.turns[""], partial(self.losses_of, batch), num_samples, group)
 
@@ -272,7 +272,3 @@ class FourBeatLoop(ManualLoop):
             self.task.clip_gradients(
                 optimizer, self.gradient_clip_val, self.gradient_clip_algorithm
             )
-
-
-def _identity(losses: Mapping[str, Loss]) -> Mapping[str, Loss]:
-    return losses

@@ -52,11 +52,7 @@ class HookedBeats:
         clip_within_steps(precision_of(trainer), self._clip)
 
     def play(
-        self,
-        turn: Turn,
-        compute: Callable[[], _Losses],
-        num_samples: int,
-        group: AccumulationGroup,
+        self, turn: Turn, compute: Callable[[], _Losses], num_samples: int, group: AccumulationGroup
     ) -> None:
         """Play the beats of one turn on one micro-batch.
 

@@ -33,7 +33,7 @@ from fourbeat.loop.precision import MixedPrecision
 from fourbeat.loop.task_log import TaskLog
 from fourbeat.loop.training_log import TrainingLog
 from fourbeat.loop.weighing import GroupWeights, epoch_means
-from fourbeat.optim import Horizon
+from fourbeat.optim.scheduler import Horizon
 from fourbeat.tasks import Loss, Mean, Task
 from fourbeat.tasks.mean import TOTAL, total_of
 from fourbeat.tasks.running_loss import RunningLosses

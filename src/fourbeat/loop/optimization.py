@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from math import ceil
 from typing import Any, TypeAlias
 
 from lightning.pytorch import Trainer
@@ -11,7 +10,8 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import nn
 from torch.optim import Optimizer
 
-from fourbeat.optim import Horizon, SchedulerPlan, apply_changes, hyperparameters
+from fourbeat.optim.changed import apply_changes, hyperparameters
+from fourbeat.optim.scheduler import Horizon, SchedulerPlan
 
 BuildOptimizers: TypeAlias = Callable[[nn.Module], Mapping[str, Optimizer]]
 BuildSchedulers: TypeAlias = Callable[
@@ -69,8 +69,7 @@ class Optimization:
             turns: Of each optimizer on a batch, where it is not one.
         """
         each = sum(turns.get(name, 1) for name in self.optimizers) or 1
-        max_steps = trainer.max_steps if trainer.max_steps < 0 else ceil(trainer.max_steps / each)
-        return Horizon.of(num_batches, group_size, trainer.max_epochs, max_steps)
+        return Horizon.of(num_batches, group_size, trainer.max_epochs, trainer.max_steps, each)
 
     def for_lightning(self, plateau_frequency: int | None) -> OptimizerLRScheduler:
         """Return what ``configure_optimizers`` returns.

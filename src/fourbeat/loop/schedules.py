@@ -15,7 +15,7 @@ from fourbeat.lightning.optimization import (
     items_done,
     scheduler_configs,
 )
-from fourbeat.optim import SchedulerPlan
+from fourbeat.optim.scheduler import SchedulerPlan
 
 
 def complete_configs(

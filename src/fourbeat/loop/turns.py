@@ -28,11 +28,7 @@ class Turn:
     """
 
     def __init__(
-        self,
-        name: str,
-        index: int,
-        optimizer: Optimizer,
-        wrapper: LightningOptimizer,
+        self, name: str, index: int, optimizer: Optimizer, wrapper: LightningOptimizer
     ) -> None:
         self.name, self.index, self.optimizer = name, index, optimizer
         self.wrapper = wrapper

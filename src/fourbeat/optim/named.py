@@ -9,8 +9,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from fourbeat.base.errors import Fault, raise_faults
-from fourbeat.config.leaf_sections import OptimConfig, SchedulerConfig
-from fourbeat.config.sections import key_of, named
+from fourbeat.config.sections import OptimConfig, SchedulerConfig, key_of, named
 from fourbeat.config.typed import format_value
 from fourbeat.optim.optimizer import build_optimizer
 from fourbeat.optim.patterns import Globs, list_names, matches, unmatched_faults

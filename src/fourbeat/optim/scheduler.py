@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
@@ -38,6 +38,7 @@ class Horizon:
         accumulate_grad_batches: int,
         max_epochs: int | None,
         max_steps: int,
+        steps_per_batch: float = 1,
     ) -> Horizon:
         """Count the steps and epochs of a training from its limits; the first one reached ends it.
 
@@ -47,6 +48,7 @@ class Horizon:
                 those that are left. At least 1.
             max_epochs: Limit in epochs; None or -1 for none.
             max_steps: Limit in optimizer steps; -1 for none.
+            steps_per_batch: Those of all optimizers together, which ``max_steps`` counts.
 
         Returns:
             The horizon.
@@ -57,7 +59,7 @@ class Horizon:
         _check_counts(num_batches, accumulate_grad_batches, max_epochs, max_steps)
         steps_per_epoch = math.ceil(num_batches / accumulate_grad_batches)
         limits = [] if max_epochs in (None, -1) else [max_epochs * steps_per_epoch]
-        limits += [] if max_steps == -1 else [max_steps]
+        limits += [] if max_steps == -1 else [math.ceil(max_steps / steps_per_batch)]
         if not limits:
             raise ValueError(
                 "neither max_epochs nor max_steps is set: a training without an end has no horizon"
@@ -121,7 +123,9 @@ def build_scheduler(leaf: Leaf, optimizer: Optimizer, horizon: Horizon) -> Sched
         ValueError: When one of our keys has a value that it cannot have.
     """
     arguments = dict(leaf)
-    interval = _interval_of(arguments.pop("interval", "epoch"))
+    interval: Interval = arguments.pop("interval", "epoch")
+    if interval not in get_args(Interval):
+        raise ValueError(f"interval is {interval!r}: it must be step or epoch")
     monitor = arguments.pop("monitor", None)
     arguments |= _span(arguments, arguments.pop("horizon", None), interval, horizon)
     arguments |= _peaks(arguments, arguments.pop("peak", None), optimizer)
@@ -181,22 +185,13 @@ def _step(optimizer: Optimizer, scheduler: LRScheduler) -> None:
 def _check_counts(
     num_batches: int, accumulate_grad_batches: int, max_epochs: int | None, max_steps: int
 ) -> None:
-    for name, count in {
-        "num_batches": num_batches,
-        "accumulate_grad_batches": accumulate_grad_batches,
-    }.items():
+    counts = {"num_batches": num_batches, "accumulate_grad_batches": accumulate_grad_batches}
+    for name, count in counts.items():
         if count < 1:
             raise ValueError(f"{name} is {count}: it must be at least 1")
     for name, limit in {"max_epochs": max_epochs, "max_steps": max_steps}.items():
         if limit is not None and limit != -1 and limit < 1:
             raise ValueError(f"{name} is {limit}: it must be at least 1, or -1 for no limit")
-
-
-def _interval_of(value: Any) -> Interval:
-    if value not in ("step", "epoch"):
-        raise ValueError(f"interval is {value!r}: it must be step or epoch")
-    interval: Interval = value
-    return interval
 
 
 def _span(
@@ -237,3 +232,45 @@ def _monitor_of(scheduler: LRScheduler, interval: Interval, monitor: str | None)
     if interval == "step":
         raise ValueError("interval is step: ReduceLROnPlateau follows a metric of the epoch")
     return monitor or "val/loss"
+
+
+# A schedule is played through in some 10 us an interval.
+_MOST_INTERVALS = 10_000
+
+
+def describe_rates(leaf: Leaf, optim_leaf: Leaf, horizon: Horizon) -> str:
+    """Describe the learning rates of a training, e.g. ``0.001 throughout``.
+
+    So nobody compares a schedule with a constant rate that it is the same as: many do nothing in a
+    training that is shorter than they were made for, or wait for what never happens.
+
+    Args:
+        leaf: The scheduler, as for `build_scheduler`.
+        optim_leaf: The optimizer.
+        horizon: How long the training will last.
+
+    Returns:
+        The first rate and what becomes of it. Of a very long schedule only the first.
+    """
+    optimizer = trial_optimizer(optim_leaf)
+    plan = build_scheduler(leaf, optimizer, horizon)
+    (group,) = optimizer.param_groups
+    first = float(group["lr"])
+    if isinstance(plan.scheduler, ReduceLROnPlateau):
+        wait = plan.scheduler.patience + 1
+        return f"{first:.3g} until {plan.monitor} has not improved for {wait} epochs"
+    length = horizon.num_steps if plan.interval == "step" else horizon.num_epochs
+    if length > _MOST_INTERVALS:
+        return f"{first:.3g} at first"
+    rates = [first]
+    try:
+        for _ in range(length - 1):
+            optimizer.step()
+            plan.scheduler.step()
+            rates.append(float(group["lr"]))
+    except Exception:  # anybody's code; a schedule with a length of its own refuses to outlast it
+        return f"{first:.3g} at first"
+    if len(set(rates)) == 1:
+        return f"{first:.3g} throughout"
+    highest = f" by way of {max(rates):.3g}" if max(rates) > max(first, rates[-1]) else ""
+    return f"{first:.3g} to {rates[-1]:.3g}{highest}"

@@ -7,12 +7,14 @@ refused is not used in the checks of others. The data module is built once for a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig
+from torch import nn
 
 from fourbeat.base.errors import Fault, raise_faults
 from fourbeat.config.check import check_train, resolve_train
@@ -24,19 +26,24 @@ from fourbeat.config.sections import LeafSection, key_of
 from fourbeat.config.signatures import builds_another, leaf_faults
 from fourbeat.config.trial import find_faults, try_leaf
 from fourbeat.data import Data, DataModule, adopt
-from fourbeat.optim import optimizer_faults, scheduler_faults
+from fourbeat.optim.optimizer import optimizer_faults
+from fourbeat.optim.scheduler import scheduler_faults
 from fourbeat.preflight.callbacks import callback_faults
 from fourbeat.preflight.devices import device_faults
 from fourbeat.preflight.dry_run import dry_run
 from fourbeat.preflight.groups import group_faults
-from fourbeat.preflight.horizons import limit_faults, plan_horizon, sharing_faults
+from fourbeat.preflight.horizons import (
+    limit_faults,
+    plan_horizon,
+    sharing_faults,
+    validation_faults,
+)
 from fourbeat.preflight.loggers import logger_faults
 from fourbeat.preflight.metric_trial import plain_metric_faults
 from fourbeat.preflight.monitors import monitor_faults
-from fourbeat.preflight.parameters import parameter_faults
+from fourbeat.preflight.parameters import bare_network, parameter_faults
 from fourbeat.preflight.single_samples import single_sample_faults
 from fourbeat.preflight.task_trial import TaskTrial, try_task, turnless_faults
-from fourbeat.preflight.validations import validation_faults
 from fourbeat.tasks import LossTask
 from fourbeat.tasks.building import is_lightning_module, net_faults
 from fourbeat.tasks.losses import mismatch_faults, reduction_faults, try_loss
@@ -97,14 +104,15 @@ def _faults(cfg: TrainConfig, datamodule: Data | None) -> list[Fault]:
     faults = [*optim, *model, *task, *loss, *groups, *device_faults(cfg), *_others(cfg)]
     if is_lightning_module(cfg.task) or groups:
         return faults  # nobody but its author knows what it does with a batch
-    faults += schedule_faults(cfg, datamodule)
+    faults += schedule_faults(cfg, datamodule, optim)
     if datamodule is not None:
         faults += [*limit_faults(cfg, datamodule), *sharing_faults(cfg, datamodule)]
         faults += validation_faults(cfg, datamodule)
-        if not (model or optim):
-            faults += parameter_faults(cfg)
+        net = None if model else bare_network(cfg)
+        if net is not None and not optim:
+            faults += parameter_faults(cfg, net)
         if not (model or task or (optim and not _is_plain(cfg, datamodule))):
-            faults += _task(cfg, datamodule, loss_is_good=not loss)
+            faults += _task(cfg, datamodule, net, loss_is_good=not loss)
     return faults
 
 
@@ -114,12 +122,14 @@ def _is_plain(cfg: TrainConfig, datamodule: Data) -> bool:
     return cfg.task.target == SUPERVISED.target and plain_data
 
 
-def _task(cfg: TrainConfig, datamodule: Data, *, loss_is_good: bool) -> list[Fault]:
+def _task(
+    cfg: TrainConfig, datamodule: Data, net: nn.Module | None, *, loss_is_good: bool
+) -> list[Fault]:
     trial, faults = TaskTrial(), list[Fault]()
     if _is_plain(cfg, datamodule):
         assert isinstance(datamodule, DataModule)
-        faults = turnless_faults(cfg) + _model_and_loss(cfg, datamodule, loss_is_good=loss_is_good)
-        faults = faults or plain_metric_faults(cfg, datamodule)
+        fits = _model_and_loss(cfg, datamodule, net, loss_is_good=loss_is_good)
+        faults = [*turnless_faults(cfg), *fits] or plain_metric_faults(cfg, datamodule)
     elif loss_is_good:
         tried, faults = try_task(cfg, datamodule)
         if tried is None:
@@ -150,10 +160,7 @@ def _refusals(cfg: TrainConfig, key: str, leaf: LeafSection) -> list[Fault]:
 def _kind_faults(key: str, section: LeafSection) -> list[Fault]:
     """Find a class that does not inherit what its group builds."""
     kind = KINDS[key.partition(".")[0]]
-    try:
-        if not builds_another(section.target, kind):
-            return []
-    except Exception:  # whatever the user's own module raises: a fault of its own
+    if not builds_another(section.target, kind):
         return []
     whose = "a Task of fourbeat's, or " if key == "task" else ""
     why = f"must build {whose}a {kind.__name__} of Lightning's"
@@ -188,31 +195,35 @@ def optim_faults(cfg: TrainConfig) -> list[Fault]:
     ]
 
 
-def schedule_faults(cfg: TrainConfig, datamodule: Data | None = None) -> list[Fault]:
+def schedule_faults(
+    cfg: TrainConfig, datamodule: Data | None = None, refused: Sequence[Fault] = ()
+) -> list[Fault]:
     """Try each scheduler with its optimizer, unless that has faults of its own.
 
     Args:
         cfg: The config.
         datamodule: Says how long an epoch is; None: a short one is tried.
+        refused: What :func:`optim_faults` has found.
     """
     horizon = plan_horizon(cfg, datamodule) if datamodule else None
     is_named, faults = isinstance(cfg.scheduler, dict), list[Fault]()
     for name, optim in cfg.optimizers.items():
         key, optim_key = key_of("scheduler", name if is_named else ""), key_of("optim", name)
         section = cfg.schedulers.get(name)
-        if section is None:
-            continue  # a fault of its own
-        if not leaf_faults(optim_key, optim) and not optimizer_faults(optim.leaf()):
+        is_refused = any(fault.key.startswith(f"{optim_key}.") for fault in refused)
+        if section is not None and not is_refused:  # else a fault of its own
             own = leaf_faults(key, section)
             faults += own or scheduler_faults(section.leaf(), optim.leaf(), horizon, key)
     return faults
 
 
-def _model_and_loss(cfg: TrainConfig, datamodule: DataModule, *, loss_is_good: bool) -> list[Fault]:
+def _model_and_loss(
+    cfg: TrainConfig, datamodule: DataModule, net: nn.Module | None, *, loss_is_good: bool
+) -> list[Fault]:
     assert cfg.model is not None  # preflight.groups
     assert cfg.loss is not None
     model, loss, task = cfg.model.leaf(), cfg.loss.leaf(), LossTask.of(datamodule)
-    outputs, faults = dry_run(lambda: instantiate(model), datamodule.input_shape, model)
+    outputs, faults = dry_run(lambda: instantiate(model), datamodule.input_shape, model, net)
     if outputs is None:
         faults = find_faults("model", model, _build_on_meta) or faults
     if not loss_is_good:

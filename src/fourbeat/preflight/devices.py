@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import torch
 from lightning.pytorch.accelerators import XLAAccelerator
+from lightning.pytorch.strategies import Strategy
 
 from fourbeat.base.errors import Fault
-from fourbeat.base.extras import is_installed
+from fourbeat.base.extras import package_faults
 from fourbeat.config.schema import TrainConfig, TrainerConfig
+from fourbeat.config.signatures import builds_another, signature_faults
+from fourbeat.config.suggest import did_you_mean
 from fourbeat.config.typed import format_value
-from fourbeat.preflight.strategies import strategy_faults
+from fourbeat.lightning.registered_strategies import registered_names, start_method_of
 
 # What the faults call a kind of device that is not there.
 NAMES = {"gpu": "GPU", "cuda": "CUDA GPU", "mps": "Apple GPU (MPS)", "tpu": "TPU"}
+
+_KEY = "trainer.strategy"
+# Of the other ways, processes branch off in the middle of the program, and what the callbacks there
+# know of the run (the best state, why it ended) is lost with them.
+OWN_PROGRAM = "popen"
+# Packages that a strategy needs.
+NEEDED = {"deepspeed": "deepspeed", "xla": "torch_xla", "tpu": "torch_xla"}
+# Each process holds a share of weights and optimizer, which Lightning's checkpoint has not.
+UNCAPTURED = ("deepspeed", "modelparallel")
 
 
 def accelerator(name: str) -> str:
@@ -112,13 +125,9 @@ def _process_faults(devices: int | str | list[int]) -> list[Fault]:
 
 
 def _precision_faults(precision: str, kind: str) -> list[Fault]:
-    package = "transformer_engine"
-    if precision.startswith("transformer-engine") and not is_installed(package):
-        why = f"needs the package {package}, which is not installed"
-        hint = (
-            "Install it with `pip install transformer_engine`, or use trainer.precision=bf16-mixed."
-        )
-        return [Fault("not-installed", "trainer.precision", precision, why, hint)]
+    key = "trainer.precision"
+    if precision.startswith("transformer-engine"):
+        return package_faults(key, precision, "transformer_engine", f"{key}=bf16-mixed")
     if precision == "64-true" and kind == "mps":
         why, instead = "is not supported on MPS", "32-true"
     elif precision == "16-true" and kind == "cpu":
@@ -128,5 +137,62 @@ def _precision_faults(precision: str, kind: str) -> list[Fault]:
         instead = "16-mixed"
     else:
         return []
-    hint = f"Use trainer.precision={instead}."
-    return [Fault("not-supported", "trainer.precision", precision, why, hint)]
+    return [Fault("not-supported", key, precision, why, f"Use {key}={instead}.")]
+
+
+def strategy_faults(cfg: TrainConfig) -> list[Fault]:
+    """Find what is wrong with ``trainer.strategy``, without building it."""
+    strategy = cfg.trainer.strategy
+    if faults := _name_faults(strategy) if isinstance(strategy, str) else _leaf_faults(strategy):
+        return faults
+    words = cfg.trainer.strategy_name.lower()
+    if _start_method(strategy) not in (None, OWN_PROGRAM):
+        why = (
+            "starts processes from which the best state, and how the run has ended, do not come "
+            "back"
+        )
+        hint = "Use trainer.strategy=ddp."
+        return [Fault("not-supported", _KEY, format_value(strategy), why, hint)]
+    return [*_package_faults(words, strategy), *_capture_faults(cfg, words)]
+
+
+def _name_faults(name: str) -> list[Fault]:
+    names = ["auto", *registered_names()]
+    if name in names:
+        return []
+    hint = did_you_mean(name, names, f"{_KEY}=", lists_all=False) or (
+        f"Use e.g. {_KEY}=ddp, or a leaf: '{_KEY}={{_target_: CLASS}}'."
+    )
+    return [Fault("not-a-choice", _KEY, name, "is no strategy that Lightning knows", hint)]
+
+
+def _leaf_faults(leaf: dict[str, Any]) -> list[Fault]:
+    if faults := signature_faults(_KEY, leaf):
+        return faults
+    if builds_another(leaf["_target_"], Strategy):
+        why = "must build a lightning.pytorch.strategies.Strategy"
+        hint = "Use e.g. lightning.pytorch.strategies.DDPStrategy."
+        return [Fault("wrong-type", f"{_KEY}._target_", leaf["_target_"], why, hint)]
+    return []
+
+
+def _start_method(strategy: str | dict[str, Any]) -> Any:
+    if isinstance(strategy, str):
+        return start_method_of(strategy)
+    return strategy.get("start_method")
+
+
+def _package_faults(words: str, strategy: str | dict[str, Any]) -> list[Fault]:
+    needed, shown = {p for word, p in NEEDED.items() if word in words}, format_value(strategy)
+    return [f for p in needed for f in package_faults(_KEY, shown, p, f"{_KEY}=ddp")]
+
+
+def _capture_faults(cfg: TrainConfig, words: str) -> list[Fault]:
+    if cfg.callbacks.model_checkpoint is None or not any(name in words for name in UNCAPTURED):
+        return []
+    why = f"cannot save an exact state of what {_KEY}={cfg.trainer.strategy_name} has sharded"
+    hint = (
+        "Use callbacks.model_checkpoint=null, and Lightning's own: "
+        "+callbacks.sharded._target_=lightning.pytorch.callbacks.ModelCheckpoint."
+    )
+    return [Fault("impossible-together", "callbacks.model_checkpoint", "", why, hint)]

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from fourbeat.base.errors import Fault
+from fourbeat.base.errors import Fault, first_line
 from fourbeat.config.leaves import Leaf
 from fourbeat.config.typed import format_value
 from fourbeat.events import Hooks
@@ -26,16 +26,11 @@ class Call(NamedTuple):
     shape: tuple[int, ...]
 
 
-class Misfit(NamedTuple):
-    """A size that a layer got, the one that it wants, and the whole shape that it wants."""
-
-    got: int
-    wants: int
-    shape: str
-
-
 def dry_run(
-    build_net: Callable[[], nn.Module], input_shape: tuple[int, ...], leaf: Leaf | None = None
+    build_net: Callable[[], nn.Module],
+    input_shape: tuple[int, ...],
+    leaf: Leaf | None = None,
+    bare: nn.Module | None = None,
 ) -> tuple[torch.Size | None, list[Fault]]:
     """Run a network on a batch of two zeros, in evaluation mode, without touching the global RNG.
 
@@ -46,6 +41,7 @@ def dry_run(
         build_net: Builds the network.
         input_shape: Shape of one input.
         leaf: The config that it is built from: a size in it that does not fit is named.
+        bare: The network on the meta device, if it is built already.
 
     Returns:
         The shape of the output, or None and a fault that names the layer, the shape that it got and
@@ -53,7 +49,8 @@ def dry_run(
     """
     try:
         with torch.device("meta"):
-            return _forward(build_net(), torch.zeros(2, *input_shape)).shape, []
+            net = build_net() if bare is None else bare
+            return _forward(net, torch.zeros(2, *input_shape)).shape, []
     except Exception:  # whatever meta tensors cannot do; the CPU decides
         return _on_cpu(build_net, input_shape, leaf or {})
 
@@ -125,13 +122,14 @@ def _fault(
     got = layer_reached(entered)
     if misfit is None:
         return Fault("shape-mismatch", "model", _target(leaf), f"{got}: {first_line(error)}", hint)
-    got += f" and wants {misfit.shape}"
-    keys = [key for key, value in leaf.items() if value == misfit.wants]
+    size, wanted, shape = misfit
+    got += f" and wants {shape}"
+    keys = [key for key, value in leaf.items() if value == wanted]
     if len(keys) != 1:
         return Fault("shape-mismatch", "model", _target(leaf), got, hint)
     key = f"model.{keys[0]}"
-    hint = f"{data}: set {key}={misfit.got}."
-    return Fault("shape-mismatch", key, format_value(misfit.wants), got, hint)
+    hint = f"{data}: set {key}={size}."
+    return Fault("shape-mismatch", key, format_value(wanted), got, hint)
 
 
 def layer_reached(entered: Sequence[Call]) -> str:
@@ -144,20 +142,16 @@ def layer_reached(entered: Sequence[Call]) -> str:
     return f"{where} got the shape {list(call.shape)}"
 
 
-def _misfit(call: Call) -> Misfit | None:
+def _misfit(call: Call) -> tuple[int, int, str] | None:
+    """The size that a layer got, the one that it wants, and the whole shape that it wants."""
     for attribute, dimension in WANTS.items():
         size = getattr(call.module, attribute, None)
         if isinstance(size, int) and len(call.shape) > 1 and call.shape[dimension] != size:
             wanted = ["*" for _ in call.shape]
             wanted[dimension] = str(size)
-            return Misfit(call.shape[dimension], size, f"[{', '.join(wanted)}]")
+            return call.shape[dimension], size, f"[{', '.join(wanted)}]"
     return None
 
 
 def _target(leaf: Leaf) -> str:
     return str(leaf.get("_target_", ""))
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error's text, or its type."""
-    return (str(error) or type(error).__name__).splitlines()[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pkgutil
 from collections.abc import Sequence
 
 import torch
@@ -15,12 +14,13 @@ from fourbeat.base.hooks import overrides_any
 from fourbeat.callbacks import ProgressBar
 from fourbeat.config.schema import TrainConfig
 from fourbeat.config.sections import LeafSection
+from fourbeat.config.signatures import class_of
 from fourbeat.data import AdoptedData, Batch, Data, ExecutionPlan, count_samples, map_tensors
 from fourbeat.data.batches import list_tensors
 from fourbeat.lightning.trainer import step_interval
 from fourbeat.preflight.dry_run import evaluating
+from fourbeat.preflight.horizons import plan_validations
 from fourbeat.preflight.task_trial import silenced
-from fourbeat.preflight.validations import plan_validations
 from fourbeat.state import StateCheckpoint
 from fourbeat.tasks import Task
 
@@ -64,15 +64,14 @@ def plan_executions(
     Returns:
         The plan; None: one by one, as plain pairs of inputs and targets.
     """
-    steps = cfg.loop.steps_per_execution
-    if sees_each_batch(module, datamodule, callbacks) or _turns_are_counted(cfg, module, callbacks):
+    if why_no_executions(cfg, module, datamodule, callbacks):
         return None
+    steps = cfg.loop.steps_per_execution
     if steps == "auto":
         steps = 1 if _is_one_by_one(cfg) else _affordable(module, datamodule, device)
-    if steps == 1:
+    # Of a stream nobody knows in which of its batches the training will end.
+    if steps == 1 or datamodule.num_batches("train") < 0:
         return None
-    if datamodule.num_batches("train") < 0:
-        return None  # nobody knows in which of its batches the training will end
     return ExecutionPlan(
         steps_per_execution=steps,
         accumulate_grad_batches=cfg.loop.accumulate_grad_batches,
@@ -84,8 +83,7 @@ def plan_executions(
 
 def saves_checkpoints(leaf: LeafSection) -> bool:
     """Return whether a callback's leaf builds Lightning's ModelCheckpoint, or one derived of it."""
-    target = pkgutil.resolve_name(leaf.target)
-    return isinstance(target, type) and issubclass(target, ModelCheckpoint)
+    return issubclass(class_of(leaf.target) or object, ModelCheckpoint)
 
 
 def _turns_are_counted(cfg: TrainConfig, module: Task, callbacks: Sequence[Callback]) -> bool:
@@ -123,14 +121,14 @@ def _uses_batch_hooks(callback: Callback) -> bool:
 
 
 def why_no_executions(
-    cfg: TrainConfig, module: Task, data: object, callbacks: Sequence[Callback]
+    cfg: TrainConfig, module: Task, data: Data, callbacks: Sequence[Callback]
 ) -> str | None:
     """Say why there are no executions that there would be otherwise; None: there are, or need not.
 
     Args:
         cfg: The config.
         module: The task.
-        data: The data set, or loaders as they were given.
+        data: The data set.
         callbacks: The Trainer's.
     """
     if _turns_are_counted(cfg, module, callbacks):
@@ -138,7 +136,7 @@ def why_no_executions(
             f"something counts steps, and {type(module).__name__} takes turns, any number a batch"
         )
     steps = cfg.loop.steps_per_execution
-    if steps == 1 or (steps == "auto" and _is_one_by_one(cfg)) or not isinstance(data, Data):
+    if steps == 1 or (steps == "auto" and _is_one_by_one(cfg)):
         return None
     who = sees_each_batch(module, data, callbacks)
     return who and f"{who} has a hook for each batch"

@@ -9,7 +9,6 @@ from fourbeat.tasks.building import is_lightning_module
 
 IMPOSSIBLE: FaultCode = "impossible-together"
 MODULE_LOADERS = "fourbeat.data.ModuleLoaders"
-HAS_ITS_OWN = "it is a LightningModule, which has its own"
 
 
 def group_faults(cfg: TrainConfig) -> list[Fault]:
@@ -44,8 +43,8 @@ def _unused(cfg: TrainConfig) -> list[Fault]:
         leaves: dict[str, LeafSection] = named(getattr(cfg, group))
         used |= {key_of(group, name): leaf.target for name, leaf in leaves.items()}
     used |= {"metrics": "auto"} if cfg.metrics.auto else {}
-    used |= {f"metrics.{name}": leaf.target for name, leaf in cfg.metrics.named.items()}
-    why = f"is not used by task={cfg.task.target}: {HAS_ITS_OWN}"
+    used |= {f"metrics.{name}": leaf.target for name, leaf in cfg.metrics.others.items()}
+    why = f"is not used by task={cfg.task.target}: it is a LightningModule, which has its own"
     faults = [
         Fault("without-effect", key, value, why, f"Use {key.partition('.')[0]}=none.")
         for key, value in used.items()

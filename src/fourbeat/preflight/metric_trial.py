@@ -10,12 +10,11 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 
-from fourbeat.base.errors import Fault
+from fourbeat.base.errors import Fault, first_line
 from fourbeat.config.leaves import instantiate
 from fourbeat.config.schema import TrainConfig
 from fourbeat.config.trial import try_leaf
 from fourbeat.data import DataModule
-from fourbeat.preflight.dry_run import first_line
 
 _MATRIX = "confusion_matrix"
 """The one metric that may be a table: it is drawn."""
@@ -24,7 +23,7 @@ _MATRIX = "confusion_matrix"
 def named_metrics(cfg: TrainConfig) -> tuple[MetricCollection, list[Fault]]:
     """Build the metrics that a config names, or find which cannot be built."""
     metrics, faults = MetricCollection({}), list[Fault]()
-    for name, section in cfg.metrics.named.items():
+    for name, section in cfg.metrics.others.items():
         metric, refused = try_leaf(f"metrics.{name}", section.leaf(), instantiate)
         faults += refused
         if metric is not None:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from lightning.pytorch import LightningModule
 from torchmetrics import MetricCollection
 
 from fourbeat.base.errors import Fault
 from fourbeat.config.schema import SUPERVISED, TrainConfig
-from fourbeat.config.sections import key_of, named
 from fourbeat.config.suggest import did_you_mean
 from fourbeat.data import Data, DataModule
+from fourbeat.preflight.metric_trial import named_metrics
 from fourbeat.preflight.task_trial import TaskTrial, modes_of
-from fourbeat.tasks import choose_metrics
-from fourbeat.tasks.building import instantiate_metrics
+from fourbeat.tasks import Task, choose_metrics
 
 DEFAULT_METRIC = "val/loss"
 """What is monitored unless the config says otherwise; a task with turns has none of that name."""
@@ -43,11 +43,6 @@ class Monitor:
     mode: str
     modes: Mapping[str, str]
     is_open: bool = False
-
-    @property
-    def is_default(self) -> bool:
-        """Whether the metric may be there because nobody chose another."""
-        return not self.section.startswith("scheduler")
 
     def fault(self) -> Fault | None:
         """Find a metric that is not measured, or one whose mode is the wrong one."""
@@ -90,7 +85,7 @@ def measures_more(cfg: TrainConfig) -> bool:
 
 def known_metrics(cfg: TrainConfig, datamodule: Data) -> MetricCollection:
     """Return the metrics that the config and the data set name."""
-    metrics = instantiate_metrics({n: leaf.leaf() for n, leaf in cfg.metrics.named.items()})
+    metrics, _ = named_metrics(cfg)
     if cfg.metrics.auto and isinstance(datamodule, DataModule):
         auto = choose_metrics(datamodule.task, datamodule.num_outputs)
         metrics.add_metrics(dict(auto.items()))
@@ -111,29 +106,40 @@ def _monitors(cfg: TrainConfig, datamodule: Data, trial: TaskTrial) -> list[Moni
     training = {**val, **{f"train/{name}": "min" for name in losses}, **epochs}
     test = {name.replace("val/", "test/"): mode for name, mode in val.items()} if cfg.test else {}
     ends = {**val, **test, **epochs}
-    stopping, checkpoint = cfg.callbacks.early_stopping, cfg.callbacks.model_checkpoint
     if trial.turns and trial.monitor:
         training, ends = ({trial.monitor: "", **known} for known in (training, ends))
     monitors = [Monitor("sweep", "metric", cfg.sweep.metric, cfg.sweep.mode, ends)]
-    if stopping:
-        section = "callbacks.early_stopping"
-        monitors.append(Monitor(section, "monitor", stopping.monitor, stopping.mode, training))
-    if checkpoint:
-        section = "callbacks.model_checkpoint"
-        monitors.append(Monitor(section, "monitor", checkpoint.monitor, checkpoint.mode, training))
-    for name, scheduler in named(cfg.scheduler).items():
-        if scheduler.monitor:
-            section, mode = key_of("scheduler", name), scheduler.leaf().get("mode", "min")
-            monitors.append(Monitor(section, "monitor", scheduler.monitor, mode, training))
+    for key, section in cfg.following.items():
+        mode = getattr(section, "mode", "min")  # a scheduler need not say
+        monitors.append(Monitor(key, "monitor", section.monitor or "", mode, training))
     if not trial.turns:
         return monitors
-    own = [_of_task(each, trial.monitor) for each in monitors]
-    return [each for each in own if not (each.metric in _SUMS and each.is_default)]
+    # Of a callback, what a task monitors itself is in the place of the sum that it has not.
+    own = [
+        replace(each, metric=trial.monitor)
+        if trial.monitor and each.metric == DEFAULT_METRIC and each.section.startswith("callbacks")
+        else each
+        for each in monitors
+    ]
+    return [m for m in own if m.metric not in _SUMS or m.section.startswith("scheduler")]
 
 
-def _of_task(monitor: Monitor, metric: str | None) -> Monitor:
-    """Put what a task monitors itself in the place of the sum that it has not."""
-    is_callback = monitor.section.startswith("callbacks")
-    if metric is None or monitor.metric != DEFAULT_METRIC or not is_callback:
-        return monitor
-    return replace(monitor, metric=metric)
+def monitored(metric: str, module: LightningModule) -> str:
+    """Return what is monitored: of a task with turns, which has no ``val/loss``, its own metric.
+
+    Args:
+        metric: What the config says.
+        module: What is trained.
+
+    Returns:
+        The metric; empty: there is none.
+    """
+    if isinstance(module, Task) and module.takes_turns and metric == DEFAULT_METRIC:
+        return module.monitor or ""
+    return metric
+
+
+def list_monitors(cfg: TrainConfig, module: LightningModule) -> dict[str, str]:
+    """Return what is monitored, by the keys that say so."""
+    each = {key: monitored(leaf.monitor or "", module) for key, leaf in cfg.following.items()}
+    return {f"{key}.monitor": metric for key, metric in each.items() if metric}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from pkgutil import resolve_name
 
 import torch
 from torch import nn
@@ -14,22 +13,23 @@ from fourbeat.base.errors import Fault, RunError
 from fourbeat.config.leaves import Leaf, instantiate
 from fourbeat.config.schema import TrainConfig
 from fourbeat.config.sections import key_of
+from fourbeat.config.signatures import class_of
 from fourbeat.lightning.torch_optim import requires_closure
-from fourbeat.optim import freeze, freeze_faults, list_names, network_faults, ownership_faults
-from fourbeat.optim.optimizer import has_sparse_gradients
+from fourbeat.optim.named import ownership_faults
+from fourbeat.optim.optimizer import has_sparse_gradients, network_faults
+from fourbeat.optim.patterns import freeze, freeze_faults, list_names
 from fourbeat.state.weights import fit_weights, read_weights
 
 
-def parameter_faults(cfg: TrainConfig) -> list[Fault]:
+def parameter_faults(cfg: TrainConfig, net: nn.Module | None = None) -> list[Fault]:
     """Compare patterns, and the file of the first weights, with the network's parameters.
-
-    Builds the network without its numbers.
 
     Args:
         cfg: The config; its optimizers must be right by themselves.
+        net: As of :func:`bare_network`, if it is built already; is frozen as the config says.
     """
     leaves = cfg.optimizers
-    net = _build(cfg.model.leaf()) if cfg.model else None
+    net = bare_network(cfg) if net is None else net
     if net is None:  # which the check of the model itself reports
         return []
     faults = freeze_faults(net, cfg.freeze)
@@ -46,8 +46,7 @@ def closure_faults(cfg: TrainConfig) -> list[Fault]:
     """Find what cannot be with an optimizer that calls its closure again, as LBFGS does."""
     faults = []
     for name, leaf in cfg.optimizers.items():
-        kind = resolve_name(leaf.target)
-        if isinstance(kind, type) and requires_closure(kind):
+        if (kind := class_of(leaf.target)) and requires_closure(kind):
             why, hint = "computes its batch several times, from the start", "Choose another one."
             others = {
                 "loop.accumulate_grad_batches": cfg.loop.accumulate_grad_batches > 1,
@@ -72,9 +71,17 @@ def clipping_faults(cfg: TrainConfig, net: nn.Module) -> list[Fault]:
     return [Fault("impossible-together", key, value, why, hint)]
 
 
-def _build(leaf: Leaf) -> nn.Module | None:
-    """The network without numbers, or on the CPU where it needs some; None: it cannot be built."""
-    return _built_on("meta", leaf) or _built_on("cpu", leaf)
+def bare_network(cfg: TrainConfig) -> nn.Module | None:
+    """Build the network without its numbers, or on the CPU where it needs some.
+
+    Returns:
+        The network; None: there is none, or it cannot be built.
+    """
+    if cfg.model is None:
+        return None
+    net = _built_on("meta", cfg.model.leaf())
+    # Not "or": a network may be empty, or say so.
+    return _built_on("cpu", cfg.model.leaf()) if net is None else net
 
 
 def _built_on(device: str, leaf: Leaf) -> nn.Module | None:

@@ -11,7 +11,7 @@ from fourbeat.base.generators import generators_seeded
 from fourbeat.config.schema import TrainConfig
 from fourbeat.config.typed import format_value
 from fourbeat.data import Batch, Data, Split, limit_batches, map_tensors
-from fourbeat.optim import freeze
+from fourbeat.optim.patterns import freeze
 from fourbeat.preflight.devices import count_processes
 from fourbeat.preflight.horizons import count_train_batches
 from fourbeat.preflight.monitors import known_metrics

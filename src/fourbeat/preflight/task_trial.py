@@ -13,14 +13,14 @@ from typing import Any
 import torch
 from torchmetrics import MetricCollection
 
-from fourbeat.base.errors import Fault
+from fourbeat.base.errors import Fault, first_line
 from fourbeat.base.generators import generators_seeded
 from fourbeat.config.leaves import instantiate
 from fourbeat.config.schema import TrainConfig
 from fourbeat.config.trial import try_leaf
 from fourbeat.data import Batch, Data
 from fourbeat.data.batches import name_tensors
-from fourbeat.preflight.dry_run import first_line, layer_reached, traced
+from fourbeat.preflight.dry_run import layer_reached, traced
 from fourbeat.preflight.metric_trial import MetricTrial, named_metrics
 from fourbeat.tasks import LossTypeError, Supervised, Task, adapt_loss
 from fourbeat.tasks.building import fitting_metrics, instantiate_task, takes_loss
@@ -95,7 +95,9 @@ def try_batch(cfg: TrainConfig, task: Task, batch: Batch) -> tuple[TaskTrial | N
     Returns:
         What it did, or None and the fault, with layer, shape and reason.
     """
-    probe = task.loop = _Probe(task, FITTING - cfg.metrics.named.keys() if cfg.metrics.auto else ())
+    probe = task.loop = _Probe(
+        task, FITTING - cfg.metrics.others.keys() if cfg.metrics.auto else ()
+    )
     entered: list[Any] = []
     with traced(task, entered), silenced(task):
         try:
@@ -156,17 +158,18 @@ def build_trial(cfg: TrainConfig, data: Data) -> tuple[Task | None, list[Fault]]
         data: Says whether a loss gets one logit for two classes.
     """
     net: Any
-    assert cfg.model is not None  # preflight.groups
-    net, faults = try_leaf("model", cfg.model.leaf(), instantiate)
     loss: Any = None
+    assert cfg.model is not None  # preflight.groups
+    faults, kind = list[Fault](), getattr(data, "task", None)
     if takes_loss(cfg.task.leaf()):
         assert cfg.loss is not None
         loss, refused = try_leaf("loss", cfg.loss.leaf(), instantiate)
-        faults += refused or reduction_faults(loss)
-    metrics, refused = named_metrics(cfg)
-    if faults := [*faults, *refused]:
+        faults = refused or reduction_faults(loss)
+    metrics, unmeasured = named_metrics(cfg)
+    # The network last: what it draws depends on what has drawn before.
+    net, unbuilt = try_leaf("model", cfg.model.leaf(), instantiate)
+    if faults := [*unbuilt, *faults, *unmeasured]:
         return None, faults
-    kind = getattr(data, "task", None)
     if loss is not None:
         loss = adapt_loss(loss, kind)
     if cfg.metrics.auto and kind:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import pkgutil
-from collections.abc import Mapping
 
 from lightning.pytorch import LightningModule
 from torch import nn
@@ -13,6 +12,7 @@ from torchmetrics import MetricCollection
 from fourbeat.base.errors import ConfigError, Fault
 from fourbeat.config.leaves import Leaf, instantiate
 from fourbeat.config.sections import LeafSection
+from fourbeat.config.signatures import class_of
 from fourbeat.data.base import TaskKind
 from fourbeat.tasks.losses import OneLogit
 from fourbeat.tasks.metrics import choose_metrics
@@ -30,12 +30,8 @@ def is_lightning_module(section: LeafSection) -> bool:
     Args:
         section: A target that cannot be imported is none: a fault of its own.
     """
-    try:
-        found = pkgutil.resolve_name(section.target)
-    except Exception:  # whatever the user's own module raises
-        return False
-    is_module = isinstance(found, type) and issubclass(found, LightningModule)
-    return is_module and not issubclass(found, Task)
+    found = class_of(section.target) or object
+    return issubclass(found, LightningModule) and not issubclass(found, Task)
 
 
 def net_faults(section: LeafSection) -> list[Fault]:
@@ -44,18 +40,13 @@ def net_faults(section: LeafSection) -> list[Fault]:
     Args:
         section: The model; a target that cannot be imported is a fault of its own.
     """
-    why = hint = ""
-    try:
-        found = pkgutil.resolve_name(section.target)
-    except Exception:  # whatever the user's own module raises
+    found = class_of(section.target) or object
+    if not issubclass(found, LightningModule):
         return []
-    if isinstance(found, type) and issubclass(found, Task):
+    why = "is a LightningModule, of which nothing but forward would be used"
+    hint = f"Use experiment=lightning_module task._target_={section.target}."
+    if issubclass(found, Task):
         why, hint = "is a Task", f"Use task._target_={section.target}, and its network as model."
-    elif isinstance(found, type) and issubclass(found, LightningModule):
-        why = "is a LightningModule, of which nothing but forward would be used"
-        hint = f"Use experiment=lightning_module task._target_={section.target}."
-    if not why:
-        return []
     why = f"must build a network, and {why}"
     return [Fault("wrong-type", "model._target_", section.target, why, hint)]
 
@@ -96,8 +87,3 @@ def fitting_metrics(kind: TaskKind, num_classes: int | None, loss: object) -> Me
     """
     has_one = isinstance(loss, OneLogit) or (loss is None and kind == "binary")
     return choose_metrics(kind, 1 if has_one else num_classes or 1)
-
-
-def instantiate_metrics(leaves: Mapping[str, Leaf]) -> MetricCollection:
-    """Build the metrics that a config names."""
-    return MetricCollection({name: instantiate(leaf) for name, leaf in leaves.items()})

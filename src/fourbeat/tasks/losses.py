@@ -9,7 +9,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
-from fourbeat.base.errors import Fault
+from fourbeat.base.errors import Fault, first_line
 from fourbeat.data import DataModule
 from fourbeat.data.base import TaskKind
 
@@ -147,7 +147,7 @@ def try_loss(loss: nn.Module, task: LossTask, output_shape: tuple[int, ...]) -> 
         value = adapt_loss(loss, task.task)(torch.zeros(output_shape), targets)
     except Exception as error:
         shapes = f"outputs {list(output_shape)} with targets {list(targets.shape)}"
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         raise ValueError(f"cannot compare {shapes} of {task.data}: {reason}") from error
     if value.ndim != 0:
         shape = list(value.shape)

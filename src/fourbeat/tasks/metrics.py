@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from torchmetrics import MetricCollection
@@ -45,5 +46,9 @@ def metric_leaves(
 
 def choose_metrics(task: TaskKind, num_outputs: int) -> MetricCollection:
     """Build the metrics that :func:`metric_leaves` chooses."""
-    leaves = metric_leaves(task, num_outputs)
+    return instantiate_metrics(metric_leaves(task, num_outputs))
+
+
+def instantiate_metrics(leaves: Mapping[str, Leaf]) -> MetricCollection:
+    """Build metrics by their names."""
     return MetricCollection({name: instantiate(leaf) for name, leaf in leaves.items()})

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
 from fourbeat.data.seeding import Split
-from fourbeat.optim import keep_statistics
+from fourbeat.optim.patterns import keep_statistics
 from fourbeat.tasks.mean import Losses, of_turns
 from fourbeat.tasks.stock import StockPlayer
 

@@ -9,14 +9,8 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
-from lightning.pytorch import Callback, LightningModule
+from lightning.pytorch import Callback, LightningModule, profilers
 from lightning.pytorch.loggers import Logger
-from lightning.pytorch.profilers import (
-    AdvancedProfiler,
-    Profiler,
-    PyTorchProfiler,
-    SimpleProfiler,
-)
 
 from fourbeat.callbacks import (
     ConfusionMatrixPicture,
@@ -35,15 +29,18 @@ from fourbeat.data import AdoptedData, Data
 from fourbeat.loop import Backend, LightningLoop, MixedPrecision
 from fourbeat.preflight.devices import accelerator
 from fourbeat.preflight.executions import saves_checkpoints
-from fourbeat.preflight.monitors import DEFAULT_METRIC, measures_more
-from fourbeat.preflight.validations import plan_validations
+from fourbeat.preflight.horizons import plan_validations
+from fourbeat.preflight.monitors import DEFAULT_METRIC, list_monitors, measures_more, monitored
 from fourbeat.recorder import RecorderCallback
 from fourbeat.state import CHECKPOINT_DIR, CheckpointIO, StateCheckpoint
 from fourbeat.tasks import Task
-from fourbeat.training.monitoring import list_monitors, monitored
 
 # Strategies that bring the plugin of their precision.
 OWN_PRECISION = ("fsdp", "deepspeed", "xla", "tpu", "modelparallel")
+# Keys of ``trainer`` that Lightning does not get. It would count executions where the limits count
+# batches (predictions alone are never grouped); the clock is a callback; the rest is spelled out.
+OURS = {"limit_train_batches", "limit_test_batches", "max_time", "fast_dev_run", "overfit_batches"}
+STEP_FLAGS = {"gradient_clip_val", "gradient_clip_algorithm", "accumulate_grad_batches"}
 
 
 def lightning_loop(cfg: TrainConfig) -> LightningLoop:
@@ -55,7 +52,7 @@ def lightning_loop(cfg: TrainConfig) -> LightningLoop:
 def loop_settings(cfg: TrainConfig) -> dict[str, Any]:
     """Return the arguments of both loops that ``conf/loop`` decides."""
     return {
-        **_step_flags(cfg),
+        **cfg.loop.model_dump(include=STEP_FLAGS),
         "seed": cfg.seed,
         "validations": plan_validations(cfg),
         "log_learning_rate": cfg.callbacks.learning_rate_monitor,
@@ -85,30 +82,12 @@ def trainer_flags(
         callbacks: What the Trainer gets besides.
     """
     trainer, precision_plugins = cfg.trainer, _precision_plugins(cfg)
+    strategy = trainer.strategy
     return {
-        "accelerator": trainer.accelerator,
-        "devices": trainer.devices,
-        "num_nodes": trainer.num_nodes,
-        "strategy": trainer.strategy
-        if isinstance(trainer.strategy, str)
-        else instantiate(trainer.strategy),
-        "max_epochs": trainer.max_epochs,
-        "max_steps": trainer.max_steps,
-        "min_epochs": trainer.min_epochs,
-        "min_steps": trainer.min_steps,
-        # Other limits are the data set's: Lightning would count executions.
+        **trainer.model_dump(exclude=OURS),
+        "strategy": strategy if isinstance(strategy, str) else instantiate(strategy),
         "limit_val_batches": None if trainer.limit_val_batches and data.split_sizes.val else 0,
-        # Predictions are never grouped into executions.
-        "limit_predict_batches": trainer.limit_predict_batches,
         "val_check_interval": _asked_interval(cfg),
-        "check_val_every_n_epoch": trainer.check_val_every_n_epoch,
-        "log_every_n_steps": trainer.log_every_n_steps,
-        "num_sanity_val_steps": trainer.num_sanity_val_steps,
-        "deterministic": trainer.deterministic,
-        "benchmark": trainer.benchmark,
-        "inference_mode": trainer.inference_mode,
-        "sync_batchnorm": trainer.sync_batchnorm,
-        "detect_anomaly": trainer.detect_anomaly,
         "profiler": build_profiler(cfg, folder),
         "default_root_dir": folder,
         # Without ours, Lightning would add a bar of its own.
@@ -127,8 +106,8 @@ def _trainers_step_flags(cfg: TrainConfig) -> dict[str, Any]:
     if cfg.loop.name == "four_beat":
         return {}
     # A module may clip by its own algorithm where none is configured.
-    clips = cfg.loop.gradient_clip_val is not None
-    return {n: v for n, v in _step_flags(cfg).items() if clips or n != "gradient_clip_algorithm"}
+    own = {"gradient_clip_algorithm"} if cfg.loop.gradient_clip_val is None else set()
+    return cfg.loop.model_dump(include=STEP_FLAGS - own)
 
 
 def _asked_interval(cfg: TrainConfig) -> int | float:
@@ -151,18 +130,13 @@ def _precision_plugins(cfg: TrainConfig) -> list[MixedPrecision]:
     return [MixedPrecision(precision, device, manual=cfg.loop.name == "four_beat")]
 
 
-def _step_flags(cfg: TrainConfig) -> dict[str, Any]:
-    """How the gradients of a step are made."""
-    return {
-        "gradient_clip_val": cfg.loop.gradient_clip_val,
-        "gradient_clip_algorithm": cfg.loop.gradient_clip_algorithm,
-        "accumulate_grad_batches": cfg.loop.accumulate_grad_batches,
-    }
-
-
-def build_profiler(cfg: TrainConfig, folder: Path) -> Profiler | None:
+def build_profiler(cfg: TrainConfig, folder: Path) -> profilers.Profiler | None:
     """Build the profiler; its reports are ``*profile*`` files in the run folder."""
-    kinds = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": PyTorchProfiler}
+    kinds = {
+        "simple": profilers.SimpleProfiler,
+        "advanced": profilers.AdvancedProfiler,
+        "pytorch": profilers.PyTorchProfiler,
+    }
     kind = cfg.trainer.profiler
     return None if kind is None else kinds[kind](dirpath=folder, filename="profile")
 
@@ -229,17 +203,12 @@ def _checkpoint(
     """Without settings, it only stops the training on a signal."""
     if settings is None:
         return StateCheckpoint()
+    own = settings.model_dump(exclude={"monitor", "train_time_interval_s"})
     return StateCheckpoint(
         folder,
-        save_last=settings.save_last,
-        save_top_k=settings.save_top_k,
-        save_snapshots=settings.save_snapshots,
+        **own,
+        interval_s=settings.train_time_interval_s,
         monitor=(monitor := monitored(settings.monitor, module)),
         # Nobody has chosen the default, and no one knows what a module as it is may log.
         or_latest=monitor == DEFAULT_METRIC and not isinstance(module, Task),
-        mode=settings.mode,
-        every_n_train_steps=settings.every_n_train_steps,
-        interval_s=settings.train_time_interval_s,
-        max_time_share=settings.max_time_share,
-        max_disk_gib=settings.max_disk_gib,
     )

@@ -12,6 +12,7 @@ from fourbeat.config.project import Project
 from fourbeat.config.schema import CallbacksConfig, TrainConfig
 from fourbeat.preflight.executions import saves_checkpoints
 from fourbeat.state import evaluated_at, load_evaluated, read_state
+from fourbeat.training.components import Components
 from fourbeat.training.reporting import measured_on
 from fourbeat.training.stored import StoredRun
 from fourbeat.training.warnings import expected_warnings
@@ -44,18 +45,35 @@ def evaluate(
     stored = StoredRun.load(project, run_dir)
     components = stored.build(without_outputs(stored.config()))
     path = stored.run.weights(checkpoint)
-    state, trainer = read_state(path), components.trainer
-    load_evaluated(trainer, components.module, state)
+    state = read_state(path)
+    load_evaluated(components.trainer, components.module, state)
     if not components.measures(split):
         what = f"{type(components.module).__name__} on {type(components.datamodule).__name__}"
         raise RunError(f"split={split}: {what} has no such split, or no step for it.")
-    measure = trainer.test if split == "test" else trainer.validate
-    with expected_warnings(trainer.loggers), evaluated_at(trainer, state):
-        (logged,) = measure(components.module, datamodule=components.datamodule, verbose=False)
-    metrics = measured_on(split, logged)
+    metrics = measure(components, split, state)
     log.info("%s of %s", path.name, stored.run.dir)
     log.info("  ".join(f"{name} {format_metric(value)}" for name, value in metrics.items()))
     return metrics
+
+
+def measure(
+    components: Components, split: Literal["val", "test"], state: dict[str, Any]
+) -> dict[str, float]:
+    """Measure the present weights.
+
+    Args:
+        components: Of the run.
+        split: What to measure on.
+        state: At whose ``global_step`` and ``epoch`` the task stands then.
+
+    Returns:
+        Metric name to value, e.g. ``test/accuracy``.
+    """
+    trainer = components.trainer
+    run = trainer.test if split == "test" else trainer.validate
+    with expected_warnings(trainer.loggers), evaluated_at(trainer, state):
+        (logged,) = run(components.module, datamodule=components.datamodule, verbose=False)
+    return measured_on(split, logged)
 
 
 def without_outputs(cfg: TrainConfig) -> TrainConfig:

@@ -11,7 +11,7 @@ from fourbeat.base.console import show_lines
 from fourbeat.base.errors import RunError
 from fourbeat.config.project import Project
 from fourbeat.config.stored import has_given_loaders
-from fourbeat.data import Data, map_tensors
+from fourbeat.data import map_tensors
 from fourbeat.state.export import PROGRAM
 from fourbeat.training.components import Components
 from fourbeat.training.evaluation import without_outputs
@@ -58,11 +58,8 @@ def export_run(
 
 
 def _first_inputs(components: Components, file: Path) -> Any:
-    data = components.datamodule
-    assert isinstance(data, Data)  # what a config names
-    batch = data.example_batch()
-    is_pair = isinstance(batch, (tuple, list)) and len(batch) == 2
-    if not is_pair:
+    batch = components.datamodule.example_batch()
+    if not (isinstance(batch, (tuple, list)) and len(batch) == 2):
         raise RunError(
             f"{file}: what the network takes cannot be read off the run's batches, which are no "
             "(inputs, targets): add example=FILE, with the inputs as torch.save wrote them."

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 
-from fourbeat.base.errors import ConfigError, NonFiniteError, RunError, Stopped
+from fourbeat.base.errors import ConfigError, NonFiniteError, RunError, Stopped, first_line
 from fourbeat.callbacks import TimeLimit
 from fourbeat.config.typed import format_value
 from fourbeat.lightning.stops import stopped_by
@@ -57,8 +57,7 @@ def outcome_of_error(error: BaseException) -> Outcome:
     # Not in the main thread, or by other means. Lightning turns it into SystemExit.
     if isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt):
         return Outcome("interrupted", signal.Signals.SIGINT.name)
-    first_line = (str(error) or type(error).__name__).splitlines()[0]
-    return Outcome("failed", f"{type(error).__name__}: {first_line}")
+    return Outcome("failed", f"{type(error).__name__}: {first_line(error)}")
 
 
 @contextmanager

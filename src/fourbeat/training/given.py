@@ -6,8 +6,8 @@ import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule
@@ -24,36 +24,8 @@ OF_A_MODULE = ("loss", "metrics", "optimizer", "scheduler", "lr", "weight_decay"
 """What a LightningModule as its author wrote it has itself."""
 
 
-@dataclass(frozen=True)
-class Given:
-    """The arguments of :func:`fourbeat.fit`, as they were given."""
-
-    model: Any
-    train: Any
-    val: Any
-    test: Any
-    data: str | None
-    init_args: Mapping[str, Any] | None
-    batch_size: int | None
-    loss: Any
-    metrics: Any
-    optimizer: Any
-    scheduler: Any
-    callbacks: Any
-    logger: Any
-    epochs: int
-    max_steps: int
-    lr: float | None
-    weight_decay: float | None
-    gradient_clip_val: float | str | None
-    patience: int | None
-    monitor: str | None
-    mode: str
-    precision: str
-    device: Any
-    seed: int
-    run_dir: str | Path | None
-    progress: str
+class Given(SimpleNamespace):
+    """The arguments of :func:`fourbeat.fit`, as they were given, each by its name."""
 
     @property
     def numbers(self) -> dict[str, float]:
@@ -66,7 +38,8 @@ class Given:
     @property
     def size(self) -> int:
         """Samples per batch of what is no loader yet."""
-        return BATCH_SIZE if self.batch_size is None else self.batch_size
+        size: int | None = self.batch_size
+        return BATCH_SIZE if size is None else size
 
     @property
     def kind(self) -> Any:

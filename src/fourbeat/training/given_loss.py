@@ -7,11 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fourbeat.base.errors import ConfigError, Fault
+from fourbeat.base.errors import ConfigError, Fault, first_line
 from fourbeat.config.leaves import Leaf
 from fourbeat.data.batches import name_tensors
 from fourbeat.data.checks import IGNORED
-from fourbeat.preflight.dry_run import first_line
 from fourbeat.tasks import metric_leaves
 from fourbeat.tasks.aligned import align
 from fourbeat.tasks.losses import BINARY_LOSSES, CLASS_LOSSES, NUMBER_LOSSES, reduction_faults

@@ -11,12 +11,13 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from fourbeat.base.errors import Fault
+from fourbeat.base.errors import Fault, first_line
 from fourbeat.config.schema import TrainConfig
 from fourbeat.loop.optimization import BuildOptimizers, BuildSchedulers
-from fourbeat.optim import Horizon, SchedulerPlan, list_names, ownership_faults
+from fourbeat.optim.named import ownership_faults
+from fourbeat.optim.patterns import list_names
+from fourbeat.optim.scheduler import Horizon, SchedulerPlan
 from fourbeat.preflight.checks import optim_faults, schedule_faults
-from fourbeat.preflight.dry_run import first_line
 from fourbeat.training.given_leaves import leaf_of, name_of
 from fourbeat.training.learning import optimizer_builders
 
@@ -136,12 +137,10 @@ class GivenOptim:
         return SchedulerPlan(scheduler, "epoch", monitor)
 
     def _optimizer_faults(self) -> list[Fault]:
-        try:
-            built: Any = self._build_optimizers(self._net)[""]
-        except Exception as error:  # anybody's code
-            return [_refused("optimizer", self._optimizer, error)]
-        if not isinstance(built, Optimizer):
-            return [_other("optimizer", self._optimizer, "Optimizer")]
+        build = partial(self._build_optimizers, self._net)
+        built, faults = _try(lambda: build()[""], Optimizer, "optimizer", self._optimizer)
+        if built is None:
+            return faults
         own = {id(p) for group in built.param_groups for p in group["params"]}
         named = [(n, p) for n, p in self._net.named_parameters() if p.requires_grad]
         left = [name for name, parameter in named if id(parameter) not in own]
@@ -163,13 +162,9 @@ class GivenOptim:
             optimizer = copy.deepcopy(self._optimizer)
         else:
             optimizer = next(iter(self.builders(cfg)[0](self._net).values()))
-        try:
-            plan = self._build_scheduler(optimizer)
-        except Exception as error:  # anybody's code
-            return [_refused("scheduler", self._scheduler, error)], False
-        if not isinstance(plan.scheduler, LRScheduler):
-            return [_other("scheduler", self._scheduler, "LRScheduler")], False
-        return [], plan.monitor is None
+        build = partial(self._build_scheduler, optimizer)
+        built, faults = _try(lambda: build().scheduler, LRScheduler, "scheduler", self._scheduler)
+        return faults, not (faults or isinstance(built, ReduceLROnPlateau))
 
 
 def _is_leaf(given: object) -> bool:
@@ -185,14 +180,19 @@ def _is_plateau(given: object) -> bool:
     return isinstance(build, type) and issubclass(build, ReduceLROnPlateau)
 
 
-def _refused(argument: str, given: object, error: Exception) -> Fault:
-    what = "the parameters that are trained" if argument == "optimizer" else "the optimizer"
-    why = f"cannot be built of {what}: {first_line(error)}"
-    hint = f"Pass e.g. {argument}=functools.partial(CLASS, ...)."
-    return Fault("cannot-build", argument, name_of(given), why, hint)
-
-
-def _other(argument: str, given: object, wanted: str) -> Fault:
-    return Fault(
-        "wrong-type", argument, name_of(given), f"must be a {wanted} of torch, or build one"
-    )
+def _try(
+    build: Callable[[], Any], kind: type, argument: str, given: object
+) -> tuple[Any, list[Fault]]:
+    """What an argument builds; None, and the reason, if that is nothing of its kind."""
+    name = name_of(given)
+    try:
+        built = build()
+    except Exception as error:  # anybody's code
+        what = "the parameters that are trained" if argument == "optimizer" else "the optimizer"
+        why = f"cannot be built of {what}: {first_line(error)}"
+        hint = f"Pass e.g. {argument}=functools.partial(CLASS, ...)."
+        return None, [Fault("cannot-build", argument, name, why, hint)]
+    if isinstance(built, kind):
+        return built, []
+    why = f"must be a {kind.__name__} of torch, or build one"
+    return None, [Fault("wrong-type", argument, name, why)]

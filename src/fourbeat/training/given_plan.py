@@ -107,21 +107,27 @@ def plan_fit(given: Given) -> Plan:
     fewest = min((size for size in data.inner.split_sizes[1:] if size > 0), default=2)
     learned = learn(given, data, fewest)
     data.num_classes = learned.num_classes
-    lacks |= learned.lacks | _lacks_besides(given)
+    own = {"callbacks": listed(given.callbacks), "logger": listed(given.logger)}
+    lacks |= learned.lacks
+    lacks |= {name: f'{{"NAME": {SOME_LEAF}}}' for name, objects in own.items() if objects}
     monitor = given.monitor or _monitor(data, learned.module)
     task = learned.module if isinstance(learned.module, Task) else None
     optim = GivenOptim(task.net, given.optimizer, given.scheduler, monitor) if task else None
     lacks |= optim.lacks if optim else {}
     cfg = _config(given, learned, optim, monitor, can_be_built=not lacks)
+    labels = _loader_faults(given, data, learned) if task else _clip_faults(cfg, learned)
+    raise_faults([*labels, *combination_faults(cfg), *device_faults(cfg)])
     if optim and task:
-        _check(given, cfg, data, learned, optim, task)
-    raise_faults([*combination_faults(cfg), *device_faults(cfg), *_clip_faults(cfg, learned)])
+        loader = data.inner.loaders["train"]
+        raise_faults(optim.faults(cfg, has_length=count_loaded_batches(loader) >= 0))
+        batch = first_batch(data, given.precision)
+        raise_faults(trial_faults(cfg, task, batch))
+        raise_faults(last_batch_faults(task, loader, batch))
     if not lacks:
         check_config(cfg)
         return Plan(cfg, None, lacks)
     builders = optim.builders(cfg) if optim and optim.lacks else None
-    own = (listed(given.callbacks), listed(given.logger))
-    return Plan(cfg, Objects(data, learned.module, builders, *own), lacks)
+    return Plan(cfg, Objects(data, learned.module, builders, *own.values()), lacks)
 
 
 def _data(given: Given) -> tuple[AdoptedData, dict[str, str]]:
@@ -152,11 +158,6 @@ def _monitor(data: AdoptedData, module: LightningModule) -> str:
     takes_turns = isinstance(module, Task) and module.takes_turns
     is_plain = data.inner.loaders["val"] is None and isinstance(module, Task) and not takes_turns
     return "train/loss_epoch" if is_plain else DEFAULT_METRIC
-
-
-def _lacks_besides(given: Given) -> dict[str, str]:
-    names = {"callbacks": listed(given.callbacks), "logger": listed(given.logger)}
-    return {name: f'{{"NAME": {SOME_LEAF}}}' for name, objects in names.items() if objects}
 
 
 def _config(
@@ -196,7 +197,7 @@ def _config(
 
 def _clip_faults(cfg: TrainConfig, learned: Learned) -> list[Fault]:
     clip, module = cfg.loop.gradient_clip_val, learned.module
-    if clip is None or isinstance(module, Task) or module.automatic_optimization:
+    if clip is None or module.automatic_optimization:
         return []
     why = f"is for automatic optimization, and {type(module).__name__} steps its optimizers itself"
     hint = "Call self.clip_gradients in its training_step."
@@ -238,23 +239,11 @@ def _leaves(name: str, given: Any) -> dict[str, Any]:
     return leaves
 
 
-def _check(
-    given: Given,
-    cfg: TrainConfig,
-    data: AdoptedData,
-    learned: Learned,
-    optim: GivenOptim,
-    task: Task,
-) -> None:
+def _loader_faults(given: Given, data: AdoptedData, learned: Learned) -> list[Fault]:
     loaders: Mapping[str, Any] = data.inner.loaders
-    has_length = count_loaded_batches(loaders["train"]) >= 0
     faults = label_faults(loaders, learned)
-    if not has_length and given.max_steps == -1:
+    if count_loaded_batches(loaders["train"]) < 0 and given.max_steps == -1:
         why = "has no length, and the learning rate's schedule must know how long the training is"
         hint = "Pass max_steps, or give its dataset a __len__."
         faults.append(Fault("no-length", "train", "", why, hint))
-    raise_faults([*faults, *combination_faults(cfg), *device_faults(cfg)])
-    raise_faults(optim.faults(cfg, has_length=has_length))
-    batch = first_batch(data, given.precision)
-    raise_faults(trial_faults(cfg, task, batch))
-    raise_faults(last_batch_faults(task, loaders["train"], batch))
+    return faults

@@ -14,18 +14,18 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 from torchmetrics import Metric, MetricCollection
 
-from fourbeat.base.errors import ConfigError, Fault, raise_faults
+from fourbeat.base.errors import ConfigError, Fault, first_line, raise_faults
 from fourbeat.base.generators import generators_seeded
 from fourbeat.config.leaves import instantiate
 from fourbeat.config.schema import TrainConfig
 from fourbeat.data import Batch, Data, TensorBatches, map_tensors
 from fourbeat.data.checks import IGNORED
-from fourbeat.preflight.dry_run import evaluating, first_line, layer_reached, traced
+from fourbeat.preflight.dry_run import evaluating, layer_reached, traced
 from fourbeat.preflight.single_samples import refuses_one_sample
 from fourbeat.preflight.task_trial import try_batch
 from fourbeat.tasks import AlignedSupervised, NoLoss, Task
 from fourbeat.tasks.aligned import outputs_of
-from fourbeat.tasks.building import instantiate_metrics
+from fourbeat.tasks.metrics import instantiate_metrics
 from fourbeat.training.given import Given
 from fourbeat.training.given_leaves import is_importable, is_plain, leaf_of, leaves_of, name_of
 from fourbeat.training.given_loss import (

@@ -8,7 +8,7 @@ from torch import nn
 
 from fourbeat.base.errors import RunError
 from fourbeat.config.schema import TrainConfig
-from fourbeat.optim import list_names
+from fourbeat.optim.patterns import list_names
 from fourbeat.run import MANIFEST_FILE
 from fourbeat.state import CHECKPOINT_DIR, read_state, write_state
 from fourbeat.state.weights import file_sha256, fit_weights, read_weights

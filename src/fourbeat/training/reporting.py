@@ -14,12 +14,12 @@ from fourbeat.base.numbers import format_metric
 from fourbeat.config.schema import TrainConfig
 from fourbeat.config.typed import format_value
 from fourbeat.data import AdoptedData, Data
-from fourbeat.optim import describe_rates
+from fourbeat.optim.scheduler import describe_rates
 from fourbeat.preflight.executions import why_no_executions
 from fourbeat.preflight.horizons import plan_horizon
+from fourbeat.preflight.monitors import monitored
 from fourbeat.run import Run
 from fourbeat.training.components import Components
-from fourbeat.training.monitoring import monitored
 
 # What a person compares runs by; the rest would fill the HPARAMS tab with equal columns.
 COMPARED = ("optim", "scheduler", "model", "data", "loss", "loop", "seed")
@@ -119,7 +119,7 @@ def warn_of_turns(cfg: TrainConfig, components: Components) -> None:
 def _print_endless(cfg: TrainConfig, components: Components) -> None:
     data, trainer = components.datamodule, cfg.trainer
     limits = {"val": trainer.limit_val_batches, "test": trainer.limit_test_batches}
-    if not isinstance(data, Data) or isinstance(data, AdoptedData):
+    if isinstance(data, AdoptedData):
         return
     for split, limit in limits.items():
         if getattr(data.split_sizes, split) < 0 and not isinstance(limit, int):

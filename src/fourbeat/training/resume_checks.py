@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from fourbeat.base.errors import ConfigError, Fault, RunError, raise_faults
+from fourbeat.base.errors import Fault, RunError, raise_faults
 from fourbeat.config.references import leaves
 from fourbeat.config.schema import TrainConfig
 from fourbeat.config.sections import key_of, named
@@ -86,24 +86,16 @@ def refuse_new_horizon(run: Run, cfg: TrainConfig) -> None:
     Raises:
         ConfigError: A horizon was changed that the scheduler spans.
     """
-    was = run.config["trainer"]
+    was, why = run.config["trainer"], "cannot change from {} on resume: {} spans the whole training"
     keys = {"max_epochs": cfg.trainer.max_epochs, "max_steps": cfg.trainer.max_steps}
     changed = {name: value for name, value in keys.items() if value != was[name]}
     spanning = [leaf.target for leaf in cfg.schedulers.values() if leaf.horizon]
-    if not spanning or not changed:
-        return
-    name = spanning[0].rpartition(".")[2]
-    raise ConfigError(
-        [
-            Fault(
-                "not-on-resume",
-                f"trainer.{key}",
-                str(value),
-                f"cannot change from {was[key]} on resume: {name} spans the whole training",
-                "Start a new run, or use a scheduler without a horizon (constant, step, plateau).",
-            )
-            for key, value in changed.items()
-        ]
+    name = spanning[0].rpartition(".")[2] if spanning else ""
+    hint = "Start a new run, or use a scheduler without a horizon (constant, step, plateau)."
+    raise_faults(
+        Fault("not-on-resume", f"trainer.{key}", str(value), why.format(was[key], name), hint)
+        for key, value in changed.items()
+        if spanning
     )
 
 
@@ -225,7 +217,7 @@ def _refuse_without_effect(
             name = str(now[f"{key_of('scheduler', optimizer)}._target_"]).rpartition(".")[2]
             hint = f"Add {peak}={rate}."
             why = f"{name} goes by {peak} alone"
-            raise ConfigError([Fault("without-effect", key, rate, why, hint)])
+            raise_faults([Fault("without-effect", key, rate, why, hint)])
 
 
 def is_one_of(names: Sequence[str], key: str) -> bool:

@@ -45,11 +45,6 @@ class RestartPoint(NamedTuple):
     path: Path
     state: TrainingState
 
-    @property
-    def position(self) -> Position:
-        """Where the training stood."""
-        return self.state.position
-
 
 def resume_stored(
     project: Project,
@@ -91,7 +86,9 @@ def _build(
 ) -> tuple[Components, RestartPoint | None]:
     """Build the components, and read the state that they fit."""
     point = restart_point(stored.run, checkpoint)
-    _refuse(stored.run, cfg, point, force=force)
+    refuse_to_stand_still(stored.run, cfg, point.state.position if point else None)
+    refuse_new_horizon(stored.run, cfg)
+    refuse_another_run(stored.run, cfg, force=force)
     components = stored.build(cfg)
     if point is None:
         restore_initial(components.net, cfg, stored.run.dir)
@@ -110,12 +107,6 @@ def _hold_state(components: Components, point: RestartPoint | None) -> Path | No
     return point.path
 
 
-def _refuse(run: Run, cfg: TrainConfig, point: RestartPoint | None, *, force: bool) -> None:
-    refuse_to_stand_still(run, cfg, point.position if point else None)
-    refuse_new_horizon(run, cfg)
-    refuse_another_run(run, cfg, force=force)
-
-
 def _rewind(
     cfg: TrainConfig,
     components: Components,
@@ -127,7 +118,7 @@ def _rewind(
     if not is_first_process():
         return None
     run = stored.run
-    position = point.position if point else Position("between epochs", 0, 0, 0)
+    position = point.state.position if point else Position("between epochs", 0, 0, 0)
     logged = point.state.log_position if point else LogPosition()
     if logged is not None:
         cut_logs(run.dir, logged)

@@ -24,14 +24,15 @@ from fourbeat.config.stored import GIVEN_LOADERS
 from fourbeat.lightning.distributed import find_unused_parameters, finds_unused_parameters
 from fourbeat.lightning.trainer import epochs_completed, process_rank, steps_made
 from fourbeat.loop import Loop
-from fourbeat.optim import list_names
+from fourbeat.optim.patterns import list_names
 from fourbeat.preflight.task_trial import unused_parameters
 from fourbeat.run import Outcome, Run, finish_run, lock_folder, start_run
 from fourbeat.run.slurm import note_job
-from fourbeat.state import evaluated_at, load_evaluated, read_state
+from fourbeat.state import load_evaluated, read_state
 from fourbeat.state.training_state import Checkpoint
 from fourbeat.training.components import Components
 from fourbeat.training.debugging import Debugger
+from fourbeat.training.evaluation import measure
 from fourbeat.training.failures import (
     MAX_TIME,
     outcome_of_error,
@@ -43,7 +44,6 @@ from fourbeat.training.initial_weights import keep_initial, load_initial
 from fourbeat.training.reporting import (
     as_floats,
     log_hyperparameters,
-    measured_on,
     print_end,
     print_start,
     warn_of_turns,
@@ -216,20 +216,12 @@ def measure_best_weights(cfg: TrainConfig, components: Components) -> dict[str, 
     best: Checkpoint = {}
     last = {"epoch": trainer.current_epoch - 1, "global_step": trainer.global_step}
     if checkpoint.replaced.found and components.measures("val"):
-        with expected_warnings(trainer.loggers), evaluated_at(trainer, last):
-            (found,) = trainer.validate(
-                components.module, datamodule=components.datamodule, verbose=False
-            )
-        metrics = measured_on("val", found)
+        metrics = measure(components, "val", last)
     else:
         best, measured = load_best(cfg, components)
         metrics = as_floats(measured)
     if cfg.test and components.measures("test") and cfg.trainer.limit_test_batches:
-        with expected_warnings(trainer.loggers), evaluated_at(trainer, best or last):
-            (tested,) = trainer.test(
-                components.module, datamodule=components.datamodule, verbose=False
-            )
-        metrics |= measured_on("test", tested)
+        metrics |= measure(components, "test", best or last)
     return metrics
 
 

@@ -17,20 +17,16 @@ from typing import TYPE_CHECKING
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from fourbeat.base.errors import Fault, FourbeatError, raise_faults
+from fourbeat.base.errors import Fault, FourbeatError, first_line, raise_faults
 from fourbeat.cli.arguments import Arguments
 from fourbeat.cli.exits import exit_codes
 from fourbeat.cli.launch import Launch, compose_once, hydra_main, inform
 from fourbeat.cli.primary import JOB, Primary, reading_base
-from fourbeat.cli.resuming import (
-    read_request,
-    resume_requested,
-    resume_requeued,
-    show_resumed,
-)
+from fourbeat.cli.resuming import read_request, resume_requested, resume_requeued, show_resumed
 from fourbeat.config.deferred import register
 from fourbeat.config.project import Project
 from fourbeat.config.second_names import override_homes
+from fourbeat.lightning.hydra import asks_for_sweep
 from fourbeat.sweeps.callback import ERROR_FILE
 from fourbeat.sweeps.checks import check_sweep, process_faults
 
@@ -61,7 +57,7 @@ def run(project: Project) -> None:
                 return
             conf_dir = project.conf_dir
             composed = compose_once(conf_dir, primary.name, overrides, check, job_name=JOB)
-            if composed.is_multirun:
+            if asks_for_sweep(composed.config):  # by a file, as -m does
                 sweep(project, arguments, primary)
                 return
             checked = check(composed.own, primary.faults(composed.own))
@@ -199,6 +195,5 @@ def sweep_job(project: Project, primary: Primary, composed: DictConfig) -> float
         path = Path(hydra.runtime.output_dir) / ERROR_FILE
         text = str(error) if isinstance(error, FourbeatError) else traceback.format_exc()
         path.write_text(text, encoding="utf-8")
-        first_line = (str(error) or type(error).__name__).splitlines()[0]
-        print(f"job {hydra.job.num} failed: {first_line} (all of it in {path})", flush=True)
+        print(f"job {hydra.job.num} failed: {first_line(error)} (all of it in {path})", flush=True)
         return None
