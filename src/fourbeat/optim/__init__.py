@@ -1,10 +1,12 @@
 """Optimizers and their parameter groups, schedulers and when they step."""
 
+from fourbeat.optim.chained import ChainedOptimizer, chained
 from fourbeat.optim.changed import (
     add_group_like,
     apply_changes,
     hyperparameters,
     scale_rates,
+    schedule_added_groups,
     with_scaled_rates,
 )
 from fourbeat.optim.forecast import describe_rates
@@ -17,6 +19,7 @@ from fourbeat.optim.patterns import list_names
 from fourbeat.optim.scheduler import Horizon, SchedulerPlan, build_scheduler, scheduler_faults
 
 __all__ = [
+    "ChainedOptimizer",
     "Excludable",
     "Horizon",
     "LinearWarmupCosineLR",
@@ -27,6 +30,7 @@ __all__ = [
     "build_optimizers",
     "build_scheduler",
     "build_schedulers",
+    "chained",
     "describe_rates",
     "freeze",
     "freeze_faults",
@@ -38,6 +42,7 @@ __all__ = [
     "ownership_faults",
     "parameter_groups",
     "scale_rates",
+    "schedule_added_groups",
     "scheduler_faults",
     "with_scaled_rates",
 ]
