@@ -78,7 +78,7 @@ class ReplacedWeights:
             self.found = True
 
     def remove(self, folder: Path) -> None:
-        """Remove what was saved at an earlier end of a training that goes on."""
+        """Remove what was saved at an earlier end of a training that continues."""
         (folder / FINAL_WEIGHTS).unlink(missing_ok=True)
 
 
