@@ -62,6 +62,12 @@ def test_a_task_that_takes_turns_wants_optimizers_by_name() -> None:
     assert "turns of d, g" in fault.allowed
 
 
+def test_gradients_of_turns_are_not_added_up_over_batches() -> None:
+    with pytest.raises(ConfigError) as raised:
+        compose("experiment=gan", "loop.accumulate_grad_batches=2")
+    assert [fault.key for fault in raised.value.faults] == ["loop.accumulate_grad_batches"]
+
+
 STEP = {"_target_": "torch.optim.lr_scheduler.StepLR", "step_size": 1}
 
 
