@@ -129,7 +129,7 @@ def test_all_changes_that_cannot_be_made_are_reported_at_once(stored: DictConfig
     ("words", "key", "said"),
     [
         (["experiment=outside", "seedd=1"], "seedd", "seed"),
-        (["experiment=outsider", "seedd=1"], "experiment", "is not an option"),
+        (["experiment=outsider", "seedd=1"], "experiment", "Did you mean experiment=outside?"),
         (["experiment=outside", "own.mode=1"], "own.mode", "shutil.which takes it"),
         (["data=circles", "data.nsamples=50"], "data.nsamples", "data.num_samples=50"),
     ],

@@ -42,13 +42,16 @@ def test_one_scheduler_is_each_optimizers_and_one_optimizer_has_the_empty_name()
     assert list(single.optimizers) == list(single.schedulers) == [""]
 
 
-def test_several_optimizers_are_those_of_a_task_that_takes_turns() -> None:
+def test_a_schedule_of_each_is_for_optimizers_that_take_turns() -> None:
     assert list(compose(GAN, "task=gan", "model=gan").optimizers) == ["d", "g"]
     parts = ["optim.d.params=decoder.*", "optim.g.params=encoder.*"]
+    assert list(compose(GAN, "task=vae", "model=vae", *parts).optimizers) == ["d", "g"]
+    steps = [f"scheduler.{n}={{_target_: {STEP['_target_']}, step_size: 1}}" for n in "dg"]
     with pytest.raises(ConfigError) as raised:
-        compose(GAN, "task=vae", "model=vae", *parts)
+        compose(GAN, "task=vae", "model=vae", *parts, "scheduler=none", *(f"+{s}" for s in steps))
     (fault,) = raised.value.faults
-    assert (fault.code, fault.key, fault.value) == ("wrong-turns", "optim", "d, g")
+    assert (fault.code, fault.key, fault.value) == ("wrong-turns", "scheduler", "d, g")
+    assert "scheduler=cosine" in fault.hint
 
 
 def test_a_task_that_takes_turns_wants_optimizers_by_name() -> None:
@@ -57,6 +60,12 @@ def test_a_task_that_takes_turns_wants_optimizers_by_name() -> None:
     (fault,) = raised.value.faults
     assert (fault.code, fault.key, fault.value) == ("wrong-turns", "optim", "torch.optim.Adam")
     assert "turns of d, g" in fault.allowed
+
+
+def test_gradients_of_turns_are_not_added_up_over_batches() -> None:
+    with pytest.raises(ConfigError) as raised:
+        compose("experiment=gan", "loop.accumulate_grad_batches=2")
+    assert [fault.key for fault in raised.value.faults] == ["loop.accumulate_grad_batches"]
 
 
 STEP = {"_target_": "torch.optim.lr_scheduler.StepLR", "step_size": 1}

@@ -122,17 +122,24 @@ def test_an_override_is_parsed_into_key_value_and_kind() -> None:
 
 @contract(
     "hydra-core",
-    "GlobalHydra holds a ConfigLoader that lists groups and their options",
+    "GlobalHydra holds a ConfigLoader that lists groups and their options, also of a search path",
     see="hydra.core.config_loader.ConfigLoader",
 )
-def test_the_groups_and_their_options_are_listed(conf: Path) -> None:
+def test_the_groups_and_their_options_are_listed(conf: Path, tmp_path: Path) -> None:
+    for name in ("optim/mine.yaml", "own/one.yaml"):
+        (path := tmp_path / "outside" / name).parent.mkdir(parents=True)
+        path.write_text("a: 1\n")
     with initialize_config_dir(str(conf), version_base="1.3"):
-        loader = hydra.loader_in_use()
-        assert isinstance(loader, hydra.ConfigLoader)
-        assert hydra.group_options(loader, "optim") == ["adam", "sgd"]
-        assert hydra.group_options(loader, "no_such") == []
-        groups = [name for name in ("optim", "nested", "seed") if hydra.is_group(loader, name)]
-    assert groups == ["optim", "nested"]
+        assert isinstance(hydra.loader_in_use(), hydra.ConfigLoader)
+        groups = hydra.ConfigGroups("train", [])
+        searched = hydra.ConfigGroups(
+            "train", [f"hydra.searchpath=['file://{tmp_path / 'outside'}']"]
+        )
+        assert groups.options("optim") == ["adam", "sgd"]
+        assert groups.options("no_such") == []
+        assert [n for n in ("optim", "nested", "seed", "own") if n in groups] == ["optim", "nested"]
+        assert searched.options("optim") == ["adam", "mine", "sgd"]
+        assert "own" in searched
 
 
 @contract(
@@ -156,10 +163,11 @@ def test_within_the_block_the_folders_are_read_once_and_give_the_same_options(
 
         monkeypatch.setattr(kind, "_parse_overrides_and_create_caching_repo", counted)
         groups = ["optim", "nested", "hydra/help"]
-        plain = [hydra.group_options(loader, group) for group in groups]
+        known = hydra.ConfigGroups(None, [])
+        plain = [known.options(group) for group in groups]
         assert len(read) == 3, "the folders are not read for each list any more"
         with hydra.folders_read_once():
-            assert [hydra.group_options(loader, group) for group in groups] == plain
+            assert [known.options(group) for group in groups] == plain
         assert len(read) == 4
         assert kind.get_group_options is own
     assert plain[0] == ["adam", "sgd"]

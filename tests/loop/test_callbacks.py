@@ -14,8 +14,9 @@ from support.settings import SMALL
 
 from fourbeat.base.errors import ConfigError
 
+# A schedule that keeps values for each parameter group, of which this callback adds one.
 BACKBONE = [*model("BackboneAndHead"), "task._target_=support.user_hooks.WithBackbone"]
-NEEDS = {"BackboneFinetuning": BACKBONE}
+NEEDS = {"BackboneFinetuning": [*BACKBONE, "scheduler=onecycle"]}
 ADDED: dict[str, dict[str, Any]] = {
     "LambdaCallback": {
         "on_before_zero_grad": {"_target_": "support.user_hooks.shrink", "_partial_": True}

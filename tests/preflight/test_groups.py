@@ -49,9 +49,3 @@ def test_only_a_lightning_module_has_loaders_of_its_own() -> None:
         compose(
             "data=module", "task=digits", "model.in_features=2", "model.out_features=2", "loss=mse"
         )
-
-
-def test_several_optimizers_of_a_task_that_takes_no_turns_are_refused() -> None:
-    with pytest.raises(ConfigError) as caught:
-        compose("optim=gan", "optim.d.params='*weight'", "optim.g.params='*bias'")
-    assert [(f.code, f.key) for f in caught.value.faults] == [("wrong-turns", "optim")]

@@ -62,6 +62,7 @@ def lightning(name: str, other_workers: int | None = None, **about: Any) -> Prog
 
 PROGRAMS = (
     Program("rings"),
+    Program("muon"),
     Program("images", files=(("data.root", "images"),), other_workers=0),
     Program("text"),
     Program("small_vae", losses=("reconstruction", "kl")),

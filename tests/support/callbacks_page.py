@@ -40,7 +40,7 @@ WORKING_CALLBACKS = (
     Treatment(
         f"{_MODULE}.BackboneFinetuning",
         {"unfreeze_backbone_at_epoch": 1},
-        "the task has a property `backbone`; torch's OneCycleLR takes no more parameter groups",
+        "the task has a property `backbone`; a schedule moves its rate as that of the first group",
     ),
     Treatment(f"{_MODULE}.DeviceStatsMonitor", {"cpu_stats": False}, SINGLE),
     Treatment(

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
-from support.project import compose, evaluate, train
+from lightning.pytorch import Trainer
+from support.project import compose, evaluate, resume, train
 from support.settings import SMALL
 from torch import nn
 
 from fourbeat.base.registry import StateFunctions
 from fourbeat.run import Run
+from fourbeat.state.checkpoint_files import StateWriter
+from fourbeat.state.replaced import ReplacedWeights
+from fourbeat.state.training_state import Position
 from fourbeat.tasks import Supervised
 
 
@@ -115,13 +120,50 @@ def test_what_a_task_logs_in_the_test_is_no_value_of_the_validation(scaled: Run)
     assert not any(name.startswith("val/") for name in evaluate(scaled.dir))
 
 
+SWA = "lightning.pytorch.callbacks.StochasticWeightAveraging"
+AVERAGED = (
+    *(f"+callbacks.swa._target_={SWA}", "+callbacks.swa.swa_lrs=0.01"),
+    *("+callbacks.swa.swa_epoch_start=1", "trainer.max_epochs=3"),
+)
+
+
+LAST = Position("between epochs", epoch=3, batch=0, step=36, is_over=True)
+
+
+class KilledError(BaseException):
+    """Nobody handles it."""
+
+
 @pytest.mark.slow
-def test_weights_that_a_callback_has_put_in_place_at_the_end_are_the_runs_own(
-    tmp_path: Any,
+@pytest.mark.parametrize(
+    ("owner", "method"),
+    [
+        (ReplacedWeights, "look"),
+        (StateWriter, "write"),
+        (Trainer, "validate"),
+        (Trainer, "test"),
+    ],
+    ids=["before they are saved", "before the last state", "before the validation", "the test"],
+)
+def test_a_run_that_is_killed_at_its_end_ends_with_the_weights_that_a_callback_puts_in_place(
+    owner: type, method: str, tmp_path: Path
 ) -> None:
-    swa = "lightning.pytorch.callbacks.StochasticWeightAveraging"
-    words = [f"+callbacks.swa._target_={swa}", "+callbacks.swa.swa_lrs=0.01"]
-    cfg = compose(*SMALL, *words, "+callbacks.swa.swa_epoch_start=1", "trainer.max_epochs=3")
-    run = train(cfg, tmp_path / "run")
-    assert evaluate(run.dir) == {n: v for n, v in run.metrics.items() if n.startswith("test/")}
+    at_once = train(compose(*SMALL, *AVERAGED), tmp_path / "at once")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(owner, method, killed_when_over(getattr(owner, method)))
+        with pytest.raises(KilledError):
+            train(compose(*SMALL, *AVERAGED), tmp_path / "run")
+    run = resume(tmp_path / "run")
+    assert run.metrics == at_once.metrics
+    measured = {n: v for n, v in run.metrics.items() if n.startswith("test/")}
+    assert evaluate(run.dir) == evaluate(at_once.dir) == measured
     assert run.weights().name == "final_weights.ckpt"
+
+
+def killed_when_over(method: Any) -> Any:
+    def call(self: Any, *args: Any, **options: Any) -> Any:
+        if getattr(next(iter(args), None), "position", LAST).is_over:
+            raise KilledError
+        return method(self, *args, **options)
+
+    return call

@@ -15,7 +15,7 @@ from fourbeat.config.overrides import parse_overrides, text_of, to_plain
 from fourbeat.config.project import Project
 from fourbeat.config.references import leaves
 from fourbeat.config.resolve import resolve_config
-from fourbeat.lightning.hydra import Override, is_group, loader_in_use
+from fourbeat.lightning.hydra import ConfigGroups, Override
 from fourbeat.lightning.hydra_defaults import Groups
 from fourbeat.sweeps.checks import sample_jobs
 
@@ -32,10 +32,10 @@ class Typed(NamedTuple):
 
         Those that cannot be parsed are left to Hydra, as are those of its own keys.
         """
-        loader = loader_in_use()
-        found, _ = parse_overrides(overrides, sweeps=True)
-        found = [o for o in found if not o.is_hydra_override() and o.key_or_group != "from"]
-        choices = [override for override in found if is_group(loader, override.key_or_group)]
+        parsed, _ = parse_overrides(overrides, sweeps=True)
+        known = ConfigGroups(None, [text_of(o) for o in parsed if o.is_hydra_override()])
+        found = [o for o in parsed if not o.is_hydra_override() and o.key_or_group != "from"]
+        choices = [override for override in found if override.key_or_group in known]
         return cls(choices, [override for override in found if override not in choices])
 
 

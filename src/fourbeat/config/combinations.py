@@ -44,17 +44,7 @@ def _name_faults(cfg: TrainConfig) -> list[Fault]:
         hint = did_you_mean(name, filter(None, optimizers), "scheduler.")
         hint = hint or "Choose one for the only optimizer: scheduler=constant."
         faults.append(Fault("unknown-key", f"scheduler.{name}", "", "is of no optimizer", hint))
-    return faults or _turn_faults(cfg)
-
-
-def _turn_faults(cfg: TrainConfig) -> list[Fault]:
-    """Optimizers in turn, and gradients that are added up over batches."""
-    size = cfg.loop.accumulate_grad_batches
-    if len(cfg.optimizers) <= 1 or size == 1:
-        return []
-    key, why = "loop.accumulate_grad_batches", "is for one optimizer, not for several in turn"
-    hint = "Use loop.accumulate_grad_batches=1 and a larger data.batch_size."
-    return [Fault("impossible-together", key, str(size), why, hint)]
+    return faults
 
 
 def _horizon_faults(cfg: TrainConfig) -> Iterator[Fault]:

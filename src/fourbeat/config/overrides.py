@@ -20,11 +20,8 @@ from fourbeat.config.resolve import has_key
 from fourbeat.config.suggest import did_you_mean, nearest_key
 from fourbeat.config.typed import first_leaf, format_value, value_at
 from fourbeat.lightning.hydra import (
-    ConfigLoader,
+    ConfigGroups,
     Override,
-    group_options,
-    is_group,
-    loader_in_use,
     parse_override,
 )
 
@@ -87,20 +84,15 @@ def split_overrides(overrides: Sequence[str], config_name: str) -> tuple[list[st
         The overrides that can be composed, and a fault for each of the others. Keys of a group
         whose choice is bad are in neither: there is nothing to compare them with.
     """
-    loader = loader_in_use()
     found, faults = parse_overrides(overrides)
     # Hydra's own keys do not belong to the config that the others are compared with.
     good = [text_of(o) for o in found if o.is_hydra_override()]
     if fault := _hydra_fault(good, config_name):
         return [], [*faults, fault]
     found = [o for o in found if not o.is_hydra_override()]
-    groups = [o for o in found if is_group(loader, o.key_or_group)]
-    bad_groups = {
-        o.key_or_group: f
-        for o in groups
-        # A folder of hydra.searchpath is seen by a composition alone.
-        if (f := _group_fault(o, loader)) and _hydra_fault([*good, text_of(o)], config_name)
-    }
+    known = ConfigGroups(config_name, good)
+    groups = [o for o in found if o.key_or_group in known]
+    bad_groups = {o.key_or_group: f for o in groups if (f := _group_fault(o, known))}
     good += [text_of(o) for o in groups if o.key_or_group not in bad_groups]
     others = [o for o in found if o not in groups]
     values = [o for o in others if o.key_or_group.split(".")[0] not in bad_groups]
@@ -127,10 +119,10 @@ def _hydra_fault(overrides: Sequence[str], config_name: str) -> Fault | None:
     return None
 
 
-def _group_fault(override: Override, loader: ConfigLoader) -> Fault | None:
+def _group_fault(override: Override, known: ConfigGroups) -> Fault | None:
     """Find a group choice that no file in the group's folder answers to."""
     group, chosen = override.key_or_group, override.value()
-    options = group_options(loader, group)
+    options = known.options(group)
     choices = chosen if isinstance(chosen, list) else [chosen]
     wrong = [c for c in choices if c not in options]
     if override.is_delete() or not wrong:

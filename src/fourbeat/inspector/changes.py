@@ -65,7 +65,7 @@ def apply_change(change: Change, components: Components, cfg: TrainConfig) -> No
     Raises:
         ConfigError: The key cannot be changed during a training, or the value does not fit it.
     """
-    names = [name for name in _loop(change, components).optim.optimizers if name]
+    names = [name for name in cfg.optimizers if name]
     if change.key in CLIPPING:
         _clip(change, components)
     elif names:

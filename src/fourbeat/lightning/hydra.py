@@ -51,18 +51,30 @@ def loader_in_use() -> ConfigLoader:
     return GlobalHydra.instance().config_loader()
 
 
-def is_group(loader: ConfigLoader, name: str) -> bool:
-    """Return whether there is a config group of this name, be it one that holds only groups."""
-    return name in loader.list_groups("") or bool(group_options(loader, name))
+class ConfigGroups:
+    """The config groups and their options. Within ``initialize_config_dir``.
 
-
-def group_options(loader: ConfigLoader, group: str) -> list[str]:
-    """Name the configs that can be chosen in a group; none where there is no such group.
-
-    Not those whose names begin with an underscore: the engine's own, of a stored run.
+    Args:
+        primary: The primary config; it may name folders in ``hydra.searchpath``.
+        overrides: Of Hydra's own keys: ``--config-dir`` stands for one of ``hydra.searchpath``.
     """
-    options = loader.get_group_options(group, results_filter=ObjectType.CONFIG)
-    return [option for option in options if not option.startswith("_")]
+
+    def __init__(self, primary: str | None, overrides: Sequence[str]) -> None:
+        self._loader = loader_in_use()
+        self._within: tuple[str | None, list[str]] = primary, [*overrides]
+
+    def __contains__(self, name: str) -> bool:
+        """Return whether there is a group of this name, be it one that holds only groups."""
+        top = self._loader.get_group_options("", ObjectType.GROUP, *self._within)
+        return name in top or bool(self.options(name))
+
+    def options(self, group: str) -> list[str]:
+        """Name the configs that can be chosen in a group; none where there is no such group.
+
+        Not those whose names begin with an underscore: the engine's own, of a stored run.
+        """
+        found = self._loader.get_group_options(group, ObjectType.CONFIG, *self._within)
+        return [option for option in found if not option.startswith("_")]
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimize
 MOVING_RATES = ("base_lrs", "max_lrs", "_last_lr")
 """Attributes of a scheduler that hold the rates that it goes by, one for each parameter group."""
 
-GROUP_LISTS = (*MOVING_RATES, "min_lrs", "base_momentums", "max_momentums")
+GROUP_LISTS = (*MOVING_RATES, "min_lrs", "base_momentums", "max_momentums", "lr_lambdas")
 """Those, and whatever else some schedulers keep for each group."""
 
 

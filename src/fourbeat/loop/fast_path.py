@@ -30,6 +30,7 @@ from fourbeat.lightning.torch_optim import (
 )
 from fourbeat.lightning.trainer import callbacks_of, precision_of, profiler_of
 from fourbeat.loop.precision import MixedPrecision
+from fourbeat.optim.chained import ChainedOptimizer
 
 CALLBACK_HOOKS = (
     *("on_before_zero_grad", "on_before_backward", "on_after_backward"),
@@ -70,6 +71,8 @@ def is_torchs_own(optimizer: Optimizer) -> bool:
 
     Others may ask for one, as torch's LBFGS does, and get it from Lightning.
     """
+    if isinstance(optimizer, ChainedOptimizer):
+        return all(map(is_torchs_own, optimizer.members.values()))
     step = plain_step(type(optimizer))
     return step.__module__.startswith("torch.optim.") and not requires_closure(type(optimizer))
 

@@ -33,6 +33,7 @@ from fourbeat.loop.precision import MixedPrecision
 from fourbeat.loop.task_log import TaskLog
 from fourbeat.loop.training_log import TrainingLog
 from fourbeat.loop.weighing import GroupWeights, epoch_means
+from fourbeat.optim.changed import schedule_added_groups
 from fourbeat.optim.scheduler import Horizon
 from fourbeat.tasks import Loss, Mean, Task
 from fourbeat.tasks.mean import TOTAL, total_of
@@ -111,7 +112,7 @@ class Loop(Callback):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Build optimizers and schedulers; the horizon comes from the Trainer."""
-        self.optim.build(self.task.net, self.horizon)
+        self.optim.build(self.task.net, self.horizon, take_turns=self.task.takes_turns)
         # In manual optimization the loop steps the scheduler, and Lightning takes no monitor.
         frequency = self.validations.every_n_epochs or 1
         return self.optim.for_lightning(frequency if self.task.automatic_optimization else None)
@@ -287,6 +288,7 @@ class Loop(Callback):
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any | None) -> bool:
         """Return whether a scheduler may step now: not when the step that it counts was skipped."""
+        schedule_added_groups(scheduler)
         by_step = scheduler_interval(self.trainer, scheduler) == "step"
         return not (by_step and self.step_was_skipped)
 

@@ -10,6 +10,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import nn
 from torch.optim import Optimizer
 
+from fourbeat.optim.chained import chained
 from fourbeat.optim.changed import apply_changes, hyperparameters
 from fourbeat.optim.scheduler import Horizon, SchedulerPlan
 
@@ -42,14 +43,16 @@ class Optimization:
         self.horizons: dict[str, Horizon] = {}
         self.built_with: dict[str, list[dict[str, Any]]] = {}
 
-    def build(self, net: nn.Module, horizon: Callable[[str], Horizon]) -> None:
+    def build(self, net: nn.Module, horizon: Callable[[str], Horizon], *, take_turns: bool) -> None:
         """Build them.
 
         Args:
             net: What they train.
             horizon: Returns how many steps an optimizer will make, for its name.
+            take_turns: Whether several step in turn; or else together, as one.
         """
-        self.optimizers = dict(self._build_optimizers(net))
+        built = self._build_optimizers(net)
+        self.optimizers = dict(built) if take_turns else chained(built)
         self.horizons = {name: horizon(name) for name in self.optimizers}
         self.plans = dict(self._build_schedulers(self.optimizers, self.horizons))
         self.built_with = {

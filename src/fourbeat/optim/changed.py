@@ -14,7 +14,7 @@ from fourbeat.lightning.torch_optim import GROUP_LISTS, MOVING_RATES, inner_sche
 Hyperparameters: TypeAlias = Sequence[dict[str, Any]]
 """Of each parameter group, before the first step."""
 
-_RATES = ("lr", "initial_lr", "max_lr", "min_lr")
+_RATES = ("lr", "initial_lr", "max_lr", "min_lr", "swa_lr")
 
 
 def hyperparameters(optimizer: Optimizer, scheduler: LRScheduler) -> Hyperparameters:
@@ -96,6 +96,37 @@ def add_group_like(
     """
     optimizer.param_groups.append({**optimizer.param_groups[index], "params": parameters})
     _repeat(scheduler, index)
+
+
+def schedule_added_groups(scheduler: LRScheduler) -> None:
+    """Have a scheduler step parameter groups that a callback has added since its last step.
+
+    Most of torch's keep values for each group and fail at one that they do not know. Such a group
+    is scheduled as the first one is, in proportion to the rates that both have now.
+
+    Args:
+        scheduler: Is about to step.
+    """
+    first, *others = scheduler.optimizer.param_groups
+    for name in GROUP_LISTS:
+        known = rates_of(scheduler, name) or [None, *others]
+        for group in others[len(known) - 1 :]:
+            _complete(group, first)
+            scale = _proportion(group, first) if name in MOVING_RATES else None
+            setattr(scheduler, name, known := [*known, _scaled(known[0], scale)])
+    for inner in inner_schedulers(scheduler):
+        schedule_added_groups(inner)
+
+
+def _complete(group: dict[str, Any], first: dict[str, Any]) -> None:
+    """Give a group what a scheduler has noted in the first one."""
+    for name in (name for name in first if name not in group):
+        is_rate = name in _RATES
+        group[name] = first[name] * _proportion(group, first) if is_rate else first[name]
+
+
+def _proportion(group: dict[str, Any], first: dict[str, Any]) -> float:
+    return float(group["lr"] / first["lr"]) if first["lr"] else 1.0
 
 
 def _repeat(scheduler: LRScheduler, index: int) -> None:

@@ -13,6 +13,7 @@ from fourbeat.base.errors import Fault
 from fourbeat.config.leaves import Leaf, instantiate
 from fourbeat.config.trial import find_argument, find_faults
 from fourbeat.lightning.torch_optim import mark_as_stepped
+from fourbeat.optim.chained import ChainedOptimizer
 from fourbeat.optim.optimizer import optimizer_faults, trial_optimizer
 
 Interval = Literal["step", "epoch"]
@@ -220,6 +221,8 @@ def _cycles_momentum(arguments: dict[str, Any]) -> bool:
 
 
 def _has_momentum(optimizer: Optimizer) -> bool:
+    if isinstance(optimizer, ChainedOptimizer):
+        return False  # each of them has another kind of it
     # Adam's momentum is the first of its betas.
     return any(group.get("betas", [group.get("momentum")])[0] for group in optimizer.param_groups)
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pkgutil import resolve_name
 from typing import Any
 
 import torch
@@ -15,8 +16,10 @@ from torchmetrics import MetricCollection
 
 from fourbeat.base.errors import Fault, first_line
 from fourbeat.base.generators import generators_seeded
+from fourbeat.callbacks.optimizer_modes import has_modes
 from fourbeat.config.leaves import instantiate
 from fourbeat.config.schema import TrainConfig
+from fourbeat.config.sections import key_of
 from fourbeat.config.trial import try_leaf
 from fourbeat.data import Batch, Data
 from fourbeat.data.batches import name_tensors
@@ -227,17 +230,23 @@ def _fault(cfg: TrainConfig, batch: Batch, entered: list[Any], error: Exception)
 
 
 def turnless_faults(cfg: TrainConfig) -> list[Fault]:
-    """Find several optimizers of a task that takes no turns."""
-    names = [*cfg.optimizers]
-    if names == [""]:
-        return []
-    why, hint = f"are several, and {cfg.task.target} takes no turns", "Write steps(), or use one."
-    return [Fault("wrong-turns", "optim", ", ".join(names), why, hint)]
+    """Find what cannot be where several optimizers of a task without turns step together."""
+    why = f"is of one of several optimizers, which step together: {cfg.task.target} takes no turns"
+    faults = []
+    if isinstance(cfg.scheduler, dict) and "" not in cfg.optimizers:
+        names, hint = ", ".join(cfg.scheduler), "Choose one for all of them: scheduler=cosine."
+        faults.append(Fault("wrong-turns", "scheduler", names, why, hint))
+    for name, leaf in cfg.optimizers.items():
+        if name and has_modes(resolve_name(leaf.target)):
+            hint = "It has modes of its own, train() and eval(): use it alone."
+            key = f"{key_of('optim', name)}._target_"
+            faults.append(Fault("wrong-turns", key, leaf.target, why, hint))
+    return faults
 
 
 def _turn_faults(cfg: TrainConfig, task: Task, trial: TaskTrial) -> list[Fault]:
     """Turns of optimizers that the config does not have; several, but no turns."""
-    names, target = [*cfg.optimizers], cfg.task.target
+    names, target, size = [*cfg.optimizers], cfg.task.target, cfg.loop.accumulate_grad_batches
     if not trial.turns:
         if task.takes_turns:
             why, hint = "takes no turn on the example batch", "Yield in steps() on the first batch."
@@ -250,6 +259,10 @@ def _turn_faults(cfg: TrainConfig, task: Task, trial: TaskTrial) -> list[Fault]:
         why = f"is one optimizer, and {target} takes turns of {', '.join(trial.turns)}"
         hint = "Give each a name, as conf/optim/gan.yaml does."
         return [Fault("wrong-turns", "optim", cfg.optimizers[""].target, why, hint)]
+    if size > 1:
+        key, why = "loop.accumulate_grad_batches", f"is for one loss, and {target} takes turns"
+        hint = f"Use {key}=1 and a larger data.batch_size."
+        return [Fault("impossible-together", key, str(size), why, hint)]
     return [fault for name, n in trial.turns.items() for fault in _of_turn(cfg, task, name, n)]
 
 

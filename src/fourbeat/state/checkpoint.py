@@ -24,7 +24,7 @@ from fourbeat.state.disk_budget import GIB
 from fourbeat.state.file import clear_temporary_files
 from fourbeat.state.moments import Pauser, agree, ends_early, says_it_saves_between_epochs
 from fourbeat.state.ranking import Judge, Ranking
-from fourbeat.state.replaced import ReplacedWeights
+from fourbeat.state.replaced import ReplacedWeights, may_replace
 from fourbeat.state.saved_states import SavedStates
 from fourbeat.state.snapshots import SNAPSHOT_DIR, Snapshots
 from fourbeat.state.stop import StopRequest
@@ -99,6 +99,7 @@ class StateCheckpoint(SavedStates):
         self._unrestored: UnrestoredState | None = None
         self._only_between_epochs = False
         self.replaced = ReplacedWeights()
+        self._final: TrainingState | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Attach to the training's loops, and remove the temporary files of a killed save."""
@@ -133,9 +134,18 @@ class StateCheckpoint(SavedStates):
         self.stop.obey()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note whether a callback before this one has replaced the weights."""
+        """Save the last state, after what replaces its weights: its resume calls no such hook."""
         files = self.files if trainer.is_global_zero else None
         self.replaced.look(pl_module, files.folder if files else None)
+        if self._final is not None:
+            self._write(self._final)
+            self._final = None
+        self.stop.obey()  # only the test is lacking now
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Put the weights in place again that a callback had put there when the training ended."""
+        if self.files and self._read is not None and self._read.position.is_over:
+            self.replaced.load(pl_module, self.files.folder)
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
@@ -185,6 +195,8 @@ class StateCheckpoint(SavedStates):
         elif trainer.global_step == 0:
             self.refuse_another()
         self._read, self._is_rewound = None, False
+        if self.files and trainer.is_global_zero:
+            self.replaced.remove(self.files.folder)
         if self._writer is not None:
             self._writer.limit_disk(trainer, self._module)
         if self._writer is not None and trainer.is_global_zero:
@@ -232,9 +244,11 @@ class StateCheckpoint(SavedStates):
         improved = self.files is not None and self._judge.end_of_epoch(trainer)
         is_over = ends_early(trainer) or trainer.current_epoch == trainer.max_epochs
         stop, is_due = self._agreed("between epochs", is_due=self._may_save(improved=improved))
-        if improved and not (stop or is_due):
+        # From a state that is over, no resume calls the `on_train_end` that is still to come.
+        writes = (stop or is_due) and not (is_over and may_replace(callbacks_of(trainer)))
+        if improved and not writes:
             self._hold_best("between epochs")
-        elif (stop or is_due) and (improved or not is_over):
+        elif writes and (improved or not is_over):
             self._save("between epochs", improved=improved)
         if stop and not is_over:
             self.stop.obey()
@@ -242,8 +256,10 @@ class StateCheckpoint(SavedStates):
             self._offer_pause("between epochs")
 
     def _before_end(self) -> None:
-        self._save("between epochs", is_over=True)
-        self.stop.obey()  # only the test is lacking now
+        if self._can_write():
+            with self._time.spent():
+                state = self.capture("between epochs", is_over=True, durable=True)
+                self._final = self.replaced.remember(callbacks_of(self._trainer), state)
 
     def _offer_pause(self, moment: Moment) -> None:
         step = self._trainer.global_step
@@ -261,19 +277,21 @@ class StateCheckpoint(SavedStates):
         if writer is not None and self._trainer.is_global_zero:
             writer.hold_best(state)
 
-    def _save(self, moment: Moment, *, improved: bool = False, is_over: bool = False) -> None:
-        if self._writer is None:
-            return
-        if not is_finite(self._module):
-            self._writer.refuse_not_finite(self._trainer)
-            return
-        with self._time.spent():
-            state = self.capture(moment, is_over=is_over, durable=True)
-            if is_over:
-                self.replaced.remember(callbacks_of(self._trainer), state.weights)
-            if self._trainer.is_global_zero:
-                self._writer.write(state, improved=improved)
-            self._trainer.strategy.barrier("state saved")
+    def _save(self, moment: Moment, *, improved: bool = False) -> None:
+        if self._can_write():
+            with self._time.spent():
+                self._write(self.capture(moment, durable=True), improved=improved)
+
+    def _can_write(self) -> bool:
+        if self._writer is None or is_finite(self._module):
+            return self._writer is not None
+        self._writer.refuse_not_finite(self._trainer)
+        return False
+
+    def _write(self, state: TrainingState, *, improved: bool = False) -> None:
+        if self._writer is not None and self._trainer.is_global_zero:
+            self._writer.write(state, improved=improved)
+        self._trainer.strategy.barrier("state saved")
 
     def _agreed(self, moment: Moment, *, is_due: bool) -> tuple[bool, bool]:
         """Decide together with the other processes: whether to stop, and whether to save."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from torch import Tensor
 from fourbeat.base.console import log
 from fourbeat.base.hooks import overrides_any
 from fourbeat.run.folder import FINAL_WEIGHTS
-from fourbeat.state.file import write_state
+from fourbeat.state.file import read_state, write_state
+from fourbeat.state.training_state import TrainingState
 
 
 class ReplacedWeights:
@@ -30,17 +32,21 @@ class ReplacedWeights:
         self.found = False
         self._saved: dict[str, Any] = {}
 
-    def remember(self, callbacks: Iterable[Callback], weights: Mapping[str, Any]) -> None:
+    def remember(self, callbacks: Iterable[Callback], state: TrainingState) -> TrainingState:
         """Remember the weights of the last state, if anybody may replace them.
 
         Args:
             callbacks: The Trainer's; without this, a copy of the weights would take their size.
-            weights: They.
+            state: It.
+
+        Returns:
+            The state, with a copy of the weights if they may be replaced.
         """
-        # fourbeat's own end with the weights that were saved; a module's hook comes after `look`.
-        others = (c for c in callbacks if not type(c).__module__.startswith("fourbeat."))
-        if any(overrides_any(each, Callback, ["on_train_end"]) for each in others):
-            self._saved = {n: w.clone() for n, w in weights.items() if isinstance(w, Tensor)}
+        if may_replace(callbacks):
+            tensors = {n: w for n, w in state.weights.items() if isinstance(w, Tensor)}
+            self._saved = {name: w.clone() for name, w in tensors.items()}
+            return replace(state, weights={**state.weights, **self._saved})
+        return state
 
     def look(self, module: LightningModule, folder: Path | None) -> None:
         """Compare, and save the weights if they are others.
@@ -52,8 +58,6 @@ class ReplacedWeights:
         saved, self._saved = self._saved, {}
         now = module.state_dict()
         self.found = any(name in now and not _same(now[name], w) for name, w in saved.items())
-        if folder is not None:
-            (folder / FINAL_WEIGHTS).unlink(missing_ok=True)  # of an earlier end
         if self.found and folder is not None:
             write_state(folder / FINAL_WEIGHTS, {"state_dict": now})
             log.info(
@@ -61,6 +65,28 @@ class ReplacedWeights:
                 "validated and tested instead of the best weights, and saved as checkpoints/%s",
                 FINAL_WEIGHTS,
             )
+
+    def load(self, module: LightningModule, folder: Path) -> None:
+        """Load what was saved at the end of a training that is over, if anything was.
+
+        Args:
+            module: Gets the weights.
+            folder: Where checkpoints are.
+        """
+        if (path := folder / FINAL_WEIGHTS).exists():
+            module.load_state_dict(read_state(path)["state_dict"])
+            self.found = True
+
+    def remove(self, folder: Path) -> None:
+        """Remove what was saved at an earlier end of a training that continues."""
+        (folder / FINAL_WEIGHTS).unlink(missing_ok=True)
+
+
+def may_replace(callbacks: Iterable[Callback]) -> bool:
+    """Return whether any callback may put other weights in place at the end of a training."""
+    # fourbeat's own end with the weights that were saved; a module's hook comes after `look`.
+    others = (c for c in callbacks if not type(c).__module__.startswith("fourbeat."))
+    return any(overrides_any(each, Callback, ["on_train_end"]) for each in others)
 
 
 def _same(one: Tensor, other: Tensor) -> bool:

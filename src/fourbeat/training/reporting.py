@@ -59,7 +59,8 @@ def _print_schedule(cfg: TrainConfig, components: Components) -> None:
         return
     turns = components.task.turns_per_batch
     each = {name: turns.get(name, 1) for name in cfg.optimizers}
-    batches = plan_horizon(cfg, data, sum(each.values()) or 1)
+    together = 1 if not components.task.takes_turns else sum(each.values()) or 1
+    batches = plan_horizon(cfg, data, together)
     if batches is not None:
         for name, optim in cfg.optimizers.items():
             horizon = batches.of_turns(each[name])
