@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fourbeat.state import CheckpointFiles, read_state, write_state
+from fourbeat.state.checkpoint_files import CheckpointFiles
+from fourbeat.state.file import read_state, write_state
 from fourbeat.state.ranking import RankedState
 from fourbeat.state.rewinding import rewind_best
 

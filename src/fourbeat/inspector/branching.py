@@ -20,7 +20,7 @@ from fourbeat.inspector.places import Here, Place
 from fourbeat.replay.instruments import RecordsInMemory
 from fourbeat.replay.session import StopAfter, nearest_start, replay_config, replay_steps
 from fourbeat.run import MANIFEST_FILE, Outcome, Run, finish_run, start_run
-from fourbeat.state import CHECKPOINT_DIR
+from fourbeat.state.checkpoint_files import CHECKPOINT_DIR
 from fourbeat.training.components import Components
 from fourbeat.training.resume_checks import peak_key
 from fourbeat.training.running import write_config

@@ -19,7 +19,7 @@ from fourbeat.recorder import RecorderCallback, read_records
 from fourbeat.replay.instruments import Instruments
 from fourbeat.replay.session import Start, play_shown
 from fourbeat.replay.steps import Played, Replay, refuse_absent, replay_measured
-from fourbeat.state import StateCheckpoint
+from fourbeat.state.checkpoint import StateCheckpoint
 from fourbeat.training.components import Components
 
 Build: TypeAlias = Callable[[], tuple[Trainer, LightningModule, Data]]

@@ -24,15 +24,10 @@ from fourbeat.recorder import Records
 from fourbeat.replay.instruments import RecordsInMemory
 from fourbeat.replay.progress import show_progress
 from fourbeat.run import Run
-from fourbeat.state import (
-    CHECKPOINT_DIR,
-    SNAPSHOT_DIR,
-    DamagedCheckpointError,
-    Position,
-    find_last_checkpoints,
-    find_snapshots,
-    read_state,
-)
+from fourbeat.state.checkpoint_files import CHECKPOINT_DIR, find_last_checkpoints
+from fourbeat.state.file import read_state
+from fourbeat.state.snapshots import SNAPSHOT_DIR, find_snapshots
+from fourbeat.state.training_state import DamagedCheckpointError, Position
 from fourbeat.training.components import Components
 from fourbeat.training.evaluation import without_outputs
 from fourbeat.training.initial_weights import restore_initial

@@ -38,7 +38,9 @@ from fourbeat.preflight.executions import saves_checkpoints
 from fourbeat.preflight.monitors import DEFAULT_METRIC, measures_more
 from fourbeat.preflight.validations import plan_validations
 from fourbeat.recorder import RecorderCallback
-from fourbeat.state import CHECKPOINT_DIR, CheckpointIO, StateCheckpoint
+from fourbeat.state.checkpoint import StateCheckpoint
+from fourbeat.state.checkpoint_files import CHECKPOINT_DIR
+from fourbeat.state.file import CheckpointIO
 from fourbeat.tasks import Task
 from fourbeat.training.monitoring import list_monitors, monitored
 

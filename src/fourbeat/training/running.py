@@ -28,7 +28,8 @@ from fourbeat.optim import list_names
 from fourbeat.preflight.task_trial import unused_parameters
 from fourbeat.run import Outcome, Run, finish_run, lock_folder, start_run
 from fourbeat.run.slurm import note_job
-from fourbeat.state import evaluated_at, load_evaluated, read_state
+from fourbeat.state.evaluated import evaluated_at, load_evaluated
+from fourbeat.state.file import read_state
 from fourbeat.state.training_state import Checkpoint
 from fourbeat.training.components import Components
 from fourbeat.training.debugging import Debugger
