@@ -264,8 +264,9 @@ class SplitLoaders(LightningDataModule, ABC):
             "seed": self.seed,
             "rank": rank,
             "world_size": world_size,
+            "seeded": not isinstance(dataset, TensorBatches),
+            **settings,
         }
-        common |= {"seeded": not isinstance(dataset, TensorBatches), **settings}
         is_training = split == "train"
         drop_last = self.drop_last and is_training
         if isinstance(dataset, IterableDataset):

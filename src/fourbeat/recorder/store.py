@@ -96,13 +96,8 @@ class Records:
             in :mod:`fourbeat.recorder.columns`.
     """
 
-    steps: Table
-    layers: Table
-
-    @classmethod
-    def empty(cls) -> Records:
-        """Return the records of a run that has not made a step."""
-        return cls(Table(), Table())
+    steps: Table = field(default_factory=Table)
+    layers: Table = field(default_factory=Table)
 
     @property
     def grad_norm(self) -> ndarray:
