@@ -36,6 +36,9 @@ class SampledOrder(BatchOrder):
         is_shared: It chooses other batches on each rank by itself, as a ``DistributedSampler``.
         **common: The arguments of :class:`BatchOrder`.
 
+    Attributes:
+        repeats: Whether it chooses the same batches when it is asked for the same epoch again.
+
     Raises:
         DataError: It chooses no batch.
     """

@@ -30,12 +30,8 @@ def is_lightning_module(section: LeafSection) -> bool:
     Args:
         section: A target that cannot be imported is none: a fault of its own.
     """
-    try:
-        found = pkgutil.resolve_name(section.target)
-    except Exception:  # whatever the user's own module raises
-        return False
-    is_module = isinstance(found, type) and issubclass(found, LightningModule)
-    return is_module and not issubclass(found, Task)
+    kind = _class_of(section)
+    return issubclass(kind, LightningModule) and not issubclass(kind, Task)
 
 
 def net_faults(section: LeafSection) -> list[Fault]:
@@ -44,20 +40,25 @@ def net_faults(section: LeafSection) -> list[Fault]:
     Args:
         section: The model; a target that cannot be imported is a fault of its own.
     """
-    why = hint = ""
-    try:
-        found = pkgutil.resolve_name(section.target)
-    except Exception:  # whatever the user's own module raises
-        return []
-    if isinstance(found, type) and issubclass(found, Task):
+    kind = _class_of(section)
+    if issubclass(kind, Task):
         why, hint = "is a Task", f"Use task._target_={section.target}, and its network as model."
-    elif isinstance(found, type) and issubclass(found, LightningModule):
+    elif issubclass(kind, LightningModule):
         why = "is a LightningModule, of which nothing but forward would be used"
         hint = f"Use experiment=lightning_module task._target_={section.target}."
-    if not why:
+    else:
         return []
     why = f"must build a network, and {why}"
     return [Fault("wrong-type", "model._target_", section.target, why, hint)]
+
+
+def _class_of(section: LeafSection) -> type:
+    """The class that a target names; for a function, or what cannot be imported, ``object``."""
+    try:
+        found = pkgutil.resolve_name(section.target)
+    except Exception:  # whatever the user's own module raises
+        return object
+    return found if isinstance(found, type) else object
 
 
 def instantiate_task(

@@ -286,8 +286,7 @@ def finish_manifest(
 
 def composition_of(cfg: TrainConfig) -> Composition:
     """Return what a config was composed from, with what was changed in Python since."""
-    composed = cfg.composition
-    return change_composition(composed, composed.resolved, cfg.plain())
+    return change_composition(cfg.composition, cfg.composition.resolved, cfg.plain())
 
 
 def write_config(cfg: TrainConfig, folder: Path) -> None:
