@@ -48,8 +48,7 @@ def write_block(writer: Writer, tag: str, block: Block) -> None:
         block: At least one row.
     """
     about = SummaryMetadata(
-        data_class=DATA_CLASS_TENSOR,
-        plugin_data=SummaryMetadata.PluginData(plugin_name=PLUGIN),
+        data_class=DATA_CLASS_TENSOR, plugin_data=SummaryMetadata.PluginData(plugin_name=PLUGIN)
     )
     tensor = TensorProto(dtype=DT_STRING, string_val=[block.schema(), block.encode()])
     tensor.tensor_shape.dim.add(size=2)

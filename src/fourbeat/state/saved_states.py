@@ -17,11 +17,7 @@ from fourbeat.base.console import log
 from fourbeat.base.errors import RunError
 from fourbeat.base.files import remove_if_possible
 from fourbeat.state.capture import restores_within_epochs, set_position, show_latest
-from fourbeat.state.checkpoint_files import (
-    CHECKPOINT_DIR,
-    CheckpointFiles,
-    find_last_checkpoints,
-)
+from fourbeat.state.checkpoint_files import CHECKPOINT_DIR, CheckpointFiles, find_last_checkpoints
 from fourbeat.state.file import link_whole, read_state
 from fourbeat.state.log_position import cut_own_records
 from fourbeat.state.ranking import RankedState, Ranking

@@ -13,11 +13,7 @@ from torch.overrides import TorchFunctionMode
 from fourbeat.base.console import log
 from fourbeat.base.registry import Stateful, StateRegistry
 from fourbeat.data.split_loaders import SplitLoaders
-from fourbeat.data.unrepeatable import (
-    changed_in_workers,
-    describe_order,
-    seeded_generators,
-)
+from fourbeat.data.unrepeatable import changed_in_workers, describe_order, seeded_generators
 from fourbeat.lightning.trainer import callbacks_of, datamodule_of
 from fourbeat.state.reachable import Reachable, is_own, restores_itself
 
