@@ -10,7 +10,8 @@ from support.project import build, compose
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from fourbeat.base.console import show_lines
-from fourbeat.callbacks.confusion_matrix import MAX_CLASSES, ConfusionMatrixPicture
+from fourbeat.callbacks import ConfusionMatrixPicture
+from fourbeat.callbacks.confusion_matrix import MAX_CLASSES
 from fourbeat.callbacks.matrix_picture import CELL, MATRIX, PADDING, draw_matrix
 from fourbeat.training.running import measure_best_weights, run_fit
 

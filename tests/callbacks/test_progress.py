@@ -10,7 +10,7 @@ from support.project import build, compose, train
 from support.settings import CIRCLES
 
 from fourbeat.base.console import show_lines
-from fourbeat.callbacks.progress import EpochLines, ProgressBar, progress_callback
+from fourbeat.callbacks import EpochLines, ProgressBar, progress_callback
 from fourbeat.training.running import run_fit
 
 SMALL = [

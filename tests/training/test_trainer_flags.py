@@ -16,7 +16,7 @@ from support.project import build, compose, resume, train
 from torch.utils.data import DataLoader
 
 from fourbeat.base.errors import RunError
-from fourbeat.callbacks.stopping import StopWithoutImprovement
+from fourbeat.callbacks import StopWithoutImprovement
 from fourbeat.config.forbidden_flags import FORBIDDEN
 from fourbeat.config.schema import TrainerConfig
 from fourbeat.config.second_names import SECOND_NAMES

@@ -9,8 +9,9 @@ from fourbeat.data.data import Data
 from fourbeat.data.executions import Execution, TensorExecution, count_batches_done
 from fourbeat.data.given import LoaderDataModule, LoaderFunction, as_loader, is_batched
 from fourbeat.data.loader import batch_loader, count_loaded_batches, count_yielded_samples
-from fourbeat.data.order import BatchOrder, EpochOrder, limit_batches
+from fourbeat.data.order import BatchOrder, EpochOrder, count_batches, limit_batches
 from fourbeat.data.plan import ExecutionPlan
+from fourbeat.data.samples import Samples, Splits, SplitSizes
 from fourbeat.data.seeding import Split, evaluation_seed
 from fourbeat.data.split_loaders import BatchLimits
 from fourbeat.data.tensors import TensorBatches
@@ -31,13 +32,17 @@ __all__ = [
     "LoaderDataModule",
     "LoaderFunction",
     "ModuleLoaders",
+    "Samples",
     "Split",
+    "SplitSizes",
+    "Splits",
     "TensorBatches",
     "TensorExecution",
     "Validations",
     "adopt",
     "as_loader",
     "batch_loader",
+    "count_batches",
     "count_batches_done",
     "count_loaded_batches",
     "count_samples",

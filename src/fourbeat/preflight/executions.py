@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fourbeat.base.generators import generators_seeded
 from fourbeat.base.hooks import overrides_any
-from fourbeat.callbacks.progress import ProgressBar
+from fourbeat.callbacks import ProgressBar
 from fourbeat.config.schema import TrainConfig
 from fourbeat.config.sections import LeafSection
 from fourbeat.data import AdoptedData, Batch, Data, ExecutionPlan, count_samples, map_tensors

@@ -5,7 +5,7 @@ from fourbeat.tasks.losses import LossTask, NoLoss, OneLogit, adapt_loss
 from fourbeat.tasks.mean import Loss, Losses, LossTypeError, Mean
 from fourbeat.tasks.metrics import choose_metrics, metric_leaves
 from fourbeat.tasks.supervised import Supervised
-from fourbeat.tasks.task import Task
+from fourbeat.tasks.task import Player, Task
 
 __all__ = [
     "AlignedSupervised",
@@ -16,6 +16,7 @@ __all__ = [
     "Mean",
     "NoLoss",
     "OneLogit",
+    "Player",
     "Supervised",
     "Task",
     "adapt_loss",

@@ -18,11 +18,16 @@ from lightning.pytorch.profilers import (
     SimpleProfiler,
 )
 
-from fourbeat.callbacks.confusion_matrix import ConfusionMatrixPicture
-from fourbeat.callbacks.monitors import MonitorCheck
-from fourbeat.callbacks.optimizer_modes import OptimizerModes, has_modes
-from fourbeat.callbacks.progress import ProgressBar, progress_callback
-from fourbeat.callbacks.stopping import StopWithoutImprovement, TimeLimit
+from fourbeat.callbacks import (
+    ConfusionMatrixPicture,
+    MonitorCheck,
+    OptimizerModes,
+    ProgressBar,
+    StopWithoutImprovement,
+    TimeLimit,
+    has_modes,
+    progress_callback,
+)
 from fourbeat.config.leaves import instantiate
 from fourbeat.config.schema import ModelCheckpointConfig, TrainConfig
 from fourbeat.config.sections import LeafSection

@@ -12,7 +12,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 
 from fourbeat.base.errors import ConfigError, NonFiniteError, RunError, Stopped
-from fourbeat.callbacks.stopping import TimeLimit
+from fourbeat.callbacks import TimeLimit
 from fourbeat.config.typed import format_value
 from fourbeat.lightning.stops import stopped_by
 from fourbeat.lightning.trainer import callbacks_of
