@@ -73,7 +73,7 @@ def measure(what: str, path: Path, mebibytes: int) -> dict[str, float]:
     Returns:
         The growth of the peak in MiB, the file's size in MiB, and the seconds that it took.
     """
-    from fourbeat.state import read_state, write_state
+    from fourbeat.state.file import read_state, write_state
 
     state = a_state(mebibytes) if what == "save" else {}
     before, began = resident_mib(), time.perf_counter()

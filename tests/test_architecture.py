@@ -43,7 +43,7 @@ ALLOWED: dict[str, set[str]] = {
     "compile": _SEAM | {"data", "events", "loop", "tasks"},
     "recorder": _SEAM | {"events"},
     "callbacks": _SEAM | {"data"},
-    "state": _SEAM | {"run", "data", "recorder"},
+    "state": _SEAM | {"run", "data", "events", "recorder"},
     "preflight": _SEAM
     | {*("config", "data", "events", "optim", "tasks", "loop", "callbacks", "state")},
     "training": _TRAINING,

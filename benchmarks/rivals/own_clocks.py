@@ -13,7 +13,7 @@ from torch import nn
 from benchmarks.rivals.bare import BareLoop
 from benchmarks.rivals.lightning_clock import WrittenClock
 from fourbeat.recorder import RecorderCallback
-from fourbeat.state import StateCheckpoint
+from fourbeat.state.checkpoint import StateCheckpoint
 
 
 class AlternatingRecorder(WrittenClock):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fourbeat.recorder import RecorderCallback, read_records, watch
     from fourbeat.replay import replay_lines, replay_with
     from fourbeat.run import Run
-    from fourbeat.state import StateCheckpoint
+    from fourbeat.state.checkpoint import StateCheckpoint
     from fourbeat.tasks import Mean, Supervised, Task
     from fourbeat.training.evaluation import evaluate
     from fourbeat.training.fitting import fit
@@ -26,7 +26,7 @@ _HOMES = {
     "Project": "fourbeat.config.project",
     "RecorderCallback": "fourbeat.recorder",
     "Run": "fourbeat.run",
-    "StateCheckpoint": "fourbeat.state",
+    "StateCheckpoint": "fourbeat.state.checkpoint",
     "Supervised": "fourbeat.tasks",
     "Task": "fourbeat.tasks",
     "adopt": "fourbeat.data",

@@ -18,7 +18,7 @@ from fourbeat.inspector.inspector import inspect_run
 from fourbeat.inspector.places import Here
 from fourbeat.recorder import read_records
 from fourbeat.run import Run
-from fourbeat.state import read_state
+from fourbeat.state.file import read_state
 from project import PROJECT
 
 EACH = "callbacks.recorder.layers_every_n_steps=1"

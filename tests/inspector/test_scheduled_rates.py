@@ -11,7 +11,7 @@ from inspector.test_inspector import inspect, train
 from support import project
 from training.test_resuming import CYCLE
 
-from fourbeat.state import read_state
+from fourbeat.state.file import read_state
 
 pytestmark = pytest.mark.slow
 

@@ -14,7 +14,7 @@ from support.settings import SMALL
 
 from fourbeat.recorder import read_records
 from fourbeat.run import Run
-from fourbeat.state import read_state
+from fourbeat.state.file import read_state
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 

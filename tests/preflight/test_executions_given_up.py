@@ -11,7 +11,7 @@ from torch import nn
 
 import fourbeat
 from fourbeat.preflight.executions import sees_each_batch, why_no_executions
-from fourbeat.state import StateCheckpoint
+from fourbeat.state.checkpoint import StateCheckpoint
 from fourbeat.tasks import Supervised
 from project.data import Circles
 

@@ -24,7 +24,8 @@ from fourbeat.replay.comparison import compare
 from fourbeat.replay.instruments import RecordsInMemory
 from fourbeat.replay.session import Start, replay_config, replay_steps
 from fourbeat.run import Run
-from fourbeat.state import find_snapshots, read_state
+from fourbeat.state.file import read_state
+from fourbeat.state.snapshots import find_snapshots
 from fourbeat.training.stored import StoredRun
 from project import PROJECT
 

@@ -21,7 +21,8 @@ from torch import nn
 
 import fourbeat
 from fourbeat.base.process import set_up_process
-from fourbeat.state import Moment, StateCheckpoint
+from fourbeat.state.checkpoint import StateCheckpoint
+from fourbeat.state.training_state import Moment
 
 Pair = tuple[LightningModule, Any]
 

@@ -27,7 +27,9 @@ from support.stock_trainers import stock_trainer
 import fourbeat
 from fourbeat.base.errors import DataError, RunError, Stopped
 from fourbeat.replay.comparison import compare
-from fourbeat.state import find_last_checkpoints, find_snapshots, read_state
+from fourbeat.state.checkpoint_files import find_last_checkpoints
+from fourbeat.state.file import read_state
+from fourbeat.state.snapshots import find_snapshots
 
 # What Lightning says of small trainings, with or without fourbeat.
 pytestmark = [

@@ -7,7 +7,8 @@ import signal
 
 from benchmarks.torture.victim import train
 
-from fourbeat.state import Moment, StateCheckpoint
+from fourbeat.state.checkpoint import StateCheckpoint
+from fourbeat.state.training_state import Moment
 
 
 def train_until(words: list[str], log: str, moment: int | None) -> None:

@@ -25,7 +25,8 @@ from fourbeat.replay.origins import compare_origins, is_harmless, uncommitted
 from fourbeat.replay.session import replay_config
 from fourbeat.run import MANIFEST_FILE, Run
 from fourbeat.run.provenance import PATCH_FILE
-from fourbeat.state import Position, read_state, write_state
+from fourbeat.state.file import read_state, write_state
+from fourbeat.state.training_state import Position
 from fourbeat.training.stored import StoredRun
 from project import PROJECT
 from project.models import CirclesNet

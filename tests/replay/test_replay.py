@@ -29,7 +29,8 @@ from fourbeat.replay.instruments import RecordsInMemory
 from fourbeat.replay.session import Start, find_starts, replay_config, replay_steps
 from fourbeat.replay.suspects import STEPS_BEFORE
 from fourbeat.run import Outcome, Run
-from fourbeat.state import find_snapshots, read_state
+from fourbeat.state.file import read_state
+from fourbeat.state.snapshots import find_snapshots
 from fourbeat.tasks import Task
 from fourbeat.training.stored import StoredRun
 from project import PROJECT

@@ -62,6 +62,6 @@ def test_what_was_recorded_continues_with_what_was_replayed() -> None:
 
 
 def test_of_a_run_that_was_not_recorded_the_replay_is_all_there_is() -> None:
-    found = collect_series(Records.empty(), records(LAST - STEPS_BEFORE))
+    found = collect_series(Records(), records(LAST - STEPS_BEFORE))
     steps, _ = found["gradient"]["bad"]
     assert steps.tolist() == list(range(LAST - STEPS_BEFORE, LAST + 1))

@@ -11,8 +11,9 @@ from support.project import compose, resume, train
 from support.settings import SMALL
 
 from fourbeat.run import Run
-from fourbeat.state import checkpoint_files, find_snapshots
+from fourbeat.state import checkpoint_files
 from fourbeat.state.disk_budget import GIB, NumKept, describe_limit
+from fourbeat.state.snapshots import find_snapshots
 from fourbeat.state.time_share import TimeShare
 
 WANTED = NumKept(last=2, best=3, snapshots=8)

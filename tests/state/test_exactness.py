@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
 from fourbeat.run import Run
-from fourbeat.state import CheckpointIO, Moment, StateCheckpoint, read_state
-from fourbeat.state.file import copy_to_cpu
-from fourbeat.state.training_state import Checkpoint
+from fourbeat.state.checkpoint import StateCheckpoint
+from fourbeat.state.file import CheckpointIO, copy_to_cpu, read_state
+from fourbeat.state.training_state import Checkpoint, Moment
 from fourbeat.tasks import Supervised
 from fourbeat.training.running import run_fit
 from project.data import Circles

@@ -18,8 +18,8 @@ from torch.utils.data import DataLoader, TensorDataset
 import fourbeat
 from fourbeat.base.errors import FourbeatError, RunError
 from fourbeat.run import Run
-from fourbeat.state import read_state, write_state
 from fourbeat.state.export import export_weights, find_bare_network
+from fourbeat.state.file import read_state, write_state
 from project.models import CirclesNet
 
 PLAIN = ("logger=none", "trainer.max_epochs=1")

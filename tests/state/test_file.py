@@ -15,8 +15,14 @@ import pytest
 import torch
 
 from fourbeat.base.errors import RunError
-from fourbeat.state import CheckpointIO, DamagedCheckpointError, read_state, write_state
-from fourbeat.state.file import clear_temporary_files, link_whole
+from fourbeat.state.file import (
+    CheckpointIO,
+    clear_temporary_files,
+    link_whole,
+    read_state,
+    write_state,
+)
+from fourbeat.state.training_state import DamagedCheckpointError
 
 STATE = {"weights": torch.arange(1000.0), "step": 7, "names": ["a", "b"], "nested": {"x": (1, 2.5)}}
 

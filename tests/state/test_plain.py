@@ -13,8 +13,7 @@ import torch
 from torch import nn
 
 from fourbeat.base.errors import RunError
-from fourbeat.state import read_state, write_state
-from fourbeat.state.file import copy_to_cpu
+from fourbeat.state.file import copy_to_cpu, read_state, write_state
 from fourbeat.state.plain import find_tensors
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from fourbeat.state import CheckpointFiles, read_state, write_state
+from fourbeat.state.checkpoint_files import CheckpointFiles
+from fourbeat.state.file import read_state, write_state
 from fourbeat.state.ranking import RankedState
-from fourbeat.state.rewinding import rewind_best
+from fourbeat.state.saved_states import rewind_best
 
 FIRST, SECOND = RankedState(1.0, 0, 10), RankedState(2.0, 1, 20)
 

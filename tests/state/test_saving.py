@@ -14,17 +14,12 @@ from support.settings import SMALL
 
 from fourbeat.base.errors import RunError, Stopped
 from fourbeat.base.registry import StateRegistry
-from fourbeat.state import (
-    CheckpointFiles,
-    Position,
-    TrainingState,
-    find_last_checkpoints,
-    read_state,
-)
 from fourbeat.state import time_share as time_share_module
-from fourbeat.state.checkpoint_files import StateWriter
+from fourbeat.state.checkpoint_files import CheckpointFiles, StateWriter, find_last_checkpoints
+from fourbeat.state.file import read_state
 from fourbeat.state.ranking import RankedState, Ranking
 from fourbeat.state.time_share import TimeShare
+from fourbeat.state.training_state import Position, TrainingState
 from fourbeat.training.running import run_fit
 
 

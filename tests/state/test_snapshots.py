@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fourbeat.state import Snapshots, find_snapshots, remove_later_snapshots
-from fourbeat.state.snapshots import least_missed
+from fourbeat.state.snapshots import Snapshots, find_snapshots, least_missed, remove_later_snapshots
 
 
 def kept_after(folder: Path, num_kept: int, steps: range) -> list[int]:

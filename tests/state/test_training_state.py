@@ -19,8 +19,13 @@ from torch import nn
 from fourbeat.base.errors import RunError
 from fourbeat.base.registry import StateFunctions, StateRegistry
 from fourbeat.run import Run
-from fourbeat.state import DamagedCheckpointError, Position, TrainingState, read_state
-from fourbeat.state.training_state import STATE_FORMAT
+from fourbeat.state.file import read_state
+from fourbeat.state.training_state import (
+    STATE_FORMAT,
+    DamagedCheckpointError,
+    Position,
+    TrainingState,
+)
 from fourbeat.tasks import Supervised
 from fourbeat.training.warnings import expected_warnings
 

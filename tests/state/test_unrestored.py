@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.utils.data import BatchSampler, IterableDataset, RandomSampler
 
 import fourbeat
-from fourbeat.state import read_state
+from fourbeat.state.file import read_state
 from fourbeat.state.reachable import Reachable
 from fourbeat.tasks import Supervised
 

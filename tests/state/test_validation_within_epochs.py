@@ -14,7 +14,8 @@ from support.project import build, compose
 from support.settings import SMALL
 
 from fourbeat.run import Run
-from fourbeat.state import Position, read_state
+from fourbeat.state.file import read_state
+from fourbeat.state.training_state import Position
 from fourbeat.training.running import run_fit
 
 # 182 samples for training: 12 batches of 16, the last one short.

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fourbeat.state import DamagedCheckpointError
+from fourbeat.state.training_state import DamagedCheckpointError
 from fourbeat.state.weights import fit_weights, read_weights
 
 State = dict[str, Tensor]

@@ -10,7 +10,8 @@ import pytest
 
 from fourbeat.base.errors import Stopped
 from fourbeat.run import Run
-from fourbeat.state import Moment, StateCheckpoint
+from fourbeat.state.checkpoint import StateCheckpoint
+from fourbeat.state.training_state import Moment
 from support.project import compose, resume, train
 from support.settings import SMALL
 

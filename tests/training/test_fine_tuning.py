@@ -20,7 +20,7 @@ from fourbeat.replay.comparison import compare
 from fourbeat.replay.instruments import RecordsInMemory
 from fourbeat.replay.session import Start, replay_config, replay_steps
 from fourbeat.run import Run
-from fourbeat.state import read_state
+from fourbeat.state.file import read_state
 from fourbeat.training.initial_weights import INITIAL
 from fourbeat.training.stored import StoredRun
 from project import PROJECT

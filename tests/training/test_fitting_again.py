@@ -21,7 +21,7 @@ import fourbeat
 from fourbeat.base.errors import ConfigError, RunError
 from fourbeat.replay import replay, replay_data
 from fourbeat.run import Run
-from fourbeat.state import read_state
+from fourbeat.state.file import read_state
 from project import PROJECT
 
 ROOT = Path(__file__).parents[2]

@@ -13,7 +13,7 @@ from benchmarks.torture.comparison import differences
 
 from fourbeat.base.errors import RunError
 from fourbeat.run import Run
-from fourbeat.state import read_state, write_state
+from fourbeat.state.file import read_state, write_state
 
 TRAIN = Path(__file__).parents[2] / "scripts" / "train.py"
 WORDS = (

@@ -15,7 +15,7 @@ from torch import Tensor
 from training.test_distributed import start
 
 from fourbeat.run import Run
-from fourbeat.state import read_state
+from fourbeat.state.file import read_state
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="as there")]
 

@@ -19,7 +19,7 @@ import fourbeat
 from fourbeat.base.errors import ConfigError, NonFiniteError, RunError
 from fourbeat.config.schema import TrainConfig
 from fourbeat.run import Run
-from fourbeat.state import read_state
+from fourbeat.state.file import read_state
 from fourbeat.training import running
 from fourbeat.training.components import Components
 from project import PROJECT

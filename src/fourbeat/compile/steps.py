@@ -206,12 +206,7 @@ class CompiledSteps:
         return plan.graphs[key]
 
     def _steps(
-        self,
-        names: list[str],
-        updates: Updates,
-        all_names: list[str],
-        first: Batch,
-        measure: bool,
+        self, names: list[str], updates: Updates, all_names: list[str], first: Batch, measure: bool
     ) -> Graph:
         """Write the beats of some mini-batches as a function of tensors alone, to be traced."""
         rule, slot_names = updates.rule, updates.slot_names

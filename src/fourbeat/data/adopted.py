@@ -80,6 +80,7 @@ class AdoptedData(Data):
     def __init__(self, inner: LightningDataModule, seed: int = 0) -> None:
         super().__init__(seed=seed)
         self.inner: Any = inner
+        self._data = inner
         self.num_classes = getattr(inner, "num_classes", None)
         self._loaders: dict[Split, Any] = {}
         self._is_set_up = False
@@ -152,12 +153,12 @@ class AdoptedData(Data):
 
     def prepare_data(self) -> None:
         """Have the data module prepare its data."""
-        self.inner.prepare_data()
+        self._data.prepare_data()
 
     def setup(self, stage: str) -> None:
         """Have the data module set itself up; it finds the Trainer as ``self.trainer``."""
-        self.inner.trainer = self.trainer
-        self.inner.setup(stage)
+        self._data.trainer = self.trainer
+        self._data.setup(stage)
         self._is_set_up = True
 
     def _set_up_alone(self) -> None:
@@ -168,20 +169,19 @@ class AdoptedData(Data):
 
     def teardown(self, stage: str) -> None:
         """Have the data module clean up."""
-        self.inner.teardown(stage)
+        self._data.teardown(stage)
 
     def on_exception(self, exception: BaseException) -> None:
         """Tell the data module."""
-        self.inner.on_exception(exception)
+        self._data.on_exception(exception)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the data module's state."""
-        state: dict[str, Any] = self.inner.state_dict()
-        return state
+        return self._data.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the data module's state."""
-        self.inner.load_state_dict(state_dict)
+        self._data.load_state_dict(state_dict)
 
     def transfer_batch_to_device(
         self, batch: Batch, device: torch.device, dataloader_idx: int
@@ -265,20 +265,4 @@ class ModuleLoaders(AdoptedData):
     """
 
     def __init__(self, seed: int = 0) -> None:
-        super().__init__(LightningDataModule(), seed)
-
-    def prepare_data(self) -> None:
-        """Do nothing."""
-
-    def setup(self, stage: str) -> None:
-        """Do nothing."""
-
-    def teardown(self, stage: str) -> None:
-        """Do nothing."""
-
-    def on_exception(self, exception: BaseException) -> None:
-        """Do nothing."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return nothing."""
-        return {}
+        super().__init__(LightningDataModule(), seed)  # one that does nothing in these hooks

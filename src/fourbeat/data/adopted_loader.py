@@ -119,7 +119,7 @@ class AdoptedLoader:
 
     def _chosen_batches(self) -> Iterable[Sequence[int]]:
         chosen: Iterable[Sequence[int]] | None = self.loader.batch_sampler
-        return Singles(self.loader.sampler) if chosen is None else chosen
+        return BatchSampler(self.loader.sampler, 1, drop_last=False) if chosen is None else chosen
 
     def source(self, seed_of: Callable[[int, int], int]) -> Dataset[Any]:
         """Return what maps the items of the order to batches.
@@ -173,20 +173,3 @@ class Collation:
     def __call__(self, samples: list[Any]) -> Batch:
         """Make a batch of samples."""
         return self._collate(samples[0] if self.takes_one else samples)
-
-
-class Singles:
-    """Batches of one sample each, of a sampler of samples.
-
-    Args:
-        sampler: Chooses samples.
-    """
-
-    def __init__(self, sampler: Iterable[Any]) -> None:
-        self.sampler = sampler
-
-    def __iter__(self) -> Any:
-        return ([index] for index in self.sampler)
-
-    def __len__(self) -> int:
-        return len(self.sampler)  # type: ignore[arg-type]

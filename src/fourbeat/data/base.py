@@ -179,11 +179,7 @@ class DataModule(Data):
     def faults(self) -> list[Fault]:
         """Find what is wrong with the settings, without loading anything."""
         _, world_size = self._rank_and_world_size()
-        return [
-            *self.sharing_faults(world_size),
-            *self._seed_faults(),
-            *self._trainer_faults(),
-        ]
+        return [*self.sharing_faults(world_size), *self._seed_faults(), *self._trainer_faults()]
 
     def sharing_faults(self, world_size: int) -> list[Fault]:
         """Find what is wrong with the division into splits and batches, for so many processes."""

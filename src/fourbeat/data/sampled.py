@@ -36,6 +36,9 @@ class SampledOrder(BatchOrder):
         is_shared: It chooses other batches on each rank by itself, as a ``DistributedSampler``.
         **common: The arguments of :class:`BatchOrder`.
 
+    Attributes:
+        repeats: Whether it chooses the same batches when it is asked for the same epoch again.
+
     Raises:
         DataError: It chooses no batch.
     """
@@ -47,7 +50,7 @@ class SampledOrder(BatchOrder):
     ) -> None:
         super().__init__(**common)
         self.sampler = sampler
-        self._repeats, self._is_first = True, True
+        self.repeats, self._is_first = True, True
         self._turns = (0, 1) if is_shared else (self.rank, self.num_replicas)
         self._num_chosen = len(sampler) if isinstance(sampler, Sized) else len(self._chosen(0))
         if not self._num_chosen:
@@ -77,18 +80,13 @@ class SampledOrder(BatchOrder):
         indices = range(rank, self.num_batches_of_split * num_ranks, num_ranks)
         return [chosen[i % len(chosen)] for i in indices][: self.num_batches]
 
-    @property
-    def repeats(self) -> bool:
-        """Whether it chooses the same batches when it is asked for the same epoch again."""
-        return self._repeats
-
     def _chosen(self, epoch: int) -> list[Tensor]:
         chosen = self._drawn(self.sampler, epoch)
         if self._is_first and self.split == "train":
             self._is_first = False
             twin = copy_sampler(self.sampler)
             again = chosen if twin is None else self._drawn(twin, epoch)
-            self._repeats = len(again) == len(chosen) and all(map(torch.equal, again, chosen))
+            self.repeats = len(again) == len(chosen) and all(map(torch.equal, again, chosen))
         return chosen
 
     def _drawn(self, sampler: Any, epoch: int) -> list[Tensor]:

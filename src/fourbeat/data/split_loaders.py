@@ -259,13 +259,9 @@ class SplitLoaders(LightningDataModule, ABC):
     def _order(self, split: Split, **settings: Any) -> BatchOrder:
         rank, world_size = self._rank_and_world_size()
         dataset = self._dataset(split)
-        common: dict[str, Any] = {
-            "split": split,
-            "seed": self.seed,
-            "rank": rank,
-            "world_size": world_size,
-        }
-        common |= {"seeded": not isinstance(dataset, TensorBatches), **settings}
+        common: dict[str, Any] = {"split": split, "seed": self.seed, "rank": rank}
+        common |= {"world_size": world_size, "seeded": not isinstance(dataset, TensorBatches)}
+        common |= settings
         is_training = split == "train"
         drop_last = self.drop_last and is_training
         if isinstance(dataset, IterableDataset):

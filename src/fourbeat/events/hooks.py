@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -83,13 +83,17 @@ class Hooks:
             handle.remove()
 
 
-def find_network(module: nn.Module) -> nn.Module:
-    """Return what is trained: a module's ``net``, or itself if it has parameters beside that."""
-    net = getattr(module, "net", None)
-    if not isinstance(net, nn.Module):
-        return module
-    inside = set(net.parameters())
-    return net if all(parameter in inside for parameter in module.parameters()) else module
+def find_network(module: nn.Module, names: Sequence[str] = ("net",)) -> nn.Module:
+    """Return what is trained: a part of a module that has all of its parameters, or the module.
+
+    Args:
+        module: Usually what Lightning trains.
+        names: What the part may be called.
+    """
+    wanted = set(module.parameters())
+    parts = (getattr(module, name, None) for name in names)
+    found = (p for p in parts if isinstance(p, nn.Module) and wanted <= set(p.parameters()))
+    return next(found, module)
 
 
 def find_leaves(network: nn.Module) -> dict[str, nn.Module]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any, Protocol, runtime_checkable
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -28,38 +29,6 @@ class NotifiesObservers(Protocol):
         """Notify them no longer."""
 
 
-class Observation:
-    """Observers at work in a Trainer's training, whichever module it trains.
-
-    Args:
-        trainer: About to train: before the module's own ``on_train_start``.
-        module: What it trains.
-        observers: Who is notified of the beats.
-    """
-
-    def __init__(
-        self, trainer: Trainer, module: LightningModule, observers: Sequence[Observer]
-    ) -> None:
-        self._trainer, self._module, self._observers = trainer, module, observers
-        self._beats: LightningBeats | None = None
-        self._loop = getattr(module, "loop", None)
-        if isinstance(self._loop, NotifiesObservers):
-            self._loop.observe(observers)
-        else:
-            self._beats = LightningBeats(observers)
-            # Lightning, which is going through its list of callbacks, may call it too.
-            self._beats.on_train_start(trainer, module)
-            callbacks_of(trainer).append(self._beats)
-
-    def end(self) -> None:
-        """Remove all hooks from the module and the Trainer."""
-        if self._beats is not None:
-            self._beats.teardown(self._trainer, self._module, "fit")
-            callbacks_of(self._trainer).remove(self._beats)
-        elif isinstance(self._loop, NotifiesObservers):
-            self._loop.forget(self._observers)
-
-
 class ObserverCallback(Callback):
     """Lets observers watch a training; callbacks before it in the list are notified first.
 
@@ -67,13 +36,23 @@ class ObserverCallback(Callback):
         observers: Who is notified of the beats.
     """
 
-    def __init__(self, observers: Sequence[Observer]) -> None:
+    def __init__(self, observers: Sequence[Observer] = ()) -> None:
         self.observers = observers
-        self._observation: Observation | None = None
+        self._undo = ExitStack()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start to observe the training."""
-        self._observation = Observation(trainer, pl_module, self.observers)
+        """Start to observe the training, before the module's own ``on_train_start``."""
+        loop = getattr(pl_module, "loop", None)
+        if isinstance(loop, NotifiesObservers):
+            loop.observe(self.observers)
+            self._undo.callback(loop.forget, self.observers)
+            return
+        beats = LightningBeats(self.observers)
+        # Lightning, which is going through its list of callbacks, may call it too.
+        beats.on_train_start(trainer, pl_module)
+        callbacks_of(trainer).append(beats)
+        self._undo.callback(callbacks_of(trainer).remove, beats)
+        self._undo.callback(beats.teardown, trainer, pl_module, "fit")
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
@@ -82,10 +61,8 @@ class ObserverCallback(Callback):
         self.teardown(trainer, pl_module, "fit")
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Stop observing."""
-        if self._observation is not None:
-            self._observation.end()
-            self._observation = None
+        """Stop observing: remove all hooks from the module and the Trainer."""
+        self._undo.close()
 
 
 class LightningBeats(Callback):

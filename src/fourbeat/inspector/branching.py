@@ -6,6 +6,7 @@ import contextlib
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,9 @@ from fourbeat.inspector.changes import OWN_RATE, Change, describe_changes
 from fourbeat.inspector.pausing import Pauses
 from fourbeat.inspector.places import Here, Place
 from fourbeat.replay.instruments import RecordsInMemory
-from fourbeat.replay.session import nearest_start, replay_config, replay_steps
+from fourbeat.replay.session import StopAfter, nearest_start, replay_config, replay_steps
 from fourbeat.run import MANIFEST_FILE, Outcome, Run, finish_run, start_run
-from fourbeat.state import CHECKPOINT_DIR
+from fourbeat.state.checkpoint_files import CHECKPOINT_DIR
 from fourbeat.training.components import Components
 from fourbeat.training.resume_checks import peak_key
 from fourbeat.training.running import write_config
@@ -104,19 +105,6 @@ def _scaled_peak(config: Mapping[str, Any], rate: Any) -> dict[str, Any]:
     return {key: [p / was * rate for p in peak] if isinstance(peak, list) else peak / was * rate}
 
 
-class _StopAfter(Observer):
-    """Asks a training to stop, and to save its state, after some steps."""
-
-    def __init__(self, components: Components, num_steps: int) -> None:
-        self._components, self._left = components, num_steps
-
-    def on_step(self, groups: Sequence[Mapping[str, Any]], batch_idx: int, applied: bool) -> None:
-        """Count down, and raise the signal that a user would send."""
-        self._left -= 1
-        if self._left == 0:
-            self._components.checkpoint.stop.signum = signal.SIGTERM
-
-
 def _replay_to(stored: StoredRun, changes: Sequence[Change], step: int, folder: Path) -> Components:
     cfg = _saving(replay_config(stored), stored.run)
     # A change is made before its step: the state that is saved must not lie behind it.
@@ -127,12 +115,17 @@ def _replay_to(stored: StoredRun, changes: Sequence[Change], step: int, folder: 
         found.append(components)
         pauses = Pauses(components, cfg, memory, start.step, Place(sys.maxsize), changes, _never)
         components.callbacks.append(pauses)
-        return [pauses, _StopAfter(components, step - start.step)]
+        return [pauses, StopAfter(step - start.step, partial(_interrupt, components))]
 
     memory = RecordsInMemory()
     with contextlib.suppress(Stopped):
         replay_steps(stored, cfg, start, sys.maxsize, memory, observers=watch, folder=folder)
     return found[0]
+
+
+def _interrupt(components: Components) -> None:
+    """Ask a training to stop, and to save its state, as a user's signal does."""
+    components.checkpoint.stop.signum = signal.SIGTERM
 
 
 def _saving(cfg: TrainConfig, run: Run) -> TrainConfig:

@@ -66,7 +66,7 @@ class Here:
     batch: Batch
     num_samples: int
     indices: Sequence[int]
-    records: Records = field(default_factory=lambda: Records.empty())
+    records: Records = field(default_factory=Records)
     outputs: Tensor | None = None
     loss: Tensor | None = None
 

@@ -11,8 +11,7 @@ from fourbeat.loop.accumulation import AccumulationGroup
 from fourbeat.loop.backend import as_execution
 from fourbeat.loop.loop import Loop
 from fourbeat.tasks import Loss
-from fourbeat.tasks.calls import call_losses
-from fourbeat.tasks.mean import detached
+from fourbeat.tasks.mean import call_losses, detached
 
 
 class AutomaticLoop(Loop):

@@ -14,8 +14,8 @@ from fourbeat.data.seeding import Split
 from fourbeat.loop.backend import MicroBatch
 from fourbeat.loop.weighing import union_of_names
 from fourbeat.tasks import Task
-from fourbeat.tasks.calls import call_losses
 from fourbeat.tasks.evaluation import SplitEvaluation
+from fourbeat.tasks.mean import call_losses
 
 
 class Evaluation:

@@ -22,8 +22,7 @@ from fourbeat.loop.hooked import HookedBeats
 from fourbeat.loop.manual import ManualLoop
 from fourbeat.loop.turns import Turn, average_gradients, read_turn
 from fourbeat.tasks import Loss
-from fourbeat.tasks.calls import call_losses
-from fourbeat.tasks.mean import TOTAL, detached, in_turn, total_of
+from fourbeat.tasks.mean import TOTAL, call_losses, detached, in_turn, total_of
 
 
 class FourBeatLoop(ManualLoop):

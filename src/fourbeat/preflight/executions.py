@@ -21,7 +21,7 @@ from fourbeat.lightning.trainer import step_interval
 from fourbeat.preflight.dry_run import evaluating
 from fourbeat.preflight.horizons import plan_validations
 from fourbeat.preflight.task_trial import silenced
-from fourbeat.state import StateCheckpoint
+from fourbeat.state.checkpoint import StateCheckpoint
 from fourbeat.tasks import Task
 
 # Lightning's part of a small network's step falls from half of it to 3 % at 64; beyond, to 2 %

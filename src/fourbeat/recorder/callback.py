@@ -6,13 +6,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from fourbeat.base.registry import StateRegistry
 from fourbeat.events.hooks import find_network
-from fourbeat.events.lightning import Observation
+from fourbeat.events.lightning import ObserverCallback
 from fourbeat.lightning.event_writers import event_writer
 from fourbeat.lightning.trainer import loss_scaler
 from fourbeat.recorder.block import Block
@@ -23,7 +23,7 @@ from fourbeat.recorder.store import Writer, write_block
 RECORDS_DIR = "records"
 
 
-class RecorderCallback(Callback):
+class RecorderCallback(ObserverCallback):
     """Records each optimizer step of any LightningModule, into the run's own event file.
 
     In a project of your own: ``RecorderCallback(folder="runs/one")``, the folder of its
@@ -51,12 +51,12 @@ class RecorderCallback(Callback):
         stop_on_nan: bool = False,
         write: Write | None = None,
     ) -> None:
+        super().__init__()
         self.folder = None if folder is None else Path(folder)
         self.layers_every_n_steps, self.stop_on_nan = layers_every_n_steps, stop_on_nan
         self._write = write or self._write_to_log
         self.recorder: Recorder | None = None
         self._spikes = SpikeDetector()
-        self._observation: Observation | None = None
         self._own_writer: EventFileWriter | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -64,9 +64,10 @@ class RecorderCallback(Callback):
         self._trainer = trainer
         if trainer.global_step == 0:
             self._spikes = SpikeDetector()
-        self.recorder = recorder = self._recorder(trainer, pl_module)
-        recorder.epoch = trainer.current_epoch
-        self._observation = Observation(trainer, pl_module, [recorder])
+        self.recorder = self._recorder(trainer, pl_module)
+        self.recorder.epoch = trainer.current_epoch
+        self.observers = [self.recorder]
+        super().on_train_start(trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Set the recorder's epoch."""
@@ -83,18 +84,16 @@ class RecorderCallback(Callback):
     ) -> None:
         """Write what is left; Lightning calls no ``teardown`` then."""
         try:
-            if self.recorder is not None:
-                self.recorder.close()
+            self.on_train_end(trainer, pl_module)
         finally:
-            self.teardown(trainer, pl_module, "fit")
+            super().on_exception(trainer, pl_module, exception)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Remove all hooks from the module and the Trainer."""
-        if self._observation is not None:
-            self._observation.end()
+        super().teardown(trainer, pl_module, stage)
         if self._own_writer is not None:
             self._own_writer.close()
-        self.recorder = self._observation = self._own_writer = None
+        self.recorder = self._own_writer = None
 
     def state_dict(self) -> dict[str, Any]:
         """Return what the losses were like, so that a resumed run detects the same spikes."""

@@ -53,8 +53,7 @@ COLUMNS = (
     ),
     Column("epoch", "batch", "epoch", "Index of the epoch, from 0."),
     Column(
-        *("batch_idx", "batch", "batch index"),
-        "Index in its epoch of the step's last micro-batch.",
+        *("batch_idx", "batch", "batch index"), "Index in its epoch of the step's last micro-batch."
     ),
     Column(
         *("lr", "step", "learning rate"),

@@ -57,7 +57,8 @@ class LayerProbes:
 
     def __init__(self, layers: Layers, network: nn.Module | None) -> None:
         self._layers = layers
-        self._leaves = _uncompiled_leaves(network) if network is not None else {}
+        # A hook would make torch compile everything once more.
+        self._leaves = {} if network is None or is_compiled(network) else find_leaves(network)
         self._names = {leaf: name for name, leaf in self._leaves.items()}
         self._is_armed = False
         self._before: list[Tensor] = []
@@ -148,8 +149,3 @@ def _is_measurable(outputs: Any) -> bool:
         and outputs.numel() > 0
         and not is_functorch_wrapped(outputs)
     )
-
-
-def _uncompiled_leaves(network: nn.Module) -> dict[str, nn.Module]:
-    # A hook would make torch compile everything once more.
-    return {} if is_compiled(network) else find_leaves(network)

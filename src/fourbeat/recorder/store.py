@@ -48,8 +48,7 @@ def write_block(writer: Writer, tag: str, block: Block) -> None:
         block: At least one row.
     """
     about = SummaryMetadata(
-        data_class=DATA_CLASS_TENSOR,
-        plugin_data=SummaryMetadata.PluginData(plugin_name=PLUGIN),
+        data_class=DATA_CLASS_TENSOR, plugin_data=SummaryMetadata.PluginData(plugin_name=PLUGIN)
     )
     tensor = TensorProto(dtype=DT_STRING, string_val=[block.schema(), block.encode()])
     tensor.tensor_shape.dim.add(size=2)
@@ -96,13 +95,8 @@ class Records:
             in :mod:`fourbeat.recorder.columns`.
     """
 
-    steps: Table
-    layers: Table
-
-    @classmethod
-    def empty(cls) -> Records:
-        """Return the records of a run that has not made a step."""
-        return cls(Table(), Table())
+    steps: Table = field(default_factory=Table)
+    layers: Table = field(default_factory=Table)
 
     @property
     def grad_norm(self) -> ndarray:

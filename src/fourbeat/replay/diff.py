@@ -26,7 +26,8 @@ from fourbeat.replay.fingerprints import Fingerprints
 from fourbeat.replay.origins import Origins, compare_origins, is_harmless
 from fourbeat.replay.session import find_starts, nearest_start, replay_shown
 from fourbeat.run import Run
-from fourbeat.state import DamagedCheckpointError, read_state
+from fourbeat.state.file import read_state
+from fourbeat.state.training_state import DamagedCheckpointError
 from fourbeat.training.stored import StoredRun
 
 LOOK_BACK = 10

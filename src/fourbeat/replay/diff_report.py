@@ -30,12 +30,7 @@ _Row: TypeAlias = tuple[str, str]
 def diff_lines(diff: RunDiff) -> list[str]:
     """Say where two runs diverge and what differs between them, the most important first."""
     head = _head(diff)
-    rows = [
-        ("", ""),
-        ("What differs between run and other", ""),
-        *_runs(diff),
-        *_origins(diff),
-    ]
+    rows = [("", ""), ("What differs between run and other", ""), *_runs(diff), *_origins(diff)]
     return [*head, *_laid_out([*_evidence(diff), *rows])]
 
 

@@ -14,13 +14,12 @@ from torch import nn
 from fourbeat.base.console import show_lines
 from fourbeat.base.errors import RunError
 from fourbeat.data import Data
-from fourbeat.events import Observer
 from fourbeat.lightning.trainer import callbacks_of
 from fourbeat.recorder import RecorderCallback, read_records
-from fourbeat.replay.instruments import Instruments, RecordsInMemory
-from fourbeat.replay.session import Start, play_steps, shown_and_observed
+from fourbeat.replay.instruments import Instruments
+from fourbeat.replay.session import Start, play_shown
 from fourbeat.replay.steps import Played, Replay, refuse_absent, replay_measured
-from fourbeat.state import StateCheckpoint
+from fourbeat.state.checkpoint import StateCheckpoint
 from fourbeat.training.components import Components
 
 Build: TypeAlias = Callable[[], tuple[Trainer, LightningModule, Data]]
@@ -59,15 +58,10 @@ def replay_with(build: Build, run_dir: str | Path, step: int) -> Replay:
 def _replay_shown(
     build: Build, start: Start, last_step: int, observe: Callable[[nn.Module], Instruments]
 ) -> Played:
-    def play(memory: RecordsInMemory, watch: Callable[[nn.Module], list[Observer]]) -> Components:
-        components = _built(build)
-        trainer, data = components.trainer, components.datamodule
-        fit = partial(trainer.fit, components.module, datamodule=data, ckpt_path=start.path)
-        observers = watch(components.net)
-        play_steps(components, fit, start, last_step, memory, observers)
-        return components
-
-    return shown_and_observed(play, start, last_step, observe)
+    components = _built(build)
+    trainer, data = components.trainer, components.datamodule
+    fit = partial(trainer.fit, components.module, datamodule=data, ckpt_path=start.path)
+    return play_shown(components, fit, start, last_step, observe)
 
 
 def _built(build: Build) -> Components:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,15 +24,10 @@ from fourbeat.recorder import Records
 from fourbeat.replay.instruments import RecordsInMemory
 from fourbeat.replay.progress import show_progress
 from fourbeat.run import Run
-from fourbeat.state import (
-    CHECKPOINT_DIR,
-    SNAPSHOT_DIR,
-    DamagedCheckpointError,
-    Position,
-    find_last_checkpoints,
-    find_snapshots,
-    read_state,
-)
+from fourbeat.state.checkpoint_files import CHECKPOINT_DIR, find_last_checkpoints
+from fourbeat.state.file import read_state
+from fourbeat.state.snapshots import SNAPSHOT_DIR, find_snapshots
+from fourbeat.state.training_state import DamagedCheckpointError, Position
 from fourbeat.training.components import Components
 from fourbeat.training.evaluation import without_outputs
 from fourbeat.training.initial_weights import restore_initial
@@ -47,25 +42,25 @@ class Arrived(BaseException):
 
 
 class StopAfter(Observer):
-    """Ends a replay after a step.
+    """Ends a replay after some steps.
 
     Args:
-        first_step: Index of the first step that is replayed.
-        last_step: Index of the last one.
+        num_steps: How many.
+        end: Called after the last of them.
     """
 
-    def __init__(self, first_step: int, last_step: int) -> None:
-        self._left = last_step - first_step + 1
+    def __init__(self, num_steps: int, end: Callable[[], None]) -> None:
+        self._left, self._end = num_steps, end
 
     def on_step(self, groups: Sequence[Mapping[str, Any]], batch_idx: int, applied: bool) -> None:
-        """Count down to the last step.
-
-        Raises:
-            Arrived: It was the last step.
-        """
+        """Count down to the last step."""
         self._left -= 1
         if self._left == 0:
-            raise Arrived
+            self._end()
+
+
+def _arrive() -> None:
+    raise Arrived
 
 
 @dataclass(frozen=True)
@@ -177,18 +172,26 @@ def replay_steps(
     Returns:
         The components as the last step left them.
     """
+    with _replayable(stored, cfg, start, folder) as (components, fit):
+        play_steps(components, fit, start, last_step, memory, observers(components))
+    return components
+
+
+@contextlib.contextmanager
+def _replayable(
+    stored: StoredRun, cfg: TrainConfig, start: Start, folder: Path | None = None
+) -> Iterator[tuple[Components, Callable[[], None]]]:
+    """Build a run's components, and what fits them from a state."""
     with tempfile.TemporaryDirectory() as temporary:
         components = stored.build(cfg, folder or Path(temporary))
         if start.path is None:
             restore_initial(components.net, cfg, stored.run.dir)
-        play = partial(run_fit, cfg, components, start.path)
-        play_steps(components, play, start, last_step, memory, observers(components))
-    return components
+        yield components, partial(run_fit, cfg, components, start.path)
 
 
 def play_steps(
     components: Components,
-    play: Callable[[], None],
+    fit: Callable[[], None],
     start: Start,
     last_step: int,
     memory: RecordsInMemory,
@@ -198,7 +201,7 @@ def play_steps(
 
     Args:
         components: About to be played; the Trainer gets callbacks.
-        play: Fits from the state at the start.
+        fit: Fits from the state at the start.
         start: Where it begins.
         last_step: Index of the last optimizer step; the training may end before it.
         memory: Gets the records.
@@ -209,12 +212,12 @@ def play_steps(
         # torchmetrics warns of NaN after an explosion, which whoever replays one knows.
         # It says so in the name of whoever called the metric.
         warnings.filterwarnings("ignore", "Encountered `nan` values", UserWarning)
-        watching = [*observers, StopAfter(start.step, last_step)]
+        watching = [*observers, StopAfter(last_step - start.step + 1, _arrive)]
         for observer in watching:
             stack.callback(observer.close)
         components.callbacks.extend([memory.recorder, ObserverCallback(watching)])
         with components.checkpoint.stop.handling(), contextlib.suppress(Arrived):
-            play()
+            fit()
 
 
 def replay_shown(
@@ -234,26 +237,22 @@ def replay_shown(
     Raises:
         RunError: The run cannot be replayed in one process.
     """
-    cfg = replay_config(stored)
-
-    def play(memory: RecordsInMemory, watch: Callable[[nn.Module], list[Observer]]) -> Components:
-        return replay_steps(
-            stored, cfg, start, last_step, memory, observers=lambda built: watch(built.net)
-        )
-
-    return shown_and_observed(play, start, last_step, observe)
+    with _replayable(stored, replay_config(stored), start) as (components, fit):
+        return play_shown(components, fit, start, last_step, observe)
 
 
-def shown_and_observed(
-    play: Callable[[RecordsInMemory, Callable[[nn.Module], list[Observer]]], Components],
+def play_shown(
+    components: Components,
+    fit: Callable[[], None],
     start: Start,
     last_step: int,
     observe: Callable[[nn.Module], Watching],
 ) -> tuple[Watching, Records, Components]:
-    """Replay with an observer of the network, and show how far it has come.
+    """Play steps with an observer of the network, and show how far the training has come.
 
     Args:
-        play: Replays: gets where the records go, and what makes the observers of the network.
+        components: About to be played.
+        fit: Fits from the state at the start.
         start: The state that is continued from.
         last_step: Index of the last optimizer step that is replayed.
         observe: Makes the observer for the network.
@@ -261,12 +260,7 @@ def shown_and_observed(
     Returns:
         As of :func:`replay_shown`.
     """
-    memory, made = RecordsInMemory(), list[Watching]()
+    memory, watching = RecordsInMemory(), observe(components.net)
     with show_progress(last_step - start.step + 1) as shown:
-
-        def watch(network: nn.Module) -> list[Observer]:
-            made.append(observe(network))
-            return [*made, shown]
-
-        components = play(memory, watch)
-    return made[0], memory.records, components
+        play_steps(components, fit, start, last_step, memory, [watching, shown])
+    return watching, memory.records, components

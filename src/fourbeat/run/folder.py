@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from fourbeat.base.errors import RunError
@@ -92,15 +92,20 @@ def _home(path: str) -> Path:
 
 def _last(root: Path) -> Path:
     folders = list(run_folders(root))
+    if (latest := latest_run(folders)) is not None:
+        return latest.resolve()
+    if folders:
+        Manifest.read(folders[0])  # raises, and says what is wrong with it
+    raise RunError(f"last: there is no run under {root} yet. {_TRAIN_FIRST}")
+
+
+def latest_run(folders: Iterable[Path]) -> Path | None:
+    """Return the run folder whose run was started last; None if there is none that can be read."""
     started = []
     for folder in folders:
         with contextlib.suppress(RunError):  # one damaged run must not hide the others
             started.append((Manifest.read(folder).started, folder))
-    if started:
-        return max(started)[1].resolve()
-    if folders:
-        Manifest.read(folders[0])  # raises, and says what is wrong with it
-    raise RunError(f"last: there is no run under {root} yet. {_TRAIN_FIRST}")
+    return max(started)[1] if started else None
 
 
 def run_folders(root: Path) -> Iterator[Path]:

@@ -6,16 +6,13 @@ another one: a run folder records the job that started it.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
 from pathlib import Path
 
 from fourbeat.base.console import log
-from fourbeat.base.errors import RunError
-from fourbeat.run.folder import run_folders
-from fourbeat.run.record import Run
+from fourbeat.run.folder import latest_run, run_folders
 
 JOB_FILE = "slurm_job"
 """In a run folder: the id of the job that started it."""
@@ -46,14 +43,8 @@ def requeued_run(root: Path) -> Path | None:
     """
     if not was_requeued():
         return None
-    job = job_id()
-    started = []
-    for folder in run_folders(root):
-        path = folder / JOB_FILE
-        if path.is_file() and path.read_text(encoding="utf-8") == job:
-            with contextlib.suppress(RunError):
-                started.append((Run.load(folder).manifest.started, folder))
-    return max(started)[1] if started else None
+    job, notes = job_id(), ((folder, folder / JOB_FILE) for folder in run_folders(root))
+    return latest_run(f for f, n in notes if n.is_file() and n.read_text(encoding="utf-8") == job)
 
 
 def requeue(signum: int) -> None:

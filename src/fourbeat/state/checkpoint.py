@@ -12,13 +12,7 @@ from fourbeat.base.registry import StateRegistry
 from fourbeat.data import count_batches_done
 from fourbeat.lightning.loops import unwatch_loops, watch_loops
 from fourbeat.lightning.trainer import callbacks_of
-from fourbeat.state.capture import (
-    build_registry,
-    capture,
-    continue_from,
-    is_finite,
-    position_now,
-)
+from fourbeat.state.capture import build_registry, capture, continue_from, is_finite, position_now
 from fourbeat.state.checkpoint_files import StateWriter
 from fourbeat.state.disk_budget import GIB
 from fourbeat.state.file import clear_temporary_files

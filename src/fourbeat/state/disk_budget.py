@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
+
+from fourbeat.state.plain import find_tensors
 
 GIB = 2**30
 
@@ -82,15 +83,10 @@ def estimate_state_bytes(trainer: Trainer, module: LightningModule) -> int:
         trainer: Whose optimizers they are.
         module: What it trains.
     """
-    tensors = [*module.parameters(), *module.buffers()]
-    sizes = {id(tensor): tensor.nbytes for tensor in [*tensors, *_optimizer_tensors(trainer)]}
+    states = [optimizer.state for optimizer in trainer.optimizers]
+    tensors = [*module.parameters(), *module.buffers(), *find_tensors(states)]
+    sizes = {id(tensor): tensor.nbytes for tensor in tensors}
     return sum(sizes.values()) + _bytes_to_come(trainer)
-
-
-def _optimizer_tensors(trainer: Trainer) -> Iterator[Tensor]:
-    for optimizer in trainer.optimizers:
-        for state in optimizer.state.values():
-            yield from (value for value in state.values() if isinstance(value, Tensor))
 
 
 def _bytes_to_come(trainer: Trainer) -> int:

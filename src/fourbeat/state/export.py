@@ -16,6 +16,7 @@ from fourbeat.base.errors import RunError
 from fourbeat.base.extras import require_extra
 from fourbeat.base.files import replacing
 from fourbeat.data.batches import map_tensors
+from fourbeat.events.hooks import find_network
 from fourbeat.state.file import read_state
 from fourbeat.state.weights import WRAPPERS, fit_weights
 
@@ -59,10 +60,7 @@ def find_bare_network(module: nn.Module) -> nn.Module:
     Args:
         module: One whose network is called ``net``, ``model`` or ``module``; else it is returned.
     """
-    children = dict(module.named_children()) if isinstance(module, LightningModule) else {}
-    wanted = set(module.parameters())
-    found = (children[name] for name in WRAPPERS if name in children)
-    return next((c for c in found if wanted <= set(c.parameters())), module)
+    return find_network(module, WRAPPERS[1:]) if isinstance(module, LightningModule) else module
 
 
 def _refuse(file: Path, net: nn.Module | None, example: Any, *, overwrite: bool) -> None:

@@ -88,7 +88,7 @@ class _SealedStream:
         if self._error is not None:
             raise self._error
         self._pass_on(_SEAL_LENGTH.to_bytes(_LENGTH_BYTES, "little"))
-        self._file.write(_SEAL + _hex(self._hash))
+        self._file.write(_SEAL + self._hash.hexdigest().encode())
 
     def _pass_on(self, data: bytes | memoryview) -> None:
         self._hash.update(data)
@@ -247,22 +247,18 @@ def _check_seal(path: Path, file: BinaryIO) -> None:
     file.seek(max(0, size - _SEAL_LENGTH))
     tail = file.read()
     start = tail.find(_SEAL)  # not at its place when the end is cut off
-    if start >= 0 and tail[start:] != _SEAL + _digest(file, size - len(tail) + start):
+    if start >= 0 and tail[start:] != _SEAL + digest_of(file, size - len(tail) + start):
         raise DamagedCheckpointError(f"{path}: is damaged (its checksum does not fit).")
 
 
-def _digest(file: BinaryIO, size: int) -> bytes:
-    """The SHA-256 of the first bytes of a file."""
+def digest_of(file: BinaryIO, size: int) -> bytes:
+    """Return the SHA-256 of the first bytes of a file, as hexadecimal digits."""
     file.seek(0)
     digest = hashlib.sha256()
     while size > 0 and (chunk := file.read(min(size, _CHUNK_BYTES))):
         digest.update(chunk)
         size -= len(chunk)
-    return _hex(digest)
-
-
-def _hex(digest: Any) -> bytes:
-    return bytes(digest.hexdigest(), "ascii")
+    return digest.hexdigest().encode()
 
 
 def make_folder(folder: Path) -> None:

@@ -33,7 +33,7 @@ def read_log_position(
     """
     for logger in loggers:
         flush_logger(logger)
-    events, tables = _event_files(folder), _tables(folder)
+    events, tables = _log_files(folder)
     if durable:
         for path in (*events, *tables):
             sync(path)
@@ -51,12 +51,13 @@ def cut_logs(folder: Path, position: LogPosition) -> None:
         position: What :func:`read_log_position` returned; empty: back to nothing.
     """
     sizes, rows = position.event_bytes, position.table_rows
-    for path in _event_files(folder):
+    events, tables = _log_files(folder)
+    for path in events:
         if (size := sizes.get(_name(path, folder))) is None:
             path.unlink()
         elif size < path.stat().st_size:
             os.truncate(path, size)
-    for path in _tables(folder):
+    for path in tables:
         if (count := rows.get(_name(path, folder))) is None:
             path.unlink()
         else:
@@ -76,12 +77,8 @@ def cut_own_records(folder: Path, position: LogPosition | None) -> None:
         cut_logs(folder / RECORDS_DIR, LogPosition(event_bytes=own))
 
 
-def _event_files(folder: Path) -> list[Path]:
-    return list(folder.rglob(EVENT_FILES))
-
-
-def _tables(folder: Path) -> list[Path]:
-    return list(folder.rglob(TABLE_FILES))
+def _log_files(folder: Path) -> tuple[list[Path], list[Path]]:
+    return list(folder.rglob(EVENT_FILES)), list(folder.rglob(TABLE_FILES))
 
 
 def _name(path: Path, folder: Path) -> str:

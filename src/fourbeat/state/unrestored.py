@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
-from torch import nn
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from fourbeat.base.console import log
 from fourbeat.base.registry import Stateful, StateRegistry
 from fourbeat.data.split_loaders import SplitLoaders
-from fourbeat.data.unrepeatable import (
-    changed_in_workers,
-    describe_order,
-    seeded_generators,
-)
+from fourbeat.data.unrepeatable import changed_in_workers, describe_order, seeded_generators
 from fourbeat.lightning.trainer import callbacks_of, datamodule_of
-from fourbeat.state.carried import ReadTensors
 from fourbeat.state.reachable import Reachable, is_own, restores_itself
 
 MOST_NAMED = 8
@@ -171,3 +167,41 @@ def reachable(trainer: Trainer, module: LightningModule) -> Reachable:
         if is_own(type(callback)) and not restores_itself(callback):
             found.add(f"callbacks.{type(callback).__name__}", callback)
     return found
+
+
+class ReadTensors(TorchFunctionMode):
+    """Notes which of some tensors torch's functions read while it is entered; changes nothing.
+
+    Most tensors that a step leaves behind are rubbish, e.g. the latest outputs: only one that is
+    read before it is replaced is a part of the training's state.
+
+    Args:
+        tensors: By where they are, e.g. ``task.hidden``.
+
+    Attributes:
+        read: Where those are that were read.
+    """
+
+    def __init__(self, tensors: Mapping[str, list[Tensor]]) -> None:
+        super().__init__()
+        self._owners = {id(each): name for name, own in tensors.items() for each in own}
+        self._alive = tensors  # else another may get the identity of one of them
+        self.read: set[str] = set()
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        """Call a function of torch's."""
+        arguments = kwargs or {}
+        for value in _flat((*args, *arguments.values())):
+            if id(value) in self._owners:
+                self.read.add(self._owners[id(value)])
+        return func(*args, **arguments)
+
+
+def _flat(values: Any) -> Iterator[Any]:
+    for value in values:
+        if isinstance(value, (tuple, list)):
+            yield from _flat(value)
+        else:
+            yield value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from fourbeat.state.file import read_state
+from fourbeat.state.file import digest_of, read_state
 from fourbeat.state.training_state import DamagedCheckpointError
 
 # What a module of Lightning's, or torch's DistributedDataParallel, calls the network within it.
@@ -79,11 +78,8 @@ def fit_weights(held: Mapping[str, Tensor], net: nn.Module) -> FittedWeights:
 
 def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while chunk := file.read(2**20):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return digest_of(file, path.stat().st_size).decode()
 
 
 def _tensors(values: Mapping[Any, Any]) -> dict[str, Tensor]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from numbers import Real
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -91,6 +91,23 @@ def by_name(losses: Losses) -> Mapping[str, Loss]:
         else:
             _check(name, loss)
     return named
+
+
+def call_losses(method: Callable[[Any], Losses], batch: Any) -> Mapping[str, Loss]:
+    """Return a task's losses of a batch, by name.
+
+    Args:
+        method: The task's ``losses``, or ``evaluate``.
+        batch: Any tree of tensors.
+
+    Raises:
+        RuntimeError: It raises StopIteration, which Lightning would take for the end of the data.
+    """
+    try:
+        return by_name(method(batch))
+    except StopIteration as error:
+        where = getattr(method, "__qualname__", str(method))
+        raise RuntimeError(f"{where} has raised StopIteration({error})") from error
 
 
 def check_names(names: Iterable[str]) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 
+from fourbeat.data.batches import map_tensors
 from fourbeat.tasks.mean import TOTAL, Loss, Mean, as_sum
 
 # Losses are added up this many at a time: one addition for each would cost as much as the optimizer
@@ -88,8 +89,8 @@ class RunningLoss:
         return {
             "losses": torch.stack(self._losses) if self._losses else None,
             "sizes": list(self._sizes),
-            "recent": self._recent.plain(),
-            "epoch": self._epoch.plain(),
+            "recent": tuple(self._recent),
+            "epoch": tuple(self._epoch),
         }
 
     def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
@@ -102,7 +103,8 @@ class RunningLoss:
         losses = state["losses"]
         self._losses = [] if losses is None else list(losses.to(device).unbind())
         self._sizes = list(state["sizes"])
-        self._recent, self._epoch = (_Sum.of(state[n], device) for n in ("recent", "epoch"))
+        recent, epoch = (map_tensors(state[n], lambda t: t.to(device)) for n in ("recent", "epoch"))
+        self._recent, self._epoch = _Sum(*recent), _Sum(*epoch)
 
     def _add_up(self) -> None:
         if not self._losses:
@@ -190,18 +192,11 @@ class RunningLosses:
             loss.load_state_dict(states[name], device)
 
 
-class _Sum:
+class _Sum(NamedTuple):
     """A sum over samples, or of weights."""
 
-    def __init__(self, total: Tensor | float = 0.0, weight: Tensor | float = 0) -> None:
-        self.total, self.weight = total, weight
-
-    @classmethod
-    def of(cls, plain: tuple[Tensor | float, Tensor | float], device: torch.device) -> _Sum:
-        return cls(*(each.to(device) if isinstance(each, Tensor) else each for each in plain))
-
-    def plain(self) -> tuple[Tensor | float, Tensor | float]:
-        return self.total, self.weight
+    total: Tensor | float = 0.0
+    weight: Tensor | float = 0
 
     def plus(self, total: Tensor, weight: Tensor | float) -> _Sum:
         return _Sum(self.total + total, self.weight + weight)
@@ -209,7 +204,7 @@ class _Sum:
     def over_processes(self, add_up: AddUp, device: torch.device | None) -> Tensor | None:
         mean = self.mean()
         device = device if mean is None else mean.device
-        pair = [torch.as_tensor(each, device=device) for each in self.plain()]
+        pair = [torch.as_tensor(each, device=device) for each in self]
         total, weight = add_up(torch.stack([each.double() for each in pair])).unbind()
         return _Sum(total, weight).mean()  # 0 where no process has had any
 

@@ -32,7 +32,9 @@ from fourbeat.preflight.executions import saves_checkpoints
 from fourbeat.preflight.horizons import plan_validations
 from fourbeat.preflight.monitors import DEFAULT_METRIC, list_monitors, measures_more, monitored
 from fourbeat.recorder import RecorderCallback
-from fourbeat.state import CHECKPOINT_DIR, CheckpointIO, StateCheckpoint
+from fourbeat.state.checkpoint import StateCheckpoint
+from fourbeat.state.checkpoint_files import CHECKPOINT_DIR
+from fourbeat.state.file import CheckpointIO
 from fourbeat.tasks import Task
 
 # Strategies that bring the plugin of their precision.

@@ -14,7 +14,7 @@ from fourbeat.data import Data
 from fourbeat.events.hooks import find_network
 from fourbeat.lightning.trainer import callbacks_of
 from fourbeat.loop import LightningLoop, Loop
-from fourbeat.state import StateCheckpoint
+from fourbeat.state.checkpoint import StateCheckpoint
 from fourbeat.tasks import Task
 
 

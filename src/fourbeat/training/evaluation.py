@@ -11,7 +11,8 @@ from fourbeat.base.numbers import format_metric
 from fourbeat.config.project import Project
 from fourbeat.config.schema import CallbacksConfig, TrainConfig
 from fourbeat.preflight.executions import saves_checkpoints
-from fourbeat.state import evaluated_at, load_evaluated, read_state
+from fourbeat.state.evaluated import evaluated_at, load_evaluated
+from fourbeat.state.file import read_state
 from fourbeat.training.components import Components
 from fourbeat.training.reporting import measured_on
 from fourbeat.training.stored import StoredRun

@@ -10,7 +10,8 @@ from fourbeat.base.errors import RunError
 from fourbeat.config.schema import TrainConfig
 from fourbeat.optim.patterns import list_names
 from fourbeat.run import MANIFEST_FILE
-from fourbeat.state import CHECKPOINT_DIR, read_state, write_state
+from fourbeat.state.checkpoint_files import CHECKPOINT_DIR
+from fourbeat.state.file import read_state, write_state
 from fourbeat.state.weights import file_sha256, fit_weights, read_weights
 
 INITIAL = "initial.ckpt"

@@ -15,7 +15,7 @@ from fourbeat.config.sections import key_of, named
 from fourbeat.config.typed import format_value
 from fourbeat.lightning.own_checkpoints import ends_an_epoch
 from fourbeat.run import Run
-from fourbeat.state import Position, TrainingState
+from fourbeat.state.training_state import Position, TrainingState
 from fourbeat.training.failures import STOPPED
 
 # What may change without changing the computation: how long the run lasts, where and how fast it

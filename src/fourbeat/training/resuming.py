@@ -12,18 +12,15 @@ from fourbeat.config.project import Project
 from fourbeat.config.schema import TrainConfig
 from fourbeat.lightning.checkpoints import reads_through_plugin
 from fourbeat.run import Run, count_threads, resume_run
-from fourbeat.state import (
-    CHECKPOINT_DIR,
-    SNAPSHOT_DIR,
-    CheckpointIO,
+from fourbeat.state.checkpoint_files import CHECKPOINT_DIR, find_last_checkpoints
+from fourbeat.state.file import CheckpointIO, read_state
+from fourbeat.state.log_position import cut_logs
+from fourbeat.state.snapshots import SNAPSHOT_DIR, remove_later_snapshots
+from fourbeat.state.training_state import (
     DamagedCheckpointError,
     LogPosition,
     Position,
     TrainingState,
-    cut_logs,
-    find_last_checkpoints,
-    read_state,
-    remove_later_snapshots,
 )
 from fourbeat.training.components import Components
 from fourbeat.training.debugging import Debugger

@@ -28,7 +28,8 @@ from fourbeat.optim.patterns import list_names
 from fourbeat.preflight.task_trial import unused_parameters
 from fourbeat.run import Outcome, Run, finish_run, lock_folder, start_run
 from fourbeat.run.slurm import note_job
-from fourbeat.state import load_evaluated, read_state
+from fourbeat.state.evaluated import load_evaluated
+from fourbeat.state.file import read_state
 from fourbeat.state.training_state import Checkpoint
 from fourbeat.training.components import Components
 from fourbeat.training.debugging import Debugger
@@ -277,8 +278,7 @@ def finish_manifest(
 
 def composition_of(cfg: TrainConfig) -> Composition:
     """Return what a config was composed from, with what was changed in Python since."""
-    composed = cfg.composition
-    return change_composition(composed, composed.resolved, cfg.plain())
+    return change_composition(cfg.composition, cfg.composition.resolved, cfg.plain())
 
 
 def write_config(cfg: TrainConfig, folder: Path) -> None:
