@@ -24,10 +24,11 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.errors import PydanticUserError
 
 from benchmarks.meanings import read_comments, read_docstrings
+from fourbeat.config.leaves import argument_hints, takes_tensor
 from fourbeat.config.schema import TrainConfig
 from fourbeat.config.second_names import SECOND_NAMES
 from fourbeat.config.sections import LeafSection, has_names
-from fourbeat.config.signatures import HYDRA_KEYS, NAMING, OWN, SUPPLIED, argument_hints
+from fourbeat.config.signatures import HYDRA_KEYS, NAMING, OWN, SUPPLIED
 
 Schema = dict[str, Any]
 
@@ -266,6 +267,8 @@ def _annotation(hint: Any) -> Schema:
 def _member(hint: Any) -> Schema | None:
     if hint is None or hint is type(None):
         return {"type": "null"}
+    if takes_tensor(hint):
+        return {"type": "array"}
     if isinstance(hint, type) and issubclass(hint, Path):
         return {"type": "string"}
     try:

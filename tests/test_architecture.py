@@ -45,7 +45,7 @@ ALLOWED: dict[str, set[str]] = {
     "callbacks": _SEAM | {"data"},
     "state": _SEAM | {"run", "data", "events", "recorder"},
     "preflight": _SEAM
-    | {*("config", "data", "events", "optim", "tasks", "loop", "callbacks", "state")},
+    | {*("config", "run", "data", "events", "optim", "tasks", "loop", "callbacks", "state")},
     "training": _TRAINING,
     "replay": _TRAINING | {"training"},
     "inspector": _TRAINING | {"training", "replay"},

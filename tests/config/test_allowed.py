@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Optional
 import pytest
 import torch
 from pydantic import Field, PositiveInt, TypeAdapter
+from torch import nn
 
 from fourbeat.config.allowed import describe_annotation, describe_schema, join_alternatives
 
@@ -54,12 +55,13 @@ def test_a_schema_reads_as_english(hint: Any, text: str) -> None:
 @pytest.mark.parametrize(
     ("hint", "text"),
     [
-        (float | torch.Tensor, "a number"),
+        (float | nn.Module, "a number"),
+        (torch.Tensor | None, "a list of numbers or null"),
         (Optional[float], "a number or null"),  # noqa: UP045
-        (torch.Tensor, ""),
+        (nn.Module, ""),
         (None | Literal["a", "b"], "a or b or null"),
     ],
-    ids=["union", "optional", "nothing_for_yaml", "null_first"],
+    ids=["union", "tensor", "optional", "nothing_for_yaml", "null_first"],
 )
 def test_what_yaml_cannot_express_is_left_out(hint: Any, text: str) -> None:
     assert describe_annotation(hint) == text

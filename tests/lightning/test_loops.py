@@ -18,6 +18,7 @@ from fourbeat.lightning.checkpoints import dump_checkpoint
 from fourbeat.lightning.loops import (
     WRAPPED,
     begin_next_epoch,
+    begin_with_validation,
     continue_epoch,
     count_epochs_done,
     count_steps_for_both,
@@ -77,10 +78,11 @@ def test_the_moments_come_after_all_hooks_of_a_batch_and_an_epoch(trainer: Train
         lambda: noted.append("AFTER BATCH"),
         lambda: noted.append("AFTER EPOCH"),
         lambda: noted.append("BEFORE END"),
+        lambda: noted.append("BEFORE VALIDATION"),
     )
     trainer.fit(Model())
     one = [*["batch", "AFTER BATCH"] * (NUM_BATCHES - 1), "batch"]
-    one += ["validation", "epoch", "AFTER EPOCH"]
+    one += ["BEFORE VALIDATION", "validation", "epoch", "AFTER EPOCH"]
     assert noted == ["BEGIN", *one, *one, "BEFORE END", "end"], (
         "Lightning's loops no longer end a batch and an epoch in on_advance_end, a training in "
         "on_run_end, or begin an epoch in on_advance_start: states would be captured in the middle "
@@ -90,7 +92,8 @@ def test_the_moments_come_after_all_hooks_of_a_batch_and_an_epoch(trainer: Train
 
 def test_what_watched_the_loops_leaves_no_trace(trainer: Trainer) -> None:
     watch_loops(trainer, *[lambda: None] * 3)
-    loops = trainer.fit_loop, trainer.fit_loop.epoch_loop
+    batches = trainer.fit_loop.epoch_loop
+    loops = trainer.fit_loop, batches, batches.val_loop
     assert any(name in vars(loop) for loop in loops for name in WRAPPED)
     unwatch_loops(trainer)
     assert not any(name in vars(loop) for loop in loops for name in WRAPPED)
@@ -155,6 +158,25 @@ def test_loops_placed_within_an_epoch_continue_with_its_next_batch(
     assert seen[0] is False, "FitLoop._restarting is no longer what fit_loop.restarting returns."
     assert warnings.filters == before
     assert "reset" not in vars(trainer.fit_loop.epoch_loop)
+
+
+def test_loops_captured_before_a_validation_begin_with_it(trainer: Trainer, tmp_path: Path) -> None:
+    found, noted = list[dict[str, Any]](), list[str]()
+    watch_loops(
+        trainer, *[lambda: None] * 4, lambda: found.append(copy.deepcopy(dump_checkpoint(trainer)))
+    )
+    trainer.fit(Model())
+    fresh = stock_trainer(max_epochs=2, default_root_dir=tmp_path, callbacks=[Noting(noted)])
+
+    def restore(trainer: Trainer) -> None:
+        continue_epoch(trainer)
+        begin_with_validation(trainer)
+
+    resumed(fresh, found[0], restore)
+    one = ["validation", "epoch"]
+    assert noted == [*one, *["batch"] * NUM_BATCHES, *one, "end"], (
+        "Loops whose epoch has no batch left no longer ask whether the validation is due, or train."
+    )
 
 
 def test_the_flag_of_lightnings_signal_handler_is_where_it_was(trainer: Trainer) -> None:

@@ -28,13 +28,25 @@ def softplus(x: float) -> float:
     [
         ("cross_entropy", {}, [[2.0, 1.0, 0.1]], [0], 0.4170),
         ("bce_with_logits", {}, [0.5, -2.0], [1.0, 0.0], (softplus(-0.5) + softplus(-2.0)) / 2),
+        ("cross_entropy", {"weight": [3, 1]}, [[0.0, 0.0], [0.0, 1.0]], [0, 1], 0.5982),
+        ("bce_with_logits", {"pos_weight": [3]}, [0.5, 0.5], [1.0, 0.0], 1.1982),
         ("mse", {}, [2.5, 3.1, 4.0], [3.0, 3.0, 4.0], 0.26 / 3),
         ("l1", {}, [2.5, 3.1, 4.0], [3.0, 3.0, 4.0], 0.6 / 3),
         ("huber", {}, [0.5, 3.0], [0.0, 0.0], (0.5 * 0.5**2 + 1.0 * (3.0 - 0.5)) / 2),
         ("huber", {"delta": 2.0}, [0.5, 3.0], [0.0, 0.0], (0.125 + 2.0 * (3.0 - 1.0)) / 2),
         ("auto", {"_target_": "torch.nn.MSELoss"}, [1.0], [3.0], 4.0),
     ],
-    ids=["cross_entropy", "bce_with_logits", "mse", "l1", "huber", "huber_delta", "auto"],
+    ids=[
+        "cross_entropy",
+        "bce_with_logits",
+        "weight",
+        "pos_weight",
+        "mse",
+        "l1",
+        "huber",
+        "huber_delta",
+        "auto",
+    ],
 )
 def test_every_loss_of_the_config_has_the_value_of_its_formula(
     name: str, overrides: dict[str, Any], outputs: Any, target: Any, expected: float

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from support.finished_runs import FinishedRuns
 from support.project import compose
 from torch import nn
 
@@ -56,6 +57,20 @@ def test_a_file_that_does_not_fit_or_needs_code_is_a_fault(tmp_path: Path) -> No
         torch.save(content, tmp_path / "file.pt")
         changed = cfg.model_copy(update={"init_from": str(tmp_path / "file.pt")})
         assert [fault.code for fault in parameter_faults(changed)] == [code] * (code is not None)
+
+
+def test_a_run_in_the_place_of_a_file_names_the_file(
+    finished: FinishedRuns,
+) -> None:
+    run = finished()
+    for value in (str(run.dir), "last"):
+        changes = [*BASE, f"init_from={value}", f"paths.output_dir={run.dir.parent}"]
+        with pytest.raises(ConfigError) as raised:
+            compose(*changes)
+        (fault,) = raised.value.faults
+        assert (fault.code, fault.key, fault.value) == ("no-such-file", "init_from", value)
+        assert f"init_from={run.dir.parent}" in fault.hint
+        assert fault.hint.endswith("best.ckpt.")
 
 
 def test_several_optimizers_are_compared_with_the_network() -> None:

@@ -10,6 +10,7 @@ import torch
 from support.project import compose
 from support.settings import CIRCLES
 from torch import Tensor
+from torchmetrics import MeanMetric
 
 from fourbeat import Mean, Task
 from fourbeat.base.errors import ConfigError
@@ -81,6 +82,17 @@ SameNames = taking(*((turn, lambda loss: {"adv": loss}) for turn in "dg"))
 NamedLoss = taking(("d", lambda loss: {"loss": loss}))
 
 
+class Skipping(Task):
+    def losses(self, batch: Any) -> Any:
+        return None
+
+
+class LikeMetric(naming("known")):  # type: ignore[misc]
+    def __init__(self, net: Any) -> None:
+        super().__init__(net)
+        self.metrics.add_metrics({"known": MeanMetric()})
+
+
 class Listing(Task):
     def steps(self, batch: Any) -> Any:
         return [("d", self.net(batch[0]).mean())]
@@ -100,12 +112,14 @@ class Listing(Task):
         ("TextWeight", "weight of the loss 'loss' is a str: give"),
         ("NegativeWeight", "weight of the loss 'loss' is -2: give"),
         ("NegativeTensor", "weight of the loss 'loss' is -2.0: at least 0"),
-        ("LossEpoch", "a loss is called 'loss_epoch', which is what the mean of another"),
+        ("LossEpoch", "a loss is called 'loss_epoch', as the mean of another"),
         ("OtherStep", "a loss is called 'b_step'"),
         ("DetachedTurn", "a loss of g without a gradient"),
         ("TurnOfLoss", "a loss 'loss' in the turn of loss"),
         ("SameNames", "a loss 'adv' in the turns of d and of g: .* 'd_adv' and 'g_adv'"),
         ("NamedLoss", "a loss 'loss' in the turn of d"),
+        ("Skipping", r"loss 'loss' is None: .* or return fourbeat\.Mean\(0 \* loss, 0\.0\)"),
+        ("LikeMetric", "a loss is called 'known', as one of the metrics"),
         ("Listing", "steps.. returned a list: yield each name and loss"),
         ("Sum", "none of several 'loss', which is their sum"),
     ],

@@ -13,7 +13,7 @@ import torch
 from benchmarks.torture.__main__ import PRELOADED
 from benchmarks.torture.comparison import differences, logged, same
 from programs.victim import train_until
-from support.interruptions import train_interrupted
+from support.interruptions import stop_in_validations, train_interrupted
 from support.project import evaluate
 
 from fourbeat.inspector.inspector import inspect_run
@@ -83,6 +83,22 @@ def broken_by_a_stop(
     resumed = train_interrupted(overrides, moments, stop_at, folder)
     if len(resumed.manifest.resumed) != len(moments):
         yield f"{len(resumed.manifest.resumed)} resumes became {len(moments)}"
+    yield from differences(whole.dir, folder)
+
+
+def broken_by_stops_in_validations(
+    whole: Run, overrides: Sequence[str], batches: Sequence[int], stop_at: Any, folder: Path
+) -> Iterator[str]:
+    """Train again, stop at batches of validations, each counted from the stop before, and compare.
+
+    Args:
+        whole: The run that was not interrupted.
+        overrides: Its overrides, but for what must not matter.
+        batches: Their numbers, from 1.
+        stop_at: The fixture ``stop_at_validation_batch``.
+        folder: For the run that is stopped.
+    """
+    stop_in_validations(overrides, batches, stop_at, folder)
     yield from differences(whole.dir, folder)
 
 

@@ -18,6 +18,7 @@ from programs.conformance import (
     broken_by_an_evaluation,
     broken_by_an_inspection,
     broken_by_another_run,
+    broken_by_stops_in_validations,
     missing_in_the_records,
 )
 
@@ -69,6 +70,22 @@ def test_stopped_and_resumed_it_is_bitwise_the_run(
     size = 3 if program.has_executions else 1
     settings = [*BASE, *overrides, f"loop.steps_per_execution={size}"]
     found = broken_by_a_stop(finished_run(), settings, [2, 4], stop_at, tmp_path / "stopped")
+    assert not list(found)
+
+
+@pytest.mark.slow
+def test_stopped_within_validations_it_is_bitwise_the_run(
+    program: Program,
+    finished_run: Train,
+    overrides: tuple[str, ...],
+    stop_at_validation_batch: Any,
+    tmp_path: Path,
+) -> None:
+    if "val" not in program.measured:
+        pytest.skip("it has no validation")
+    settings = [*BASE, *overrides, "loop.steps_per_execution=1"]
+    place = (stop_at_validation_batch, tmp_path / "stopped")
+    found = broken_by_stops_in_validations(finished_run(), settings, [1, 2], *place)
     assert not list(found)
 
 

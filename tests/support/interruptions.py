@@ -7,11 +7,14 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import pytest
+from lightning.pytorch import Trainer
 
 from fourbeat.base.errors import Stopped
 from fourbeat.run import Run
 from fourbeat.state.checkpoint import StateCheckpoint
-from fourbeat.state.training_state import Moment
+from fourbeat.state.file import read_state
+from fourbeat.state.training_state import Moment, Position
+from fourbeat.state.validation_stops import ValidationStops
 from support.project import compose, resume, train
 from support.settings import SMALL
 
@@ -64,6 +67,38 @@ def train_interrupted(
             resume(folder, next(later, ()))
     stop_at(None)
     return resume(folder, next(later, ()))
+
+
+@pytest.fixture
+def stop_at_validation_batch(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Send SIGTERM at the n-th batch that is validated from now on, counted from 1; 0: at none."""
+    left, after_batch = [0], ValidationStops.after_batch
+
+    def after(self: ValidationStops, trainer: Trainer) -> None:
+        if not trainer.sanity_checking:
+            left[0] -= 1
+            if left[0] == 0:
+                signal.raise_signal(signal.SIGTERM)
+        after_batch(self, trainer)
+
+    monkeypatch.setattr(ValidationStops, "after_batch", after)
+    monkeypatch.setattr("fourbeat.state.validation_stops.WORTH_STOPPING_S", 0.0)
+    return lambda batch: left.__setitem__(0, batch)
+
+
+def stop_in_validations(
+    overrides: Sequence[str], batches: Sequence[int], stop_at: Callable[[int], None], folder: Path
+) -> list[Position]:
+    """Train, stop at each of the validation batches in turn, and resume until the run is over."""
+    positions = []
+    for number in batches:
+        stop_at(number)
+        with pytest.raises(Stopped):
+            resume(folder) if positions else train(compose(*overrides), folder)
+        positions.append(Position.of(read_state(folder / "checkpoints" / "last.ckpt")))
+    stop_at(0)
+    resume(folder)
+    return positions
 
 
 @pytest.fixture

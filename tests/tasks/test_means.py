@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from torchmetrics import MetricCollection
+from torchmetrics import MeanMetric, MetricCollection
 
 from fourbeat import Mean
 from fourbeat.tasks.evaluation import SplitEvaluation
-from fourbeat.tasks.mean import Loss
+from fourbeat.tasks.mean import Loss, LossTypeError
 from fourbeat.tasks.running_loss import RunningLosses
 
 CPU = torch.device("cpu")
@@ -83,3 +83,16 @@ def test_the_means_of_losses_of_any_name_continue_where_they_stood(names: tuple[
             second.load_state_dict(first.state_dict(), CPU)
     assert second.recent() == whole.recent()
     assert second.epoch() == whole.epoch()
+
+
+def test_names_that_come_later_and_are_those_of_others_are_refused() -> None:
+    split = SplitEvaluation(MetricCollection({"share": MeanMetric()}), CPU)
+    running, one = RunningLosses(), torch.tensor(1.0)
+    running.update({"a": one}, 8)
+    for name, said in (("a_epoch", "mean of another"), ("loss", "without a name, and another")):
+        with pytest.raises(LossTypeError, match=said):
+            running.update({name: one}, 8)
+    split.add({"a": one}, 8)
+    split.add({"share": one}, 8)
+    with pytest.raises(LossTypeError, match="'share', as one of the metrics is logged"):
+        split.compute()

@@ -40,10 +40,12 @@ def start(place: Path, *words: str) -> subprocess.Popen[str]:
     )
 
 
-def run(place: Path, *words: str) -> None:
+def run(place: Path, *words: str) -> str:
+    """Return what it has written to standard error."""
     with start(place, *words) as process:
         _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
+    return err
 
 
 def wait_for_a_save(place: Path) -> None:
@@ -98,6 +100,18 @@ def test_a_loss_of_one_process_is_averaged_over_its_samples(
     metrics = Run.load(tmp_path / "run").metrics
     assert {"val/own", "val/more", "test/more"} <= metrics.keys()
     assert metrics["val/loss"] == pytest.approx(metrics["val/own"] + metrics["val/more"])
+
+
+def test_metrics_that_one_process_feeds_are_those_of_its_samples(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one does not wait for ever, nor does it warn."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    metric = ("+metrics.share._target_=torchmetrics.Accuracy", "+metrics.share.task=binary")
+    words = [*UNEVEN, *metric, "hydra.run.dir=run"]
+    words += ["task._target_=programs.uneven.UnevenMetrics"]
+    assert "compute" not in run(tmp_path, *words)
+    assert 0 <= Run.load(tmp_path / "run").metrics["test/share"] <= 1
 
 
 def test_different_totals_in_one_step_are_one_clear_error(

@@ -7,6 +7,7 @@ import typing
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fourbeat.config.leaves import takes_tensor
 from fourbeat.config.typed import format_value
 
 _NOUNS = {
@@ -88,6 +89,8 @@ def describe_annotation(hint: Any) -> str:
         return join_alternatives(
             sorted(dict.fromkeys(members), key=lambda member: member == "null")
         )
+    if takes_tensor(hint):
+        return "a list of numbers"
     try:
         return describe_schema(TypeAdapter(hint).json_schema())
     except (PydanticUserError, TypeError):  # a class that no YAML value is an instance of

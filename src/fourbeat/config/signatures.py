@@ -15,7 +15,7 @@ from typing import Any
 
 from fourbeat.base.errors import Fault, FaultCode
 from fourbeat.config.allowed import describe_annotation
-from fourbeat.config.leaves import Leaf, is_deferred
+from fourbeat.config.leaves import Leaf, are_numbers, argument_hints, is_deferred, takes_tensor
 from fourbeat.config.sections import LeafSection
 from fourbeat.config.suggest import did_you_mean
 from fourbeat.config.typed import format_value
@@ -211,22 +211,6 @@ def _type_faults(
             yield Fault(code, f"{key}.{name}", format_value(value), f"must be {allowed}", remedy)
 
 
-def argument_hints(target: Callable[..., Any], parameters: Parameters) -> dict[str, Any]:
-    """Return the types of a target's arguments, those that are known.
-
-    Args:
-        target: A class or function.
-        parameters: Of its signature.
-    """
-    try:
-        hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
-    except Exception:  # annotations that name what exists only for a type checker
-        hints = {}
-    # A signature that was spelled out, as DataModule's, holds more than its __init__ names.
-    spelled = {n: p.annotation for n, p in parameters.items() if p.annotation is not p.empty}
-    return {n: h for n, h in {**spelled, **hints}.items() if not isinstance(h, str)}
-
-
 def _default(key: str, parameter: inspect.Parameter) -> str:
     if parameter.default is parameter.empty:
         return f"Leave {key}.{parameter.name} out to have the config's own value."
@@ -239,6 +223,8 @@ def fits(value: Any, hint: Any) -> bool:
     from pydantic.errors import PydanticUserError
 
     if is_deferred(value) or isinstance(value, Mapping):
+        return True
+    if takes_tensor(hint) and are_numbers(value):
         return True
     try:
         adapter = TypeAdapter(hint, config=ConfigDict(strict=True, arbitrary_types_allowed=True))

@@ -163,13 +163,14 @@ class Collation:
         loader: Whose ``collate_fn`` is called, with one sample where each is a batch already.
 
     Attributes:
+        function: That ``collate_fn``.
         takes_one: Whether each sample is a batch already.
     """
 
     def __init__(self, loader: DataLoader[Any]) -> None:
-        self._collate: Any = loader.collate_fn
+        self.function: Any = loader.collate_fn
         self.takes_one = loader.batch_sampler is None and loader.batch_size is None
 
     def __call__(self, samples: list[Any]) -> Batch:
         """Make a batch of samples."""
-        return self._collate(samples[0] if self.takes_one else samples)
+        return self.function(samples[0] if self.takes_one else samples)

@@ -12,6 +12,9 @@ from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
+from torch.utils.data import default_collate
+
+from fourbeat.data.stacking import unstackable
 
 Batch: TypeAlias = Any
 """A tensor, or tuples, lists, dicts, namedtuples and dataclasses of them, however nested."""
@@ -30,8 +33,18 @@ class Fetched(NamedTuple):
 
     @classmethod
     def collated(cls, samples: list[Any], collate: Callable[[list[Any]], Batch]) -> Fetched:
-        """Collate samples; of one that is a batch already, the samples within it are counted."""
-        batch = collate(samples)
+        """Collate samples; of one that is a batch already, the samples within it are counted.
+
+        Raises:
+            DataError: They cannot be stacked, which torch's ``default_collate`` was to do.
+        """
+        try:
+            batch = collate(samples)
+        except Exception as error:
+            is_torchs = getattr(collate, "function", collate) is default_collate
+            if is_torchs and (why := unstackable(samples)):
+                raise why from error
+            raise
         is_batch = getattr(collate, "takes_one", False)
         return cls(batch, count_samples(batch) if is_batch else len(samples))
 

@@ -11,7 +11,7 @@ from lightning.pytorch import Trainer
 
 from fourbeat.lightning.stops import is_end_of_data
 
-WRAPPED = ("on_advance_start", "reset", "advance", "on_advance_end", "on_run_end")
+WRAPPED = ("on_advance_start", "reset", "advance", "on_advance_end", "on_run_end", "run")
 
 
 def watch_loops(
@@ -20,6 +20,7 @@ def watch_loops(
     after_batch: Callable[[], None],
     after_epoch: Callable[[], None],
     before_end: Callable[[], None] = lambda: None,
+    before_validation: Callable[[], None] = lambda: None,
 ) -> None:
     """Call back where no hook is called: replaces methods of the loops, which end an iteration.
 
@@ -31,16 +32,26 @@ def watch_loops(
         after_epoch: Called when everything about an epoch is done.
         before_end: Called when the training has ended, before any callback's ``on_train_end``: one
             that averages weights puts them in the place of the trained ones there.
+        before_validation: Called when everything about a batch is done but the validation that is
+            due, before any hook of it: nothing has been drawn yet, and no weights are replaced.
     """
     unwatch_loops(trainer)
     epochs, batches = trainer.fit_loop, trainer.fit_loop.epoch_loop
     begin_epoch, end_epoch = epochs.on_advance_start, epochs.on_advance_end
     end_batch, end_training = batches.on_advance_end, epochs.on_run_end
+    validate = batches.val_loop.run
 
     def on_epoch_start() -> None:
         vars(epochs).pop("on_advance_start")
         begin()
         begin_epoch()
+
+    def on_validation() -> Any:
+        if not trainer.sanity_checking:
+            trainer.training = True  # as at the other moments: it says whose measurements are whose
+            before_validation()
+            trainer.validating = True
+        return validate()
 
     def on_batch_end(data_fetcher: Any) -> None:
         end_batch(data_fetcher)
@@ -56,6 +67,7 @@ def watch_loops(
         end_training()
 
     epochs.on_run_end = on_end  # type: ignore[method-assign]
+    batches.val_loop.run = on_validation  # type: ignore[method-assign]
     epochs.on_advance_start = on_epoch_start  # type: ignore[method-assign]
     batches.advance = _naming_stop_iteration(batches.advance)  # type: ignore[method-assign]
     batches.on_advance_end = on_batch_end  # type: ignore[method-assign]
@@ -81,7 +93,8 @@ def _naming_stop_iteration(play_batch: Callable[[Any], None]) -> Any:
 
 def unwatch_loops(trainer: Trainer) -> None:
     """Undo :func:`watch_loops`."""
-    for loop in (trainer.fit_loop, trainer.fit_loop.epoch_loop):
+    batches = trainer.fit_loop.epoch_loop
+    for loop in (trainer.fit_loop, batches, batches.val_loop):
         for name in WRAPPED:
             vars(loop).pop(name, None)
 
@@ -159,6 +172,23 @@ def continue_epoch(trainer: Trainer, *, finds_place: bool) -> None:
 
     if finds_place:
         batches.reset = reset_quietly  # type: ignore[method-assign]
+
+
+def begin_with_validation(trainer: Trainer) -> None:
+    """Let loops restored before a validation run it first, instead of the next batch."""
+    loop = trainer.fit_loop.epoch_loop
+    play_batch, is_due = loop.advance, loop._should_check_val_fx
+
+    def play_none(data_fetcher: Any) -> None:
+        loop.advance = play_batch  # type: ignore[method-assign]
+
+    def is_due_now(data_fetcher: Any) -> bool:
+        loop._should_check_val_fx = is_due  # type: ignore[method-assign]
+        return True
+
+    loop.advance = play_none  # type: ignore[method-assign]
+    loop._should_check_val_fx = is_due_now  # type: ignore[method-assign]
+    loop.val_loop.on_iteration_done()  # it begins, and is not restarted
 
 
 def forget_sigterm(trainer: Trainer) -> None:

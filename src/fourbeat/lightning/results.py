@@ -104,6 +104,7 @@ def _mean(trainer: Trainer, module: LightningModule, state: dict[str, Any]) -> _
         result._forward_cache = _moved(state["latest"], trainer.strategy.root_device)
     else:
         result.value = module.get_submodule(state["metric_attribute"])
+        result._update_count = int(not result.has_reset)  # the metric itself has the numbers
     return result
 
 

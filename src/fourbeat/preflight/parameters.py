@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -18,6 +19,7 @@ from fourbeat.lightning.torch_optim import requires_closure
 from fourbeat.optim.named import ownership_faults
 from fourbeat.optim.optimizer import has_sparse_gradients, network_faults
 from fourbeat.optim.patterns import freeze, freeze_faults, list_names
+from fourbeat.run.folder import find_run, weights_path
 from fourbeat.state.weights import fit_weights, read_weights
 
 
@@ -28,7 +30,7 @@ def parameter_faults(cfg: TrainConfig, net: nn.Module | None = None) -> list[Fau
         cfg: The config; its optimizers must be right by themselves.
         net: As of :func:`bare_network`, if it is built already; is frozen as the config says.
     """
-    leaves = cfg.optimizers
+    leaves, root = cfg.optimizers, Path(cfg.paths.output_dir)
     net = bare_network(cfg) if net is None else net
     if net is None:  # which the check of the model itself reports
         return []
@@ -39,7 +41,7 @@ def parameter_faults(cfg: TrainConfig, net: nn.Module | None = None) -> list[Fau
         keys = {key_of("optim", name): leaf.leaf() for name, leaf in leaves.items()}
         faults = faults or [f for key, leaf in keys.items() for f in network_faults(leaf, net, key)]
         faults = faults or closure_faults(cfg) + clipping_faults(cfg, net)
-    return [*faults, *(_file_faults(cfg.init_from, net) if cfg.init_from else [])]
+    return [*faults, *(_file_faults(cfg.init_from, net, root) if cfg.init_from else [])]
 
 
 def closure_faults(cfg: TrainConfig) -> list[Fault]:
@@ -95,12 +97,20 @@ def _built_on(device: str, leaf: Leaf) -> nn.Module | None:
     return net
 
 
-def _file_faults(file: str, net: nn.Module) -> list[Fault]:
-    path, key = Path(file).expanduser(), "init_from"
+def _no_file(file: str, path: Path, root: Path) -> Fault:
+    """Say what to name instead: of a run, the file of its best weights."""
+    why = "is a folder" if path.is_dir() else "is not there"
     hint = "Give a checkpoint, or a state dict that torch.save has written."
+    with suppress(RunError):
+        best = weights_path(find_run(file, root), "best")
+        why, hint = "is a run, not a file", f"Its best weights are init_from={best}."
+    return Fault("no-such-file", "init_from", file, why, hint)
+
+
+def _file_faults(file: str, net: nn.Module, root: Path) -> list[Fault]:
+    path, key = Path(file).expanduser(), "init_from"
     if not path.is_file():
-        why = "is a folder" if path.is_dir() else "is not there"
-        return [Fault("no-such-file", key, file, why, hint)]
+        return [_no_file(file, path, root)]
     try:
         held = read_weights(path)
     except RunError as error:

@@ -105,7 +105,7 @@ def try_batch(cfg: TrainConfig, task: Task, batch: Batch) -> tuple[TaskTrial | N
     with traced(task, entered), silenced(task):
         try:
             turns, losses = _run(task, batch)
-            check_names(losses)
+            check_names(losses, map(str, task.metrics))
             _check_signs(losses)
         except Exception as error:  # the user's own code may raise anything
             return None, [_fault(cfg, batch, entered, error)]
@@ -249,7 +249,10 @@ def _turn_faults(cfg: TrainConfig, task: Task, trial: TaskTrial) -> list[Fault]:
     names, target, size = [*cfg.optimizers], cfg.task.target, cfg.loop.accumulate_grad_batches
     if not trial.turns:
         if task.takes_turns:
-            why, hint = "takes no turn on the example batch", "Yield in steps() on the first batch."
+            why = "takes no turn on the example batch"
+            hint = (
+                "Yield in steps() on the first batch, or let the data's example() return another."
+            )
             return [Fault("wrong-turns", "task", target, why, hint)]
         return turnless_faults(cfg)
     if cfg.loop.name == "automatic":

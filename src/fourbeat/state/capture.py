@@ -16,6 +16,7 @@ from fourbeat.data.split_loaders import SplitLoaders
 from fourbeat.lightning.checkpoints import dump_checkpoint
 from fourbeat.lightning.loops import (
     begin_next_epoch,
+    begin_with_validation,
     continue_epoch,
     place_between_epochs,
     place_within_epoch,
@@ -153,6 +154,8 @@ def continue_from(
         begin_next_epoch(trainer)
     else:
         continue_epoch(trainer, finds_place=restores_within_epochs(trainer))
+    if state.position.moment == "before a validation":
+        begin_with_validation(trainer)
     registry.load_state_dict(state.process(trainer.global_rank) or {})
     for line in compare_names(trainer, registry, state):
         if trainer.is_global_zero and not quiet:

@@ -25,6 +25,7 @@ from fourbeat.state.stop import StopRequest
 from fourbeat.state.time_share import TimeShare
 from fourbeat.state.training_state import Moment, TrainingState
 from fourbeat.state.unrestored import UnrestoredState
+from fourbeat.state.validation_stops import ValidationStops
 
 
 class StateCheckpoint(SavedStates):
@@ -32,7 +33,7 @@ class StateCheckpoint(SavedStates):
 
     Every file is an exact restart point: a run that is resumed from it ends bitwise identical to
     one that was never interrupted. States are captured between batches and between epochs only,
-    also when a signal asks the run to stop.
+    also when a signal asks the run to stop; of one stopped within a validation, before it.
 
     In a project of your own: ``StateCheckpoint("runs/one")`` among the callbacks, data that
     :func:`fourbeat.adopt` has adopted, and ``trainer.fit(..., ckpt_path=states.find_last())``.
@@ -87,6 +88,7 @@ class StateCheckpoint(SavedStates):
         self.registry = StateRegistry()
         self.pauser: Pauser | None = None
         self.stop = StopRequest()
+        self._in_validation = ValidationStops(self.stop, self._writer)
         self._time = TimeShare(max_time_share, interval_s)
         self._judge = Judge(monitor, self.ranking, or_latest=or_latest)
         self._batches_done = 0
@@ -100,7 +102,7 @@ class StateCheckpoint(SavedStates):
         if stage == "fit":
             self._trainer, self._module = trainer, pl_module
             moments = (self._after_batch, self._after_epoch, self._before_end)
-            watch_loops(trainer, self._begin, *moments)
+            watch_loops(trainer, self._begin, *moments, self._before_validation)
             if self.files and trainer.is_global_zero:
                 clear_temporary_files(self.files.folder)
 
@@ -116,6 +118,11 @@ class StateCheckpoint(SavedStates):
         """Note the step whose weights were validated."""
         if not trainer.sanity_checking:
             self._judge.note_validation(trainer.global_step)
+            self._in_validation.end()
+
+    def on_validation_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        """Stop within a validation, if a signal asked for it."""
+        self._in_validation.after_batch(trainer)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -176,7 +183,7 @@ class StateCheckpoint(SavedStates):
             Tensors, which are not copied, and plain data.
         """
         self.registry.flush()
-        batch = self._batches_done if moment == "within an epoch" else 0
+        batch = self._batches_done if moment != "between epochs" else 0
         position = position_now(self._trainer, moment, batch, is_over=is_over)
         folder = self.folder or Path(self._trainer.default_root_dir)
         return capture(self._trainer, self.registry, position, folder, durable=durable)
@@ -185,6 +192,7 @@ class StateCheckpoint(SavedStates):
         trainer, is_resumed = self._trainer, self._read is not None
         self.registry = build_registry(trainer, self._module)
         if self._read is not None:
+            self._batches_done = self._read.position.batch
             continue_from(trainer, self.registry, self._read, quiet=self.files is None)
         elif trainer.global_step == 0:
             self.refuse_another()
@@ -230,6 +238,15 @@ class StateCheckpoint(SavedStates):
         if stop:  # a signal that has come since is obeyed at the next moment, with a state saved
             self.stop.obey()
         self._offer_pause("within an epoch")
+
+    def _before_validation(self) -> None:
+        trainer = self._trainer
+        are_pending = self._batches_done % self.registry.micro_batches_per_step() > 0
+        can_resume = trainer.is_last_batch or not are_pending
+        can_resume = can_resume and not (self._only_between_epochs or ends_early(trainer))
+        can_resume = can_resume and is_finite(self._module)
+        if self._in_validation.begin(trainer, can_resume=can_resume):
+            self._in_validation.hold(trainer, self.capture("before a validation"))
 
     def _after_epoch(self) -> None:
         trainer = self._trainer

@@ -133,6 +133,7 @@ class StateWriter:
         self._wanted = NumKept(files.num_last, files.num_best, self._snapshots.num_kept)
         self._state_bytes = 0
         self._held: dict[int, Checkpoint] = {}  # by step; only the first process holds any
+        self._latest: tuple[int, Checkpoint] | None = None
 
     @property
     def holds_best(self) -> bool:
@@ -175,6 +176,24 @@ class StateWriter:
         refuse_code(checkpoint, self._files.best(ranked[step]))
         self._held = {step: held for step, held in self._held.items() if step in ranked}
         self._held[step] = copy_to_cpu(checkpoint)
+
+    @property
+    def holds_latest(self) -> bool:
+        """Whether the memory takes a state that is written only if the run is stopped."""
+        return self._state_bytes <= MOST_HELD_BYTES
+
+    def hold_latest(self, state: TrainingState) -> None:
+        """Copy a state to memory, in case the run is stopped before the next one."""
+        self._latest = state.position.step, copy_to_cpu(state.checkpoint())
+
+    def write_latest(self) -> None:
+        """Write the state that :meth:`hold_latest` was given last, as the last one.
+
+        Raises:
+            RunError: As of :meth:`write`.
+        """
+        assert self._latest is not None
+        self._write(*self._latest, improved=False)
 
     def write_held(self) -> None:
         """Write the best states that are held, the latest also as the last one.

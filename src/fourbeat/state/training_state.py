@@ -17,8 +17,10 @@ STATE_FORMAT = 1
 
 KEY = "fourbeat"
 
-Moment = Literal["within an epoch", "between epochs"]
-"""Where Lightning's loops can be restored exactly: there nothing is half done."""
+Moment = Literal["within an epoch", "before a validation", "between epochs"]
+"""Where Lightning's loops can be restored exactly: there nothing is half done.
+
+``before a validation`` is within an epoch, or after its last batch: the validation comes next."""
 
 Checkpoint: TypeAlias = dict[str, Any]
 """A state as it lies in a file: Lightning's checkpoint, and ours under :data:`KEY`."""
@@ -46,7 +48,7 @@ class Position:
     """How far a training is.
 
     Attributes:
-        moment: Whether an epoch is under way.
+        moment: Whether an epoch is under way, and what comes next.
         epoch: Index of the epoch that is under way, or comes next; from 0.
         batch: Mini-batches of it that are done.
         step: Optimizer steps done.

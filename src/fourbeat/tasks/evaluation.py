@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 
-from fourbeat.tasks.mean import TOTAL, Loss, Mean, as_sum
+from fourbeat.tasks.mean import TOTAL, Loss, Mean, as_sum, check_names
 from fourbeat.tasks.running_loss import weighted_sum
 
 # An update of the metrics costs more than the forward pass of a small network. So outputs wait, up
@@ -17,6 +18,9 @@ from fourbeat.tasks.running_loss import weighted_sum
 # metrics are bitwise the same.
 MOST_NUMBERS = 2**18  # of outputs: 1 MiB of float32
 MOST_BATCHES = 256
+
+
+UNFED = "The ``compute`` method of metric .* was called before the ``update`` method"
 
 
 class SplitEvaluation:
@@ -63,7 +67,9 @@ class SplitEvaluation:
             agree: Returns the names that some process has, in the same order in each.
         """
         self._add_up()
-        for name in agree([*self._means]):
+        fed = [str(name) for name in self.metrics] if self._was_fed else []
+        names = dict.fromkeys(agree([*self._means, *fed]))
+        for name in [name for name in names if name not in self.metrics]:
             if name not in self._means:
                 self._means[name] = _SplitMean().to(self._device)
                 self._means[name].update(Mean(torch.zeros((), device=self._device), 0.0))
@@ -71,7 +77,13 @@ class SplitEvaluation:
         named = {name: mean.compute() for name, mean in self._means.items()}
         if has_total and TOTAL not in named:
             named = {TOTAL: torch.stack(list(named.values())).sum(), **named}
-        return {**named, **(self.metrics.compute() if self._was_fed else {})}
+        return {**named, **(self._computed() if names.keys() & set(self.metrics) else {})}
+
+    def _computed(self) -> dict[str, Tensor]:
+        """The metrics over all processes, of which this one may have fed none."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", UNFED)
+            return self.metrics.compute()
 
     def _add_up(self) -> None:
         for name in dict.fromkeys(name for losses in self._losses for name in losses):
@@ -82,6 +94,8 @@ class SplitEvaluation:
         self._forget()
 
     def _add_loss(self, name: str) -> None:
+        if name not in self._means:
+            check_names([*self._means, name], map(str, self.metrics))
         mean = self._means.setdefault(name, _SplitMean().to(self._device))
         pairs = zip(self._losses, self._sizes, strict=True)
         found = [(losses[name], size) for losses, size in pairs if name in losses]

@@ -110,21 +110,30 @@ def call_losses(method: Callable[[Any], Losses], batch: Any) -> Mapping[str, Los
         raise RuntimeError(f"{where} has raised StopIteration({error})") from error
 
 
-def check_names(names: Iterable[str]) -> None:
+def check_names(names: Iterable[str], metrics: Iterable[str] = ()) -> None:
     """Refuse losses whose tags would be those of others: ``train/NAME_epoch`` is a mean of NAME.
 
     Args:
-        names: All that a task gives, in all its turns.
+        names: All that a task has given, in all its turns and batches.
+        metrics: Names of its metrics.
 
     Raises:
-        LossTypeError: One is called as another one, or their sum, with such an ending.
+        LossTypeError: One is called as another one, or their sum, with such an ending; as a metric;
+            or only some batches have named losses.
     """
+    names, measured = list(names), {*metrics}
+    if len(names) > 1 and TOTAL in names:
+        others = ", ".join(name for name in names if name != TOTAL)
+        raise LossTypeError(
+            f"one batch has a loss without a name, and another one {others}: give it a name, too, "
+            "{'NAME': loss}; their sum is called 'loss'"
+        )
     tags = {f"{name}_{end}" for name in (*names, TOTAL) for end in ("epoch", "step")}
     for name in names:
-        if name in tags:
+        if name in tags or name in measured:
+            whose = "the mean of another one is" if name in tags else "one of the metrics is"
             raise LossTypeError(
-                f"a loss is called {name!r}, which is what the mean of another one is logged as: "
-                "give it another name"
+                f"a loss is called {name!r}, as {whose} logged: give it another name"
             )
 
 
@@ -193,6 +202,12 @@ def _detached(loss: Loss) -> Loss:
 
 
 def _check(name: str, loss: object) -> None:
+    if loss is None:
+        raise LossTypeError(
+            f"the loss {name!r} is None: a task has a loss for each batch. Leave a batch out in "
+            "the data (dataset, batch_sampler), or return fourbeat.Mean(0 * loss, 0.0), which "
+            "weighs nothing; a LightningModule (experiment=lightning_module) may return None"
+        )
     if not isinstance(loss, Tensor):
         raise LossTypeError(
             f"the loss {name!r} is a {type(loss).__name__}: return a tensor, a fourbeat.Mean, or a "

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fourbeat.data.batches import map_tensors
-from fourbeat.tasks.mean import TOTAL, Loss, Mean, as_sum
+from fourbeat.tasks.mean import TOTAL, Loss, Mean, as_sum, check_names
 
 # Losses are added up this many at a time: one addition for each would cost as much as the optimizer
 # of a small network. The number is fixed, not an execution's: a sum depends on where it is cut.
@@ -138,6 +138,7 @@ class RunningLosses:
         """
         for name, loss in losses.items():
             if name not in self._named:
+                check_names([*self._named, name])
                 self._named[name] = RunningLoss()
             self._named[name].update(loss, num_samples)
 

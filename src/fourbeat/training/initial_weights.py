@@ -40,8 +40,10 @@ def load_initial(net: nn.Module, file: str) -> str:
         "not in the file": fitted.missing,
         "not in the network": fitted.unused,
     }
+    held, wanted = len(fitted.values), len(net.state_dict())
     told = [f"{why}: {list_names(names)}" for why, names in left.items() if names]
-    return "; ".join([f"{len(fitted.values)} tensors loaded from {file}", *told])
+    loaded = f"init_from: {held} of the network's {wanted} tensors loaded from {file}"
+    return "; ".join([loaded, *told])
 
 
 def keep_initial(net: nn.Module, file: str, folder: Path) -> str:

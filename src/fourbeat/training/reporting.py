@@ -35,7 +35,7 @@ def print_start(cfg: TrainConfig, components: Components) -> None:
         log.info(
             "%s: %s on %s%s, %s, %s loop, %s%s, %s",
             *(components.folder, *names, _describe_sizes(data)),
-            f"{components.num_parameters:,} parameters",
+            _describe_parameters(components),
             *(cfg.loop.name, device, processes, cfg.trainer.precision),
         )
         _print_schedule(cfg, components)
@@ -44,6 +44,12 @@ def print_start(cfg: TrainConfig, components: Components) -> None:
             log.info(
                 "nothing is saved (callbacks.model_checkpoint is off): no resume, no best state"
             )
+
+
+def _describe_parameters(components: Components) -> str:
+    trained = components.num_parameters
+    frozen = sum(p.numel() for p in components.module.parameters()) - trained
+    return f"{trained:,} parameters" + (f" trained, {frozen:,} frozen" if frozen else "")
 
 
 def _describe_sizes(data: Data) -> str:
