@@ -169,7 +169,7 @@ def test_loops_captured_before_a_validation_begin_with_it(trainer: Trainer, tmp_
     fresh = stock_trainer(max_epochs=2, default_root_dir=tmp_path, callbacks=[Noting(noted)])
 
     def restore(trainer: Trainer) -> None:
-        continue_epoch(trainer)
+        continue_epoch(trainer, finds_place=True)
         begin_with_validation(trainer)
 
     resumed(fresh, found[0], restore)
