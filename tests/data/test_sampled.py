@@ -119,6 +119,7 @@ def test_a_sampler_that_counts_for_itself_is_found_and_counts_on() -> None:
     order = order_of(sampler)
     first = torch.cat(order.batches(0))
     assert not order.repeats
+    assert order.name == "Counts"  # not torch's BatchSampler around it
     assert sampler.num_passes == 1  # a copy was asked again
     assert torch.equal(torch.cat(order.batches(1)), (first + 1) % NUM)
 

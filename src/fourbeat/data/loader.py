@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 from fourbeat.base.generators import generators_seeded
 from fourbeat.data.batches import Batch, Fetched, count_samples
 from fourbeat.data.executions import Execution, TensorExecution
-from fourbeat.data.order import BatchOrder, Chosen
+from fourbeat.data.order import BatchOrder, Chosen, keys_of
 from fourbeat.data.streams import StreamBatches, without_end
 from fourbeat.data.tensors import TensorBatches
 
@@ -83,10 +83,11 @@ class SampleBatches(Dataset[Any]):
             yield each.fetched if isinstance(each, Noted) else each
 
     def _fetch(self, chosen: Chosen) -> Fetched:
-        indices = chosen.indices.tolist()
-        fetch_all = getattr(self.samples, "__getitems__", None)
+        keys = keys_of(chosen.keys)
+        is_batch = getattr(self.collate, "takes_one", False)  # torch fetches it alone then
+        fetch_all = None if is_batch else getattr(self.samples, "__getitems__", None)
         with generators_seeded(chosen.seed):
-            samples = fetch_all(indices) if fetch_all else [self.samples[i] for i in indices]
+            samples = fetch_all(keys) if fetch_all else [self.samples[key] for key in keys]
             return Fetched.collated(samples, self.collate)
 
 
@@ -135,9 +136,8 @@ class BatchLoader(DataLoader[Any]):
         for size in order.execution_sizes():
             chosen = batches[start : start + size]
             sizes = tuple(map(len, chosen))
-            execution: Execution = TensorExecution(
-                source.tensors, sizes, start, torch.cat(list(chosen))
-            )
+            rows: Any = torch.cat(list(chosen))  # type: ignore[arg-type]  # in memory: of tensors
+            execution: Execution = TensorExecution(source.tensors, sizes, start, rows)
             yield execution.pin_memory() if self.pin_memory else execution
             start += size
 
