@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,7 +12,12 @@ from support.stock_trainers import stock_trainer
 from torch import Tensor
 from torch.utils.data import (
     DataLoader,
+    Dataset,
+    IterableDataset,
+    RandomSampler,
     SequentialSampler,
+    TensorDataset,
+    get_worker_info,
 )
 
 from fourbeat.base.errors import DataError
@@ -19,6 +25,11 @@ from fourbeat.data import Data, adopt
 from fourbeat.data.adopted_loader import AdoptedLoader
 
 SAMPLES = list(range(10))
+
+
+class Stream(IterableDataset[int]):
+    def __iter__(self) -> Iterator[int]:
+        return iter(SAMPLES)
 
 
 class Plain(LightningDataModule):
@@ -74,6 +85,68 @@ def test_an_adopted_data_module_is_called_as_by_lightning() -> None:
     assert (type(data).__name__, type(data).__qualname__) == ("Plain", "Plain")
     assert len(data.val_dataloader()) == 2
     assert data.split_sizes == (-1, -1, 0)
+
+
+@pytest.mark.filterwarnings("ignore:.*have no `validation_step`")
+@pytest.mark.parametrize("name", ["shuffled", "weighted", "batches", "tensors"])
+def test_overfit_batches_takes_the_first_batches_in_each_epoch(name: str) -> None:
+    class Own(Plain):
+        def train_dataloader(self) -> Any:
+            return {
+                "shuffled": DataLoader(SAMPLES, 2, shuffle=True),
+                "weighted": DataLoader(SAMPLES, 2, sampler=RandomSampler(range(4))),
+                "batches": DataLoader(SAMPLES, batch_sampler=[[4], [5]]),
+                "tensors": DataLoader(TensorDataset(torch.arange(10)), 2, shuffle=True),
+            }[name]
+
+        def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+            return batch[0] if isinstance(batch, list) else batch
+
+    module = Quiet()
+    trainer = stock_trainer(max_epochs=2, overfit_batches=2)
+    trainer.fit(module, datamodule=adopt(Own(), seed=1))
+    first = [[0.0], [1.0]] if name == "batches" else [[0.0, 1.0], [2.0, 3.0]]
+    assert module.seen == 2 * first
+
+
+def test_overfit_batches_of_a_stream_is_refused() -> None:
+    class Streams(Plain):
+        def train_dataloader(self) -> Any:
+            return DataLoader(Stream(), 2)
+
+    trainer = stock_trainer(max_epochs=1, overfit_batches=2)
+    with pytest.raises(DataError, match=r"overfit_batches=...\): must be 0 for a stream"):
+        trainer.fit(Quiet(), datamodule=adopt(Streams()))
+
+
+def opened(worker_id: int) -> None:
+    info = get_worker_info()
+    assert info is not None
+    info.dataset.start = 3  # type: ignore[attr-defined]
+
+
+class Opened(Dataset[int]):
+    start = 0
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, index: int) -> int:
+        return self.start + index
+
+
+class OpenedStream(Opened, IterableDataset[int]):
+    def __iter__(self) -> Iterator[int]:
+        return iter([self[0], self[1]])
+
+
+@pytest.mark.parametrize("kind", [Opened, OpenedStream])
+def test_worker_processes_find_the_users_data_set(kind: type[Opened]) -> None:
+    loader = DataLoader(kind(), 2, num_workers=1, worker_init_fn=opened)
+    adopted = AdoptedLoader(loader, "val")
+    order = adopted.order(seed=1)
+    (batch,) = adopted.build(adopted.source(order.seed_of), order)
+    assert batch.tolist() == [3, 4]
 
 
 def test_what_is_no_loader_of_torchs_is_kept_as_it_is() -> None:

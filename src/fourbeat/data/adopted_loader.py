@@ -18,10 +18,11 @@ from torch.utils.data import (
     default_collate,
 )
 
+from fourbeat.base.errors import DataError
 from fourbeat.data.batches import Batch
 from fourbeat.data.loader import BatchLoader, SampleBatches, batch_loader
 from fourbeat.data.order import BatchOrder, EpochOrder
-from fourbeat.data.sampled import SampledOrder
+from fourbeat.data.sampled import SampledOrder, StoredOrder
 from fourbeat.data.seeding import Split
 from fourbeat.data.streams import StreamBatches, StreamOrder, count_stream
 from fourbeat.data.tensors import TensorBatches
@@ -113,17 +114,27 @@ class AdoptedLoader:
         """Whether a short last batch is dropped."""
         return bool(getattr(self.loader.batch_sampler, "drop_last", False))
 
-    def order(self, **common: Any) -> BatchOrder:
+    def order(self, *, as_stored: bool = False, **common: Any) -> BatchOrder:
         """Return the order of the batches.
 
         Args:
+            as_stored: Take the samples as they are stored, whatever the sampler is: for
+                ``overfit_batches``, which wants the same ones in each epoch.
             **common: The arguments of :class:`BatchOrder`, but for the split.
         """
         common |= {"split": self.split, "seeded": self.in_memory is None}
         loader, is_training = self.loader, self.split == "train"
         if self.is_stream:
+            if as_stored:
+                raise DataError(
+                    "Trainer(overfit_batches=...): must be 0 for a stream, of which there is no "
+                    "other order; Trainer(limit_train_batches=...) has its first batches."
+                )
             count = count_stream(loader.dataset, self.batch_size, self.drop_last)
             return StreamOrder(count, **common)
+        if as_stored:
+            samples = SequentialSampler(loader.dataset)  # type: ignore[arg-type]
+            return StoredOrder(BatchSampler(samples, self.batch_size, self.drop_last), **common)
         keeps_all = is_training or not (self.drop_last or self._is_shuffled)
         if self.has_own_sampler or not keeps_all:
             is_shared = isinstance(self.sampler, DistributedSampler)

@@ -19,6 +19,7 @@ from fourbeat.data.executions import Execution, TensorExecution
 from fourbeat.data.order import BatchOrder, Chosen, keys_of
 from fourbeat.data.streams import StreamBatches, without_end
 from fourbeat.data.tensors import TensorBatches
+from fourbeat.lightning.torch_data import show_dataset
 
 # Batches that a worker process fetches ahead: all workers together an execution, while the one
 # before it is played; torch's default is 2, and each one takes shared memory.
@@ -228,8 +229,13 @@ def _as_it_is(batch: Any) -> Any:
 
 
 def _start_worker(init_worker: Callable[[int], Any] | None, worker_id: int) -> None:
-    """A terminal sends Ctrl-C to all processes; only the one that trains knows when to stop."""
+    """Show the user's data set as this process's, ignore Ctrl-C, and call the user's function."""
+    # A terminal sends it to all processes; only the one that trains knows when to stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    info = get_worker_info()
+    assert info is not None
+    if isinstance(info.dataset, (SampleBatches, StreamBatches)):
+        show_dataset(info.dataset.samples)
     if init_worker is not None:
         init_worker(worker_id)
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor, nn
-from torch.utils.data import BatchSampler, Dataset
+from torch.utils.data import BatchSampler, Dataset, SequentialSampler
 
 from fourbeat.base.errors import DataError
 from fourbeat.base.generators import GENERATORS, generators_seeded, seed_generator
@@ -107,6 +107,10 @@ class SampledOrder(BatchOrder):
             seed_generator(generator, (seed + index) % 2**64)
         with generators_seeded(seed):
             return list(map(list, sampler))
+
+
+class StoredOrder(SampledOrder, SequentialSampler):  # type: ignore[misc]  # of batches
+    """Batches of the samples as they are stored; Lightning sees that nothing is shuffled."""
 
 
 class Nested(NamedTuple):
