@@ -79,11 +79,7 @@ class SampledOrder(BatchOrder):
             DataError: They are not as many as in other epochs.
         """
         chosen = self._chosen(epoch)
-        if len(chosen) != self._num_chosen:
-            raise DataError(
-                f"batch_sampler({self.split!r}) chose {len(chosen)} batches in epoch {epoch}, and "
-                f"{self._num_chosen} before; each epoch must have as many."
-            )
+        self._check_number(chosen, epoch, self._num_chosen)
         rank, num_ranks = self._turns
         indices = range(rank, self.num_batches_of_split * num_ranks, num_ranks)
         own = [chosen[i % len(chosen)] for i in indices][: self.num_batches]
@@ -93,10 +89,19 @@ class SampledOrder(BatchOrder):
         chosen = self._drawn(self.sampler, epoch)
         if self._is_first and self.split == "train":
             self._is_first = False
-            twin = copy_sampler(self.sampler)
-            again = chosen if twin is None else self._drawn(twin, epoch)
-            self.repeats = _are_equal(again, chosen)
+            if (twin := copy_sampler(self.sampler)) is not None:
+                self.repeats = _are_equal(self._drawn(twin, epoch), chosen)
+                # Now, not after an epoch of training.
+                self._check_number(self._drawn(twin, epoch + 1), epoch + 1, len(chosen))
         return chosen
+
+    def _check_number(self, chosen: list[Any], epoch: int, expected: int) -> None:
+        if len(chosen) != expected:
+            raise DataError(
+                f"{self.name} chose {len(chosen)} batches of {self.split!r} in epoch {epoch}; its "
+                f"length, or an epoch before, was {expected}. The length of the training follows "
+                "from that: let each epoch have as many, and __len__ say so."
+            )
 
     def _drawn(self, sampler: Any, epoch: int) -> list[list[Any]]:
         seed, nested = mix_seed(self.seed, epoch), nested_in(sampler)
