@@ -225,7 +225,7 @@ def test_a_sampler_chooses_the_batches_and_what_it_draws_depends_on_the_epoch_al
 def test_several_processes_take_the_batches_of_a_sampler_in_turns() -> None:
     data = Curriculum({"train": LIST})
     ranks = [data._order("train", rank=rank, world_size=2).batches(0) for rank in (0, 1)]
-    assert [[b.tolist() for b in batches] for batches in ranks] == [
+    assert ranks == [
         [[0, 1, 2], [6, 7, 8]],
         [[3, 4, 5], [0, 1, 2]],
     ]
@@ -236,7 +236,7 @@ def test_a_sampler_has_as_many_batches_in_each_epoch_as_it_says() -> None:
         def batch_sampler(self, split: str) -> Any:
             return ByDifficulty(4)
 
-    with pytest.raises(DataError, match="chose 3 batches in epoch 0, and 4 before"):
+    with pytest.raises(DataError, match=r"^ByDifficulty chose 3 batches .* epoch 0; .* was 4\."):
         list(Boasting({"train": LIST}).train_dataloader())
 
 

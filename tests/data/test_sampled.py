@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch.utils.data import BatchSampler, RandomSampler, Sampler, WeightedRandomSampler
 
+from fourbeat.base.errors import DataError
 from fourbeat.data.sampled import SampledOrder
 
 NUM = 40
@@ -119,8 +120,30 @@ def test_a_sampler_that_counts_for_itself_is_found_and_counts_on() -> None:
     order = order_of(sampler)
     first = torch.cat(order.batches(0))
     assert not order.repeats
+    assert order.name == "Counts"  # not torch's BatchSampler around it
     assert sampler.num_passes == 1  # a copy was asked again
     assert torch.equal(torch.cat(order.batches(1)), (first + 1) % NUM)
+
+
+class Grows(Sampler[list[int]]):
+    """Chooses one batch more in each epoch."""
+
+    num_batches = 2
+
+    def set_epoch(self, epoch: int) -> None:
+        self.num_batches = 2 + epoch
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter([[i] for i in range(self.num_batches)])
+
+    def __len__(self) -> int:
+        return self.num_batches
+
+
+def test_another_number_of_batches_is_refused_before_any_is_trained_on() -> None:
+    order = SampledOrder(Grows(), seed=1)
+    with pytest.raises(DataError, match=r"^Grows chose 3 batches .* epoch 1; .* was 2\."):
+        order.batches(0)
 
 
 def test_one_that_cannot_be_copied_is_left_alone() -> None:

@@ -241,7 +241,8 @@ class AdoptedData(Data):
     def _order_of(self, loader: AdoptedLoader, **settings: Any) -> BatchOrder:
         rank, world_size = self._rank_and_world_size()
         own = {"seed": self.seed, "rank": rank, "world_size": world_size}
-        return loader.order(**own | settings)
+        as_stored = bool(getattr(self.trainer, "overfit_batches", 0))
+        return loader.order(as_stored=as_stored, **own | settings)
 
     def _new_source(self, split: Split, device: torch.device, order: BatchOrder) -> Any:
         return self.loader_of(split).source(order.seed_of)

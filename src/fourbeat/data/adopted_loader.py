@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
+from types import FunctionType
 from typing import Any
 
 from torch.utils.data import (
@@ -17,25 +18,39 @@ from torch.utils.data import (
     default_collate,
 )
 
+from fourbeat.base.errors import DataError
 from fourbeat.data.batches import Batch
 from fourbeat.data.loader import BatchLoader, SampleBatches, batch_loader
 from fourbeat.data.order import BatchOrder, EpochOrder
-from fourbeat.data.sampled import SampledOrder
+from fourbeat.data.sampled import SampledOrder, StoredOrder
 from fourbeat.data.seeding import Split
 from fourbeat.data.streams import StreamBatches, StreamOrder, count_stream
 from fourbeat.data.tensors import TensorBatches
 
+# Lightning replaces these two for the time in which it asks for a loader; what they do is done.
+_NOT_BYPASSED = {"__init__", "__setattr__"}
+_BYPASSED = {
+    name: value
+    for name, value in vars(DataLoader).items()
+    if isinstance(value, (FunctionType, property)) and name not in _NOT_BYPASSED
+}
+
 
 def can_be_adopted(loader: Any) -> bool:
-    """Return whether a loader yields its batches as any DataLoader does."""
-    return isinstance(loader, DataLoader) and type(loader).__iter__ is DataLoader.__iter__
+    """Return whether a loader is a DataLoader that yields its batches as any other does.
+
+    A subclass that overrides a method, whichever it is, is not: nobody would call it.
+    """
+    return isinstance(loader, DataLoader) and all(
+        getattr(type(loader), name) is value for name, value in _BYPASSED.items()
+    )
 
 
 class AdoptedLoader:
     """What a DataLoader loads, and how: its data set, collation, workers and sampler.
 
-    Exactly a ``RandomSampler`` without replacement, or a ``SequentialSampler``, gives way to our
-    order; any other sampler chooses, seeded by the epoch.
+    Exactly a ``RandomSampler`` without replacement, or a ``SequentialSampler``, over the whole data
+    set gives way to our order; any other sampler chooses, seeded by the epoch.
 
     Args:
         loader: It may have been iterated or not; nobody iterates it from now on.
@@ -64,14 +79,19 @@ class AdoptedLoader:
     @property
     def has_own_sampler(self) -> bool:
         """Whether the sampler is another than those that our order can stand for."""
-        return not (self.is_stream or self._is_shuffled or type(self.sampler) is SequentialSampler)
+        return not (self.is_stream or self._is_shuffled or self._is_whole(SequentialSampler))
 
     @property
     def _is_shuffled(self) -> bool:
         sampler = self.sampler
-        if type(sampler) is not RandomSampler or sampler.replacement:
+        if not self._is_whole(RandomSampler) or sampler.replacement:
             return False
-        return sampler.num_samples == len(sampler.data_source)
+        return bool(sampler.num_samples == len(sampler.data_source))
+
+    def _is_whole(self, kind: type) -> bool:
+        """Whether the sampler is of just this kind, and over the data set, not a part of it."""
+        own = self.sampler
+        return type(own) is kind and vars(own)["data_source"] is self.loader.dataset
 
     @property
     def in_memory(self) -> TensorBatches | None:
@@ -94,17 +114,27 @@ class AdoptedLoader:
         """Whether a short last batch is dropped."""
         return bool(getattr(self.loader.batch_sampler, "drop_last", False))
 
-    def order(self, **common: Any) -> BatchOrder:
+    def order(self, *, as_stored: bool = False, **common: Any) -> BatchOrder:
         """Return the order of the batches.
 
         Args:
+            as_stored: Take the samples as they are stored, whatever the sampler is: for
+                ``overfit_batches``, which wants the same ones in each epoch.
             **common: The arguments of :class:`BatchOrder`, but for the split.
         """
         common |= {"split": self.split, "seeded": self.in_memory is None}
         loader, is_training = self.loader, self.split == "train"
         if self.is_stream:
+            if as_stored:
+                raise DataError(
+                    "Trainer(overfit_batches=...): must be 0 for a stream, of which there is no "
+                    "other order; Trainer(limit_train_batches=...) has its first batches."
+                )
             count = count_stream(loader.dataset, self.batch_size, self.drop_last)
             return StreamOrder(count, **common)
+        if as_stored:
+            samples = SequentialSampler(loader.dataset)  # type: ignore[arg-type]
+            return StoredOrder(BatchSampler(samples, self.batch_size, self.drop_last), **common)
         keeps_all = is_training or not (self.drop_last or self._is_shuffled)
         if self.has_own_sampler or not keeps_all:
             is_shared = isinstance(self.sampler, DistributedSampler)
@@ -117,8 +147,8 @@ class AdoptedLoader:
             **common,
         )
 
-    def _chosen_batches(self) -> Iterable[Sequence[int]]:
-        chosen: Iterable[Sequence[int]] | None = self.loader.batch_sampler
+    def _chosen_batches(self) -> Iterable[Iterable[Any]]:
+        chosen: Iterable[Iterable[Any]] | None = self.loader.batch_sampler
         return BatchSampler(self.loader.sampler, 1, drop_last=False) if chosen is None else chosen
 
     def source(self, seed_of: Callable[[int, int], int]) -> Dataset[Any]:

@@ -16,9 +16,10 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 from fourbeat.base.generators import generators_seeded
 from fourbeat.data.batches import Batch, Fetched, count_samples
 from fourbeat.data.executions import Execution, TensorExecution
-from fourbeat.data.order import BatchOrder, Chosen
+from fourbeat.data.order import BatchOrder, Chosen, keys_of
 from fourbeat.data.streams import StreamBatches, without_end
 from fourbeat.data.tensors import TensorBatches
+from fourbeat.lightning.torch_data import show_dataset
 
 # Batches that a worker process fetches ahead: all workers together an execution, while the one
 # before it is played; torch's default is 2, and each one takes shared memory.
@@ -83,10 +84,11 @@ class SampleBatches(Dataset[Any]):
             yield each.fetched if isinstance(each, Noted) else each
 
     def _fetch(self, chosen: Chosen) -> Fetched:
-        indices = chosen.indices.tolist()
-        fetch_all = getattr(self.samples, "__getitems__", None)
+        keys = keys_of(chosen.keys)
+        is_batch = getattr(self.collate, "takes_one", False)  # torch fetches it alone then
+        fetch_all = None if is_batch else getattr(self.samples, "__getitems__", None)
         with generators_seeded(chosen.seed):
-            samples = fetch_all(indices) if fetch_all else [self.samples[i] for i in indices]
+            samples = fetch_all(keys) if fetch_all else [self.samples[key] for key in keys]
             return Fetched.collated(samples, self.collate)
 
 
@@ -135,9 +137,8 @@ class BatchLoader(DataLoader[Any]):
         for size in order.execution_sizes():
             chosen = batches[start : start + size]
             sizes = tuple(map(len, chosen))
-            execution: Execution = TensorExecution(
-                source.tensors, sizes, start, torch.cat(list(chosen))
-            )
+            rows: Any = torch.cat(list(chosen))  # type: ignore[arg-type]  # in memory: of tensors
+            execution: Execution = TensorExecution(source.tensors, sizes, start, rows)
             yield execution.pin_memory() if self.pin_memory else execution
             start += size
 
@@ -228,8 +229,13 @@ def _as_it_is(batch: Any) -> Any:
 
 
 def _start_worker(init_worker: Callable[[int], Any] | None, worker_id: int) -> None:
-    """A terminal sends Ctrl-C to all processes; only the one that trains knows when to stop."""
+    """Show the user's data set as this process's, ignore Ctrl-C, and call the user's function."""
+    # A terminal sends it to all processes; only the one that trains knows when to stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    info = get_worker_info()
+    assert info is not None
+    if isinstance(info.dataset, (SampleBatches, StreamBatches)):
+        show_dataset(info.dataset.samples)
     if init_worker is not None:
         init_worker(worker_id)
 

@@ -51,12 +51,17 @@ class Chosen(NamedTuple):
     """What a sampler says of a batch whose samples may draw numbers.
 
     Attributes:
-        indices: Of the samples.
+        keys: Of the samples: indices, or whatever else a sampler of the user's has chosen.
         seed: Of what is drawn while they are fetched and collated.
     """
 
-    indices: Int64[Tensor, " batch"]
+    keys: Int64[Tensor, " batch"] | list[Any]
     seed: int
+
+
+def keys_of(chosen: Tensor | list[Any]) -> list[Any]:
+    """Return the keys of a batch's samples, as its data set gets them one by one."""
+    return chosen.tolist() if isinstance(chosen, Tensor) else chosen
 
 
 class BatchOrder(DistributedSampler[Any], ABC):
@@ -115,17 +120,17 @@ class BatchOrder(DistributedSampler[Any], ABC):
         """Batches per epoch on this rank."""
 
     @abstractmethod
-    def batches(self, epoch: int) -> Sequence[Tensor]:
-        """Return the sample indices of each batch of an epoch on this rank.
+    def batches(self, epoch: int) -> Sequence[Tensor | list[Any]]:
+        """Return the keys of the samples of each batch of an epoch on this rank.
 
         Args:
             epoch: From 0.
         """
 
-    def __iter__(self) -> Iterator[Tensor | Chosen]:
+    def __iter__(self) -> Iterator[Tensor | list[Any] | Chosen]:
         epoch, first = self.epoch, self.first_batch
-        for batch_idx, indices in enumerate(self.batches(epoch)[first:], start=first):
-            yield Chosen(indices, self.seed_of(epoch, batch_idx)) if self.seeded else indices
+        for batch_idx, keys in enumerate(self.batches(epoch)[first:], start=first):
+            yield Chosen(keys, self.seed_of(epoch, batch_idx)) if self.seeded else keys
 
     @property
     def num_batches(self) -> int:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor, nn
-from torch.utils.data import Dataset
+from torch.utils.data import BatchSampler, Dataset, SequentialSampler
 
 from fourbeat.base.errors import DataError
 from fourbeat.base.generators import GENERATORS, generators_seeded, seed_generator
@@ -25,7 +25,7 @@ _NO_HELPERS = (type, ModuleType, FunctionType, MethodType, nn.Module, Dataset, L
 
 
 class SampledOrder(BatchOrder):
-    """The batches that a sampler of the user's chooses, lists of sample indices.
+    """The batches that a sampler of the user's chooses, lists of what its data set takes as keys.
 
     What it draws is seeded by the epoch, which it gets by ``set_epoch`` if it has that: from the
     global generators, or from generators that it or a sampler within it has. Several ranks take its
@@ -46,7 +46,7 @@ class SampledOrder(BatchOrder):
     batch_size = 0  # differs
 
     def __init__(
-        self, sampler: Iterable[Sequence[int]], *, is_shared: bool = False, **common: Any
+        self, sampler: Iterable[Iterable[Any]], *, is_shared: bool = False, **common: Any
     ) -> None:
         super().__init__(**common)
         self.sampler = sampler
@@ -54,7 +54,15 @@ class SampledOrder(BatchOrder):
         self._turns = (0, 1) if is_shared else (self.rank, self.num_replicas)
         self._num_chosen = len(sampler) if isinstance(sampler, Sized) else len(self._chosen(0))
         if not self._num_chosen:
-            raise DataError(f"batch_sampler({self.split!r}) returned a sampler without batches.")
+            raise DataError(f"{self.name}: the sampler of {self.split!r} chose no batch.")
+
+    @property
+    def name(self) -> str:
+        """Class of what chooses, within torch's ``BatchSampler`` if that makes the batches."""
+        own: Any = self.sampler
+        while type(own) is BatchSampler:
+            own = own.sampler
+        return type(own).__name__
 
     @property
     def num_batches_of_split(self) -> int:
@@ -64,32 +72,38 @@ class SampledOrder(BatchOrder):
             return math.ceil(self._num_chosen / num_ranks)
         return len(range(rank, self._num_chosen, num_ranks))
 
-    def batches(self, epoch: int) -> list[Tensor]:
-        """Return the sample indices of each batch of an epoch on this rank.
+    def batches(self, epoch: int) -> Sequence[Tensor | list[Any]]:
+        """Return the keys of each batch of an epoch on this rank, in memory as a tensor.
 
         Raises:
             DataError: They are not as many as in other epochs.
         """
         chosen = self._chosen(epoch)
-        if len(chosen) != self._num_chosen:
-            raise DataError(
-                f"batch_sampler({self.split!r}) chose {len(chosen)} batches in epoch {epoch}, and "
-                f"{self._num_chosen} before; each epoch must have as many."
-            )
+        self._check_number(chosen, epoch, self._num_chosen)
         rank, num_ranks = self._turns
         indices = range(rank, self.num_batches_of_split * num_ranks, num_ranks)
-        return [chosen[i % len(chosen)] for i in indices][: self.num_batches]
+        own = [chosen[i % len(chosen)] for i in indices][: self.num_batches]
+        return own if self.seeded else list(map(torch.tensor, own))
 
-    def _chosen(self, epoch: int) -> list[Tensor]:
+    def _chosen(self, epoch: int) -> list[list[Any]]:
         chosen = self._drawn(self.sampler, epoch)
         if self._is_first and self.split == "train":
             self._is_first = False
-            twin = copy_sampler(self.sampler)
-            again = chosen if twin is None else self._drawn(twin, epoch)
-            self.repeats = len(again) == len(chosen) and all(map(torch.equal, again, chosen))
+            if (twin := copy_sampler(self.sampler)) is not None:
+                self.repeats = _are_equal(self._drawn(twin, epoch), chosen)
+                # Now, not after an epoch of training.
+                self._check_number(self._drawn(twin, epoch + 1), epoch + 1, len(chosen))
         return chosen
 
-    def _drawn(self, sampler: Any, epoch: int) -> list[Tensor]:
+    def _check_number(self, chosen: list[Any], epoch: int, expected: int) -> None:
+        if len(chosen) != expected:
+            raise DataError(
+                f"{self.name} chose {len(chosen)} batches of {self.split!r} in epoch {epoch}; its "
+                f"length, or an epoch before, was {expected}. The length of the training follows "
+                "from that: let each epoch have as many, and __len__ say so."
+            )
+
+    def _drawn(self, sampler: Any, epoch: int) -> list[list[Any]]:
         seed, nested = mix_seed(self.seed, epoch), nested_in(sampler)
         for each in nested.objects:
             if callable(set_epoch := getattr(each, "set_epoch", None)):
@@ -97,7 +111,11 @@ class SampledOrder(BatchOrder):
         for index, generator in enumerate(nested.generators):
             seed_generator(generator, (seed + index) % 2**64)
         with generators_seeded(seed):
-            return [torch.tensor(list(batch), dtype=torch.int64) for batch in sampler]
+            return list(map(list, sampler))
+
+
+class StoredOrder(SampledOrder, SequentialSampler):  # type: ignore[misc]  # of batches
+    """Batches of the samples as they are stored; Lightning sees that nothing is shuffled."""
 
 
 class Nested(NamedTuple):
@@ -146,6 +164,13 @@ def copy_sampler(sampler: Any) -> Any:
         return copy.deepcopy(sampler, {id(each): each for each in shared})
     except Exception:  # the user's own classes may refuse in any way
         return None
+
+
+def _are_equal(one: Any, other: Any) -> bool:
+    if isinstance(one, (list, tuple)) and type(one) is type(other):
+        return len(one) == len(other) and all(map(_are_equal, one, other))
+    same = one == other
+    return bool(same.all() if hasattr(same, "all") else same)  # of tensors and arrays
 
 
 def _is_helper(value: Any) -> bool:

@@ -111,6 +111,11 @@ class StreamBatches(Dataset[Any]):
         self._run, self._num_passes, self._num_pulled = -1, 0, 0
 
     @property
+    def samples(self) -> Any:
+        """The stream, as that of any other batches."""
+        return self.stream
+
+    @property
     def can_be_captured(self) -> bool:
         """Whether the stream knows where it stands, and can be placed there."""
         return all(hasattr(self.stream, name) for name in ("state_dict", "load_state_dict"))

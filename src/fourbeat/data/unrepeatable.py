@@ -38,7 +38,7 @@ def describe_order(loader: Any) -> str | None:
     if not isinstance(order, SampledOrder) or order.repeats:
         return None
     return (
-        f"resume will not restore the order of {type(order.sampler).__name__}: asked again for the "
+        f"resume will not restore the order of {order.name}: asked again for the "
         "same epoch, it chooses other batches. Let it draw from the global generators of Python, "
         "NumPy or torch, or from one in an attribute of its own, all of which are seeded by the "
         "epoch; and count epochs in a set_epoch(epoch), which is called for each"

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from fourbeat.config.schema import TrainConfig
 from fourbeat.data import BatchOrder, count_samples
+from fourbeat.data.order import keys_of
 from fourbeat.events import Observer
 from fourbeat.inspector.changes import Change, apply_change
 from fourbeat.inspector.places import BEATS, Beat, Here, Place
@@ -94,7 +95,7 @@ class Pauses(Callback, Observer):
             self._goal = self._pause(here)
 
 
-def find_indices(components: Components, epoch: int, batch_idx: int) -> list[int]:
+def find_indices(components: Components, epoch: int, batch_idx: int) -> list[Any]:
     """Return which samples of the training split a batch holds.
 
     Args:
@@ -106,5 +107,4 @@ def find_indices(components: Components, epoch: int, batch_idx: int) -> list[int
     order = getattr(loader, "sampler", None)
     if not isinstance(order, BatchOrder):
         return []  # a loader that is kept as it is
-    indices: list[int] = order.batches(epoch)[batch_idx].tolist()
-    return indices
+    return keys_of(order.batches(epoch)[batch_idx])

@@ -6,11 +6,13 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
+from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from fourbeat.base.generators import generators_seeded, seed_generators
 from fourbeat.data import evaluation_seed
-from fourbeat.data.seeding import Split
+from fourbeat.data.seeding import Split, mix_seed
+from fourbeat.lightning.validation import watch_evaluations
 from fourbeat.loop.backend import MicroBatch
 from fourbeat.loop.weighing import union_of_names
 from fourbeat.tasks import Task
@@ -18,13 +20,39 @@ from fourbeat.tasks.evaluation import SplitEvaluation
 from fourbeat.tasks.mean import call_losses
 
 
+class SeededEvaluations(Callback):
+    """Seeds each batch of an evaluation, before it is transferred to the device.
+
+    So whatever its hooks and its steps draw is the same in any evaluation: ``eval.py`` gives the
+    run's own test. The training's random generators stand where they stood once it is over; that
+    takes 90 us, and to seed them 7 for each batch, whether it draws or not, for nobody knows
+    before. A small network takes 100.
+
+    Args:
+        seed: Of what evaluations draw.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Have the loops that evaluate call back, where no hook is called."""
+
+        def seed_batch(batch_idx: int, dataloader_idx: int) -> None:
+            split: Split = "test" if trainer.testing else "val"
+            own = evaluation_seed(self.seed, split, trainer.global_rank, batch_idx)
+            # Not the seed of the batch itself: a task draws from that while it evaluates it.
+            seed_generators(mix_seed(own, dataloader_idx))
+
+        watch_evaluations(trainer, lambda: generators_seeded(self.seed), seed_batch)
+
+
 class Evaluation:
     """Measures a task on a split, exact also when processes hold different numbers of samples.
 
     Args:
         task: Whose losses and metrics they are.
-        seed: Of what the task draws: each batch has a stream of its own, and the training's random
-            generators stand where they stood, once it has been measured.
+        seed: Of what the task draws: each batch has a stream of its own.
 
     Attributes:
         confusion_matrix: Of the latest split, ``[num_classes, num_classes]``, rows are the true
@@ -37,10 +65,7 @@ class Evaluation:
         self.confusion_matrix: Tensor | None = None
 
     def add(self, split: Split, batches: Iterable[MicroBatch]) -> None:
-        """Add mini-batches.
-
-        The generators are restored once for all of them: that takes 90 us, and to seed them 7 for
-        each batch, whether it draws or not, for nobody knows before. A small network takes 100.
+        """Add mini-batches, each seeded alone: an execution has several.
 
         Args:
             split: ``val`` or ``test``.
@@ -48,11 +73,10 @@ class Evaluation:
         """
         if self._split is None:
             self._split = SplitEvaluation(self._task.metrics, self._task.device)
-        with generators_seeded():
-            for batch_idx, batch, num_samples in batches:
-                rank = self._task.global_rank
-                seed_generators(evaluation_seed(self._seed, split, rank, batch_idx))
-                self._split.add(call_losses(self._task.evaluate, batch), num_samples)
+        for batch_idx, batch, num_samples in batches:
+            rank = self._task.global_rank
+            seed_generators(evaluation_seed(self._seed, split, rank, batch_idx))
+            self._split.add(call_losses(self._task.evaluate, batch), num_samples)
 
     def update_metrics(self, outputs: Any, targets: Any) -> None:
         """Feed the metrics of the split, while one is measured."""

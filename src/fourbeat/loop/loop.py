@@ -7,7 +7,7 @@ from math import isfinite
 from types import MappingProxyType
 from typing import Any
 
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities.types import STEP_OUTPUT, OptimizerLRScheduler
 from torch import Tensor
 
@@ -26,7 +26,7 @@ from fourbeat.lightning.trainer import (
 from fourbeat.lightning.validation import decide_validations
 from fourbeat.loop.accumulation import AccumulationGroup
 from fourbeat.loop.backend import Backend, LoaderItem, as_execution, indexed
-from fourbeat.loop.evaluation import Evaluation
+from fourbeat.loop.evaluation import Evaluation, SeededEvaluations
 from fourbeat.loop.optimization import BuildOptimizers, BuildSchedulers, Optimization
 from fourbeat.loop.own_state import LoopState
 from fourbeat.loop.precision import MixedPrecision
@@ -40,7 +40,7 @@ from fourbeat.tasks.mean import TOTAL, total_of
 from fourbeat.tasks.running_loss import RunningLosses
 
 
-class Loop(Callback):
+class Loop(SeededEvaluations):
     """Plays the beats of a task; Lightning calls it as a callback, and the task as its player.
 
     Logs ``train/loss`` every ``trainer.log_every_n_steps`` optimizer steps (the mean over the
@@ -87,6 +87,7 @@ class Loop(Callback):
         terminate_on_nan: bool = True,
         backend: Backend | None = None,
     ) -> None:
+        super().__init__(seed)
         self.task = task
         self.optim = Optimization(optimizers, schedulers)
         self.gradient_clip_val = gradient_clip_val
@@ -94,10 +95,8 @@ class Loop(Callback):
         self.accumulate_grad_batches = accumulate_grad_batches
         self.validations = validations
         self.log_learning_rate = log_learning_rate
-        self.terminate_on_nan = terminate_on_nan
-        self.backend = backend or Backend()
-        self.group_size = accumulate_grad_batches
-        self.skips_backward = False
+        self.terminate_on_nan, self.backend = terminate_on_nan, backend or Backend()
+        self.group_size, self.skips_backward = accumulate_grad_batches, False
         self.running = RunningLosses(has_total=not task.takes_turns)
         self.training_log = TrainingLog()
         self.evaluation = Evaluation(task, seed)

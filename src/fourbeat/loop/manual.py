@@ -46,6 +46,7 @@ class ManualLoop(Loop):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Tell the Trainer what the loop does: callbacks ask it, and may change it."""
+        super().setup(trainer, pl_module, stage)
         if stage == "fit":
             trainer.gradient_clip_val = self.gradient_clip_val
             if self.gradient_clip_val is not None:

@@ -14,6 +14,7 @@ from fourbeat.base.console import show_lines
 from fourbeat.base.errors import FourbeatError, RunError
 from fourbeat.config.project import Project
 from fourbeat.data import Data
+from fourbeat.data.order import keys_of
 from fourbeat.recorder import Records, read_records
 from fourbeat.replay.comparison import Comparison, compare
 from fourbeat.replay.divergence import (
@@ -52,8 +53,8 @@ class ReplayedRun:
     agreement: Comparison
     datamodule: Data
 
-    def samples(self, step: int) -> list[int]:
-        """Return the indices of a step's samples in the training split; empty if unknown.
+    def samples(self, step: int) -> list[int | str]:
+        """Return the keys of a step's samples in the training split; empty if unknown.
 
         Args:
             step: Index of the optimizer step, one of those that were fingerprinted.
@@ -65,7 +66,8 @@ class ReplayedRun:
         prints = self.fingerprints.steps[step - self.first_step]
         end = int(row["batch_idx"]) + 1
         num_batches = sum(print_.beat == "loss" for print_ in prints)
-        return [int(i) for batch in batches[end - num_batches : end] for i in batch]
+        keys = [key for batch in batches[end - num_batches : end] for key in keys_of(batch)]
+        return [key if isinstance(key, int) else str(key) for key in keys]
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ class BothReplayed:
         """Whether both reproduced their records, bitwise."""
         return all(run.agreement.first is None for run in self.runs)
 
-    def samples(self, step: int) -> tuple[list[int], list[int]]:
+    def samples(self, step: int) -> tuple[list[int | str], list[int | str]]:
         """Return the samples that each of them had at a step."""
         one, other = self.runs
         return one.samples(step), other.samples(step)
@@ -260,7 +262,7 @@ def _explain_batch(found: Divergence, replayed: BothReplayed) -> Divergence:
     return dataclasses.replace(found, why=describe_samples(one, other) or values)
 
 
-def describe_samples(one: Sequence[int], other: Sequence[int]) -> str:
+def describe_samples(one: Sequence[int | str], other: Sequence[int | str]) -> str:
     """Say which samples differ, from the first on that does; empty if none does."""
     pairs = [*zip(one, other, strict=False)]
     first = next((i for i, (a, b) in enumerate(pairs) if a != b), None)
