@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fourbeat.base.errors import NonFiniteError
 from fourbeat.base.generators import generators_seeded, seed_generators
-from fourbeat.data import AT_EPOCH_ENDS, Validations, evaluation_seed
+from fourbeat.data import AT_EPOCH_ENDS, Batch, Validations, evaluation_seed
 from fourbeat.data.seeding import Split
 from fourbeat.lightning.trainer import loss_scaler
 from fourbeat.lightning.validation import decide_validations
@@ -29,6 +29,9 @@ class LightningLoop(Callback):
         validations: When the validation runs within an epoch.
         terminate_on_nan: End the training when its loss is NaN or infinite; on the CPU, and without
             a loss scaler, as in the other loops.
+
+    Attributes:
+        playing: The batch that is trained on.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class LightningLoop(Callback):
         self.validations, self.terminate_on_nan = validations, terminate_on_nan
         self._seed, self._restoring = seed, ExitStack()
         self._num_done = 0
+        self.playing: Batch = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Decide when validations run, and whether each loss is checked."""
@@ -53,6 +57,12 @@ class LightningLoop(Callback):
     def _is_due(self, trainer: Trainer) -> bool:
         batches, done = trainer.num_training_batches, self._num_done
         return done > 0 and self.validations.is_due(batches, trainer.current_epoch, done)  # type: ignore[arg-type]
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Note what is trained on."""
+        self.playing = batch
 
     def on_before_backward(
         self, trainer: Trainer, pl_module: LightningModule, loss: Tensor
