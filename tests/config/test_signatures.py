@@ -7,7 +7,8 @@ from typing import Any, Literal
 import pytest
 from torch import Tensor
 
-from fourbeat.config.signatures import fits, signature_faults
+from fourbeat.config.schema import OptimConfig
+from fourbeat.config.signatures import fits, leaf_faults, signature_faults
 
 CIRCLES = "project.data.Circles"
 MLP = "project.models.MLP"
@@ -134,3 +135,17 @@ def test_a_module_that_raises_while_it_is_imported_is_a_fault(
 )
 def test_a_value_fits_a_hint_or_not(value: Any, hint: Any, answer: bool) -> None:
     assert fits(value, hint) is answer
+
+
+def test_several_arguments_of_another_target_are_one_fault() -> None:
+    leaf = {"_target_": "torch.optim.RMSprop", "lr": 0.1, "betas": [0.9, 0.99], "amsgrad": False}
+    (fault,) = leaf_faults("optim", OptimConfig.model_validate(leaf))
+    assert (fault.code, fault.key) == ("unknown-argument", "optim._target_")
+    assert "betas, amsgrad" in fault.allowed
+    assert "Write conf/optim/NAME.yaml" in fault.hint
+
+
+def test_a_name_that_is_near_another_is_a_fault_of_its_own() -> None:
+    leaf = {"_target_": "torch.optim.RMSprop", "lrr": 0.1, "betas": [0.9, 0.99]}
+    faults = leaf_faults("optim", OptimConfig.model_validate(leaf))
+    assert {fault.key for fault in faults} == {"optim.lrr", "optim.betas"}

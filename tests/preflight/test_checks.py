@@ -105,7 +105,7 @@ def test_an_optimizer_that_is_refused_does_not_speak_for_the_scheduler() -> None
             "callbacks.swa._target_",
         ),
         (["scheduler=cosine", "+scheduler.T_mux=3"], "unknown-argument", "scheduler.T_mux"),
-        (["data._target_=torch.nn.ReLU"], "unknown-argument", "data.image_size"),
+        (["data._target_=torch.nn.ReLU"], "unknown-argument", "data._target_"),
         (["loss=cross_entropy", "loss.label_smoothing=a"], "wrong-type", "loss.label_smoothing"),
     ],
     ids=["logger", "callback", "scheduler", "data", "loss"],

@@ -49,3 +49,11 @@ def test_only_a_lightning_module_has_loaders_of_its_own() -> None:
         compose(
             "data=module", "task=digits", "model.in_features=2", "model.out_features=2", "loss=mse"
         )
+
+
+def test_a_lightning_module_beside_the_groups_of_a_task_is_one_fault() -> None:
+    with pytest.raises(ConfigError) as caught:
+        compose("task=lit_digits", "data._target_=fourbeat.data.ModuleLoaders")
+    (fault,) = caught.value.faults
+    assert (fault.code, fault.key) == ("impossible-together", "task._target_")
+    assert fault.hint == "Add experiment=lightning_module."

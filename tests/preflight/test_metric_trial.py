@@ -64,3 +64,8 @@ def test_what_was_chosen_for_the_data_must_fit_what_the_task_feeds() -> None:
     }
     assert "Use metrics=none" in raised.value.faults[0].hint
     assert compose("data=digits", task, "metrics=none")
+
+
+def test_a_metric_that_lacks_its_arguments_is_refused_with_them() -> None:
+    with pytest.raises(ConfigError, match=r"\+metrics\.own\.task=multiclass .*own\.num_classes=N"):
+        compose("data=digits", "+metrics.own._target_=torchmetrics.Accuracy")

@@ -17,8 +17,9 @@ import torch
 from benchmarks.torture.__main__ import PRELOADED
 from benchmarks.torture.comparison import same
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import DeviceStatsMonitor, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.demos.boring_classes import BoringDataModule, BoringModel
+from lightning.pytorch.loggers import CSVLogger
 from programs.plain import MAKERS, build, train, train_until
 from support.interruptions import StopAt
 from support.pages import run_page
@@ -124,6 +125,21 @@ def test_a_replayed_step_is_bitwise_the_record(whole: Callable[[str], Path], nam
         assert replayed.instruments.layers
         assert "bitwise identical to the record" in fourbeat.replay_lines(replayed)[1]
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def test_callbacks_that_need_a_logger_are_replayed(
+    whole: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = whole("template")
+
+    def monitored() -> Any:
+        trainer, module, data = build("template", folder)
+        trainer.loggers = [CSVLogger(tmp_path)]
+        trainer.callbacks += [LearningRateMonitor(), DeviceStatsMonitor(cpu_stats=False)]
+        return trainer, module, data
+
+    assert fourbeat.replay_with(monitored, folder, 3).comparison.first is None
+    assert not list(tmp_path.iterdir())
 
 
 def test_another_build_is_found_to_differ(whole: Callable[[str], Path]) -> None:

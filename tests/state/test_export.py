@@ -117,6 +117,42 @@ def test_nothing_is_written_into_the_run_folder(run: Run) -> None:
         run.export(run.dir / "model.pt")
 
 
+class Branching(nn.Linear):
+    def forward(self, inputs: Tensor) -> Tensor:
+        return inputs if inputs.sum() > 0 else super().forward(inputs)
+
+
+@pytest.mark.parametrize(
+    ("net", "why"),
+    [
+        pytest.param(Branching(2, 2), "cannot make a program of Branching", id="branches"),
+        pytest.param(LightningModule(), "no forward, and no net, model", id="no forward"),
+    ],
+)
+def test_what_is_no_program_is_said(tmp_path: Path, net: nn.Module, why: str) -> None:
+    write_state(tmp_path / "a.ckpt", {"state_dict": net.state_dict()})
+    with pytest.raises(RunError, match=why):
+        export_weights(tmp_path / "a.ckpt", tmp_path / "a.pt2", net=net, example=torch.ones(2, 2))
+    assert not (tmp_path / "a.pt2").exists()
+
+
+class SetUp(BoringModel):
+    """Its loaders are there once it has been set up."""
+
+    def setup(self, stage: str) -> None:
+        self.samples = TensorDataset(torch.ones(64, 32))
+
+    def train_dataloader(self) -> Any:
+        return DataLoader(
+            self.samples, 8, collate_fn=lambda rows: (torch.stack([r for (r,) in rows]), 0)
+        )
+
+
+def test_a_module_is_set_up_before_its_first_batch_is_read() -> None:
+    data = fourbeat.adopt(SetUp())
+    assert data.example_batch()[0].shape == (8, 32)
+
+
 class Wrapped(LightningModule):
     """A network, and a loss with a buffer of its own."""
 

@@ -102,6 +102,13 @@ executions, a hook of each backward or step (`on_before_zero_grad`, `on_before_b
 `on_after_backward`, `on_before_optimizer_step`, and a task's `optimizer_step`,
 `optimizer_zero_grad`, `configure_gradient_clipping`) costs Lightning's own time per step.
 
+The run's own validations and its test have all callbacks. `eval.py` and `export.py` have none of
+those that the config adds, whose state is that of a training; what `build.py` adds is built again.
+So they use the trained weights where a callback replaces them in evaluation, as an EMA of yours
+does that is swapped in at `on_validation_epoch_start`: a line of the run says so, and theirs do
+again. Use `EMAWeightAveraging`, whose averages the states hold. And a batch that
+`on_test_batch_start` changes is changed in the run alone: do it in the task's `evaluate(batch)`.
+
 | Callback | `loop=four_beat` | `loop=automatic` | |
 |---|---|---|---|
 """

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 from lightning.pytorch import Trainer
+from support.finished_runs import FinishedRuns, listing
 from support.project import compose, evaluate, resume, train
 from support.settings import SMALL
 from torch import nn
 
+from fourbeat.base.errors import RunError
 from fourbeat.base.registry import StateFunctions
 from fourbeat.run import Run
 from fourbeat.state.checkpoint_files import StateWriter
@@ -167,3 +169,29 @@ def killed_when_over(method: Any) -> Any:
         return method(self, *args, **options)
 
     return call
+
+
+def test_a_split_that_is_not_there_is_said_with_the_one_that_is(
+    finished: FinishedRuns, tmp_path: Path
+) -> None:
+    run = finished("data.test_fraction=0", "logger=none", "trainer.max_epochs=1")
+    with pytest.raises(RunError, match=r"split=test: .* no test split\. Use split=val"):
+        evaluate(run.dir)
+    assert evaluate(run.dir, split="val").keys() == {*run.metrics}
+
+
+class Logging(Supervised):
+    """Asks for the logger that it has in the training."""
+
+    def test_step(self, batch: Any, batch_idx: int) -> Any:
+        self.logger.experiment.add_scalar("own", 1.0)
+        return super().test_step(batch, batch_idx)
+
+
+def test_a_module_finds_a_logger_in_an_evaluation_that_writes_nothing(tmp_path: Path) -> None:
+    words = ["task._target_=training.test_evaluation.Logging", "logger=tensorboard"]
+    run = train(compose(*SMALL, *words, "trainer.max_epochs=1"), tmp_path / "run")
+    before = listing(run.dir)
+    tested = {n: v for n, v in run.metrics.items() if n.startswith("test/")}
+    assert evaluate(run.dir) == tested
+    assert listing(run.dir) == before

@@ -9,6 +9,7 @@ import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import CSVLogger
+from support.user_hooks import ScheduleFree
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from torch.optim.lr_scheduler import ExponentialLR, StepLR
@@ -595,3 +596,78 @@ def test_a_run_on_given_loaders_cannot_be_rebuilt_and_says_so(tmp_path: Path) ->
     run = fit(net(), loader(), tmp_path=tmp_path, epochs=1)
     with pytest.raises(RunError, match="no folder can hold"):
         fourbeat.evaluate(PROJECT, run.dir)
+
+
+class Mine(LightningModule):
+    """Four numbers to one, as its author wrote it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 1)
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        return nn.functional.mse_loss(self.layer(batch[0]), batch[1])
+
+    def configure_optimizers(self) -> Any:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+@pytest.mark.parametrize("model", [partial(net, 1), Mine], ids=["network", "module"])
+@pytest.mark.parametrize(
+    ("part", "where"),
+    [(0, "batch.0 at [5, 2], of sample 5, is nan"), (1, "batch.1 at [5, 0], of sample 5, is nan")],
+    ids=["inputs", "targets"],
+)
+def test_a_nan_in_the_data_is_named_and_no_learning_rate_is_blamed(
+    tmp_path: Path, part: int, where: str, model: Any
+) -> None:
+    tensors = torch.randn(64, 4), torch.randn(64, 1)
+    tensors[part][21, 2 * (1 - part)] = torch.nan  # the sixth of the second batch
+    samples = DataLoader(TensorDataset(*tensors), batch_size=16)
+    run = fit(model(), samples, tmp_path=tmp_path, epochs=1)
+    assert where in run.outcome.reason
+    assert "earning rate" not in run.outcome.reason
+
+
+@pytest.mark.parametrize("given", ["class", "function", "object"])
+def test_an_optimizer_with_modes_gets_no_cosine(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], given: str
+) -> None:
+    model = net()
+    build = {
+        "class": partial(ScheduleFree, lr=0.1),
+        "function": lambda parameters: ScheduleFree(parameters, lr=0.1),
+        "object": ScheduleFree(model.parameters(), lr=0.1),
+    }[given]
+    calls = Modes()
+    run = fit(
+        model, loader(), loader(), tmp_path=tmp_path, optimizer=build, epochs=2, callbacks=[calls]
+    )
+    assert calls.rates == {0.1}
+    assert calls.modes == {False}
+    assert run.outcome.status == "finished"
+    # Nobody can resume it: what a resume would not restore is not said.
+    assert "resume will not restore" not in "".join(capsys.readouterr())
+
+
+class Modes(Callback):
+    """Keeps the rates, and whether the optimizer trains in a validation."""
+
+    def __init__(self) -> None:
+        self.rates, self.modes = set[float](), set[bool]()
+
+    def on_validation_epoch_start(self, trainer: Any, module: Any) -> None:
+        group = trainer.optimizers[0].param_groups[0]
+        self.rates.add(group["lr"])
+        self.modes.add(group["train_mode"])
+
+
+def test_targets_that_lack_the_channel_are_refused_with_the_remedy(tmp_path: Path) -> None:
+    images, masks = torch.randn(8, 3, 6, 6), torch.ones(8, 6, 6)
+    options = {"loss": nn.BCEWithLogitsLoss(), "tmp_path": tmp_path}
+    with pytest.raises(ConfigError, match=r"the channel, too: targets\.unsqueeze\(1\)"):
+        fit(nn.Conv2d(3, 1, 1), (images, masks), **options)
+    with pytest.raises(ConfigError, match=r"the channel, too: outputs\.unsqueeze\(1\)"):
+        fit(
+            nn.Sequential(nn.Conv2d(3, 1, 1), nn.Flatten(1, 2)), (images, masks[:, None]), **options
+        )

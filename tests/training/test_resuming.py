@@ -18,11 +18,13 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 import fourbeat
 from fourbeat.base.errors import ConfigError, NonFiniteError, RunError
 from fourbeat.config.schema import TrainConfig
+from fourbeat.data import TensorBatches
 from fourbeat.run import Run
 from fourbeat.state.file import read_state
 from fourbeat.training import running
 from fourbeat.training.components import Components
 from project import PROJECT
+from project.data import Circles
 from project.models import CirclesNet
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -462,3 +464,27 @@ def test_other_threads_than_before_are_said_and_kept(
     assert again.manifest.resumed[0]["num_threads"] == threads + 1
     step = again.manifest.resumed[0]["from_step"]
     assert [again.manifest.threads_at(s) for s in (step - 1, step)] == [threads, threads + 1]
+
+
+class Poisoned(Circles):
+    """The second number of each sample is infinite."""
+
+    def dataset(self, split: Any) -> Any:
+        inputs, targets = super().dataset(split).tensors
+        return TensorBatches((inputs * torch.tensor([1.0, float("inf")]), targets))
+
+
+@pytest.mark.parametrize(
+    "loop",
+    [
+        ["loop=automatic"],
+        ["loop.steps_per_execution=8"],
+        pytest.param(["loop.compile=true"], marks=pytest.mark.slow),
+    ],
+    ids=" ".join,
+)
+@pytest.mark.filterwarnings("ignore:Encountered .nan. values")
+def test_an_infinite_number_in_the_data_is_named(tmp_path: Path, loop: list[str]) -> None:
+    data = "data._target_=training.test_resuming.Poisoned"
+    with pytest.raises(NonFiniteError, match=r"batch\.0 at \[0, 1\], of sample 0, is -?inf"):
+        train(tmp_path / "run", data, *loop)

@@ -149,9 +149,10 @@ class NonFiniteError(FourbeatError):
     Attributes:
         step: As above.
         hint: What to do next, which a run says with the keys of its config.
+        cause: What of the batch was not finite already; empty: nothing, or nobody knows.
     """
 
-    exit_code = 3
+    exit_code, cause = 3, ""
 
     def __init__(self, step: int, what: str, value: float, *, corrupted: bool = False) -> None:
         self.step = step
@@ -162,6 +163,8 @@ class NonFiniteError(FourbeatError):
         super().__init__(f"{what} is {value} at step {step}; {done}.")
 
     def __str__(self) -> str:
+        if self.cause:
+            return f"{super().__str__()} {self.cause}: mend the data."
         return f"{super().__str__()} {self.hint}"
 
 

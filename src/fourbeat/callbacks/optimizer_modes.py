@@ -67,7 +67,7 @@ class OptimizerModes(Callback):
             pl_module.load_state_dict(checkpoint[TRAINED])
 
     def _set(self, trainer: Trainer, *, trains: bool) -> None:
-        self._trains = trains
+        self._trains = trains and any(map(has_modes, trainer.optimizers))
         self._call(trainer, "train" if trains else "eval")
 
     def _call(self, trainer: Trainer, mode: str) -> None:

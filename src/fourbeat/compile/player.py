@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
+from fourbeat.base.errors import NonFiniteError
 from fourbeat.compile.calls import compile_calls, uncompile_calls
 from fourbeat.compile.messages import CompileFailure, say
 from fourbeat.compile.steps import CompiledResult, CompiledSteps, whole_step_obstacle
@@ -129,13 +130,13 @@ class CompiledPlayer(CompiledForward):
         """
         if self._steps is None:  # an earlier part of this execution has failed
             return False
-        first = batch.batch_idx + start
-        optimizer = self._loop.optim.optimizer
-        schedulers = self._loop.schedules.of(optimizer)
+        loop, first = self._loop, batch.batch_idx + start
+        optimizer = loop.optim.optimizer
+        schedulers = loop.schedules.of(optimizer)
         before = [scheduler.state_dict() for scheduler in schedulers]
         ahead = [self._look_ahead(first, i) for i in range(end - start)]
         hyperparameters = [step.hyperparameters for step in ahead]
-        measure = self._loop.notify.wants_norms
+        measure = loop.notify.wants_norms
         try:
             played = self._steps.play(batch, hyperparameters, start=start, measure=measure)
         except CompileFailure as failure:
@@ -146,7 +147,13 @@ class CompiledPlayer(CompiledForward):
             self._steps = None
             self._compile_calls(str(failure))
             return False
-        self._notify(played, ahead, first)
+        done = loop.num_steps
+        try:
+            self._notify(played, ahead, first)
+        except NonFiniteError as error:
+            position = start + error.step - done
+            loop.playing = next(batch.mini_batches(position))
+            raise
         return True
 
     def _notify(self, played: CompiledResult, ahead: Sequence[Ahead], batch_idx: int) -> None:

@@ -17,7 +17,7 @@ from fourbeat.base.errors import Fault, FaultCode
 from fourbeat.config.allowed import describe_annotation
 from fourbeat.config.leaves import Leaf, are_numbers, argument_hints, is_deferred, takes_tensor
 from fourbeat.config.sections import LeafSection
-from fourbeat.config.suggest import did_you_mean
+from fourbeat.config.suggest import ALL_NAMES, did_you_mean
 from fourbeat.config.typed import format_value
 from fourbeat.lightning.hydra import silent_instantiate
 
@@ -55,7 +55,22 @@ def leaf_faults(key: str, section: LeafSection) -> list[Fault]:
     given = SUPPLIED.get(group, ())
     own, naming = OWN.get(group, ()), NAMING.get(group, ())
     faults = signature_faults(key, section.leaf(), own=own, supplied=given, naming=naming)
-    return [_beside_names(key, section, fault) for fault in faults]
+    return _joined(key, section, [_beside_names(key, section, fault) for fault in faults])
+
+
+def _joined(key: str, section: LeafSection, faults: list[Fault]) -> list[Fault]:
+    """Make one fault of several arguments that are like none of the target's: another's file."""
+    far = [f for f in faults if f.code == "unknown-argument" and f.hint.startswith(ALL_NAMES)]
+    if len(far) < 2:
+        return faults
+    group, names = key.split(".")[0], ", ".join(fault.key.rpartition(".")[2] for fault in far)
+    hint = (
+        f"Write conf/{group}/NAME.yaml with this _target_ and arguments of its own, and use "
+        f"{group}=NAME. {far[0].hint}"
+    )
+    why = f"takes none of {names}, which the file gives it that is chosen"
+    one = Fault("unknown-argument", f"{key}._target_", section.target, why, hint)
+    return [one, *(fault for fault in faults if fault not in far)]
 
 
 def _beside_names(key: str, section: LeafSection, fault: Fault) -> Fault:

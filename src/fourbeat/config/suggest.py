@@ -8,6 +8,9 @@ from typing import Any
 
 from fourbeat.config.typed import value_at
 
+ALL_NAMES = "Choose from: "
+"""How the sentence begins that lists all names, where none is near."""
+
 
 def did_you_mean(
     name: str, valid: Iterable[str], prefix: str = "", suffix: str = "", *, lists_all: bool = True
@@ -24,7 +27,7 @@ def did_you_mean(
     names = sorted(valid)
     if near := _nearest(name, names):
         return "Did you mean " + " or ".join(prefix + n + suffix for n in near) + "?"
-    return "Choose from: " + ", ".join(names) + "." if names and lists_all else ""
+    return ALL_NAMES + ", ".join(names) + "." if names and lists_all else ""
 
 
 def _nearest(name: str, names: Sequence[str]) -> list[str]:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from fourbeat.data.adopted import SPLITS, AdoptedData, ModuleLoaders, adopt
 from fourbeat.data.base import DataModule
-from fourbeat.data.batches import Batch, count_samples, map_tensors, same_layout
+from fourbeat.data.batches import (
+    Batch,
+    count_samples,
+    describe_non_finite,
+    map_tensors,
+    same_layout,
+)
 from fourbeat.data.data import Data
 from fourbeat.data.executions import Execution, TensorExecution, count_batches_done
 from fourbeat.data.given import LoaderDataModule, LoaderFunction, as_loader, is_batched
@@ -47,6 +53,7 @@ __all__ = [
     "count_loaded_batches",
     "count_samples",
     "count_yielded_samples",
+    "describe_non_finite",
     "evaluation_seed",
     "is_batched",
     "limit_batches",

@@ -166,6 +166,9 @@ class AdoptedData(Data):
         if self.trainer is None and not self._is_set_up:
             self.prepare_data()
             self.setup("fit")
+            if self.inner is not self._data:  # a module, which the Trainer sets up itself
+                self.inner.prepare_data()
+                self.inner.setup("fit")
 
     def teardown(self, stage: str) -> None:
         """Have the data module clean up."""

@@ -180,6 +180,23 @@ def _relisted(value: Any, items: list[Any]) -> Any:
     return type(value)(*items)  # of tuples' subclasses only a namedtuple can hold tensors
 
 
+def describe_non_finite(batch: Batch) -> str:
+    """Say which tensor of a batch has a NaN or Inf, and where; empty if all numbers are finite.
+
+    Args:
+        batch: Any nesting; a tensor of integers has none.
+    """
+    for name, tensor in name_tensors(batch, "batch"):
+        bad = ~tensor.isfinite() if tensor.is_floating_point() or tensor.is_complex() else None
+        if bad is not None and bool(bad.any()):
+            place = bad.nonzero()[0].tolist() if bad.ndim else []
+            value, num = tensor[tuple(place)].item(), int(bad.sum())
+            where = f"{name} at {place}, of sample {place[0]}," if place else name
+            more = f" ({num} such numbers in {name})" if num > 1 else ""
+            return f"The batch itself holds it: {where} is {value}{more}"
+    return ""
+
+
 def name_tensors(batch: Batch, path: str = "") -> Iterator[tuple[str, Tensor]]:
     """Yield the tensors with their paths: ``image``, ``boxes.0``; of a single one, ``batch``.
 

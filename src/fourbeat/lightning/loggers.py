@@ -1,11 +1,28 @@
-"""Lightning's loggers: what they hold back."""
+"""Lightning's loggers: what they hold back, and one that writes nothing."""
 
 from __future__ import annotations
 
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
-from lightning.pytorch.loggers.logger import Logger
+from lightning.pytorch.loggers.logger import DummyLogger, Logger
 
 from fourbeat.lightning.event_writers import table_writer
+
+
+class SilentLogger(DummyLogger):
+    """Takes whatever is logged, by any method and with any ``experiment``, and writes nothing.
+
+    Args:
+        save_dir: The folder of whoever asks the Trainer for its ``log_dir``.
+    """
+
+    def __init__(self, save_dir: str) -> None:
+        super().__init__()
+        self._save_dir = save_dir
+
+    @property
+    def save_dir(self) -> str:
+        """The folder."""
+        return self._save_dir
 
 
 def flush_logger(logger: Logger) -> None:

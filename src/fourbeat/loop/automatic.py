@@ -36,7 +36,7 @@ class AutomaticLoop(Loop):
         self._follow_knobs(self.trainer)
         group = self.accumulation_group(batch_idx)
         (num_samples,) = as_execution(batch, batch_idx, self.trainer).sizes
-        self.task_log.num_samples = num_samples
+        self.task_log.num_samples, self.playing = num_samples, batch
         self.latest_losses = losses = call_losses(self.task.losses, batch)
         loss = self.objective(losses, group)
         self.check_finite(loss)

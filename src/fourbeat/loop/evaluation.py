@@ -9,6 +9,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from fourbeat.base.console import log
 from fourbeat.base.generators import generators_seeded, seed_generators
 from fourbeat.data import evaluation_seed
 from fourbeat.data.seeding import Split, mix_seed
@@ -18,6 +19,7 @@ from fourbeat.loop.weighing import union_of_names
 from fourbeat.tasks import Task
 from fourbeat.tasks.evaluation import SplitEvaluation
 from fourbeat.tasks.mean import call_losses
+from fourbeat.tasks.metrics import suggest_metric
 
 
 class SeededEvaluations(Callback):
@@ -60,7 +62,7 @@ class Evaluation:
     """
 
     def __init__(self, task: Task, seed: int) -> None:
-        self._task, self._seed = task, seed
+        self._task, self._seed, self._is_said = task, seed, False
         self._split: SplitEvaluation | None = None
         self.confusion_matrix: Tensor | None = None
 
@@ -82,6 +84,9 @@ class Evaluation:
         """Feed the metrics of the split, while one is measured."""
         if self._split is not None and not self._task.training:
             self._split.update_metrics(outputs, targets)
+            if self._task.lacks_metrics and not self._is_said:
+                self._is_said = True
+                _say_what_lacks(self._task, outputs, targets)
 
     def log(self, split: str) -> None:
         """Log the scalars, keep the confusion matrix for whoever draws it, start from scratch.
@@ -99,3 +104,12 @@ class Evaluation:
         self.confusion_matrix = values.pop("confusion_matrix", None)
         scalars = {f"{split}/{name}": value for name, value in values.items()}
         self._task.log_dict(scalars, sync_dist=True, prog_bar=split == "val")
+
+
+def _say_what_lacks(task: Task, outputs: Any, targets: Any) -> None:
+    if task.global_rank == 0:
+        log.info(
+            "%s.update_metrics measures nothing: the data do not say which metrics=auto are. Name "
+            "one, e.g. %s; metrics=none says that none is wanted",
+            *(type(task).__name__, suggest_metric(outputs, targets)),
+        )

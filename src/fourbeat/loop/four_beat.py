@@ -82,7 +82,7 @@ class FourBeatLoop(ManualLoop):
         num_done, self.task_log.is_training = execution.num_played, True
         for index, micro_batch, num_samples in self.backend.micro_batches(execution):
             group = self.accumulation_group(index)
-            self.task_log.num_samples = num_samples
+            self.task_log.num_samples, self.playing = num_samples, micro_batch
             self.beats(micro_batch, num_samples, group)
             if self.trainer_is_done(group):
                 num_done = index + 1

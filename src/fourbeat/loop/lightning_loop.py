@@ -9,7 +9,7 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
 from fourbeat.base.errors import NonFiniteError
-from fourbeat.data import AT_EPOCH_ENDS, Validations
+from fourbeat.data import AT_EPOCH_ENDS, Batch, Validations
 from fourbeat.lightning.trainer import loss_scaler
 from fourbeat.lightning.validation import decide_validations
 from fourbeat.loop.evaluation import SeededEvaluations
@@ -26,6 +26,9 @@ class LightningLoop(SeededEvaluations):
         validations: When the validation runs within an epoch.
         terminate_on_nan: End the training when its loss is NaN or infinite; on the CPU, and without
             a loss scaler, as in the other loops.
+
+    Attributes:
+        playing: The batch that is trained on.
     """
 
     def __init__(
@@ -38,6 +41,7 @@ class LightningLoop(SeededEvaluations):
         self.validations, self.terminate_on_nan = validations, terminate_on_nan
         super().__init__(seed)
         self._num_done = 0
+        self.playing: Batch = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Decide when validations run, and whether each loss is checked."""
@@ -50,6 +54,12 @@ class LightningLoop(SeededEvaluations):
     def _is_due(self, trainer: Trainer) -> bool:
         batches, done = trainer.num_training_batches, self._num_done
         return done > 0 and self.validations.is_due(batches, trainer.current_epoch, done)  # type: ignore[arg-type]
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Note what is trained on."""
+        self.playing = batch
 
     def on_before_backward(
         self, trainer: Trainer, pl_module: LightningModule, loss: Tensor

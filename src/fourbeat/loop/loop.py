@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fourbeat.base.errors import NonFiniteError
 from fourbeat.base.registry import StateRegistry
-from fourbeat.data import AT_EPOCH_ENDS, Validations, count_loaded_batches, limit_batches
+from fourbeat.data import AT_EPOCH_ENDS, Batch, Validations, count_loaded_batches, limit_batches
 from fourbeat.data.seeding import Split
 from fourbeat.lightning.optimization import skips_backward
 from fourbeat.lightning.trainer import (
@@ -67,9 +67,11 @@ class Loop(SeededEvaluations):
         group_size: Micro-batches per optimizer step at the moment: callbacks may change it.
         skips_backward: Whether a callback wants forward alone, for the statistics of batch norms.
         latest_losses: Of the latest micro-batch, by name, where Lightning plays the beats.
+        playing: The latest micro-batch itself.
     """
 
     _checks_losses = False
+    playing: Batch = None
     latest_losses: Mapping[str, Loss] = MappingProxyType({})
 
     def __init__(
@@ -216,13 +218,10 @@ class Loop(SeededEvaluations):
             self.write_log()
 
     def write_log(self) -> None:
-        """Write the training's buffered values to the loggers.
-
-        Raises:
-            NonFiniteError: A loss was NaN or infinite, and had not been checked before.
-        """
+        """Write the training's buffered values; raise where a loss was NaN or infinite."""
         bad = self.training_log.write(self.trainer.loggers)
         if bad is not None and self.terminate_on_nan:
+            self.playing = None  # it was another one
             raise NonFiniteError(*bad, corrupted=True)
 
     def flush(self) -> None:
@@ -237,9 +236,9 @@ class Loop(SeededEvaluations):
         16-mixed, where an overflow is the loss scaler's business.
 
         Args:
-            loss: Of a mini-batch, before its gradients are computed.
+            loss: Of a mini-batch, before its gradients are computed, or of a compiled step.
             name: Of the loss.
-            corrupted: It was of a compiled step, which has applied its update already.
+            corrupted: The update has been applied already.
 
         Raises:
             NonFiniteError: It is NaN or infinite.

@@ -31,7 +31,7 @@ from fourbeat.optim.scheduler import scheduler_faults
 from fourbeat.preflight.callbacks import callback_faults
 from fourbeat.preflight.devices import device_faults
 from fourbeat.preflight.dry_run import dry_run
-from fourbeat.preflight.groups import group_faults
+from fourbeat.preflight.groups import group_faults, module_faults
 from fourbeat.preflight.horizons import (
     limit_faults,
     plan_horizon,
@@ -71,6 +71,7 @@ def check_components(composed: DictConfig, deferred: TrainConfig) -> TrainConfig
     Raises:
         ConfigError: With every fault found.
     """
+    raise_faults(module_faults(deferred))
     datamodule, faults = _data(deferred)
     if datamodule is None:  # nobody can say what the references to it stand for
         raise_faults([*faults, *_faults(deferred, None)])
@@ -88,6 +89,7 @@ def check_config(cfg: TrainConfig) -> None:
     Raises:
         ConfigError: With every fault found.
     """
+    raise_faults(module_faults(cfg))
     datamodule, faults = _data(cfg)
     raise_faults([*combination_faults(cfg), *faults, *_faults(cfg, datamodule)])
 

@@ -9,6 +9,8 @@ from fourbeat.tasks.building import is_lightning_module
 
 IMPOSSIBLE: FaultCode = "impossible-together"
 MODULE_LOADERS = "fourbeat.data.ModuleLoaders"
+EXPERIMENT = "experiment=lightning_module"
+"""What sets the groups to none that such a module does not use."""
 
 
 def group_faults(cfg: TrainConfig) -> list[Fault]:
@@ -18,6 +20,18 @@ def group_faults(cfg: TrainConfig) -> list[Fault]:
         cfg: The config; a task that cannot be imported is a fault of its own.
     """
     return _unused(cfg) if is_lightning_module(cfg.task) else [*_missing(cfg), *_data(cfg)]
+
+
+def module_faults(cfg: TrainConfig) -> list[Fault]:
+    """Find a LightningModule beside all that a Task takes: nobody has chosen it for the module.
+
+    It is one fault, and comes before those of what would not be used anyway.
+    """
+    taken = (cfg.model, cfg.loss, cfg.optim, cfg.scheduler, cfg.metrics.auto)
+    if not all(taken) or cfg.loop.name != "four_beat" or not is_lightning_module(cfg.task):
+        return []
+    why = "is a LightningModule, which brings its own network, loss and optimizers"
+    return [Fault(IMPOSSIBLE, "task._target_", cfg.task.target, why, f"Add {EXPERIMENT}.")]
 
 
 def _data(cfg: TrainConfig) -> list[Fault]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -25,10 +26,19 @@ def named_metrics(cfg: TrainConfig) -> tuple[MetricCollection, list[Fault]]:
     metrics, faults = MetricCollection({}), list[Fault]()
     for name, section in cfg.metrics.others.items():
         metric, refused = try_leaf(f"metrics.{name}", section.leaf(), instantiate)
-        faults += refused
+        faults += [_with_hint(fault, name, section.target) for fault in refused]
         if metric is not None:
             metrics.add_metrics({name: metric})
     return metrics, faults
+
+
+def _with_hint(fault: Fault, name: str, target: str) -> Fault:
+    """Say which arguments the metrics of torchmetrics want: their signatures do not."""
+    if fault.hint or not target.startswith("torchmetrics."):
+        return fault
+    key, whole = f"+metrics.{name}", target.startswith("torchmetrics.classification.")
+    kind = "" if whole else f"{key}.task=multiclass (or binary, multilabel) and "
+    return replace(fault, hint=f"Metrics of classes want {kind}{key}.num_classes=N.")
 
 
 def plain_metric_faults(cfg: TrainConfig, data: DataModule) -> list[Fault]:

@@ -98,9 +98,8 @@ def try_batch(cfg: TrainConfig, task: Task, batch: Batch) -> tuple[TaskTrial | N
     Returns:
         What it did, or None and the fault, with layer, shape and reason.
     """
-    probe = task.loop = _Probe(
-        task, FITTING - cfg.metrics.others.keys() if cfg.metrics.auto else ()
-    )
+    chosen = FITTING - cfg.metrics.others.keys() if cfg.metrics.auto else ()
+    probe = task.loop = _Probe(task, chosen)
     entered: list[Any] = []
     with traced(task, entered), silenced(task):
         try:
@@ -142,8 +141,7 @@ def unused_parameters(task: Task, batch: Batch) -> list[str]:
             loss.backward()  # type: ignore[no-untyped-call]
         except Exception:  # the user's own code, which the training will call again
             return []
-    named = twin.named_parameters()
-    return [n for n, parameter in named if parameter.requires_grad and parameter.grad is None]
+    return [n for n, p in twin.named_parameters() if p.requires_grad and p.grad is None]
 
 
 def modes_of(metrics: MetricCollection) -> dict[str, str]:

@@ -14,6 +14,7 @@ from torch import nn
 from fourbeat.base.console import show_lines
 from fourbeat.base.errors import RunError
 from fourbeat.data import Data
+from fourbeat.lightning.loggers import SilentLogger
 from fourbeat.lightning.trainer import callbacks_of
 from fourbeat.recorder import RecorderCallback, read_records
 from fourbeat.replay.instruments import Instruments
@@ -21,6 +22,7 @@ from fourbeat.replay.session import Start, play_shown
 from fourbeat.replay.steps import Played, Replay, refuse_absent, replay_measured
 from fourbeat.state.checkpoint import StateCheckpoint
 from fourbeat.training.components import Components
+from fourbeat.training.warnings import expected_warnings
 
 Build: TypeAlias = Callable[[], tuple[Trainer, LightningModule, Data]]
 """Makes what is trained, afresh each time: Trainer, module, adopted data module."""
@@ -61,7 +63,8 @@ def _replay_shown(
     components = _built(build)
     trainer, data = components.trainer, components.datamodule
     fit = partial(trainer.fit, components.module, datamodule=data, ckpt_path=start.path)
-    return play_shown(components, fit, start, last_step, observe)
+    with expected_warnings(trainer.loggers):
+        return play_shown(components, fit, start, last_step, observe)
 
 
 def _built(build: Build) -> Components:
@@ -72,5 +75,7 @@ def _built(build: Build) -> Components:
     # In place: others may hold the list.
     callbacks[:] = [each for each in callbacks if not isinstance(each, WRITING)]
     callbacks.append(StateCheckpoint())
-    trainer.loggers = []
-    return Components(module, data, trainer, Path(trainer.default_root_dir))
+    # For callbacks and modules that ask for one, as LearningRateMonitor does.
+    folder = trainer.default_root_dir
+    trainer.loggers = [SilentLogger(folder)] if trainer.loggers else []
+    return Components(module, data, trainer, Path(folder))

@@ -101,6 +101,8 @@ class Manifest:
             ``choices`` (the option of each group), ``config`` (with its references, ``${...}``).
             None where nothing was composed, and in runs from before it was recorded.
         init_sha256: The SHA-256 of the file of ``init_from``; empty where there is none.
+        swapped_by: Callbacks that have replaced the weights while they were evaluated, by others
+            than the states hold; empty where none has.
     """
 
     format_version: int
@@ -122,6 +124,7 @@ class Manifest:
     entry: str = ""
     composition: dict[str, Any] | None = None
     init_sha256: str = ""
+    swapped_by: str = ""
 
     def threads_at(self, step: int) -> int:
         """Return how many threads torch used for a step; those of the first start, if unknown.

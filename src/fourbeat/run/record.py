@@ -220,6 +220,7 @@ def finish_run(
     num_steps: int,
     metrics: Mapping[str, SupportsFloat],
     checkpoints: Mapping[str, str | os.PathLike[str]],
+    swapped_by: str = "",
 ) -> Run:
     """Record in the manifest how a run ended, and return it.
 
@@ -231,6 +232,7 @@ def finish_run(
         metrics: The last value of each: a number, or a tensor of one.
         checkpoints: ``best`` and ``last``, those that exist, to their paths; the manifest stores
             them relative to the folder, so that it may be moved.
+        swapped_by: As of :class:`Manifest`; empty: as it was before a resume.
 
     Raises:
         RunError: The manifest cannot be written.
@@ -243,6 +245,7 @@ def finish_run(
         num_steps=num_steps,
         metrics={name: float(value) for name, value in metrics.items()},
         checkpoints={name: _relative(path, run.dir) for name, path in checkpoints.items()},
+        swapped_by=swapped_by or run.manifest.swapped_by,
     )
 
 

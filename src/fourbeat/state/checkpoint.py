@@ -22,6 +22,7 @@ from fourbeat.state.replaced import ReplacedWeights, may_replace
 from fourbeat.state.saved_states import SavedStates
 from fourbeat.state.snapshots import SNAPSHOT_DIR, Snapshots
 from fourbeat.state.stop import StopRequest
+from fourbeat.state.swapped import SwappedWeights
 from fourbeat.state.time_share import TimeShare
 from fourbeat.state.training_state import Moment, TrainingState
 from fourbeat.state.unrestored import UnrestoredState
@@ -61,7 +62,11 @@ class StateCheckpoint(SavedStates):
         stop: The signals that were received.
         ranking: The best states so far.
         replaced: Whether a callback has put other weights in place at the end.
+        swapped: Whether one does so in evaluation; it has to be the first of the callbacks.
+        names_unrestored: Whether it is said what a resume will not restore.
     """
+
+    names_unrestored = True
 
     def __init__(
         self,
@@ -91,10 +96,9 @@ class StateCheckpoint(SavedStates):
         self._in_validation = ValidationStops(self.stop, self._writer)
         self._time = TimeShare(max_time_share, interval_s)
         self._judge = Judge(monitor, self.ranking, or_latest=or_latest)
-        self._batches_done = 0
+        self._batches_done, self._only_between_epochs = 0, False
         self._unrestored: UnrestoredState | None = None
-        self._only_between_epochs = False
-        self.replaced = ReplacedWeights()
+        self.replaced, self.swapped = ReplacedWeights(), SwappedWeights()
         self._final: TrainingState | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -186,7 +190,9 @@ class StateCheckpoint(SavedStates):
         batch = self._batches_done if moment != "between epochs" else 0
         position = position_now(self._trainer, moment, batch, is_over=is_over)
         folder = self.folder or Path(self._trainer.default_root_dir)
-        return capture(self._trainer, self.registry, position, folder, durable=durable)
+        state = capture(self._trainer, self.registry, position, folder, durable=durable)
+        self.swapped.compare(self._trainer, state.weights)
+        return state
 
     def _begin(self) -> None:
         trainer, is_resumed = self._trainer, self._read is not None
@@ -201,7 +207,7 @@ class StateCheckpoint(SavedStates):
             self.replaced.remove(self.files.folder)
         if self._writer is not None:
             self._writer.limit_disk(trainer, self._module)
-        if self._writer is not None and trainer.is_global_zero:
+        if self._writer and self.names_unrestored and trainer.is_global_zero:
             self._unrestored = UnrestoredState(trainer, self._module)
         self._only_between_epochs = says_it_saves_between_epochs(trainer)
         self.stop.replace_handlers(self._trainer)

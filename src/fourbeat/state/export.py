@@ -12,9 +12,10 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
 
-from fourbeat.base.errors import RunError
+from fourbeat.base.errors import RunError, first_line
 from fourbeat.base.extras import require_extra
 from fourbeat.base.files import replacing
+from fourbeat.base.hooks import overrides_any
 from fourbeat.data.batches import map_tensors
 from fourbeat.events.hooks import find_network
 from fourbeat.state.file import read_state
@@ -133,7 +134,7 @@ def _writer(
     """What writes the file, once all that may be refused has been tried."""
     if file.suffix == PROGRAM:
         assert bare is not None
-        program = _program(bare, weights, example)
+        program = _program(file, bare, weights, example)
         return lambda stream: torch.export.save(program, stream)
     if file.suffix != SAFETENSORS:
         return lambda stream: torch.save(weights, stream)
@@ -146,10 +147,22 @@ def _writer(
     return lambda stream: stream.write(data)
 
 
-def _program(bare: nn.Module, weights: Mapping[str, Any], example: Any) -> Any:
+def _program(file: Path, bare: nn.Module, weights: Mapping[str, Any], example: Any) -> Any:
+    name = type(bare).__name__
+    if isinstance(bare, LightningModule) and not overrides_any(bare, LightningModule, ["forward"]):
+        raise RunError(
+            f"{file}: which part of {name} the network is, is not known: it has no forward, "
+            "and no net, model or module with all parameters. Give it: run.export(FILE, net=...)."
+        )
     net = copy.deepcopy(bare).cpu().eval()
     net.load_state_dict(weights)
     inputs = example if isinstance(example, tuple) else (example,)
     inputs = map_tensors(inputs, lambda tensor: tensor.detach().cpu())
     sizes = map_tensors(inputs, lambda tensor: {0: torch.export.Dim.AUTO} if tensor.ndim else None)
-    return torch.export.export(net, inputs, dynamic_shapes=sizes)
+    try:
+        return torch.export.export(net, inputs, dynamic_shapes=sizes)
+    except Exception as error:  # torch has many words for what it cannot trace
+        raise RunError(
+            f"{file}: torch.export cannot make a program of {name}: {first_line(error)}. The "
+            "weights alone can be written: end the name with .pt."
+        ) from error

@@ -57,7 +57,7 @@ class ReplacedWeights:
         """
         saved, self._saved = self._saved, {}
         now = module.state_dict()
-        self.found = any(name in now and not _same(now[name], w) for name, w in saved.items())
+        self.found = any(name in now and not is_same(now[name], w) for name, w in saved.items())
         if self.found and folder is not None:
             write_state(folder / FINAL_WEIGHTS, {"state_dict": now})
             log.info(
@@ -89,7 +89,8 @@ def may_replace(callbacks: Iterable[Callback]) -> bool:
     return any(overrides_any(each, Callback, ["on_train_end"]) for each in others)
 
 
-def _same(one: Tensor, other: Tensor) -> bool:
+def is_same(one: Tensor, other: Tensor) -> bool:
+    """Return whether two weights are equal, or cannot be compared."""
     # A share of a weight, as FSDP has them, cannot be compared.
     if type(one) is not type(other) or one.shape != other.shape:
         return True

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from torch import Tensor
 from torchmetrics import MetricCollection
 
 from fourbeat.config.leaves import Leaf, instantiate
 from fourbeat.data.base import TaskKind
 
 CLASSIFICATION = "torchmetrics.classification."
+ANY_METRIC = "+metrics.NAME._target_=CLASS"
 FITTING = frozenset({"accuracy", "f1", "confusion_matrix", "mae", "r2"})
 """What the metrics are called that :func:`choose_metrics` may choose."""
 
@@ -52,3 +54,23 @@ def choose_metrics(task: TaskKind, num_outputs: int) -> MetricCollection:
 def instantiate_metrics(leaves: Mapping[str, Leaf]) -> MetricCollection:
     """Build metrics by their names."""
     return MetricCollection({name: instantiate(leaf) for name, leaf in leaves.items()})
+
+
+def suggest_metric(outputs: Any, targets: Any) -> str:
+    """Return the override that names a metric for what a task feeds, as far as shapes show it.
+
+    Args:
+        outputs: Of the network.
+        targets: What they are compared with.
+    """
+    if not isinstance(outputs, Tensor) or not isinstance(targets, Tensor):
+        return ANY_METRIC
+    if targets.is_floating_point():
+        return "+metrics.mae._target_=torchmetrics.MeanAbsoluteError"
+    if outputs.shape == targets.shape:
+        return f"+metrics.accuracy._target_={CLASSIFICATION}BinaryAccuracy"
+    if outputs.ndim != targets.ndim + 1 or outputs.shape[1] == 1:
+        return ANY_METRIC
+    leaf = f"_target_:{CLASSIFICATION}MulticlassAccuracy,num_classes:{outputs.shape[1]}"
+    leaf += ",average:micro"
+    return f"'+metrics.accuracy={{{leaf}}}'"

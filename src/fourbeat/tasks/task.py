@@ -77,6 +77,8 @@ class Task(LightningModule):
             it schedules reckon their length. A fraction where not each batch has one: ``1 / 3``.
         frozen_layers: Layers of the network that stay in evaluation mode: those of the config's
             ``freeze`` that have running statistics.
+        lacks_metrics: Whether ``metrics=auto`` has found none that fits the data: it is said, once
+            something is to be measured.
     """
 
     monitor: str | None = None
@@ -85,6 +87,7 @@ class Task(LightningModule):
     net: Any  # an nn.Module, whose attributes are the user's
     metrics: MetricCollection
     frozen_layers: Sequence[str] = ()
+    lacks_metrics: bool = False
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()

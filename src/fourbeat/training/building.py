@@ -6,7 +6,6 @@ A project puts them together in its own ``build.py``, in plain sight.
 from __future__ import annotations
 
 from pathlib import Path
-from pkgutil import resolve_name
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, profilers
@@ -25,6 +24,7 @@ from fourbeat.callbacks import (
 from fourbeat.config.leaves import instantiate
 from fourbeat.config.schema import ModelCheckpointConfig, TrainConfig
 from fourbeat.config.sections import LeafSection
+from fourbeat.config.signatures import class_of
 from fourbeat.data import AdoptedData, Data
 from fourbeat.loop import Backend, LightningLoop, MixedPrecision
 from fourbeat.preflight.devices import accelerator
@@ -156,7 +156,9 @@ def standard_callbacks(
     Append your own to the list: Lightning itself calls the one that saves the training state last.
     """
     settings = cfg.callbacks
-    callbacks: list[Callback | None] = [progress_callback(settings.progress)]
+    checkpoint = _checkpoint(settings.model_checkpoint, folder, module)
+    # The first one: whoever replaces the weights before an evaluation comes after it.
+    callbacks: list[Callback | None] = [checkpoint.swapped, progress_callback(settings.progress)]
     if (stopping := settings.early_stopping) and (name := monitored(stopping.monitor, module)):
         # Not strict: a run may end before its first validation, and names were checked before.
         own = stopping.model_dump() | {"monitor": name}
@@ -169,14 +171,19 @@ def standard_callbacks(
         # No process has the whole of a gradient.
         stops = cfg.loop.terminate_on_nan
         callbacks.append(RecorderCallback(**recorder.model_dump(), stop_on_nan=stops))
-    if any(has_modes(resolve_name(leaf.target)) for leaf in cfg.optimizers.values()):
+    if any(_may_have_modes(leaf) for leaf in cfg.optimizers.values()):
         callbacks.append(OptimizerModes())
     callbacks += [build_callback(name, leaf, folder) for name, leaf in settings.others.items()]
     if measures_more(cfg):
         absent = "" if isinstance(module, Task) else DEFAULT_METRIC
         callbacks.append(MonitorCheck(list_monitors(cfg, module), optional=absent))
-    callbacks.append(_checkpoint(settings.model_checkpoint, folder, module))
-    return [callback for callback in callbacks if callback is not None]
+    return [callback for callback in (*callbacks, checkpoint) if callback is not None]
+
+
+def _may_have_modes(section: LeafSection) -> bool:
+    """Whether an optimizer may have: of what a function builds nobody knows before."""
+    kind = class_of(section.target)
+    return kind is None or has_modes(kind)
 
 
 def build_callback(name: str, section: LeafSection, folder: Path) -> Callback:

@@ -10,13 +10,18 @@ from fourbeat.base.errors import RunError
 from fourbeat.base.numbers import format_metric
 from fourbeat.config.project import Project
 from fourbeat.config.schema import CallbacksConfig, TrainConfig
+from fourbeat.config.sections import LeafSection
 from fourbeat.preflight.executions import saves_checkpoints
 from fourbeat.state.evaluated import evaluated_at, load_evaluated
 from fourbeat.state.file import read_state
+from fourbeat.state.swapped import describe_swap
 from fourbeat.training.components import Components
 from fourbeat.training.reporting import measured_on
 from fourbeat.training.stored import StoredRun
 from fourbeat.training.warnings import expected_warnings
+
+SILENT = "fourbeat.lightning.loggers.SilentLogger"
+"""For callbacks and modules that ask for a logger, where nothing is to be written."""
 
 
 def evaluate(
@@ -44,17 +49,44 @@ def evaluate(
     """
     show_lines()
     stored = StoredRun.load(project, run_dir)
-    components = stored.build(without_outputs(stored.config()))
+    components = build_for_evaluation(stored)
     path = stored.run.weights(checkpoint)
     state = read_state(path)
     load_evaluated(components.trainer, components.module, state)
-    if not components.measures(split):
-        what = f"{type(components.module).__name__} on {type(components.datamodule).__name__}"
-        raise RunError(f"split={split}: {what} has no such split, or no step for it.")
+    _refuse_absent(components, split)
     metrics = measure(components, split, state)
     log.info("%s of %s", path.name, stored.run.dir)
     log.info("  ".join(f"{name} {format_metric(value)}" for name, value in metrics.items()))
     return metrics
+
+
+def build_for_evaluation(stored: StoredRun) -> Components:
+    """Build a run's components without what writes, and without the callbacks that it has added.
+
+    These act on a training, whose state they have; what the run itself has evaluated otherwise is
+    said.
+
+    Args:
+        stored: The run.
+    """
+    if who := stored.run.manifest.swapped_by:
+        log.warning("%s.", describe_swap(who))
+    cfg = without_outputs(stored.config())
+    added = dict.fromkeys(cfg.callbacks.others)
+    callbacks = CallbacksConfig.model_validate(cfg.callbacks.model_dump() | added)
+    return stored.build(cfg.model_copy(update={"callbacks": callbacks}))
+
+
+def _refuse_absent(components: Components, split: Literal["val", "test"]) -> None:
+    if components.measures(split):
+        return
+    other: Literal["val", "test"] = "val" if split == "test" else "test"
+    why = f"the run's data have no {split} split"
+    if getattr(components.datamodule.split_sizes, split):
+        step = {"val": "validation_step", "test": "test_step"}[split]
+        why = f"{type(components.module).__name__} has no {step}"
+    hint = f" Use split={other}, which it has measured." if components.measures(other) else ""
+    raise RunError(f"split={split}: {why}.{hint}")
 
 
 def measure(
@@ -78,9 +110,14 @@ def measure(
 
 
 def without_outputs(cfg: TrainConfig) -> TrainConfig:
-    """Return the config without what writes, or ends a training: loggers, checkpoints, clocks."""
+    """Return the config without what writes, or ends a training: loggers, checkpoints, clocks.
+
+    A run that has loggers gets one that writes nothing: what asks for one finds it.
+    """
     off: dict[str, Any] = {"model_checkpoint": None, "early_stopping": None, "progress": "none"}
     saving = {n: None for n, leaf in cfg.callbacks.others.items() if saves_checkpoints(leaf)}
     callbacks = CallbacksConfig.model_validate(cfg.callbacks.model_dump() | off | saving)
     trainer = cfg.trainer.model_copy(update={"profiler": None, "max_time": None})
-    return cfg.model_copy(update={"logger": {}, "callbacks": callbacks, "trainer": trainer})
+    logger = LeafSection.model_validate({"_target_": SILENT}) if cfg.logger else None
+    loggers = {"silent": logger} if logger else {}
+    return cfg.model_copy(update={"logger": loggers, "callbacks": callbacks, "trainer": trainer})

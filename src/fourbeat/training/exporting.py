@@ -8,13 +8,13 @@ from typing import Any
 import torch
 
 from fourbeat.base.console import show_lines
-from fourbeat.base.errors import RunError
+from fourbeat.base.errors import RunError, first_line
 from fourbeat.config.project import Project
 from fourbeat.config.stored import has_given_loaders
 from fourbeat.data import map_tensors
 from fourbeat.state.export import PROGRAM
 from fourbeat.training.components import Components
-from fourbeat.training.evaluation import without_outputs
+from fourbeat.training.evaluation import build_for_evaluation
 from fourbeat.training.stored import StoredRun
 
 
@@ -47,7 +47,7 @@ def export_run(
     stored = StoredRun.load(project, run_dir)
     net = inputs = None
     if not has_given_loaders(stored.run.config):  # else nobody can build it again
-        components = stored.build(without_outputs(stored.config()))
+        components = build_for_evaluation(stored)
         net = components.module
         if file.suffix == PROGRAM or example:
             inputs = _first_inputs(components, file) if example is None else _read(example)
@@ -58,7 +58,14 @@ def export_run(
 
 
 def _first_inputs(components: Components, file: Path) -> Any:
-    batch = components.datamodule.example_batch()
+    try:
+        batch = components.datamodule.example_batch()
+    except Exception as error:  # the user's own loaders may raise anything
+        raise RunError(
+            f"{file}: the first batch of the run could not be read "
+            f"({type(error).__name__}: {first_line(error)}): add example=FILE, with the inputs as "
+            "torch.save wrote them."
+        ) from error
     if not (isinstance(batch, (tuple, list)) and len(batch) == 2):
         raise RunError(
             f"{file}: what the network takes cannot be read off the run's batches, which are no "

@@ -20,6 +20,7 @@ from fourbeat.config.project import Project
 from fourbeat.config.schema import TrainConfig
 from fourbeat.loop import FourBeatLoop
 from fourbeat.run import Run
+from fourbeat.state.checkpoint import StateCheckpoint
 from fourbeat.tasks import Task
 from fourbeat.training.assembly import build_with
 from fourbeat.training.building import (
@@ -151,10 +152,12 @@ def build(cfg: TrainConfig, folder: Path, objects: Objects | None = None) -> Com
     """
     if objects is None:
         data = build_data(cfg)
-        objects = Objects(data, build_module(cfg, data))
+        objects = Objects(data, build_module(cfg, data), is_given=False)
     module, data = objects.module, objects.data
     # Ours that saves the state is the last one.
     *standard, checkpoint = standard_callbacks(cfg, folder, data, module)
+    if objects.is_given and isinstance(checkpoint, StateCheckpoint):
+        checkpoint.names_unrestored = False  # nobody can resume it
     callbacks = [*standard, *objects.callbacks, checkpoint]
     flags = trainer_flags(cfg, folder, data, callbacks)
     loggers = [*build_loggers(cfg, folder), *objects.loggers]

@@ -58,10 +58,21 @@ def _shape_faults(loss: nn.Module, outputs: Tensor, targets: Tensor) -> list[Fau
     if outputs.shape == targets.shape:
         return []
     why = f"compares numbers of one shape, not {_both(outputs, targets)}"
-    hint = "Let the model give as many numbers as there are targets."
+    hint = _same_numbers(outputs, targets)
+    hint = hint or "Let the model give as many numbers as there are targets."
     if targets.ndim == 1 and outputs.ndim == 2:
         hint += " For classes, pass loss=nn.CrossEntropyLoss()."
     return [Fault("loss-mismatch", "loss", type(loss).__name__, why, hint)]
+
+
+def _same_numbers(outputs: Tensor, targets: Tensor) -> str:
+    """Say what to do where one of the two lacks a dimension of length 1 that the other has."""
+    for name, short, long in (("targets", targets, outputs), ("outputs", outputs, targets)):
+        for dim in range(long.ndim):
+            if long.shape[dim] == 1 and _without(long, dim) == short.shape:
+                what = "the channel" if dim == 1 else f"dimension {dim}"
+                return f"Give the {name} {what}, too: {name}.unsqueeze({dim})."
+    return ""
 
 
 def _share_faults(loss: nn.Module, targets: Tensor) -> list[Fault]:

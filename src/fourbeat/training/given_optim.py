@@ -12,7 +12,9 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from fourbeat.base.errors import Fault, first_line
+from fourbeat.callbacks import has_modes
 from fourbeat.config.schema import TrainConfig
+from fourbeat.config.signatures import class_of
 from fourbeat.loop.optimization import BuildOptimizers, BuildSchedulers
 from fourbeat.optim.named import ownership_faults
 from fourbeat.optim.patterns import list_names
@@ -35,6 +37,13 @@ COSINE = {
     "horizon": "T_max",
 }
 
+CONSTANT = {
+    "_target_": "torch.optim.lr_scheduler.ConstantLR",
+    "factor": 1.0,
+    "total_iters": 0,
+    "interval": "step",
+}
+
 
 class GivenOptim:
     """What builds the optimizers and schedulers of a ``fit()``.
@@ -42,7 +51,7 @@ class GivenOptim:
     Args:
         net: What is trained.
         optimizer: None: AdamW.
-        scheduler: None: a cosine to 0.
+        scheduler: None: a cosine to 0; none beside an optimizer with modes, as a schedule-free one.
         monitor: What a plateau's scheduler follows.
     """
 
@@ -58,6 +67,8 @@ class GivenOptim:
         self._scheduler: Any = leaf_of(scheduler) or scheduler
         if isinstance(self._scheduler, dict) and _is_plateau(scheduler):
             self._scheduler = {"monitor": monitor, **self._scheduler}
+        if scheduler is None:
+            self._scheduler = CONSTANT if self._has_modes() else COSINE
 
     @property
     def lacks(self) -> dict[str, str]:
@@ -81,8 +92,15 @@ class GivenOptim:
         optim, scheduler = self._optimizer, self._scheduler
         return {
             "optim": adamw if optim is None else _leaf_of(optim),
-            "scheduler": COSINE if scheduler is None else _leaf_of(scheduler),
+            "scheduler": _leaf_of(scheduler),
         }
+
+    def _has_modes(self) -> bool:
+        """Whether it says itself which weights are evaluated, in place of a schedule."""
+        if _is_leaf(self._optimizer):
+            return has_modes(class_of(str((self._optimizer or {}).get("_target_"))))
+        build = partial(self._build_optimizers, self._net)
+        return has_modes(_try(lambda: build()[""], Optimizer, "optimizer", self._optimizer)[0])
 
     def builders(self, cfg: TrainConfig) -> tuple[BuildOptimizers, BuildSchedulers]:
         """Return what the loop calls.

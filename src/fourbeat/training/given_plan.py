@@ -62,6 +62,7 @@ class Objects:
         builders: What builds optimizers and schedulers; None: the config says it.
         callbacks: Besides those of the config.
         loggers: Besides those of the config.
+        is_given: Whether anything was: then nobody can build, or resume, the run again.
     """
 
     data: Data
@@ -69,6 +70,7 @@ class Objects:
     builders: tuple[BuildOptimizers, BuildSchedulers] | None = None
     callbacks: Sequence[Callback] = ()
     loggers: Sequence[Logger] = ()
+    is_given: bool = True
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,9 @@ def plan_fit(given: Given) -> Plan:
         check_config(cfg)
         return Plan(cfg, None, lacks)
     builders = optim.builders(cfg) if optim and optim.lacks else None
-    return Plan(cfg, Objects(data, learned.module, builders, *own.values()), lacks)
+    return Plan(
+        cfg, Objects(data, learned.module, builders, own["callbacks"], own["logger"]), lacks
+    )
 
 
 def _data(given: Given) -> tuple[AdoptedData, dict[str, str]]:

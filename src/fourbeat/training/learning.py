@@ -36,6 +36,7 @@ def build_task(cfg: TrainConfig, data: Data) -> Task:
     task, faults = build_trial(cfg, data)
     raise_faults(faults)
     assert task is not None
+    task.lacks_metrics = cfg.metrics.auto and not task.metrics
     assert cfg.model is not None
     initialize_lazy(task, data, "model", cfg.model.target)
     task.frozen_layers = freeze(task.net, cfg.freeze)

@@ -21,6 +21,7 @@ from fourbeat.config.project import Project
 from fourbeat.config.references import change_composition
 from fourbeat.config.schema import TrainConfig
 from fourbeat.config.stored import GIVEN_LOADERS
+from fourbeat.data import describe_non_finite
 from fourbeat.lightning.distributed import find_unused_parameters, finds_unused_parameters
 from fourbeat.lightning.trainer import epochs_completed, process_rank, steps_made
 from fourbeat.loop import Loop
@@ -197,7 +198,9 @@ def run_fit(cfg: TrainConfig, components: Components, ckpt_path: Path | str | No
     try:
         with expected_warnings(trainer.loggers, frozen), existing_objects_frozen():
             trainer.fit(module, datamodule=data, ckpt_path=ckpt_path, weights_only=True)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, NonFiniteError):
+            error.cause = describe_non_finite(components.loop.playing)
         # Lightning has closed the loggers, which open again for what the module still holds.
         if isinstance(components.loop, Loop):
             components.loop.flush()
@@ -273,6 +276,7 @@ def finish_manifest(
         num_steps=steps_made(trainer),
         metrics=metrics,
         checkpoints={name: path for name, path in paths.items() if path},
+        swapped_by=checkpoint.swapped.who,
     )
 
 
