@@ -93,6 +93,9 @@ def logged(folder: Path) -> dict[str, list[tuple[int, bytes]]]:
 
 
 def _rows(value: Summary.Value) -> list[tuple[int, bytes]]:
-    """Records step by step: where a block of them ends depends on the clock."""
+    """Records step by step: where a block of them ends, and so its columns, depend on the clock."""
     block = Block.decode(*value.tensor.string_val)
-    return [(int(s), row.tobytes()) for s, row in zip(block.steps, block.values, strict=True)]
+    each = (dict(zip(block.columns, row.tolist(), strict=True)) for row in block.values)
+    rows = [sorted(numbers.items()) for numbers in each]
+    found = [[(name, number) for name, number in row if number == number] for row in rows]
+    return [(int(s), repr(row).encode()) for s, row in zip(block.steps, found, strict=True)]

@@ -6,10 +6,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningDataModule, LightningModule
+from lightning.pytorch import Callback, LightningDataModule, LightningModule
+from lightning.pytorch.callbacks import BackboneFinetuning, GradientAccumulationScheduler
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
-from torch.utils.data import DataLoader, Dataset, Sampler, WeightedRandomSampler
+from torch.utils.data import (
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    Sampler,
+    WeightedRandomSampler,
+)
 
 SIZES = {"train": 120, "val": 24, "test": 24}
 
@@ -111,6 +118,91 @@ class SecondOrder(Classifier):
 
     def configure_optimizers(self) -> Any:
         return torch.optim.LBFGS(self.parameters(), lr=0.1, max_iter=4)
+
+
+class Unscheduled(Classifier):
+    def configure_optimizers(self) -> Any:
+        return torch.optim.Adam(self.parameters(), lr=self.lr)
+
+
+class AccumulatingByHand(Unscheduled):
+    """Sums the gradients of three batches in manual optimization: ten make no whole epoch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.register_buffer("num", torch.tensor(0))
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        optimizer: Any = self.optimizers()
+        self.manual_backward(self.measured(batch, "train") / 3)
+        self.num += 1
+        if self.num % 3 == 0:
+            optimizer.step()
+            optimizer.zero_grad()
+
+
+class SteppingEverySecondTime(Unscheduled):
+    """Lightning counts each call of this hook as a step, whether it makes one, two or none."""
+
+    def optimizer_step(  # type: ignore[override]
+        self, epoch: int, batch_idx: int, optimizer: Any, closure: Any = None
+    ) -> None:
+        if batch_idx % 2 == 0:
+            closure()
+            return
+        optimizer.step(closure=closure)
+        if batch_idx % 4 == 1:
+            optimizer.step(closure=closure)
+
+    def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: Any) -> None:
+        if batch_idx % 2 == 0:
+            optimizer.zero_grad()
+
+
+class Thawing(Unscheduled):
+    """What an epoch begins with: the head, micro-batches of a step, a rate by the validation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body.requires_grad_(False)
+
+    def on_train_epoch_start(self) -> None:
+        optimizer: Any = self.optimizers()
+        measured = float(self.trainer.callback_metrics.get("val/loss", 1.0))
+        optimizer.param_groups[0]["lr"] = self.lr * measured
+        if self.current_epoch == 1:
+            self.body.requires_grad_(True)
+
+    def configure_callbacks(self) -> list[Callback]:
+        return [GradientAccumulationScheduler({0: 1, 1: 2})]
+
+
+class AddingGroups(Classifier):
+    """Lightning's own fine-tuning: the optimizer has one group more from the second epoch on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = self.body
+
+    def configure_callbacks(self) -> list[Callback]:
+        return [BackboneFinetuning(unfreeze_backbone_at_epoch=1)]
+
+    def configure_optimizers(self) -> Any:
+        return torch.optim.Adam([p for p in self.parameters() if p.requires_grad], lr=self.lr)
+
+
+class PassingBlobs(IterableDataset[Any]):
+    """A stream that does not say how long it is."""
+
+    def __iter__(self) -> Iterator[Any]:
+        blobs = Blobs("train")
+        return (blobs[index] for index in range(len(blobs)))
+
+
+class PassingData(BlobData):
+    def train_dataloader(self) -> DataLoader[Any]:
+        return DataLoader(PassingBlobs(), self.batch_size)
 
 
 class ManualGAN(LightningModule):

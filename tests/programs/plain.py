@@ -15,7 +15,18 @@ import torch
 from lightning.pytorch import LightningModule, Trainer, seed_everything
 from lightning.pytorch.demos.boring_classes import BoringModel, ManualOptimBoringModel
 from programs.lightning_examples import Sequences, SmallLSTM, SmallTransformer, Text
-from programs.lit_modules import BlobData, Classifier, ManualGAN, WeightedData
+from programs.lit_modules import (
+    AccumulatingByHand,
+    AddingGroups,
+    BlobData,
+    Classifier,
+    ManualGAN,
+    PassingData,
+    SteppingEverySecondTime,
+    Thawing,
+    Unscheduled,
+    WeightedData,
+)
 from programs.template_pair import PointsData, PointsModule
 from torch import nn
 
@@ -69,6 +80,11 @@ MAKERS: dict[str, Callable[[], Pair]] = {
     "lstm": lambda: (CarryingLSTM(), Sequences()),
     "template": template,
     "gan": lambda: (ManualGAN(), BlobData()),
+    "accumulating": lambda: (AccumulatingByHand(), BlobData()),
+    "every second step": lambda: (SteppingEverySecondTime(), BlobData()),
+    "thawing": lambda: (Thawing(), BlobData()),
+    "adding groups": lambda: (AddingGroups(), BlobData()),
+    "stream": lambda: (Unscheduled(), PassingData()),
     "weighted, two workers": lambda: (Classifier(), WeightedData(num_workers=2)),
 }
 
@@ -79,7 +95,7 @@ def build(name: str, folder: Path, **flags: Any) -> tuple[Trainer, LightningModu
     seed_everything(1, workers=True, verbose=False)
     module, data = MAKERS[name]()
     states = fourbeat.StateCheckpoint(
-        folder, every_n_train_steps=7, save_snapshots=20, max_time_share=1
+        folder, every_n_train_steps=7, save_snapshots=24, max_time_share=1
     )
     recorder = fourbeat.RecorderCallback(folder=folder, layers_every_n_steps=4)
     trainer = Trainer(

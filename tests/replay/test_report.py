@@ -250,11 +250,11 @@ def test_a_step_that_the_scaler_skipped_is_reported(tmp_path: Path) -> None:
     recorded = read_records(run.dir).steps
     skipped = int(recorded.steps[recorded.columns["applied"] == 0][0])
     replayed = replay(PROJECT, run.dir, skipped)
-    assert replay_lines(replayed)[2].endswith("; the scaler skipped the step")
+    assert replay_lines(replayed)[2].endswith("; the step was skipped")
     assert not replayed.instruments.was_applied
     assert replayed.instruments.layers["layers.0"]["update"]["norm"] == 0
     assert json.dumps(replay_data(replayed), allow_nan=False)
-    assert "skipped the step" not in replay_lines(replay(PROJECT, run.dir, 0))[2]
+    assert "was skipped" not in replay_lines(replay(PROJECT, run.dir, 0))[2]
 
 
 def test_each_parameter_groups_learning_rate_is_shown(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.utils.data import BatchSampler, IterableDataset, RandomSampler
 
 import fourbeat
+from fourbeat.base.errors import Stopped
 from fourbeat.state.file import read_state
 from fourbeat.state.reachable import Reachable
 from fourbeat.tasks import Supervised
@@ -142,6 +143,30 @@ def test_what_training_changes_and_no_state_holds_is_named_in_one_line(
     task = {f"task.{name}" for name in ("history", "recent", "rng", "seen", "hidden")}
     assert names_in(steps) == {*task, "callbacks.Notes.last", "state.test_unrestored.COUNTED"}
     assert names_in(validation) == {"task.best"}
+
+
+class Beginning(Supervised):
+    """A curriculum, of which the first epoch shows nothing."""
+
+    def __init__(self, net: nn.Module, loss: nn.Module) -> None:
+        super().__init__(net, loss)
+        self.hardness = 1
+
+    def on_train_epoch_start(self) -> None:
+        if self.current_epoch >= 1:
+            self.hardness *= 2
+
+
+def test_what_first_changes_in_a_later_epoch_is_named_before_a_state_without_it_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], stop_at: StopAt
+) -> None:
+    words = [*SMALL, "task._target_=state.test_unrestored.Beginning", "loop.steps_per_execution=1"]
+    stop_at(15)  # within the second epoch
+    with pytest.raises(Stopped):
+        train(compose(*words, "trainer.max_epochs=2"), tmp_path / "run")
+    assert read_state(tmp_path / "run" / "checkpoints" / "last.ckpt")["epoch"] == 1
+    (line,) = warnings_in(capsys.readouterr())
+    assert names_in(line) == {"task.hardness"}
 
 
 @pytest.mark.one_in(2)

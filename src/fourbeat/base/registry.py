@@ -44,10 +44,13 @@ class StateRegistry:
     Attributes:
         micro_batches_per_step: Returns after how many micro-batches of an epoch no gradient is
             pending: only there can a training be captured.
+        drops_gradients: Whether who plays a manual optimization drops the gradients of a step
+            before it computes those of the next one.
     """
 
     def __init__(self, micro_batches_per_step: Callable[[], int] = lambda: 1) -> None:
         self.micro_batches_per_step = micro_batches_per_step
+        self.drops_gradients = False
         self._entries: dict[str, Stateful] = {}
         self._before: list[Callable[[], None]] = []
 

@@ -68,7 +68,18 @@ class StreamOrder(BatchOrder):
         """Return how many batches each execution holds that is left in this epoch."""
         if self.has_length:
             return super().execution_sizes()
-        return itertools.repeat(self.plan.steps_per_execution if self.plan else 1)
+        return itertools.repeat(self._most_in_execution)
+
+    @property
+    def num_executions_done(self) -> int:
+        """Executions that come before where the order begins, as Lightning is to count them."""
+        if self.has_length:
+            return super().num_executions_done
+        return -(-self.first_batch // self._most_in_execution)
+
+    @property
+    def _most_in_execution(self) -> int:
+        return self.plan.steps_per_execution if self.plan else 1
 
     def __iter__(self) -> Iterator[Any]:
         counts = itertools.count if self._count is None else range

@@ -15,7 +15,7 @@ from fourbeat.events.hooks import Hooks, OwnHook, find_network
 from fourbeat.events.observer import Beats, Observer
 from fourbeat.lightning.torch_amp import scale_on_device
 from fourbeat.lightning.torch_optim import skipped_its_step, unscales_by_itself
-from fourbeat.lightning.trainer import callbacks_of, loss_scaler
+from fourbeat.lightning.trainer import StepCounter, callbacks_of, loss_scaler
 
 
 @runtime_checkable
@@ -71,15 +71,19 @@ class LightningBeats(Callback):
     Clipped gradients are measured right after the step, which leaves them as they were: Lightning
     clips within ``optimizer.step()``, where no hook is called. Of a closure that the optimizer
     calls several times, as LBFGS does, the first call counts. In manual optimization, the losses of
-    ``manual_backward`` are observed, and no others.
+    ``manual_backward`` are observed, and no others. In automatic optimization a step is what
+    Lightning counts as one: a call of the module's ``optimizer_step``, which may make none or
+    several. None is a step that was not applied; of several, the first is observed.
 
     Args:
         observers: Who is notified.
     """
 
     def __init__(self, observers: Sequence[Observer]) -> None:
-        self.beats = Beats(observers)
+        self.beats = self._beats = Beats(observers)
         self._hooks = Hooks()
+        self._counter: StepCounter | None = None
+        self._num_counted = 0
         self._batch_idx = 0
         self._turns: dict[Optimizer, int] = {}  # where there are several
         # Whose step is under way: its gradients are there, its weights have not been changed.
@@ -90,6 +94,9 @@ class LightningBeats(Callback):
         """Hook the optimizers and the network; a second call does nothing."""
         if self._hooks:
             return
+        if pl_module.automatic_optimization:
+            self._counter = StepCounter(trainer, automatic=True)
+            self._num_counted = self._counter.completed
         network = find_network(pl_module)
         is_one = len(trainer.optimizers) == 1
         self._turns = {} if is_one else {o: i for i, o in enumerate(trainer.optimizers)}
@@ -146,8 +153,15 @@ class LightningBeats(Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Notify of a step that the scaler has skipped."""
+        """Notify of a step that the scaler has skipped, or that a hook of the module has."""
         self._notify_of_skipped_step()
+        if self._counter is not None:
+            is_counted = self._counter.completed > self._num_counted
+            if is_counted and self.beats is self._beats:
+                self._begin_step(trainer.optimizers[0])
+                self._notify_of_skipped_step()
+            self._num_counted = self._counter.completed
+        self.beats = self._beats
 
     def _notify_of_skipped_step(self) -> None:
         if self._unstepped is not None:
@@ -180,3 +194,5 @@ class LightningBeats(Callback):
         self._unstepped, self._is_stepping = None, False
         self.beats.clip(optimizer)
         self.beats.step(optimizer.param_groups, self._batch_idx, applied)
+        if self._counter is not None:
+            self.beats = Beats()  # until the batch is over

@@ -9,7 +9,7 @@ One optimizer step, as an observer is notified of it::
     backward    once for each micro-batch: its gradients have been added
     unscale     all gradients are there, divided by the loss scale
     clip        they are what the optimizer gets, clipped or not
-    step        the weights have been updated, or the scaler of 16-mixed has skipped the step
+    step        the weights have been updated, or the step was skipped
 
 Whichever loop plays them, with two exceptions. A loop that is not ours may have no moment between
 ``unscale`` and ``clip``, and then notifies of both at once. A compiled step has no moments at all,
@@ -88,7 +88,8 @@ class Observer:
         Args:
             groups: Of the optimizer: the ``lr`` of each is what it stepped with.
             batch_idx: Index in its epoch of the step's last micro-batch.
-            applied: Whether the optimizer updated them; the scaler of 16-mixed may have skipped it.
+            applied: Whether the optimizer updated them; the scaler of 16-mixed, or a hook of the
+                module, may have skipped it.
         """
 
     def close(self) -> None:

@@ -161,7 +161,7 @@ class Loop(SeededEvaluations):
         """Register what a resumed run needs besides the weights, and what is held back of logs."""
         registry.register("module", LoopState(self))
         registry.before_capture(self.flush)
-        registry.micro_batches_per_step = lambda: self.group_size
+        registry.micro_batches_per_step, registry.drops_gradients = lambda: self.group_size, True
 
     def _follow_knobs(self, trainer: Trainer) -> None:
         """Obey what callbacks may have changed of the Trainer's knobs."""
@@ -177,8 +177,7 @@ class Loop(SeededEvaluations):
         self._counter = StepCounter(trainer, automatic=task.automatic_optimization)
         plugin = precision_of(trainer)
         is_scaled = isinstance(plugin, MixedPrecision) and plugin.scaler is not None
-        on_cpu = task.device.type == "cpu"
-        self._checks_losses = self.terminate_on_nan and on_cpu and not is_scaled
+        self._checks_losses = self.terminate_on_nan and task.device.type == "cpu" and not is_scaled
         self.backend.start(self)
         self._num_done = 0
         if self.validations.are_within_epochs:

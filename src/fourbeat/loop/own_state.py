@@ -9,9 +9,7 @@ if TYPE_CHECKING:
 
 
 class LoopState:
-    """The running losses, what optimizers were built with, and what callbacks may have changed.
-
-    That is which parameters are frozen, and how many micro-batches a step has.
+    """The running losses, what optimizers were built with, and the latest values of a step.
 
     Args:
         loop: Whose they are.
@@ -25,9 +23,6 @@ class LoopState:
         loop = self._loop
         state = {"running_loss": loop.running.state_dict(), "built_with": loop.optim.state_dict()}
         state["logged"] = loop.task_log.values()
-        state["frozen"] = [n for n, p in loop.task.named_parameters() if not p.requires_grad]
-        if loop.group_size != loop.accumulate_grad_batches:
-            state["group_size"] = loop.group_size
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -36,8 +31,3 @@ class LoopState:
         loop.running.load_state_dict(state["running_loss"], loop.task.device)
         loop.optim.load_state_dict(state.get("built_with"))
         loop.task_log.latest = dict(state.get("logged", {}))
-        if "frozen" in state:  # by the config, or by a callback
-            for name, parameter in loop.task.named_parameters():
-                parameter.requires_grad = name not in state["frozen"]
-        if "group_size" in state:  # which a callback has set, within this epoch
-            loop.trainer.accumulate_grad_batches = state["group_size"]

@@ -57,6 +57,7 @@ class RecorderCallback(ObserverCallback):
         self._write = write or self._write_to_log
         self.recorder: Recorder | None = None
         self._spikes = SpikeDetector()
+        self._begun: dict[str, list[float]] = {}
         self._own_writer: EventFileWriter | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -65,7 +66,8 @@ class RecorderCallback(ObserverCallback):
         if trainer.global_step == 0:
             self._spikes = SpikeDetector()
         self.recorder = self._recorder(trainer, pl_module)
-        self.recorder.epoch = trainer.current_epoch
+        self.recorder.epoch, self.recorder.begun = trainer.current_epoch, self._begun
+        self._begun = {}
         self.observers = [self.recorder]
         super().on_train_start(trainer, pl_module)
 
@@ -96,12 +98,14 @@ class RecorderCallback(ObserverCallback):
         self.recorder = self._own_writer = None
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what the losses were like, so that a resumed run detects the same spikes."""
-        return asdict(self._spikes)
+        """Return what the losses were like, and those of a step that several batches make."""
+        begun = self.recorder.begun if self.recorder else self._begun
+        return asdict(self._spikes) | ({"begun": begun} if begun else {})
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore what the losses were like."""
-        self._spikes = SpikeDetector(**state_dict)
+        """Restore what :meth:`state_dict` returned."""
+        self._begun = dict(state_dict.get("begun", {}))
+        self._spikes = SpikeDetector(**{n: v for n, v in state_dict.items() if n != "begun"})
 
     def register_state(self, registry: StateRegistry) -> None:
         """Have all that was recorded written to the event file before a state is captured."""

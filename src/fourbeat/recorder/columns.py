@@ -104,7 +104,8 @@ COLUMNS = (
     ),
     Column(
         *("applied", "step", "applied"),
-        "1 if the weights were updated, 0 if the loss scaler of 16-mixed skipped the step.",
+        "1 if the weights were updated, 0 if the loss scaler of 16-mixed, or a hook of the module, "
+        "skipped the step.",
         former="taken",
     ),
     Column(

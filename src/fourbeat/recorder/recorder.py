@@ -46,7 +46,7 @@ class Recorder(Observer):
     Args:
         network: Whose layers are measured.
         write: Sink for blocks of rows.
-        num_groups: Parameter groups of the optimizer.
+        num_groups: Parameter groups of the optimizer; those that are added later come on top.
         are_several: Whether other optimizers take turns with it: then only the gradients of its own
             parameters are measured, for those of the others are what an earlier turn has left.
         first_step: Index of the first step to come.
@@ -155,10 +155,12 @@ class Recorder(Observer):
 
     def on_step(self, groups: Sequence[Mapping[str, Any]], batch_idx: int, applied: bool) -> None:
         """Add a row, and write the rows so far if a block is due."""
-        rates = [float(group["lr"]) for group in groups[: self._num_groups]]
-        if len(rates) < self._num_groups:
+        rates = [float(group["lr"]) for group in groups]
+        if len(rates) != self._num_groups:
             # Of several optimizers, each may have another number of groups.
             rates += [math.nan] * (self._num_groups - len(rates))
+            for index in range(self._num_groups, len(rates)):
+                self._extra[f"lr/{index}"] = [rates.pop(self._num_groups)]
         losses, self._losses = self._losses, []
         # In the order of _widths, which gives the numbers back by name.
         self._scalars += (
@@ -167,8 +169,7 @@ class Recorder(Observer):
         )
         self._norms = self._clipped = self._nothing
         self._extras.append(self._extra)
-        if self._extra:
-            self._extra = {}
+        self._extra = {}
         # Else the weights are a later step's, which gets the row then.
         if not self._is_behind and (row := self._probes.after_update(self.step)) is not None:
             self._layer_rows.append(row)
@@ -177,6 +178,17 @@ class Recorder(Observer):
         is_full = len(self._scalars) >= max(MAX_SCALARS, MIN_ROWS * len(self._nothing))
         if is_full or time.monotonic() - self._written >= SECONDS_PER_BLOCK:
             self.flush()
+
+    @property
+    def begun(self) -> dict[str, list[float]]:
+        """Of a step that is not over: its losses so far, as a state holds them."""
+        losses = {"losses": self._losses} if self._losses else {}
+        return {name: [*map(float, each)] for name, each in {**self._extra, **losses}.items()}
+
+    @begun.setter
+    def begun(self, losses: Mapping[str, Sequence[Scalar]]) -> None:
+        self._extra = {name: list(each) for name, each in losses.items()}
+        self._losses = self._extra.pop("losses", [])
 
     def flush(self) -> None:
         """Write the rows so far, and begin new blocks."""

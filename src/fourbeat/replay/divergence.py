@@ -160,7 +160,7 @@ def _of_layer(layer: str, one: Fingerprints, other: Fingerprints) -> str:
 
 def _why_moved(index: int, one: Fingerprints, other: Fingerprints) -> str:
     if one.applied[index] != other.applied[index]:
-        return "the scaler skipped the step in one of them"
+        return "the step was skipped in one of them"
     return f"same gradients, different update{_changed(one.settings[index], other.settings[index])}"
 
 

@@ -65,7 +65,7 @@ def _summary(replay: Replay) -> Iterable[str]:
     total = float(replay.replayed.grad_norm[-1]) if len(replay.replayed.steps) else math.nan
     clipped = row.get("grad_norm_clipped", math.nan)
     after = "" if math.isnan(clipped) else f", clipped to {format_number(clipped)}"
-    skipped = "" if row.get("applied", 1) else "; the scaler skipped the step"
+    skipped = "" if row.get("applied", 1) else "; the step was skipped"
     loss, norm = format_number(row.get("loss")), format_number(total)
     yield f"loss {loss}, gradient norm {norm}{after}, learning rate {rates}{skipped}"
 

@@ -25,6 +25,7 @@ from fourbeat.lightning.results import set_latest_values
 from fourbeat.lightning.trainer import callbacks_of, datamodule_of
 from fourbeat.state.log_position import read_log_position
 from fourbeat.state.measured import Measured
+from fourbeat.state.set_by_hooks import SetByHooks
 from fourbeat.state.training_state import Moment, Position, ProcessState, TrainingState
 from fourbeat.state.unrestored import register_stateful
 
@@ -45,6 +46,7 @@ def build_registry(trainer: Trainer, module: LightningModule) -> StateRegistry:
         if isinstance(each, Registrant):
             each.register_state(registry)
     register_stateful(registry, trainer, module)
+    registry.register("set_by_hooks", SetByHooks(trainer, module, registry))
     # Last: what is restored before them may draw numbers.
     registry.register("generators", StateFunctions(generator_states, set_generator_states))
     return registry
@@ -163,7 +165,7 @@ def continue_from(
 
 
 def show_latest(trainer: Trainer, state: TrainingState) -> None:
-    """Restore the latest metric values, which Lightning clears at the start of every fit."""
+    """Restore the latest metric values, which Lightning clears when a fit starts."""
     if own := (state.process(trainer.global_rank) or {}).get(MEASURED):
         set_latest_values(trainer, own["latest"])
 

@@ -149,6 +149,7 @@ class StateCheckpoint(SavedStates):
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put the weights in place again that a callback had put there when the training ended."""
+        super().on_fit_end(trainer, pl_module)
         if self.files and self._read is not None and self._read.position.is_over:
             self.replaced.load(pl_module, self.files.folder)
 
@@ -181,11 +182,13 @@ class StateCheckpoint(SavedStates):
         Args:
             moment: At which of its moments.
             is_over: Whether this is the end of the training.
-            durable: Whether the logs are synced to disk first.
+            durable: Whether it is about to be written: then the logs are synced to disk first.
 
         Returns:
             Tensors, which are not copied, and plain data.
         """
+        if durable and self._unrestored is not None:
+            self._unrestored.before_write()
         self.registry.flush()
         batch = self._batches_done if moment != "between epochs" else 0
         position = position_now(self._trainer, moment, batch, is_over=is_over)

@@ -17,6 +17,7 @@ from fourbeat.lightning.results import (
     logging_place,
     metric_state,
     running_means,
+    set_latest_values,
     set_logging_place,
     set_metric_state,
     set_running_means,
@@ -47,7 +48,8 @@ class Measured:
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore metrics and running means, once the loops are at their former position."""
+        """Restore it, once the loops are at their former position, and all checks are over."""
+        set_latest_values(self.trainer, state_dict["latest"])
         metrics = self._metrics()
         for name, state in state_dict["metrics"].items():
             if name in metrics:  # else it measures nothing any more

@@ -105,8 +105,8 @@ class SavedStates(Checkpoint):
             rewind(self.folder, self.files, entries, step, path)
         self._is_rewound = True
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Restore the latest metric values, which Lightning clears when a fit starts."""
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Restore the latest metric values of a training that was over, and did not begin."""
         if self._read is not None:
             show_latest(trainer, self._read)
 

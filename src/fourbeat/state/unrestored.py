@@ -22,7 +22,10 @@ MOST_LOOKS = 2  # at steps: what is computed at each step has changed at both
 
 
 class UnrestoredState:
-    """Finds, in the first epoch, what a step or a validation changes and no state holds.
+    """Finds what a step or a validation changes and no state holds.
+
+    Looks in the first epoch, and again before each state that is written: a curriculum may begin
+    later.
 
     Args:
         trainer: About to train, or to continue.
@@ -33,8 +36,9 @@ class UnrestoredState:
         self._trainer, self._module = trainer, module
         self._before = reachable(trainer, module).values
         self._changed: set[str] = set()
+        self._said: set[str] = set()
         self._changed_in_workers: set[str] = set()
-        self._num_looks = 0
+        self._num_looks, self._is_first_epoch = 0, True
         self._carried: ReadTensors | None = None
         self._reading = ExitStack()
         self._is_said = False
@@ -45,9 +49,11 @@ class UnrestoredState:
         self.stop_reading()
         if self._num_looks < MOST_LOOKS:
             self._num_looks += 1
-            self._compare()
+            computed = self._compare().computed
             if self._num_looks == MOST_LOOKS:
                 self._warn()
+            elif computed:
+                self._carried = self._reading.enter_context(ReadTensors(computed))
 
     def stop_reading(self) -> None:
         """Note no longer what the second batch reads of what the first one has computed."""
@@ -57,26 +63,33 @@ class UnrestoredState:
             self._carried = None
 
     def after_epoch(self) -> None:
-        """Compare for the last time: it has been validated, and may have been of one batch."""
+        """Compare the first epoch: it has been validated, and may have been of one batch."""
         self.stop_reading()
-        if self._before:
+        if self._is_first_epoch:
             self._compare()
             self._warn()
-            self._before, self._num_looks = {}, MOST_LOOKS
+            self._is_first_epoch, self._num_looks = False, MOST_LOOKS
 
-    def _compare(self) -> None:
+    def before_write(self) -> None:
+        """Compare again, and say what the state that is about to be written will lack."""
+        if self._carried is None:  # else what is compared would be noted as read
+            self._compare()
+            self._warn_of_changed()
+
+    def _compare(self) -> Reachable:
         found = reachable(self._trainer, self._module)
         self._changed |= changed_names(self._before, found.values)
         self._before |= found.values
-        if self._num_looks == 1 and found.computed:
-            self._carried = self._reading.enter_context(ReadTensors(found.computed))
+        return found
 
     def _warn(self) -> None:
         self._warn_of_order()
         self._warn_of_workers()
-        names, self._changed = sorted(self._changed), set()
-        for name in names:
-            self._before.pop(name, None)  # said once
+        self._warn_of_changed()
+
+    def _warn_of_changed(self) -> None:
+        names, self._changed = sorted(self._changed - self._said), set()
+        self._said.update(names)
         if names:
             log.warning(
                 "resume will not restore %s: training changes them, and no state dict holds "
