@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from pathlib import Path
 from typing import Any, Literal
 
@@ -73,8 +74,9 @@ def measure(
     trainer = components.trainer
     run = trainer.test if split == "test" else trainer.validate
     with expected_warnings(trainer.loggers), evaluated_at(trainer, state):
-        (logged,) = run(components.module, datamodule=components.datamodule, verbose=False)
-    return measured_on(split, logged)
+        # Of each loader; Lightning puts its number behind the names: val/loss/dataloader_idx_1.
+        logged = run(components.module, datamodule=components.datamodule, verbose=False)
+    return measured_on(split, dict(ChainMap(*map(dict, logged))))
 
 
 def without_outputs(cfg: TrainConfig) -> TrainConfig:
