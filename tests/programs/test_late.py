@@ -45,6 +45,16 @@ def test_it_is_resumed_bitwise(
     assert not list(broken_by_a_stop(run, [*BASE, *words], [4], stop_at, tmp_path / "stopped"))
 
 
+def test_it_is_resumed_bitwise_where_a_hook_ends_each_epoch(
+    runs: FinishedRuns, stop_at: Any, tmp_path: Path
+) -> None:
+    words = settings("EndsEpochs")
+    run = runs(*words)
+    assert run.manifest.num_steps == 10
+    found = broken_by_a_stop(run, [*BASE, *words], [8, 2], stop_at, tmp_path / "stopped")
+    assert not list(found)
+
+
 def test_each_loader_has_results_of_its_own(runs: FinishedRuns) -> None:
     measured = runs(*settings("Several", "late.SeveralData")).metrics
     for split in ("val", "test"):
