@@ -224,7 +224,8 @@ def _model_and_loss(
     assert cfg.model is not None  # preflight.groups
     assert cfg.loss is not None
     model, loss, task = cfg.model.leaf(), cfg.loss.leaf(), LossTask.of(datamodule)
-    outputs, faults = dry_run(lambda: instantiate(model), datamodule.input_shape, model, net)
+    shape, dtype = datamodule.input_shape, datamodule.input_dtype
+    outputs, faults = dry_run(lambda: instantiate(model), shape, model, net, dtype)
     if outputs is None:
         faults = find_faults("model", model, _build_on_meta) or faults
     if not loss_is_good:
