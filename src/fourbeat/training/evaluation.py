@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import ChainMap
 from pathlib import Path
 from typing import Any, Literal
 
@@ -76,7 +75,7 @@ def measure(
     with expected_warnings(trainer.loggers), evaluated_at(trainer, state):
         # Of each loader; Lightning puts its number behind the names: val/loss/dataloader_idx_1.
         logged = run(components.module, datamodule=components.datamodule, verbose=False)
-    return measured_on(split, dict(ChainMap(*map(dict, logged))))
+    return measured_on(split, {name: value for each in logged for name, value in each.items()})
 
 
 def without_outputs(cfg: TrainConfig) -> TrainConfig:
