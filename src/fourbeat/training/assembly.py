@@ -78,7 +78,7 @@ def configure_model(cfg: TrainConfig, components: Components) -> None:
         return
     module.trainer = trainer
     try:
-        with trainer.precision_plugin.module_init_context():
+        with precision_of(trainer).module_init_context():
             module.configure_model()
     except Exception as error:  # the user's own code may raise anything
         why = f"fails in configure_model: {first_line(error)}"
