@@ -355,6 +355,25 @@ def test_integer_inputs_stay_what_they_are() -> None:
     assert (data.splits.train.inputs[:, 0] % 4 == 0).all()
 
 
+@pytest.mark.parametrize(
+    ("announced", "loaded", "said"),
+    [
+        (torch.float32, torch.int64, r"of type torch.int64; .* Set input_dtype = torch.int64"),
+        (torch.int64, torch.float64, r"of type torch.float64; input_dtype announces torch.int64"),
+    ],
+)
+def test_integers_must_be_announced(announced: Any, loaded: Any, said: str) -> None:
+    class Wrong(Texts):
+        input_dtype = announced
+
+        def load(self) -> tuple[Tensor, Tensor]:
+            tokens, targets = super().load()
+            return tokens.to(loaded), targets
+
+    with pytest.raises(DataError, match=rf"Wrong\.load\(\) returned inputs {said}"):
+        Wrong().setup("fit")
+
+
 def test_a_split_needs_no_sample_of_each_class_where_tokens_have_classes() -> None:
     data = Texts(val_fraction=0.1, test_fraction=0.1)
     assert data.faults() == []

@@ -4,9 +4,12 @@ from typing import Any
 
 import pytest
 import torch
+from support.project import compose
 from torch import Tensor, nn
 
+from fourbeat.base.errors import ConfigError
 from fourbeat.config.leaves import instantiate
+from fourbeat.data import DataModule
 from fourbeat.preflight.dry_run import dry_run
 
 IMAGE = (1, 28, 28)
@@ -148,3 +151,29 @@ def test_the_random_state_is_left_as_it_was(build_net: Any) -> None:
     state = torch.get_rng_state()
     dry_run(build_net, IMAGE)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_layer_that_takes_no_integers_is_named_with_the_type() -> None:
+    output, (fault,) = dry_run(lambda: nn.Sequential(nn.Linear(5, 2)), (5,), dtype=torch.int64)
+    assert (output, fault.code, fault.key) == (None, "shape-mismatch", "model")
+    assert fault.allowed.startswith("layer 0 (Linear) got the shape [2, 5]: ")
+    assert "have the shape [5] and the type torch.int64: choose a model" in fault.hint
+
+
+def test_a_network_is_run_on_the_integers_that_are_announced() -> None:
+    assert dry_run(lambda: nn.Embedding(7, 3), (5,), dtype=torch.int64) == ((2, 5, 3), [])
+
+
+class Tokens(DataModule):
+    """Announced, and given to a network that multiplies."""
+
+    task, num_classes, num_samples, input_shape = "multiclass", 2, 40, (5,)
+    input_dtype = torch.int64
+
+    def load(self) -> tuple[Tensor, Tensor]:
+        return torch.ones(40, 5, dtype=torch.int64), torch.arange(40) % 2
+
+
+def test_tokens_and_the_default_network_are_a_fault_before_anything_is_loaded() -> None:
+    with pytest.raises(ConfigError, match=r"got the shape .*the type torch\.int64"):
+        compose("data=diabetes", f"data._target_={__name__}.Tokens", "data.batch_size=8")

@@ -143,3 +143,36 @@ def test_a_first_batch_without_a_turn_is_called_that() -> None:
         compose(*CIRCLES, f"task._target_={__name__}.Turnless")
     (fault,) = refused.value.faults
     assert (fault.code, fault.key) == ("wrong-turns", "task")
+
+
+class OwnOptimizer(Task):
+    """As a stock Trainer wants it."""
+
+    def losses(self, batch: Any) -> Tensor:
+        return self.net(batch[0]).square().mean()
+
+    def configure_optimizers(self) -> Any:
+        return torch.optim.SGD(self.parameters(), lr=0.3)
+
+
+class AsksTheTrainer(OwnOptimizer):
+    def configure_optimizers(self) -> Any:
+        return torch.optim.SGD(self.parameters(), lr=1 / self.trainer.max_steps)
+
+
+class AsksTheLoop(OwnOptimizer):
+    def configure_optimizers(self) -> Any:
+        return Task.configure_optimizers(self)
+
+
+@pytest.mark.parametrize("loop", ["four_beat", "automatic"])
+@pytest.mark.parametrize("task", ["OwnOptimizer", "AsksTheTrainer"])
+def test_a_task_does_not_build_its_optimizers_itself(task: str, loop: str) -> None:
+    with pytest.raises(ConfigError, match="a subclass, for a stock Trainer") as refused:
+        compose(*CIRCLES, f"loop={loop}", f"task._target_={__name__}.{task}")
+    (fault,) = refused.value.faults
+    assert (fault.code, fault.key) == ("impossible-together", "task")
+
+
+def test_a_task_may_ask_the_loop_for_its_optimizers() -> None:
+    compose(*CIRCLES, f"task._target_={__name__}.AsksTheLoop")

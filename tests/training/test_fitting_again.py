@@ -79,6 +79,7 @@ def test_it_is_resumed_evaluated_and_replayed(
     assert "cannot be resumed" not in capsys.readouterr().out
     assert run.outcome.reason == "epochs=3 reached"
     again = fourbeat.resume(PROJECT, as_if_killed(run, tmp_path / "again"))
+    assert again.outcome.reason == "epochs=3 reached"
     one, two = weights(run), weights(again)
     assert all(torch.equal(one[each], two[each]) for each in one)
     split = "test" if any(each.startswith("test/") for each in run.metrics) else "val"
@@ -247,3 +248,11 @@ def test_loaders_with_workers_train_the_same(tmp_path: Path) -> None:
         run = fourbeat.fit(programs.Net, train, **quiet, run_dir=folder)
         found.append(weights(run))
     assert all(torch.equal(found[0][each], found[1][each]) for each in found[0])
+
+
+def test_the_manifest_has_paths_within_the_folder_however_that_was_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = fit(Path("runs/one"), epochs=1)
+    assert run.manifest.checkpoints["best"] == "checkpoints/best.ckpt"

@@ -56,7 +56,7 @@ class OptimizerModes(Callback):
             self._call(trainer, "eval")
             checkpoint["state_dict"] = _copied(pl_module.state_dict())
             self._call(trainer, "train")
-            pl_module.load_state_dict(trained)
+            pl_module.load_state_dict(trained, strict=pl_module.strict_loading)
             checkpoint[TRAINED] = trained
 
     def on_load_checkpoint(
@@ -64,7 +64,7 @@ class OptimizerModes(Callback):
     ) -> None:
         """Resume with those that are trained on."""
         if trainer.state.fn == "fit" and TRAINED in checkpoint:
-            pl_module.load_state_dict(checkpoint[TRAINED])
+            pl_module.load_state_dict(checkpoint[TRAINED], strict=pl_module.strict_loading)
 
     def _set(self, trainer: Trainer, *, trains: bool) -> None:
         self._trains = trains and any(map(has_modes, trainer.optimizers))

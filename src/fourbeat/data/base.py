@@ -8,10 +8,9 @@ from functools import cached_property
 from typing import Any, Literal
 
 from torch import Tensor, dtype, float32, int64, zeros
-from torch import bool as bool_
 
 from fourbeat.base.errors import ConfigError, Fault
-from fourbeat.data.checks import check_samples, split_faults
+from fourbeat.data.checks import are_integers, check_dtype, check_samples, split_faults
 from fourbeat.data.data import Data
 from fourbeat.data.order import count_batches
 from fourbeat.data.residence import OnDevice
@@ -39,8 +38,7 @@ _LOSSES: dict[TaskKind, str] = {
 
 def as_numbers(inputs: Tensor) -> Tensor:
     """Return inputs as float32, and integers as they are: they may be tokens."""
-    is_number = inputs.is_floating_point() or inputs.dtype == bool_
-    return inputs.to(float32) if is_number else inputs
+    return inputs if are_integers(inputs.dtype) else inputs.to(float32)
 
 
 class DataModule(Data):
@@ -88,7 +86,7 @@ class DataModule(Data):
         target_shape: Shape of one target, e.g. ``(32,)`` for the classes of 32
             tokens, or ``(3,)`` for three numbers; ``()``: one class, or one number.
         input_dtype: Of the inputs, e.g. ``torch.int64`` for tokens: what the check runs the network
-            on. Integers that ``load`` returns stay integers, whatever is said here.
+            on. Integers that ``load`` returns stay integers, and must be announced here.
         input_statistics: Mean and deviation that the inputs were standardised with, once loaded.
         target_mean: Mean of the training targets of a regression, once loaded; otherwise 0.
         target_std: Their deviation; otherwise 1. ``targets * target_std + target_mean`` has the
@@ -265,6 +263,7 @@ class DataModule(Data):
         return Samples(inputs, targets.to(int64))
 
     def _normalized(self, splits: Splits) -> Splits:
+        check_dtype(f"{type(self).__name__}.load()", splits.train.inputs.dtype, self.input_dtype)
         splits = Splits(*(s._replace(inputs=as_numbers(s.inputs)) for s in splits))
         if self.normalize and splits.train.inputs.is_floating_point():
             inputs = measure_statistics(splits.train.inputs, per_feature=self._per_feature)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, dtype
+from torch import bool as bool_
 from torch.utils.data import IterableDataset
 
 from fourbeat.base.errors import DataError, Fault
@@ -162,6 +163,24 @@ def stream_length(stream: Any) -> int | None:
         return len(stream)
     except TypeError:
         return None
+
+
+def are_integers(of: dtype) -> bool:
+    """Return whether inputs of a type stay integers; others become float32, truth values too."""
+    return not (of.is_floating_point or of.is_complex or of == bool_)
+
+
+def check_dtype(source: str, loaded: dtype, announced: dtype) -> None:
+    """Refuse integers where numbers were announced, on which the network was tried, and vice versa.
+
+    Raises:
+        DataError: With both types.
+    """
+    if are_integers(loaded) != are_integers(announced):
+        raise DataError(
+            f"{source} returned inputs of type {loaded}; input_dtype announces {announced}. "
+            f"Set input_dtype = {loaded} on the class, or return inputs.to({announced})."
+        )
 
 
 def check_samples(

@@ -122,8 +122,11 @@ def place_within_epoch(loops: dict[str, Any], num_done: int) -> None:
         loops: A checkpoint's; changed.
         num_done: In batches as Lightning counts them, which are executions of ours.
     """
-    counts = loops["fit_loop"]["epoch_loop.batch_progress"]["current"]
-    counts.update(dict.fromkeys(("ready", "started", "processed", "completed"), num_done))
+    progress, names = loops["fit_loop"]["epoch_loop.batch_progress"], ("started", "completed")
+    progress["current"].update(dict.fromkeys((*names, "ready", "processed"), num_done))
+    # A batch at whose start a hook ended the epoch is in one count and not in another, by which
+    # Lightning would take it that the state lies within a batch, and log one step later.
+    progress["total"].update(dict.fromkeys(names, progress["total"]["ready"]))
 
 
 def count_steps_for_both(loops: dict[str, Any]) -> None:

@@ -43,7 +43,8 @@ from fourbeat.preflight.metric_trial import plain_metric_faults
 from fourbeat.preflight.monitors import monitor_faults
 from fourbeat.preflight.parameters import bare_network, parameter_faults
 from fourbeat.preflight.single_samples import single_sample_faults
-from fourbeat.preflight.task_trial import TaskTrial, try_task, turnless_faults
+from fourbeat.preflight.task_optimizers import turnless_faults
+from fourbeat.preflight.task_trial import TaskTrial, try_task
 from fourbeat.tasks import LossTask
 from fourbeat.tasks.building import is_lightning_module, net_faults
 from fourbeat.tasks.losses import mismatch_faults, reduction_faults, try_loss
@@ -225,7 +226,8 @@ def _model_and_loss(
     assert cfg.model is not None  # preflight.groups
     assert cfg.loss is not None
     model, loss, task = cfg.model.leaf(), cfg.loss.leaf(), LossTask.of(datamodule)
-    outputs, faults = dry_run(lambda: instantiate(model), datamodule.input_shape, model, net)
+    shape, dtype = datamodule.input_shape, datamodule.input_dtype
+    outputs, faults = dry_run(lambda: instantiate(model), shape, model, net, dtype)
     if outputs is None:
         faults = find_faults("model", model, _build_on_meta) or faults
     if not loss_is_good:

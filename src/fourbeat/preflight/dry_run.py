@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 import torch
@@ -31,32 +31,34 @@ def dry_run(
     input_shape: tuple[int, ...],
     leaf: Leaf | None = None,
     bare: nn.Module | None = None,
+    dtype: torch.dtype = torch.float32,
 ) -> tuple[torch.Size | None, list[Fault]]:
     """Run a network on a batch of two zeros, in evaluation mode, without touching the global RNG.
 
     First on the meta device, where the largest network costs no memory and no time; on the CPU if
-    that fails, because some networks cannot run without real numbers.
+    that fails, because some networks cannot run without real numbers, and for integers.
 
     Args:
         build_net: Builds the network.
         input_shape: Shape of one input.
         leaf: The config that it is built from: a size in it that does not fit is named.
         bare: The network on the meta device, if it is built already.
+        dtype: Of the input.
 
     Returns:
         The shape of the output, or None and a fault that names the layer, the shape that it got and
         the shape that it wants.
     """
-    try:
-        with torch.device("meta"):
+    inputs = torch.zeros(2, *input_shape, dtype=dtype)
+    if dtype.is_floating_point:  # a linear layer on the meta device takes integers, too
+        with suppress(Exception), torch.device("meta"):  # whatever meta tensors cannot do
             net = build_net() if bare is None else bare
-            return _forward(net, torch.zeros(2, *input_shape)).shape, []
-    except Exception:  # whatever meta tensors cannot do; the CPU decides
-        return _on_cpu(build_net, input_shape, leaf or {})
+            return _forward(net, inputs.to("meta")).shape, []
+    return _on_cpu(build_net, inputs, leaf or {})
 
 
 def _on_cpu(
-    build_net: Callable[[], nn.Module], input_shape: tuple[int, ...], leaf: Leaf
+    build_net: Callable[[], nn.Module], inputs: Tensor, leaf: Leaf
 ) -> tuple[torch.Size | None, list[Fault]]:
     with torch.random.fork_rng(devices=[]):
         try:
@@ -67,9 +69,9 @@ def _on_cpu(
         entered: list[Call] = []
         with traced(net, entered):
             try:
-                return _forward(net, torch.zeros(2, *input_shape)).shape, []
+                return _forward(net, inputs).shape, []
             except Exception as error:
-                return None, [_fault(entered, input_shape, error, leaf)]
+                return None, [_fault(entered, inputs, error, leaf)]
 
 
 @contextmanager
@@ -110,11 +112,12 @@ def traced(net: nn.Module, entered: list[Call]) -> Hooks:
     return hooks
 
 
-def _fault(
-    entered: list[Call], input_shape: tuple[int, ...], error: Exception, leaf: Leaf
-) -> Fault:
-    data = f"The data's inputs have the shape {list(input_shape)}"
+def _fault(entered: list[Call], inputs: Tensor, error: Exception, leaf: Leaf) -> Fault:
+    data = f"The data's inputs have the shape {list(inputs.shape[1:])}"
     hint = f"{data}; set the model's sizes to fit them."
+    if not inputs.is_floating_point():
+        data += f" and the type {inputs.dtype}"
+        hint = f"{data}: choose a model with an embedding, or have load() return numbers."
     if not entered:  # the network itself has returned
         reason = f"does not fit: {first_line(error)}"
         return Fault("shape-mismatch", "model", _target(leaf), reason, data + ".")

@@ -25,7 +25,7 @@ def load_evaluated(trainer: Trainer, module: LightningModule, checkpoint: Checkp
     module.trainer = trainer
     if checkpoint.keys() != {"state_dict"}:  # weights alone
         module.on_load_checkpoint(checkpoint)
-    module.load_state_dict(checkpoint["state_dict"])
+    module.load_state_dict(checkpoint["state_dict"], strict=module.strict_loading)
     if KEY in checkpoint and (own := TrainingState.of(checkpoint).process(trainer.global_rank)):
         _registered(module).load_state_dict(own)
 

@@ -49,7 +49,8 @@ def export_weights(
     """
     _refuse(file, net, example, overwrite=overwrite)
     bare = None if net is None else find_bare_network(net)
-    weights = _of_network(read_state(checkpoint), bare, checkpoint)
+    strict = getattr(net, "strict_loading", True)  # else the checkpoint may lack some
+    weights = _of_network(read_state(checkpoint), bare, checkpoint, strict=strict)
     write = _writer(file, weights, bare, example)
     with replacing(file) as stream:
         write(stream)
@@ -83,19 +84,26 @@ def _refuse(file: Path, net: nn.Module | None, example: Any, *, overwrite: bool)
 
 
 def _of_network(
-    state: Mapping[str, Any], bare: nn.Module | None, checkpoint: Path
+    state: Mapping[str, Any], bare: nn.Module | None, checkpoint: Path, *, strict: bool
 ) -> dict[str, Any]:
     weights = state.get("state_dict")
     if not isinstance(weights, dict):
         raise RunError(f"{checkpoint}: holds no weights: it has {', '.join(map(str, state))}.")
-    prefix = (
-        _shared_prefix(weights, checkpoint) if bare is None else _fitting(weights, bare, checkpoint)
-    )
+    if bare is None:
+        prefix = _shared_prefix(weights, checkpoint)
+    else:
+        prefix = _fitting(weights, bare, checkpoint, strict=strict)
     for name in [name for name in weights if not name.startswith(prefix)]:
         del weights[name]
     if prefix:
         consume_prefix_in_state_dict_if_present(weights, prefix)
-    return weights
+    if not weights:
+        whose = "network" if bare is None else type(bare).__name__
+        raise RunError(
+            f"{checkpoint}: none of its weights is one of the {whose}'s, so nothing is written. "
+            "Give the network, net=..., as it is trained: with all of its layers."
+        )
+    return weights if strict or bare is None else {**bare.state_dict(), **weights}
 
 
 def _shared_prefix(weights: Mapping[str, Any], checkpoint: Path) -> str:
@@ -112,12 +120,13 @@ def _shared_prefix(weights: Mapping[str, Any], checkpoint: Path) -> str:
     return ""
 
 
-def _fitting(weights: Mapping[str, Any], bare: nn.Module, checkpoint: Path) -> str:
+def _fitting(weights: Mapping[str, Any], bare: nn.Module, checkpoint: Path, *, strict: bool) -> str:
     wanted = bare.state_dict()
     shapes = {name: _shape(value) for name, value in wanted.items()}
     for prefix in (f"{name}." if name else "" for name in WRAPPERS):
         held = {n.removeprefix(prefix): v for n, v in weights.items() if n.startswith(prefix)}
-        if {name: _shape(value) for name, value in held.items()} == shapes:
+        own = {name: _shape(value) for name, value in held.items()}
+        if own == shapes or (own and not strict and own.items() <= shapes.items()):
             return prefix
     fitted = fit_weights({n: v for n, v in weights.items() if isinstance(v, Tensor)}, bare)
     different = [*fitted.missing, *fitted.mismatched, *fitted.unused]

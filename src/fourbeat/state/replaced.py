@@ -74,7 +74,7 @@ class ReplacedWeights:
             folder: Where checkpoints are.
         """
         if (path := folder / FINAL_WEIGHTS).exists():
-            module.load_state_dict(read_state(path)["state_dict"])
+            module.load_state_dict(read_state(path)["state_dict"], strict=module.strict_loading)
             self.found = True
 
     def remove(self, folder: Path) -> None:

@@ -73,6 +73,7 @@ def instantiate_task(
         why = f"must build a fourbeat.Task, not a {type(task).__name__}"
         hint = "See the README, Add your own."
         raise ConfigError([Fault("wrong-type", "task._target_", str(leaf["_target_"]), why, hint)])
+    task.configure_model()  # as Lightning does, which calls it again: nothing is lacking then
     task.metrics.add_metrics(dict(metrics.items()))
     return task
 

@@ -61,8 +61,8 @@ class Task(LightningModule):
                 return {"reconstruction": mse(x_hat, x), "kl": kl(mu, logvar)}
 
     It is a LightningModule: ``self.log``, ``self.device``, ``self.global_step``, hooks and
-    ``save_hyperparameters`` are Lightning's own, and a stock ``lightning.Trainer`` trains it, if it
-    has ``configure_optimizers``.
+    ``save_hyperparameters`` are Lightning's own, and a stock ``lightning.Trainer`` trains it, if a
+    subclass has ``configure_optimizers``.
 
     Args:
         net: The network; the engine builds ``model`` and passes it.
@@ -189,7 +189,7 @@ class Task(LightningModule):
         return self.net(*args, **kwargs)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Have the loop build them; under a stock Trainer, override this."""
+        """Have the loop build them; override this in a subclass for a stock Trainer alone."""
         built: OptimizerLRScheduler = self.loop.configure_optimizers()
         return built
 

@@ -6,10 +6,13 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
-from lightning.pytorch import seed_everything
+from lightning.pytorch import LightningModule, seed_everything
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins.precision import DoublePrecision
+from lightning.pytorch.strategies import Strategy
 
+from fourbeat.base.errors import ConfigError, Fault, first_line
+from fourbeat.base.hooks import overrides_any
 from fourbeat.config.project import Project
 from fourbeat.config.schema import TrainConfig
 from fourbeat.data import BatchLimits, map_tensors
@@ -20,6 +23,7 @@ from fourbeat.preflight.callbacks import refuse_callbacks
 from fourbeat.preflight.executions import plan_executions
 from fourbeat.state.unrestored import fetched_from
 from fourbeat.training.components import Components
+from fourbeat.training.learning import initialize_lazy
 
 
 def build_components(
@@ -45,6 +49,7 @@ def build_with(build: Callable[..., Components], cfg: TrainConfig, folder: Path)
     """Build the components of a run by a builder, and what the engine adds to them."""
     seed_everything(cfg.seed, workers=True, verbose=False)
     components = build(cfg, folder)
+    configure_model(cfg, components)
     refuse_callbacks(components.callbacks)
     attach_loop(components)
     note_stops(components.trainer)
@@ -54,6 +59,36 @@ def build_with(build: Callable[..., Components], cfg: TrainConfig, folder: Path)
         # Lightning does it after it has loaded a checkpoint: half of each number would be lost.
         plugin.convert_module(components.module)
     return components
+
+
+def configure_model(cfg: TrainConfig, components: Components) -> None:
+    """Have a module build what it builds in ``configure_model``, which Lightning calls too late.
+
+    Weights are compared, loaded and exported without a Trainer that fits. Lightning calls the hook
+    again in each of its stages, and asks that a second call does nothing. Where a strategy divides
+    the network, it alone knows how, and the hook is left to it.
+
+    Raises:
+        ConfigError: The hook needs what is there in a training alone.
+    """
+    module, trainer = components.module, components.trainer
+    if overrides_any(trainer.strategy, Strategy, ["model_sharded_context"]):
+        return
+    if not overrides_any(module, LightningModule, ["configure_model"]):
+        return
+    module.trainer = trainer
+    try:
+        with precision_of(trainer).module_init_context():
+            module.configure_model()
+    except Exception as error:  # the user's own code may raise anything
+        why = f"fails in configure_model: {first_line(error)}"
+        hint = (
+            "It is called once the Trainer is there, before any data is: to resume, evaluate and "
+            "export, too. Build what needs data from arguments of __init__."
+        )
+        target = cfg.task.target
+        raise ConfigError([Fault("cannot-build", "task", target, why, hint)]) from error
+    initialize_lazy(module, components.datamodule, "task", cfg.task.target)
 
 
 def attach_loop(components: Components) -> None:

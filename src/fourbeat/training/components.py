@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -29,6 +30,7 @@ class Components:
         folder: The run folder, which need not exist yet.
         own_loop: What is added to Lightning's loop, for a LightningModule that is no task.
         is_configured: Whether the config says what the optimizers and schedulers are.
+        worded: Puts the reason why a run has ended into the words of whoever configures it.
     """
 
     module: LightningModule
@@ -37,6 +39,7 @@ class Components:
     folder: Path
     own_loop: LightningLoop | None = None
     is_configured: bool = True
+    worded: Callable[[str], str] = str
 
     @property
     def task(self) -> Task | None:

@@ -105,8 +105,9 @@ def measure(
     trainer = components.trainer
     run = trainer.test if split == "test" else trainer.validate
     with expected_warnings(trainer.loggers), evaluated_at(trainer, state):
-        (logged,) = run(components.module, datamodule=components.datamodule, verbose=False)
-    return measured_on(split, logged)
+        # Of each loader; Lightning puts its number behind the names: val/loss/dataloader_idx_1.
+        logged = run(components.module, datamodule=components.datamodule, verbose=False)
+    return measured_on(split, {name: value for each in logged for name, value in each.items()})
 
 
 def without_outputs(cfg: TrainConfig) -> TrainConfig:

@@ -162,10 +162,11 @@ def build(cfg: TrainConfig, folder: Path, objects: Objects | None = None) -> Com
     flags = trainer_flags(cfg, folder, data, callbacks)
     loggers = [*build_loggers(cfg, folder), *objects.loggers]
     trainer = Trainer(callbacks=callbacks, logger=loggers, **flags)
-    if not isinstance(module, Task):
-        return Components(module, data, trainer, folder, lightning_loop(cfg))
-    FourBeatLoop(module, *(objects.builders or optimizer_builders(cfg)), **loop_settings(cfg))
-    return Components(module, data, trainer, folder, is_configured=objects.builders is None)
+    loop = None if isinstance(module, Task) else lightning_loop(cfg)
+    if isinstance(module, Task):
+        FourBeatLoop(module, *(objects.builders or optimizer_builders(cfg)), **loop_settings(cfg))
+    is_configured = objects.builders is None
+    return Components(module, data, trainer, folder, loop, is_configured, worded=renaming())
 
 
 def _train(plan: Plan, components: Components, given: Given) -> Run:
@@ -177,7 +178,7 @@ def _train(plan: Plan, components: Components, given: Given) -> Run:
         for line in plan.describe_lacks():
             log.info("%s", line)
         try:
-            return run_training(cfg, components, run, worded=renaming(given))
+            return run_training(cfg, components, run)
         except NonFiniteError as error:
             log.error("%s", error)
             load_best(cfg, components)

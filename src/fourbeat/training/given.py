@@ -167,9 +167,13 @@ def renaming_lines(given: Given) -> Iterator[None]:
         log.removeFilter(rename)
 
 
-def renaming(given: Given) -> Callable[[str], str]:
-    """Return what puts arguments in the place of keys of the config, in any text."""
-    optim = "" if given.optimizer is None else "optimizer."
+def renaming(given: Given | None = None) -> Callable[[str], str]:
+    """Return what puts arguments in the place of keys of the config, in any text.
+
+    Args:
+        given: Says whether a rate is one of ``optimizer``; None: the text is of no rates.
+    """
+    optim = "" if given is None or given.optimizer is None else "optimizer."
     keys = {
         r"trainer=cpu": 'device="cpu"',
         r"trainer=default for whatever": 'device="auto" for whatever',

@@ -79,6 +79,8 @@ def build_model(given: Given) -> nn.Module:
             if given.is_task and isinstance(net, Mapping):
                 own["net"] = instantiate(net)
             model = model(**own)
+            if given.is_task:
+                model.configure_model()
         except Exception as error:  # the user's own class may raise anything
             cause = first_line(error.__cause__ or error)
             why, hint = f"cannot be built: {cause}", f"Pass init_args={{...}} for {name}."

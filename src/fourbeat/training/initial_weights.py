@@ -74,4 +74,5 @@ def restore_initial(net: nn.Module, cfg: TrainConfig, run_dir: Path) -> None:
         RunError: The run has no copy of them.
     """
     if cfg.init_from:
-        net.load_state_dict(read_state(run_dir / CHECKPOINT_DIR / INITIAL)["state_dict"])
+        saved = read_state(run_dir / CHECKPOINT_DIR / INITIAL)["state_dict"]
+        net.load_state_dict(saved, strict=getattr(net, "strict_loading", True))

@@ -41,7 +41,7 @@ def build_task(cfg: TrainConfig, data: Data) -> Task:
     initialize_lazy(task, data, "model", cfg.model.target)
     task.frozen_layers = freeze(task.net, cfg.freeze)
     if isinstance(data, DataModule):
-        task.example_input_array = torch.zeros(1, *data.input_shape)
+        task.example_input_array = torch.zeros(1, *data.input_shape, dtype=data.input_dtype)
     return task
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from lightning.pytorch import LightningModule
+from torch import Tensor
 
 from fourbeat.base.errors import Fault, RunError, raise_faults
 from fourbeat.config.references import leaves
@@ -61,7 +62,7 @@ def refuse_to_stand_still(run: Run, cfg: TrainConfig, position: Position | None)
             f"To extend it, add e.g. trainer.max_epochs={num_epochs * 2}. To train a new run with "
             f"its config and another key, give e.g. from={run.dir} optim.lr=1e-4."
         )
-    time_is_over = run.outcome.reason.startswith("trainer.max_time=")
+    time_is_over = "max_time=" in run.outcome.reason
     if time_is_over and run.config["trainer"].get("max_time") == cfg.plain()["trainer"]["max_time"]:
         raise RunError(
             f"resume={run.dir}: this run has finished ({run.outcome.reason}). To continue, add "
@@ -139,10 +140,13 @@ def refuse_another_run(run: Run, cfg: TrainConfig, *, force: bool) -> None:
     )
 
 
-def refuse_another_network(path: Path, weights: Mapping[str, Tensor], module: nn.Module) -> None:
+def refuse_another_network(
+    path: Path, weights: Mapping[str, Tensor], module: LightningModule
+) -> None:
     """Refuse a checkpoint whose weights do not fit the network, before Lightning fails on it.
 
-    Buffers may have any shape: some grow in training.
+    Buffers may have any shape: some grow in training. Of a module whose ``strict_loading`` is off,
+    the checkpoint may lack some weights, and have others.
 
     Raises:
         RunError: With the names and shapes.
@@ -152,10 +156,11 @@ def refuse_another_network(path: Path, weights: Mapping[str, Tensor], module: nn
     held |= {
         name: shapes[name] for name, _ in module.named_buffers() if name in held.keys() & shapes
     }
+    names = held.keys() | shapes if module.strict_loading else held.keys() & shapes
     lines = [
         f"  {name}: {held.get(name, ABSENT)} in the checkpoint, {shapes.get(name, ABSENT)} in the "
         "network"
-        for name in sorted(held.keys() | shapes.keys())
+        for name in sorted(names)
         if held.get(name) != shapes.get(name)
     ]
     if lines:

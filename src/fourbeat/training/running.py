@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
@@ -104,7 +104,6 @@ def run_training(
     run: Run | None,
     ckpt_path: Path | None = None,
     debugger: Debugger | None = None,
-    worded: Callable[[str], str] = str,
 ) -> Run:
     """Fit, test with the best weights, and finish the run's manifest, however it ends.
 
@@ -114,7 +113,6 @@ def run_training(
         run: The run that was started; None in all processes but the first.
         ckpt_path: A checkpoint to resume from.
         debugger: Is asked to explain a NaN or Inf.
-        worded: Puts the reason why the run ended into the words of whoever started it.
 
     Returns:
         The finished run with the best weights in ``model``.
@@ -122,7 +120,7 @@ def run_training(
     print_start(cfg, components)
     allow_unused_parameters(components)
     metrics: dict[str, float] = {}
-    with finishing(cfg, components, run, metrics, debugger or Debugger(), worded):
+    with finishing(cfg, components, run, metrics, debugger or Debugger()):
         run_fit(cfg, components, ckpt_path)
         metrics |= measure_best_weights(cfg, components)
         if run is not None:
@@ -163,7 +161,6 @@ def finishing(
     run: Run | None,
     metrics: Mapping[str, float],
     debugger: Debugger,
-    worded: Callable[[str], str] = str,
 ) -> Iterator[None]:
     """Write down how the training within this block has ended, and explain a NaN or Inf."""
     stop = components.checkpoint.stop
@@ -175,7 +172,7 @@ def finishing(
         outcome = outcome_of_fit(components.trainer, cfg.trainer.max_time)
         if outcome.status == "finished" and MAX_TIME not in outcome.reason:
             warn_of_turns(cfg, components)
-        outcome = Outcome(outcome.status, worded(outcome.reason))
+        outcome = Outcome(outcome.status, components.worded(outcome.reason))
     except BaseException as error:
         num_processes, given = components.trainer.world_size, cfg.data.target == GIVEN_LOADERS
         failed = user_error_for(error, stop.signum, num_processes, can_resume=not given)
@@ -275,7 +272,8 @@ def finish_manifest(
         num_epochs=epochs_completed(trainer),
         num_steps=steps_made(trainer),
         metrics=metrics,
-        checkpoints={name: path for name, path in paths.items() if path},
+        # The run's own path is resolved, and theirs begin with the folder as it was given.
+        checkpoints={n: path.parent.resolve() / path.name for n, path in paths.items() if path},
         swapped_by=checkpoint.swapped.who,
     )
 

@@ -101,6 +101,7 @@ class Mapped(DataModule):
         self.task = task
         self.num_samples = len(self._inputs)
         self.input_shape = tuple(self._inputs.shape[1:])
+        self.input_dtype = torch.int64 if _are_tokens(self._inputs) else torch.float32
         self.num_classes = 2 if task == "binary" else num_classes
 
     def faults(self) -> list[Fault]:
@@ -126,7 +127,7 @@ class Mapped(DataModule):
         """The three splits; no input has been read but those that were measured."""
         pool = self._checked_pool()
         train, val, test = self._rows(pool)
-        targets, are_tokens = pool.targets, _are_tokens(pool.inputs)
+        targets, are_tokens = pool.targets, self.input_dtype == torch.int64
         if self.normalize and not are_tokens:
             self.input_statistics = measure_rows(pool.inputs, train, self._per_feature)
         if self._measures_targets(targets[train]):

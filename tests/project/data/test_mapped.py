@@ -47,6 +47,7 @@ class InMemory(DataModule):
         super().__init__(**common)
         self.task, self.input_shape, self.dtype = task, shape, dtype
         self.num_classes = {"multiclass": 4, "binary": 2}.get(task)
+        self.input_dtype = torch.int64 if dtype == "int64" else torch.float32
 
     def load(self) -> tuple[torch.Tensor, torch.Tensor]:
         inputs, targets = arrays(self.task, self.input_shape, self.dtype)
