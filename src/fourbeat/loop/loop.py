@@ -184,13 +184,9 @@ class Loop(Callback):
             decide_validations(trainer, self.validation_is_due)
 
     def validation_is_due(self) -> bool:
-        """Return whether the validation runs after the mini-batches that are done.
-
-        Not before the first one: a run that is resumed has done what was due.
-        """
-        num_batches, done = self.num_train_batches, self._num_done
+        """Return whether the validation runs after the mini-batches that are done."""
         epoch = self.trainer.current_epoch
-        return done > 0 and self.validations.is_due(num_batches, epoch, done)
+        return self.validations.is_due(self.num_train_batches, epoch, self._num_done)
 
     def log_is_due(self, step: int) -> bool:
         """Return whether values are logged after this optimizer step, the first being 1."""

@@ -43,7 +43,8 @@ from fourbeat.preflight.metric_trial import plain_metric_faults
 from fourbeat.preflight.monitors import monitor_faults
 from fourbeat.preflight.parameters import bare_network, parameter_faults
 from fourbeat.preflight.single_samples import single_sample_faults
-from fourbeat.preflight.task_trial import TaskTrial, try_task, turnless_faults
+from fourbeat.preflight.task_trial import TaskTrial, try_task
+from fourbeat.preflight.turns import turnless_faults
 from fourbeat.tasks import LossTask
 from fourbeat.tasks.building import is_lightning_module, net_faults
 from fourbeat.tasks.losses import mismatch_faults, reduction_faults, try_loss

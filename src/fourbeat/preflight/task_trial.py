@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pkgutil import resolve_name
 from typing import Any
 
 import torch
@@ -16,15 +15,14 @@ from torchmetrics import MetricCollection
 
 from fourbeat.base.errors import Fault, first_line
 from fourbeat.base.generators import generators_seeded
-from fourbeat.callbacks.optimizer_modes import has_modes
 from fourbeat.config.leaves import instantiate
 from fourbeat.config.schema import TrainConfig
-from fourbeat.config.sections import key_of
 from fourbeat.config.trial import try_leaf
 from fourbeat.data import Batch, Data
 from fourbeat.data.batches import name_tensors
 from fourbeat.preflight.dry_run import layer_reached, traced
 from fourbeat.preflight.metric_trial import MetricTrial, named_metrics
+from fourbeat.preflight.turns import accumulation_faults, turn_faults
 from fourbeat.tasks import LossTypeError, Supervised, Task, adapt_loss
 from fourbeat.tasks.building import fitting_metrics, instantiate_task, takes_loss
 from fourbeat.tasks.losses import reduction_faults
@@ -112,7 +110,7 @@ def try_batch(cfg: TrainConfig, task: Task, batch: Batch) -> tuple[TaskTrial | N
     trial = TaskTrial(
         tuple(losses), turns, probe.metrics.was_fed, task.monitor, modes_of(task.metrics)
     )
-    faults = [*_turn_faults(cfg, task, trial), *_accumulation_faults(cfg, losses)]
+    faults = [*turn_faults(cfg, task, turns), *accumulation_faults(cfg, losses)]
     return trial, [*faults, *probe.metrics.faults()]
 
 
@@ -227,65 +225,6 @@ def _fault(cfg: TrainConfig, batch: Batch, entered: list[Any], error: Exception)
         reason += f" ({type(error).__name__}, {frame.filename}:{frame.lineno})"
     hint = f"The batch: {shapes or type(batch).__name__}."
     return Fault("task-fails", "task", cfg.task.target, reason, hint)
-
-
-def turnless_faults(cfg: TrainConfig) -> list[Fault]:
-    """Find what cannot be where several optimizers of a task without turns step together."""
-    why = f"is of one of several optimizers, which step together: {cfg.task.target} takes no turns"
-    faults = []
-    if isinstance(cfg.scheduler, dict) and "" not in cfg.optimizers:
-        names, hint = ", ".join(cfg.scheduler), "Choose one for all of them: scheduler=cosine."
-        faults.append(Fault("wrong-turns", "scheduler", names, why, hint))
-    for name, leaf in cfg.optimizers.items():
-        if name and has_modes(resolve_name(leaf.target)):
-            hint = "It has modes of its own, train() and eval(): use it alone."
-            key = f"{key_of('optim', name)}._target_"
-            faults.append(Fault("wrong-turns", key, leaf.target, why, hint))
-    return faults
-
-
-def _turn_faults(cfg: TrainConfig, task: Task, trial: TaskTrial) -> list[Fault]:
-    """Turns of optimizers that the config does not have; several, but no turns."""
-    names, target, size = [*cfg.optimizers], cfg.task.target, cfg.loop.accumulate_grad_batches
-    if not trial.turns:
-        if task.takes_turns:
-            why, hint = "takes no turn on the example batch", "Yield in steps() on the first batch."
-            return [Fault("wrong-turns", "task", target, why, hint)]
-        return turnless_faults(cfg)
-    if cfg.loop.name == "automatic":
-        why = f"leaves tasks with one loss to Lightning, and {target} takes turns"
-        return [Fault("impossible-together", "loop.name", "automatic", why, "Use loop=four_beat.")]
-    if names == [""]:
-        why = f"is one optimizer, and {target} takes turns of {', '.join(trial.turns)}"
-        hint = "Give each a name, as conf/optim/gan.yaml does."
-        return [Fault("wrong-turns", "optim", cfg.optimizers[""].target, why, hint)]
-    if size > 1:
-        key, why = "loop.accumulate_grad_batches", f"is for one loss, and {target} takes turns"
-        hint = f"Use {key}=1 and a larger data.batch_size."
-        return [Fault("impossible-together", key, str(size), why, hint)]
-    return [fault for name, n in trial.turns.items() for fault in _of_turn(cfg, task, name, n)]
-
-
-def _of_turn(cfg: TrainConfig, task: Task, name: str, num_turns: int) -> list[Fault]:
-    target, names = cfg.task.target, [*cfg.optimizers]
-    if name not in names:
-        return [Fault("wrong-turns", "task", target, f"yields {name!r}", f"There are {names}.")]
-    expected = task.turns_per_batch.get(name, 1)
-    if abs(num_turns - expected) < 1 or cfg.schedulers[name].horizon is None:
-        return []
-    why = f"takes {num_turns} turns of {name} on a batch, and its schedule reckons with {expected}"
-    hint = f"Set turns_per_batch = {{{name!r}: {num_turns}}} on the class."
-    return [Fault("wrong-turns", "task", target, why, hint)]
-
-
-def _accumulation_faults(cfg: TrainConfig, losses: Mapping[str, Loss]) -> list[Fault]:
-    """Gradients of a sum of means, of which some have other weights, cannot be added up."""
-    size, means = cfg.loop.accumulate_grad_batches, [isinstance(m, Mean) for m in losses.values()]
-    if size == 1 or len(means) == 1 or not any(means):
-        return []
-    why = f"cannot add up several losses ({', '.join(losses)}) of which some are a Mean"
-    hint = "Use loop.accumulate_grad_batches=1, or return their sum as one loss."
-    return [Fault("impossible-together", "loop.accumulate_grad_batches", str(size), why, hint)]
 
 
 @contextmanager
