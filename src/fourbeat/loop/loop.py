@@ -25,7 +25,7 @@ from fourbeat.lightning.trainer import (
 )
 from fourbeat.lightning.validation import decide_validations
 from fourbeat.loop.accumulation import AccumulationGroup
-from fourbeat.loop.backend import Backend, LoaderItem, as_execution, indexed
+from fourbeat.loop.backend import Backend, LoaderItem, as_execution
 from fourbeat.loop.evaluation import Evaluation
 from fourbeat.loop.optimization import BuildOptimizers, BuildSchedulers, Optimization
 from fourbeat.loop.own_state import LoopState
@@ -269,7 +269,7 @@ class Loop(Callback):
     def evaluation_step(self, split: Split, batch: LoaderItem, batch_idx: int) -> None:
         """Add a batch, or an execution of several, to a split's losses and metrics."""
         execution = as_execution(batch, batch_idx, self.trainer)
-        self.evaluation.add(split, self.task_log.each(indexed(execution)))
+        self.evaluation.add(split, self.task_log.each(execution))
 
     def end_evaluation(self, split: str) -> None:
         """Do nothing: as a callback it does, whatever hooks the task has."""
