@@ -45,22 +45,26 @@ class Taking(Callback):
         self.updates: list[Any] = []
         self.clipped: list[Any] = []
         self.items: list[Any] = []
+        self.logged: list[Any] = []
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         optimization.take_over(trainer, self.update, lambda: False)
         optimization.clip_within_steps(trainer.precision_plugin, self.clipped.append)
+        trainer._logger_connector.log_metrics = lambda *a, **_: self.logged.append(a)
 
     def update(self, interval: str, *, update_plateau_schedulers: bool) -> None:
         self.updates.append((interval, update_plateau_schedulers))
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         self.items.append((optimization.items_done(trainer), optimization.is_accumulating(trainer)))
+        trainer.lightning_module.log("value", 1.0)
 
 
 @contract("lightning", "its loops ask methods that can be replaced", see="_TrainingEpochLoop")
 def test_a_loop_takes_over_schedulers_accumulation_and_clipping() -> None:
     taking, model = Taking(), Manual()
-    trainer = stock_trainer(callbacks=[taking], max_epochs=1, limit_train_batches=2)
+    limits = {"limit_train_batches": 2, "limit_val_batches": 0, "log_every_n_steps": 1}
+    trainer = stock_trainer(callbacks=[taking], max_epochs=1, **limits)
     trainer.fit(model)
     assert model.noted == [False, True, "on_before_zero_grad"] * 2
     assert trainer.global_step == 0  # count_no_steps
@@ -69,9 +73,11 @@ def test_a_loop_takes_over_schedulers_accumulation_and_clipping() -> None:
     assert ("epoch", False) in taking.updates
     assert ("epoch", True) in taking.updates
     assert len(taking.clipped) == 2
+    assert len(taking.logged) == 2  # of the last batch, and of the epoch
     assert "update_lr_schedulers" in vars(trainer.fit_loop.epoch_loop)
     optimization.hand_back(trainer)
-    for owner in (trainer.fit_loop.epoch_loop, trainer.precision_plugin):
+    owners = (trainer.fit_loop.epoch_loop, trainer.precision_plugin, trainer._logger_connector)
+    for owner in owners:
         assert not set(optimization.REPLACED) & vars(owner).keys()
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.demos.boring_classes import BoringModel
+from lightning.pytorch.loggers import CSVLogger
 from support.stock_trainers import stock_trainer
 from torchmetrics import MeanMetric
 
@@ -55,6 +56,27 @@ def read(trainer: Trainer, model: Logging) -> dict[str, Any]:
         "latest": results.latest_values(trainer),
         "place": results.logging_place(trainer),
     }
+
+
+class MeasuringEach(Logging):
+    """Measures two batches for each that Lightning sees."""
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        for part in (0, 1):
+            if part:
+                results.end_evaluation_batch(self.trainer, logs=True)
+            self.log("each", float(2 * batch_idx + part), on_step=True, on_epoch=False)
+
+
+def test_batches_that_lightning_does_not_see_are_logged_and_counted(tmp_path: Path) -> None:
+    trainer = stock_trainer(max_epochs=1, limit_val_batches=2, limit_train_batches=1)
+    trainer.loggers = [CSVLogger(tmp_path, name="", version="")]
+    trainer.fit(MeasuringEach())
+    rows = [row.split(",") for row in (tmp_path / "metrics.csv").read_text().splitlines()]
+    at, step = rows[0].index("each"), rows[0].index("step")
+    assert [(row[step], row[at]) for row in rows[1:] if row[at]] == [
+        *(("0", "0.0"), ("1", "1.0"), ("2", "2.0"), ("3", "3.0"))
+    ]
 
 
 def test_restored_results_continue_as_if_nothing_had_been_logged_since(tmp_path: Path) -> None:

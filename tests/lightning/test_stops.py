@@ -18,6 +18,22 @@ class Stopping(Callback):
         trainer.should_stop = True
 
 
+class Function(Callback):
+    """Has a function in the place of a hook, as LambdaCallback, and one that torch calls."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
+        def hook(*_: Any) -> None:
+            trainer.should_stop = True
+
+        if self.name == "forward":
+            pl_module.layer.register_forward_hook(hook)
+        else:
+            setattr(pl_module if self.name == "on_after_backward" else self, self.name, hook)
+
+
 class Skipping(BoringModel):
     def on_train_batch_start(self, *_: Any) -> int:
         return -1
@@ -39,6 +55,22 @@ def test_a_trainer_notes_who_sets_should_stop() -> None:
     assert stops.stopped_by(trainer) == "Stopping"
     trainer.should_stop = False
     assert stops.stopped_by(trainer) == ""
+
+
+@pytest.mark.parametrize(
+    ("where", "who"),
+    [
+        ("on_train_batch_end", "hook (Function)"),
+        ("on_after_backward", "hook (BoringModel)"),
+        ("forward", "hook"),
+    ],
+)
+@contract("lightning", "trainer.call calls all hooks", see="lightning.pytorch.trainer.call")
+def test_a_function_is_named_with_whose_hook_it_is(where: str, who: str) -> None:
+    trainer = stock_trainer(callbacks=[Function(where)], max_epochs=1)
+    stops.note_stops(trainer)
+    trainer.fit(BoringModel())
+    assert stops.stopped_by(trainer) == who
 
 
 @pytest.mark.parametrize(

@@ -44,13 +44,14 @@ def test_hooks_of_an_optimizers_step_are_seen(kind: str) -> None:
 
 @contract("torch", "global hooks of step are kept in two dicts of its module", see=OPTIMIZER)
 def test_hooks_of_every_optimizers_step_are_seen() -> None:
-    assert not optim.has_global_step_hooks()
+    optimizer = SGD([weight()], lr=0.1)
+    assert not optim.has_step_hooks(optimizer)
     handle = register_optimizer_step_post_hook(lambda *_: None)
     try:
-        assert optim.has_global_step_hooks()
+        assert optim.has_step_hooks(optimizer)
     finally:
         handle.remove()
-    assert not optim.has_global_step_hooks()
+    assert not optim.has_step_hooks(optimizer)
 
 
 @contract("torch", "torch.autograd._profiler_enabled tells", see="torch.autograd.profiler.profile")

@@ -125,7 +125,7 @@ def test_the_loss_is_logged_at_exact_steps_with_the_rate_of_that_step(tmp_path: 
 
 
 class Break(Callback):
-    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+    def on_before_optimizer_step(self, trainer: Trainer, *_: Any) -> None:
         if trainer.global_step == 8:
             raise RuntimeError("broken")
 

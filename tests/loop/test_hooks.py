@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.both_loops import LOOPS, model, optim, train_each
+from support.both_loops import COMPARED, LOOPS, last_state, model, optim, same, train_each
 from support.project import compose, resume, train
 from support.settings import SMALL
 
-from fourbeat.base.errors import ConfigError
+from fourbeat.base.errors import ConfigError, RunError
 from fourbeat.run import Run
 
-HOOKS = "support.user_hooks"
+HOOKS, LATE = "support.user_hooks", "support.late_changes"
 CALLBACKS = {
     "Clamp": [],
     "TripledGradients": ["loop.gradient_clip_val=0.1"],
@@ -22,6 +22,15 @@ CALLBACKS = {
     "LateGroup": [],
     "OtherClipping": [],
 }
+CHANGES = {
+    "LateMethods": [],
+    "LateGradients": [],
+    "AccumulationWithinEpochs": ["scheduler=onecycle"],
+    "SteppedByEpochs": ["scheduler=onecycle"],
+    "OtherOptimizer": ["scheduler=onecycle"],
+    "ShrinkingRate": ["scheduler=onecycle"],
+    "LogsEverywhere": ["loop.accumulate_grad_batches=5"],
+}
 TASKS = (
     "WarmedUp",
     "EverySecondStep",
@@ -29,6 +38,7 @@ TASKS = (
     "TwiceScheduled",
     "Transferred",
     "SkippedRest",
+    "LogsInLosses",
 )
 REASONS = {
     "StopAtStep": [f"+callbacks.mine._target_={HOOKS}.StopAtStep"],
@@ -36,6 +46,10 @@ REASONS = {
     "StopFromLosses": [f"task._target_={HOOKS}.StopFromLosses"],
     "Timer": [
         "+callbacks.mine={_target_: lightning.pytorch.callbacks.Timer, duration: {seconds: 0}}"
+    ],
+    "stop (LambdaCallback)": [
+        "+callbacks.mine={_target_: lightning.pytorch.callbacks.LambdaCallback, "
+        f"on_before_backward: {{_target_: {HOOKS}.stop, _partial_: true}}}}"
     ],
 }
 OPTIMIZERS = {
@@ -52,6 +66,12 @@ OPTIMIZERS = {
 @pytest.mark.parametrize("name", CALLBACKS)
 def test_what_a_callback_changes_counts_in_both_loops(name: str, tmp_path: Path) -> None:
     train_each(tmp_path, f"+callbacks.mine._target_={HOOKS}.{name}", *CALLBACKS[name])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_changes_within_a_training_counts_in_both_loops(name: str, tmp_path: Path) -> None:
+    train_each(tmp_path, f"+callbacks.mine._target_={LATE}.{name}", *CHANGES[name])
 
 
 @pytest.mark.slow
@@ -76,6 +96,23 @@ def test_a_tasks_own_hooks_are_called_in_both_loops(name: str, tmp_path: Path) -
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_an_optimizer_of_another_kind_trains_in_both_loops(name: str, tmp_path: Path) -> None:
     train_each(tmp_path, *OPTIMIZERS[name])
+
+
+def test_a_hook_of_each_batch_that_comes_late_is_refused_beside_executions(tmp_path: Path) -> None:
+    cfg = compose(*SMALL, "logger=none", f"+callbacks.mine._target_={LATE}.LateListener")
+    with pytest.raises(RunError, match="AccumulationWithinEpochs has a hook for each batch"):
+        train(cfg, tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_and_is_obeyed_where_there_are_none(tmp_path: Path) -> None:
+    late = f"+callbacks.mine._target_={LATE}.LateListener"
+    runs = [
+        train(compose(*SMALL, late, *words), tmp_path / words[0])
+        for words in (["loop=automatic"], ["loop=four_beat", "loop.steps_per_execution=1"])
+    ]
+    one, other = (last_state(run.dir) for run in runs)
+    assert not [key for key in COMPARED if not same(one[key], other[key])]
 
 
 @pytest.mark.slow

@@ -100,7 +100,10 @@ A callback of your own works as these do. What it changes counts from then on: t
 optimizers' parameter groups; which parameters are frozen; the batch. A hook of each batch costs
 executions, a hook of each backward or step (`on_before_zero_grad`, `on_before_backward`,
 `on_after_backward`, `on_before_optimizer_step`, and a task's `optimizer_step`,
-`optimizer_zero_grad`, `configure_gradient_clipping`) costs Lightning's own time per step.
+`optimizer_zero_grad`, `configure_gradient_clipping`, or one that is registered on an optimizer)
+costs Lightning's own time per step. Either may come at any time, also as a method that is set on
+an object; but a hook of each batch that comes when executions are under way ends the run, with the
+advice `loop.steps_per_execution=1`.
 
 The run's own validations and its test have all callbacks. `eval.py` and `export.py` have none of
 those that the config adds, whose state is that of a training; what `build.py` adds is built again.

@@ -71,6 +71,11 @@ class OtherClipping(Callback):
         trainer.gradient_clip_val = 0.01 if trainer.current_epoch == 1 else None
 
 
+def stop(trainer: Any, *_: Any) -> None:
+    """A function for LambdaCallback."""
+    trainer.should_stop = trainer.global_step >= 5
+
+
 class StopIterationInAHook(Callback):
     def on_train_batch_end(self, *_: Any) -> None:
         raise StopIteration("a hook's")
@@ -119,6 +124,17 @@ class Transferred(Supervised):
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         inputs, targets = batch
         return inputs * 2, targets
+
+
+class LogsInLosses(Supervised):
+    """Logs values of each batch, of the training and of evaluations."""
+
+    def losses(self, batch: Any) -> Any:
+        losses = super().losses(batch)
+        self.log("own/both", losses, on_step=True, on_epoch=True)
+        self.log("own/step", losses, on_step=True, on_epoch=False)
+        self.log("own/most", losses, on_step=False, on_epoch=True, reduce_fx="max")
+        return losses
 
 
 class StopFromLosses(Supervised):

@@ -173,6 +173,7 @@ class CompiledPlayer(CompiledForward):
                 norms = GradientNorms(played.parameters, raw[position], own, num_later)
                 loop.notify.norms(norms)
             loop.notify.step(step.hyperparameters, batch_idx + position, True)
+            loop.latest_loss = loss
             loop.record(named, self._batch_size, step.rates)
 
     def _look_ahead(self, batch_idx: int, position: int) -> Ahead:

@@ -35,11 +35,15 @@ class Validations:
     def is_due(self, num_batches: int, epoch: int, num_done: int) -> bool:
         """Return whether the validation runs after so many mini-batches of an epoch.
 
+        Not before the first one: a run that is resumed has done what was due.
+
         Args:
             num_batches: Mini-batches of each epoch, at least 1.
             epoch: From 0.
-            num_done: Mini-batches of it that are done, at least 1.
+            num_done: Mini-batches of it that are done.
         """
+        if num_done == 0:
+            return False
         every = self.num_between(num_batches)
         if self.every_n_epochs is not None:
             return (epoch + 1) % self.every_n_epochs == 0 and num_done % every == 0

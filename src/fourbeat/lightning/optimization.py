@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 
 REPLACED = (
     *("update_lr_schedulers", "_accumulated_batches_reached", "_should_check_val_fx"),
-    "_clip_gradients",
+    *("_clip_gradients", "update_train_step_metrics"),
 )
 
 
@@ -78,13 +78,20 @@ def take_over(
     batches: Any = trainer.fit_loop.epoch_loop
     batches.update_lr_schedulers = update
     batches._accumulated_batches_reached = step_is_complete
+    connector: Any = trainer._logger_connector
+    log_step = type(connector).update_train_step_metrics
+
+    def log_where_a_step_was_made() -> None:
+        if not is_accumulating(trainer):
+            log_step(connector)
+
+    connector.update_train_step_metrics = log_where_a_step_was_made
 
 
 def hand_back(trainer: Trainer) -> None:
     """Undo :func:`take_over`, :func:`clip_within_steps` and ``decide_validations``."""
     batches: Any = trainer.fit_loop.epoch_loop
-    plugin: Any = trainer.precision_plugin
-    for owner in (batches, plugin):
+    for owner in (batches, trainer.precision_plugin, trainer._logger_connector):
         for name in REPLACED:
             vars(owner).pop(name, None)
 

@@ -32,6 +32,21 @@ def set_latest_values(trainer: Trainer, values: dict[str, dict[str, Any]]) -> No
         setattr(trainer._logger_connector, name, there)
 
 
+def end_evaluation_batch(trainer: Trainer, *, logs: bool) -> None:
+    """Do what Lightning does after a batch of an evaluation, of which it sees several as one.
+
+    Args:
+        trainer: In the middle of an evaluation step.
+        logs: Whether there are values to be logged of each batch.
+    """
+    if trainer.sanity_checking:
+        return
+    num_seen = trainer._evaluation_loop._seen_batches_per_dataloader
+    if logs:
+        trainer._logger_connector.update_eval_step_metrics(num_seen[0])
+    num_seen[0] += 1
+
+
 def logging_place(trainer: Trainer) -> tuple[bool | None, str | None]:
     """Return whether the epoch's first batch is under way, and the hook that logged last."""
     connector = trainer._logger_connector

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from types import FrameType, TracebackType
-from typing import Any
 
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 
 SETTERS = (Callback, LightningModule, LightningDataModule)
 FETCHERS = "fetchers.py"
+DISPATCH = "lightning.pytorch.trainer.call"
 
 
 class StopNotingTrainer(Trainer):
@@ -36,7 +36,10 @@ def note_stops(trainer: Trainer) -> None:
 
 
 def stopped_by(trainer: Trainer) -> str:
-    """Return the class of whoever has set ``should_stop``, or the function; empty: unknown."""
+    """Return the class of whoever has set ``should_stop``, or the function; empty: unknown.
+
+    A function that a callback was given: both, ``stop (LambdaCallback)``.
+    """
     return str(vars(trainer).get("stopped_by", ""))
 
 
@@ -53,11 +56,21 @@ def is_end_of_data(error: StopIteration) -> bool:
     return inner is None or inner.tb_frame.f_code.co_filename.endswith(FETCHERS)
 
 
-def _caller(frame: FrameType | None) -> str:
-    first = frame
+def _caller(first: FrameType) -> str:
+    """Name who has called a function: not beyond torch, or what of Lightning calls hooks.
+
+    There the module is always below, though it has not set anything.
+    """
+    name, caller = first.f_code.co_name, first.f_locals.get("self")
+    frame: FrameType | None = first
     while frame is not None:
-        owner: Any = frame.f_locals.get("self")
+        owner, where = frame.f_locals.get("self"), frame.f_globals.get("__name__", "")
         if isinstance(owner, SETTERS):
             return type(owner).__name__
+        if where == DISPATCH:
+            owner = frame.f_locals.get("callback", frame.f_locals.get("pl_module"))
+            return f"{name} ({type(owner).__name__})"
+        if where.startswith("torch."):
+            break
         frame = frame.f_back
-    return first.f_code.co_name if first else ""
+    return name if caller is None else f"{type(caller).__name__}.{name}"

@@ -20,13 +20,9 @@ GROUP_LISTS = (*MOVING_RATES, "min_lrs", "base_momentums", "max_momentums", "lr_
 
 
 def has_step_hooks(optimizer: Optimizer) -> bool:
-    """Return whether hooks have been registered on this optimizer's ``step``."""
-    return bool(optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks)
-
-
-def has_global_step_hooks() -> bool:
-    """Return whether hooks have been registered on the ``step`` of every optimizer."""
-    return bool(_global_optimizer_pre_hooks or _global_optimizer_post_hooks)
+    """Return whether hooks have been registered on an optimizer's ``step``, or on that of all."""
+    own = optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks
+    return bool(own or _global_optimizer_pre_hooks or _global_optimizer_post_hooks)
 
 
 def is_profiling() -> bool:

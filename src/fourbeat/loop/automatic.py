@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from lightning.pytorch.utilities.types import STEP_OUTPUT
 
 from fourbeat.data import Batch, count_batches_done
+from fourbeat.lightning.trainer import set_logged_step
 from fourbeat.loop.accumulation import AccumulationGroup
 from fourbeat.loop.backend import as_execution
 from fourbeat.loop.loop import Loop
@@ -34,6 +35,8 @@ class AutomaticLoop(Loop):
             The loss to be differentiated, right also in a short last accumulation group.
         """
         self._follow_knobs(self.trainer)
+        # Lightning counts by what accumulation is once a batch is over: a callback may change it.
+        set_logged_step(self.trainer, self.num_steps)
         group = self.accumulation_group(batch_idx)
         (num_samples,) = as_execution(batch, batch_idx, self.trainer).sizes
         self.task_log.num_samples, self.playing = num_samples, batch

@@ -8,7 +8,7 @@ result.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -20,7 +20,6 @@ from torch.optim import Optimizer
 
 from fourbeat.base.hooks import overrides_any
 from fourbeat.lightning.torch_optim import (
-    has_global_step_hooks,
     has_step_hooks,
     is_profiling,
     mark_as_stepped,
@@ -66,13 +65,25 @@ def find_hook_user(trainer: Trainer, module: LightningModule) -> str | None:
     return next((type(user).__name__ for user in users), None)
 
 
-def is_torchs_own(optimizer: Optimizer) -> bool:
-    """Return whether an optimizer steps as one of torch's does that need no closure.
+def find_step_hook_user(optimizers: Iterable[Optimizer]) -> str | None:
+    """Find an optimizer whose step must get forward and backward as a closure, as Lightning's does.
 
-    Others may ask for one, as torch's LBFGS does, and get it from Lightning.
+    One of torch's own needs none, but LBFGS does, and others may ask for it. Hooks of its step run
+    before and after the closure: what they change counts for other beats than they would without.
+
+    Args:
+        optimizers: The Trainer's.
+
+    Returns:
+        The first one's name; None: each steps by itself.
     """
+    users = (o for o in optimizers if not _is_torchs_own(o) or has_step_hooks(o))
+    return next((type(user).__name__ for user in users), None)
+
+
+def _is_torchs_own(optimizer: Optimizer) -> bool:
     if isinstance(optimizer, ChainedOptimizer):
-        return all(map(is_torchs_own, optimizer.members.values()))
+        return all(map(_is_torchs_own, optimizer.members.values()))
     step = plain_step(type(optimizer))
     return step.__module__.startswith("torch.optim.") and not requires_closure(type(optimizer))
 
@@ -93,7 +104,6 @@ def fast_optimizer_calls(optimizer: Optimizer) -> tuple[Callable[[], Any], Calla
 def _has_hooks_of_torch(optimizer: Optimizer) -> bool:
     return (
         is_profiling()
-        or has_global_step_hooks()
         or has_step_hooks(optimizer)
         or step_is_replaced(optimizer)
         or overrides_any(optimizer, Optimizer, ["zero_grad"])

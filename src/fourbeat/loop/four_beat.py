@@ -22,7 +22,7 @@ from fourbeat.loop.hooked import HookedBeats
 from fourbeat.loop.manual import ManualLoop
 from fourbeat.loop.turns import Turn, average_gradients, read_turn
 from fourbeat.tasks import Loss
-from fourbeat.tasks.mean import TOTAL, call_losses, detached, in_turn, total_of
+from fourbeat.tasks.mean import TOTAL, call_losses, detached, in_turn
 
 
 class FourBeatLoop(ManualLoop):
@@ -38,7 +38,7 @@ class FourBeatLoop(ManualLoop):
     Attributes:
         observers: Are notified of the beats.
         notify: Notifies them.
-        latest_loss: Of the latest turn, detached; None before the first one.
+        latest_loss: What was differentiated last, detached; None before the first turn.
     """
 
     latest_loss: Tensor | None = None
@@ -75,7 +75,8 @@ class FourBeatLoop(ManualLoop):
             batch_idx: Index of the batch in its epoch, from 0.
 
         Returns:
-            The last micro-batch's mean loss, detached; None before the first turn.
+            The last micro-batch's loss as it was differentiated, which is its share of the step's;
+            None before the first turn.
         """
         self.follow_trainer()
         execution = as_execution(batch, batch_idx, self.trainer)
@@ -91,9 +92,9 @@ class FourBeatLoop(ManualLoop):
             if group.is_last and index + 1 < num_done:
                 self.task_log.end_step()
         self.task_log.num_samples, self.task_log.is_training = None, False
-        # The loggers' x-axis counts optimizer steps: Lightning would count loader items.
-        set_logged_step(self.trainer, self.num_steps - 1)
         self._num_done = num_done
+        # The loggers' x-axis counts optimizer steps: Lightning would count loader items.
+        set_logged_step(self.trainer, self.num_steps - self._step_is_complete())
         return None if self.latest_loss is None else {"loss": self.latest_loss}
 
     def look_up_users(self) -> None:
@@ -114,6 +115,7 @@ class FourBeatLoop(ManualLoop):
             return
         for turn, losses in self.turns_on(batch):  # beats 1 and 2: forward, loss
             loss = self.begin_backward(losses, group, turn.name or TOTAL)
+            self.latest_loss = loss.detach()
 
             if group.is_first:
                 self.zero_gradients()
@@ -203,7 +205,6 @@ class FourBeatLoop(ManualLoop):
             num_samples: Its size.
             rates: The learning rates of the step just made; None if nothing is due.
         """
-        self.latest_loss = total_of(losses)
         self.running.update(losses, num_samples)
         if rates is not None:
             self.log_training(rates, self.num_steps)

@@ -104,6 +104,7 @@ class HookedBeats:
             with torch.enable_grad():
                 losses = compute()
                 loss = loop.begin_backward(losses, group, turn.name or TOTAL)
+                loop.latest_loss = loss.detach().clone()  # hooks may change it in place
                 if self._first is None:
                     self._first = losses
                     if group.is_last:
@@ -112,7 +113,7 @@ class HookedBeats:
                     self._backward(loss, turn, group)
         finally:
             loop.notify = observed
-        return loss.detach().clone()
+        return loop.latest_loss
 
     def _backward(self, loss: Tensor, turn: Turn, group: AccumulationGroup) -> None:
         loop, trainer = self._loop, self._trainer

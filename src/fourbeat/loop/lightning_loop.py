@@ -52,8 +52,8 @@ class LightningLoop(SeededEvaluations):
             decide_validations(trainer, lambda: self._is_due(trainer))
 
     def _is_due(self, trainer: Trainer) -> bool:
-        batches, done = trainer.num_training_batches, self._num_done
-        return done > 0 and self.validations.is_due(batches, trainer.current_epoch, done)  # type: ignore[arg-type]
+        batches, epoch = trainer.num_training_batches, trainer.current_epoch
+        return self.validations.is_due(batches, epoch, self._num_done)  # type: ignore[arg-type]
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int

@@ -25,7 +25,7 @@ from fourbeat.lightning.trainer import (
 )
 from fourbeat.lightning.validation import decide_validations
 from fourbeat.loop.accumulation import AccumulationGroup
-from fourbeat.loop.backend import Backend, LoaderItem, as_execution, indexed
+from fourbeat.loop.backend import Backend, LoaderItem, as_execution
 from fourbeat.loop.evaluation import Evaluation, SeededEvaluations
 from fourbeat.loop.optimization import BuildOptimizers, BuildSchedulers, Optimization
 from fourbeat.loop.own_state import LoopState
@@ -184,13 +184,9 @@ class Loop(SeededEvaluations):
             decide_validations(trainer, self.validation_is_due)
 
     def validation_is_due(self) -> bool:
-        """Return whether the validation runs after the mini-batches that are done.
-
-        Not before the first one: a run that is resumed has done what was due.
-        """
-        num_batches, done = self.num_train_batches, self._num_done
+        """Return whether the validation runs after the mini-batches that are done."""
         epoch = self.trainer.current_epoch
-        return done > 0 and self.validations.is_due(num_batches, epoch, done)
+        return self.validations.is_due(self.num_train_batches, epoch, self._num_done)
 
     def log_is_due(self, step: int) -> bool:
         """Return whether values are logged after this optimizer step, the first being 1."""
@@ -270,7 +266,7 @@ class Loop(SeededEvaluations):
     def evaluation_step(self, split: Split, batch: LoaderItem, batch_idx: int) -> None:
         """Add a batch, or an execution of several, to a split's losses and metrics."""
         execution = as_execution(batch, batch_idx, self.trainer)
-        self.evaluation.add(split, self.task_log.each(indexed(execution)))
+        self.evaluation.add(split, self.task_log.each(execution))
 
     def end_evaluation(self, split: str) -> None:
         """Do nothing: as a callback it does, whatever hooks the task has."""

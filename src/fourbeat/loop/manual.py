@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
@@ -17,7 +18,7 @@ from fourbeat.lightning.optimization import (
 from fourbeat.lightning.trainer import callbacks_of, precision_of
 from fourbeat.lightning.validation import decide_validations
 from fourbeat.loop.accumulation import AccumulationGroup
-from fourbeat.loop.fast_path import find_hook_user, is_torchs_own
+from fourbeat.loop.fast_path import find_hook_user, find_step_hook_user
 from fourbeat.loop.loop import Loop
 from fourbeat.loop.precision import MixedPrecision
 from fourbeat.loop.schedules import Schedules, complete_configs
@@ -34,6 +35,8 @@ class ManualLoop(Loop):
         turns: The optimizers by name, in whose turns the weights are updated; a single one is "".
         schedules: When the Trainer's schedulers step.
         bypasses_hooks: Whether nobody uses Lightning's hooks of each backward or step.
+        check_batch_hooks: Called when users are looked up: raises an error where the loader yields
+            executions, and somebody sees each batch by now.
     """
 
     schedules: Schedules
@@ -43,6 +46,7 @@ class ManualLoop(Loop):
         self.task.automatic_optimization = False
         self.turns: dict[str, Turn] = {}
         self.bypasses_hooks = True
+        self.check_batch_hooks: Callable[[], None] = lambda: None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Tell the Trainer what the loop does: callbacks ask it, and may change it."""
@@ -87,17 +91,28 @@ class ManualLoop(Loop):
         """Obey what callbacks may have changed since the latest execution."""
         trainer = self._trainer
         self._follow_knobs(trainer)
-        users = [*callbacks_of(trainer), *trainer.optimizers]
-        if users != self._users or self.schedules.are_changed:
+        if self._list_users() != self._users or self.schedules.are_changed:
             self.look_up_users()
             self.backend.follow(self)
         for turn in self.turns.values():
             turn.look_up_calls()
 
+    def _list_users(self) -> list[Any]:
+        """List what the loop goes by, again in each epoch: hooks may be set on what was there."""
+        trainer = self._trainer
+        who = find_hook_user(trainer, self.task) or find_step_hook_user(trainer.optimizers)
+        return [who, trainer.current_epoch, *callbacks_of(trainer), *trainer.optimizers]
+
     def look_up_users(self) -> None:
-        """Look up the optimizers, the schedulers, and whether anybody uses hooks."""
-        trainer, task = self._trainer, self.task
-        self._users = [*callbacks_of(trainer), *trainer.optimizers]
+        """Look up the optimizers, the schedulers, and whether anybody uses hooks.
+
+        Raises:
+            RunError: Somebody has come to see each batch, of which a loader yields several as one.
+        """
+        task = self.task
+        self._users = self._list_users()
+        self.bypasses_hooks = self._users[0] is None
+        self.check_batch_hooks()
         wrappers = task.optimizers()
         each = wrappers if isinstance(wrappers, list) else [wrappers]
         self.turns = {
@@ -105,11 +120,9 @@ class ManualLoop(Loop):
             for index, (name, wrapper) in enumerate(zip(self.optim.optimizers, each, strict=True))
         }
         self.schedules.look_up()
-        is_plain = all(is_torchs_own(turn.optimizer) for turn in self.turns.values())
-        self.bypasses_hooks = is_plain and find_hook_user(trainer, task) is None
 
     def _step_is_complete(self) -> bool:
-        return self._num_done % self.group_size == 0
+        return self.accumulation_group(self._num_done - 1).is_last
 
     def trainer_is_done(self, group: AccumulationGroup) -> bool:
         """Return whether the training ends within an execution, after this micro-batch."""

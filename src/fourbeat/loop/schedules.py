@@ -56,7 +56,7 @@ class Schedules:
     def look_up(self) -> None:
         """Look again at the Trainer's list."""
         self.configs = list(scheduler_configs(self._trainer))
-        self._by_step = [c for c in self.configs if c.interval == "step"]
+        self._optimizers = self._trainer.optimizers
         self.has_stepped = False
 
     @property
@@ -69,16 +69,25 @@ class Schedules:
         return [c.scheduler for c in self.configs if c.scheduler.optimizer is optimizer]
 
     def after_step(self, optimizer: Optimizer, batch_idx: int) -> None:
-        """Step an optimizer's schedulers of optimizer steps.
+        """Step an optimizer's schedulers of optimizer steps; the first one's also nobody's.
 
         Args:
             optimizer: That has stepped.
             batch_idx: Index in its epoch of the step's last micro-batch.
         """
         self.has_stepped = True
-        for config in self._by_step:
-            if config.scheduler.optimizer is optimizer and not config.reduce_on_plateau:
+        for config in self.configs:
+            if (
+                config.interval == "step"
+                and not config.reduce_on_plateau
+                and self._owner(config) is optimizer
+            ):
                 self._step(config, batch_idx + 1)
+
+    def _owner(self, config: LRSchedulerConfig) -> Any:
+        """Return after whose steps a scheduler steps; a callback may have replaced its own."""
+        own = config.scheduler.optimizer
+        return own if own in self._optimizers else self._optimizers[0]
 
     def update(self, interval: str, *, update_plateau_schedulers: bool) -> None:
         """Step what Lightning asks for, except for what has been stepped after each step.

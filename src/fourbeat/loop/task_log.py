@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from fourbeat.loop.backend import MicroBatch
+from fourbeat.data import Execution
+from fourbeat.lightning.results import end_evaluation_batch
+from fourbeat.loop.backend import MicroBatch, indexed
 
 if TYPE_CHECKING:
     from fourbeat.loop.loop import Loop
@@ -22,6 +24,7 @@ class TaskLog:
     Attributes:
         num_samples: Of the mini-batch that the task has just now; None: it has none.
         is_training: Whether it trains on it.
+        logs_each: Whether it has asked for a value of each mini-batch of an evaluation.
         latest: What was logged last in this epoch for each step, by tag: Lightning logs that when
             a step is due, whoever logged it when.
     """
@@ -29,12 +32,14 @@ class TaskLog:
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
         self.num_samples: int | None = None
-        self.is_training = False
+        self.is_training = self.logs_each = False
         self.latest: dict[str, Any] = {}
 
-    def each(self, batches: Iterable[MicroBatch]) -> Iterator[MicroBatch]:
-        """Yield mini-batches, and note of each, while it is played, how many samples it has."""
-        for index, batch, num_samples in batches:
+    def each(self, execution: Execution) -> Iterator[MicroBatch]:
+        """Yield mini-batches of an evaluation, and note how many samples each has meanwhile."""
+        for index, batch, num_samples in indexed(execution):
+            if index > execution.batch_idx:
+                end_evaluation_batch(self._loop.trainer, logs=self.logs_each)
             self.num_samples = num_samples
             yield index, batch, num_samples
         self.num_samples = None
@@ -51,6 +56,7 @@ class TaskLog:
             return options
         if options.get("batch_size") is None:
             options = {**options, "batch_size": self.num_samples}
+        self.logs_each |= not self.is_training and bool(options.get("on_step"))
         asked = options.get("on_step") is not False and options.get("logger") is not False
         if self.is_training and asked and isinstance(value, (Tensor, int, float)):
             tag = f"{name}_step" if options.get("on_epoch") else name
@@ -63,7 +69,8 @@ class TaskLog:
         Of its last step Lightning logs them.
         """
         if self.latest and self._loop.log_is_due(step := self._loop.num_steps):
-            self._loop.training_log.add(step - 1, {}, self.values())
+            values = {"epoch": self._loop.trainer.current_epoch, **self.values()}
+            self._loop.training_log.add(step - 1, {}, values)
 
     def values(self) -> dict[str, float]:
         """Return the latest values as numbers, which waits for the device."""

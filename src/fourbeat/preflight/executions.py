@@ -9,6 +9,7 @@ from lightning.pytorch import Callback, LightningDataModule, LightningModule
 from lightning.pytorch.callbacks import ModelCheckpoint, Timer
 from torch.utils.flop_counter import FlopCounterMode
 
+from fourbeat.base.errors import RunError
 from fourbeat.base.generators import generators_seeded
 from fourbeat.base.hooks import overrides_any
 from fourbeat.callbacks import ProgressBar
@@ -118,6 +119,27 @@ def sees_each_batch(module: Task, data: Data, callbacks: Sequence[Callback]) -> 
 def _uses_batch_hooks(callback: Callback) -> bool:
     base = next((kind for kind in CONTENT if isinstance(callback, kind)), Callback)
     return overrides_any(callback, base, BATCH_HOOKS)
+
+
+def refuse_late_batch_hooks(module: Task, data: Data, callbacks: Sequence[Callback]) -> None:
+    """Refuse a hook for each batch that has come after executions were planned.
+
+    Lightning asks for a loader's length once: an epoch cannot have more items than it began with.
+
+    Args:
+        module: The task.
+        data: The data set.
+        callbacks: The Trainer's, as they are now.
+
+    Raises:
+        RunError: There is one.
+    """
+    if who := sees_each_batch(module, data, callbacks):
+        raise RunError(
+            f"{who} has a hook for each batch, which came after the training was planned: its "
+            "loader yields several batches as one. Set loop.steps_per_execution=1, or have the "
+            "hook from the start, as a method of the class or by +callbacks.NAME._target_=CLASS."
+        )
 
 
 def why_no_executions(

@@ -20,7 +20,7 @@ from fourbeat.lightning.input_conversion import convert_later
 from fourbeat.lightning.stops import note_stops
 from fourbeat.lightning.trainer import precision_of
 from fourbeat.preflight.callbacks import refuse_callbacks
-from fourbeat.preflight.executions import plan_executions
+from fourbeat.preflight.executions import plan_executions, refuse_late_batch_hooks
 from fourbeat.state.unrestored import fetched_from
 from fourbeat.training.components import Components
 from fourbeat.training.learning import initialize_lazy
@@ -112,6 +112,9 @@ def plan_batches(cfg: TrainConfig, components: Components) -> None:
         plan = plan_executions(cfg, task, datamodule, components.callbacks, device)
     datamodule.execution_plan = plan
     convert_later(precision_of(trainer), map_tensors)
-    if plan is not None:
+    if task is not None and plan is not None:
+        task.loop.check_batch_hooks = lambda: refuse_late_batch_hooks(
+            task, datamodule, components.callbacks
+        )
         batches = trainer.num_sanity_val_steps
         trainer.num_sanity_val_steps = math.ceil(batches / plan.steps_per_execution)
