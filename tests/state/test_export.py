@@ -117,6 +117,12 @@ def test_nothing_is_written_into_the_run_folder(run: Run) -> None:
         run.export(run.dir / "model.pt")
 
 
+class NoForward(LightningModule):
+    def __init__(self) -> None:
+        super().__init__()
+        self.own = nn.Parameter(torch.zeros(2))
+
+
 class Branching(nn.Linear):
     def forward(self, inputs: Tensor) -> Tensor:
         return inputs if inputs.sum() > 0 else super().forward(inputs)
@@ -126,7 +132,7 @@ class Branching(nn.Linear):
     ("net", "why"),
     [
         pytest.param(Branching(2, 2), "cannot make a program of Branching", id="branches"),
-        pytest.param(LightningModule(), "no forward, and no net, model", id="no forward"),
+        pytest.param(NoForward(), "no forward, and no net, model", id="no forward"),
     ],
 )
 def test_what_is_no_program_is_said(tmp_path: Path, net: nn.Module, why: str) -> None:

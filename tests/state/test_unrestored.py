@@ -338,7 +338,7 @@ REMEMBERING = (
         ("samples", 2, ["data.train.num"]),
         pytest.param("state", 2, ["data.train.kept"], marks=pytest.mark.slow),
         pytest.param("collate", 2, ["data.num_collated"], marks=pytest.mark.slow),
-        ("sampler", 0, ["the order of BatchSampler"]),
+        ("sampler", 0, ["the order of Passes"]),
         # Its generator is seeded by the epoch.
         pytest.param("chance", 0, [], marks=pytest.mark.slow),
         ("stream", 0, ["OwnIterator"]),

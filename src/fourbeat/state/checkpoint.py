@@ -13,19 +13,16 @@ from fourbeat.data import count_batches_done
 from fourbeat.lightning.loops import unwatch_loops, watch_loops
 from fourbeat.lightning.trainer import callbacks_of
 from fourbeat.state.capture import build_registry, capture, continue_from, is_finite, position_now
-from fourbeat.state.checkpoint_files import StateWriter
-from fourbeat.state.disk_budget import GIB
 from fourbeat.state.file import clear_temporary_files
 from fourbeat.state.moments import Pauser, agree, ends_early, says_it_saves_between_epochs
 from fourbeat.state.ranking import Judge, Ranking
-from fourbeat.state.replaced import ReplacedWeights, may_replace
+from fourbeat.state.replaced import may_replace
 from fourbeat.state.saved_states import SavedStates
-from fourbeat.state.snapshots import SNAPSHOT_DIR, Snapshots
 from fourbeat.state.stop import StopRequest
 from fourbeat.state.swapped import SwappedWeights
 from fourbeat.state.time_share import TimeShare
 from fourbeat.state.training_state import Moment, TrainingState
-from fourbeat.state.unrestored import UnrestoredState
+from fourbeat.state.unrestored import NotLooking, UnrestoredState
 from fourbeat.state.validation_stops import ValidationStops
 
 
@@ -61,7 +58,6 @@ class StateCheckpoint(SavedStates):
         pauser: Pauses before a step, with the state saved; None: nothing pauses.
         stop: The signals that were received.
         ranking: The best states so far.
-        replaced: Whether a callback has put other weights in place at the end.
         swapped: Whether one does so in evaluation; it has to be the first of the callbacks.
         names_unrestored: Whether it is said what a resume will not restore.
     """
@@ -83,22 +79,18 @@ class StateCheckpoint(SavedStates):
         max_time_share: float = 0.02,
         max_disk_gib: float = 50.0,
     ) -> None:
-        super().__init__(folder, save_last, Ranking(mode, save_top_k, monitor))
+        ranking = Ranking(mode, save_top_k, monitor)
+        super().__init__(folder, save_last, Judge(monitor, ranking, or_latest=or_latest))
         self.every_n_train_steps = every_n_train_steps
-        self._writer: StateWriter | None = None
-        if self.folder and self.files:
-            snapshots = Snapshots(self.folder / SNAPSHOT_DIR, save_snapshots)
-            max_bytes = max_disk_gib * GIB
-            self._writer = StateWriter(self.files, self.ranking, snapshots, max_bytes)
+        self._writer = self.build_writer(save_snapshots, max_disk_gib)
         self.registry = StateRegistry()
         self.pauser: Pauser | None = None
         self.stop = StopRequest()
         self._in_validation = ValidationStops(self.stop, self._writer)
         self._time = TimeShare(max_time_share, interval_s)
-        self._judge = Judge(monitor, self.ranking, or_latest=or_latest)
         self._batches_done, self._only_between_epochs = 0, False
-        self._unrestored: UnrestoredState | None = None
-        self.replaced, self.swapped = ReplacedWeights(), SwappedWeights()
+        self._unrestored = NotLooking()
+        self.swapped = SwappedWeights()
         self._final: TrainingState | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -121,7 +113,7 @@ class StateCheckpoint(SavedStates):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note the step whose weights were validated."""
         if not trainer.sanity_checking:
-            self._judge.note_validation(trainer.global_step)
+            self.judge.note_validation(trainer.global_step)
             self._in_validation.end()
 
     def on_validation_batch_end(self, trainer: Trainer, *_: Any) -> None:
@@ -147,29 +139,13 @@ class StateCheckpoint(SavedStates):
             self._final = None
         self.stop.obey()  # only the test is lacking now
 
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Put the weights in place again that a callback had put there when the training ended."""
-        super().on_fit_end(trainer, pl_module)
-        if self.files and self._read is not None and self._read.position.is_over:
-            self.replaced.load(pl_module, self.files.folder)
-
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
         """Save the best state, and the weights as they are: those before the step that failed."""
-        if self._unrestored is not None:
-            self._unrestored.stop_reading()
+        self._unrestored.stop_reading()
         if self._writer is not None and trainer.is_global_zero:
             self._writer.write_after_exception(trainer, pl_module, exception)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the best states so far, as plain data."""
-        return super().state_dict() | {"validated_at": self._judge.validated_at}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore what :meth:`state_dict` returned."""
-        super().load_state_dict(state_dict)
-        self._judge.validated_at = state_dict["validated_at"]
 
     def on_moment(self, moment: Moment) -> None:
         """Do nothing, before it is decided whether to save or to stop here: to be overridden."""
@@ -187,7 +163,7 @@ class StateCheckpoint(SavedStates):
         Returns:
             Tensors, which are not copied, and plain data.
         """
-        if durable and self._unrestored is not None:
+        if durable:
             self._unrestored.before_write()
         self.registry.flush()
         batch = self._batches_done if moment != "between epochs" else 0
@@ -225,16 +201,14 @@ class StateCheckpoint(SavedStates):
 
     def _after_batch(self) -> None:
         trainer, step = self._trainer, self._trainer.global_step
-        if self._unrestored is not None:
-            self._unrestored.after_batch()
-        are_pending = self._batches_done % self.registry.micro_batches_per_step() > 0
-        if are_pending or ends_early(trainer):
-            return  # accumulated gradients, which no state holds; or the epoch ends here
+        self._unrestored.after_batch()
+        if self._are_pending or ends_early(trainer):
+            return
         if self._only_between_epochs:
             self._agreed("within an epoch", is_due=False)
             self.stop.obey()
             return
-        improved = self.files is not None and self._judge.within_epoch(trainer)
+        improved = self.files is not None and self.judge.within_epoch(trainer)
         every, before = self.every_n_train_steps or sys.maxsize, self._last_step
         # Not by the remainder: a batch may have been of several steps.
         is_due = improved or step // every > before // every or self._time.interval_is_over
@@ -250,8 +224,7 @@ class StateCheckpoint(SavedStates):
 
     def _before_validation(self) -> None:
         trainer = self._trainer
-        are_pending = self._batches_done % self.registry.micro_batches_per_step() > 0
-        can_resume = trainer.is_last_batch or not are_pending
+        can_resume = trainer.is_last_batch or not self._are_pending
         can_resume = can_resume and not (self._only_between_epochs or ends_early(trainer))
         can_resume = can_resume and is_finite(self._module)
         if self._in_validation.begin(trainer, can_resume=can_resume):
@@ -259,9 +232,8 @@ class StateCheckpoint(SavedStates):
 
     def _after_epoch(self) -> None:
         trainer = self._trainer
-        if self._unrestored is not None:
-            self._unrestored.after_epoch()
-        improved = self.files is not None and self._judge.end_of_epoch(trainer)
+        self._unrestored.after_epoch()
+        improved = self.files is not None and self.judge.end_of_epoch(trainer)
         is_over = ends_early(trainer) or trainer.current_epoch == trainer.max_epochs
         stop, is_due = self._agreed("between epochs", is_due=self._may_save(improved=improved))
         # From a state that is over, no resume calls the `on_train_end` that is still to come.
@@ -280,6 +252,11 @@ class StateCheckpoint(SavedStates):
             with self._time.spent():
                 state = self.capture("between epochs", is_over=True, durable=True)
                 self._final = self.replaced.remember(callbacks_of(self._trainer), state)
+
+    @property
+    def _are_pending(self) -> bool:
+        """Whether gradients are being accumulated, which no state holds."""
+        return self._batches_done % self.registry.micro_batches_per_step() > 0
 
     def _offer_pause(self, moment: Moment) -> None:
         step = self._trainer.global_step

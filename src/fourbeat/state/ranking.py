@@ -107,11 +107,12 @@ class Judge:
         or_latest: Where nobody logs the metric, the latest state is the best, too.
 
     Attributes:
+        ranking: As given.
         validated_at: The step whose weights were validated last.
     """
 
     def __init__(self, monitor: str, ranking: Ranking, *, or_latest: bool = False) -> None:
-        self._monitor, self._ranking, self._or_latest = monitor, ranking, or_latest
+        self._monitor, self.ranking, self._or_latest = monitor, ranking, or_latest
         self.validated_at = 0
         self._is_new = False
 
@@ -144,13 +145,13 @@ class Judge:
         if metrics is None:
             return False
         score = float(measured[self._monitor])
-        return self._ranking.add(RankedState(score, epoch, step, metrics))
+        return self.ranking.add(RankedState(score, epoch, step, metrics))
 
     def _is_latest(self, trainer: Trainer, epoch: int) -> bool:
         step, measured = trainer.global_step, measured_by_all(trainer)
         latest = select_metrics({"": 0.0, **measured}, "", validated=self.validated_at == step)
-        score = float(step if self._ranking.mode == "max" else -step)
-        return self._ranking.add(RankedState(score, epoch, step, latest or {}))
+        score = float(step if self.ranking.mode == "max" else -step)
+        return self.ranking.add(RankedState(score, epoch, step, latest or {}))
 
 
 def measured_by_all(trainer: Trainer) -> Mapping[str, SupportsFloat]:

@@ -16,11 +16,18 @@ from fourbeat.base.console import log
 from fourbeat.base.errors import RunError
 from fourbeat.base.files import remove_if_possible
 from fourbeat.state.capture import set_position, show_latest
-from fourbeat.state.checkpoint_files import CHECKPOINT_DIR, CheckpointFiles, find_last_checkpoints
+from fourbeat.state.checkpoint_files import (
+    CHECKPOINT_DIR,
+    CheckpointFiles,
+    StateWriter,
+    find_last_checkpoints,
+)
+from fourbeat.state.disk_budget import GIB
 from fourbeat.state.file import link_whole, read_state
 from fourbeat.state.log_position import cut_own_records
-from fourbeat.state.ranking import RankedState, Ranking
-from fourbeat.state.snapshots import SNAPSHOT_DIR, find_snapshots, remove_later_snapshots
+from fourbeat.state.ranking import Judge, RankedState
+from fourbeat.state.replaced import ReplacedWeights
+from fourbeat.state.snapshots import SNAPSHOT_DIR, Snapshots, find_snapshots, remove_later_snapshots
 from fourbeat.state.training_state import DamagedCheckpointError, TrainingState
 
 
@@ -30,20 +37,36 @@ class SavedStates(Checkpoint):
     Args:
         folder: The run folder; None: nothing is saved.
         num_last: How many of the last states are saved.
-        ranking: The best states so far.
+        judge: Ranks the states.
 
     Attributes:
         files: The checkpoint files; None where nothing is saved.
+        judge: As given.
+        ranking: The best states so far.
+        replaced: Whether a callback has put other weights in place at the end.
     """
 
-    def __init__(self, folder: str | Path | None, num_last: int, ranking: Ranking) -> None:
+    def __init__(self, folder: str | Path | None, num_last: int, judge: Judge) -> None:
+        self.judge, self.ranking = judge, judge.ranking
+        self.replaced = ReplacedWeights()
         self.folder = None if folder is None else Path(folder)
         self.files: CheckpointFiles | None = None
         if self.folder is not None:
-            self.files = CheckpointFiles(self.folder / CHECKPOINT_DIR, num_last, ranking.size)
-        self.ranking = ranking
+            self.files = CheckpointFiles(self.folder / CHECKPOINT_DIR, num_last, self.ranking.size)
         self._read: TrainingState | None = None
         self._is_rewound = False
+
+    def build_writer(self, num_snapshots: int, max_gib: float) -> StateWriter | None:
+        """Return what writes the states; None where nothing is saved.
+
+        Args:
+            num_snapshots: How many earlier states are saved for replays.
+            max_gib: What all states together may take of the disk, in GiB.
+        """
+        if self.folder is None or self.files is None:
+            return None
+        snapshots = Snapshots(self.folder / SNAPSHOT_DIR, num_snapshots)
+        return StateWriter(self.files, self.ranking, snapshots, max_gib * GIB)
 
     def find_last(self) -> Path | None:
         """Return the last state in the folder that is not damaged; None if there is none."""
@@ -106,17 +129,23 @@ class SavedStates(Checkpoint):
         self._is_rewound = True
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Restore the latest metric values of a training that was over, and did not begin."""
+        """Restore what a training that was over, and did not begin, had when it ended.
+
+        The latest metric values, and the weights that a callback had put in place.
+        """
         if self._read is not None:
             show_latest(trainer, self._read)
+            if self.files and self._read.position.is_over:
+                self.replaced.load(pl_module, self.files.folder)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the best states so far, as plain data."""
-        return {"ranking": self.ranking.state_dict()}
+        return {"ranking": self.ranking.state_dict(), "validated_at": self.judge.validated_at}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore what :meth:`state_dict` returned."""
         self.ranking.load_state_dict(state_dict["ranking"])
+        self.judge.validated_at = state_dict["validated_at"]
         if self.files is not None:
             # The folder has been rewound: some states may have no file left.
             self.ranking.entries = [e for e in self.ranking.entries if self.files.best(e).exists()]

@@ -21,7 +21,23 @@ MOST_NAMED = 8
 MOST_LOOKS = 2  # at steps: what is computed at each step has changed at both
 
 
-class UnrestoredState:
+class NotLooking:
+    """Looks for nothing: before a training begins, or where nothing is saved."""
+
+    def after_batch(self) -> None:
+        """Do nothing."""
+
+    def stop_reading(self) -> None:
+        """Do nothing."""
+
+    def after_epoch(self) -> None:
+        """Do nothing."""
+
+    def before_write(self) -> None:
+        """Do nothing."""
+
+
+class UnrestoredState(NotLooking):
     """Finds what a step or a validation changes and no state holds.
 
     Looks in the first epoch, and again before each state that is written: a curriculum may begin
