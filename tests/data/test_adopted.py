@@ -21,6 +21,7 @@ from torch.utils.data import (
 )
 
 from fourbeat.base.errors import DataError
+from fourbeat.base.registry import StateRegistry
 from fourbeat.data import Data, adopt
 from fourbeat.data.adopted_loader import AdoptedLoader
 
@@ -85,6 +86,63 @@ def test_an_adopted_data_module_is_called_as_by_lightning() -> None:
     assert (type(data).__name__, type(data).__qualname__) == ("Plain", "Plain")
     assert len(data.val_dataloader()) == 2
     assert data.split_sizes == (-1, -1, 0)
+
+
+class Asking(Quiet):
+    """Asks for what is the data module's own, as many do."""
+
+    def configure_optimizers(self) -> Any:
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        self.found = data.batch_size, data.steps_per_epoch, data.class_names, data.vocabulary
+        with pytest.raises(AttributeError, match="num_workers"):
+            data.num_workers  # noqa: B018
+        return super().configure_optimizers()
+
+
+class Named(Plain):
+    batch_size, steps_per_epoch, class_names = 5, 2, ["zero", "one"]
+
+    def setup(self, stage: str) -> None:
+        self.vocabulary = "ab"
+
+
+def test_a_module_finds_what_its_data_module_has_and_none_of_our_defaults() -> None:
+    module = Asking()
+    stock_trainer(max_epochs=1).fit(module, datamodule=adopt(Named()))
+    assert module.found == (5, 2, ["zero", "one"], "ab")
+
+
+class Placed(IterableDataset[int]):
+    """Knows where it stands."""
+
+    def __init__(self) -> None:
+        self.position = 0
+
+    def __iter__(self) -> Iterator[int]:
+        while self.position < 10:
+            self.position += 1
+            yield self.position
+
+    def state_dict(self) -> dict[str, int]:
+        return {"position": self.position}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        self.position = state_dict["position"]
+
+
+@pytest.mark.parametrize(("num_workers", "is_captured"), [(0, True), (1, False)])
+def test_a_stream_that_a_worker_process_reads_is_not_captured_here(
+    num_workers: int, is_captured: bool
+) -> None:
+    class OfPlaced(Plain):
+        def train_dataloader(self) -> Any:
+            return DataLoader(Placed(), 5, num_workers=num_workers)
+
+    registry = StateRegistry()
+    data = adopt(OfPlaced())
+    data.register_state(registry)
+    assert bool(list(registry.state_dict())) is is_captured
+    assert data.num_loading_processes == num_workers
 
 
 @pytest.mark.filterwarnings("ignore:.*have no `validation_step`")

@@ -197,7 +197,7 @@ def _typical(data: object) -> tuple[int, Batch]:
     if not isinstance(data, Data):
         return 0, None
     # To take a batch of a stream would move it on.
-    return data.batch_size, None if data.is_stream("train") else data.example_batch()
+    return data.known_batch_size or 0, None if data.is_stream("train") else data.example_batch()
 
 
 def _each(norms: Tensor | None) -> list[Norms]:

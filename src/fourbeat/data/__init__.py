@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fourbeat.data.adopted import SPLITS, AdoptedData, ModuleLoaders, adopt
+from fourbeat.data.adopted import SPLITS, AdoptedData
+from fourbeat.data.adopting import ModuleLoaders, adopt
 from fourbeat.data.base import DataModule
 from fourbeat.data.batches import (
     Batch,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningDataModule, LightningModule
+from lightning.pytorch import LightningDataModule
 from lightning.pytorch.core.hooks import DataHooks
 
 from fourbeat.base.errors import DataError, Fault
@@ -19,44 +19,9 @@ from fourbeat.data.order import BatchOrder
 from fourbeat.data.plan import ExecutionPlan
 from fourbeat.data.samples import SplitSizes
 from fourbeat.data.seeding import Split
-from fourbeat.data.split_loaders import Loader
+from fourbeat.data.split_loaders import Loader, SplitLoaders
 
-TRANSFER_HOOKS = ("on_before_batch_transfer", "on_after_batch_transfer")
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
-
-
-def adopt(data: LightningDataModule | LightningModule, seed: int = 0) -> Any:
-    """Return a data module whose batches come in an order that a resume and a replay find again.
-
-    For ``trainer.fit(module, datamodule=fourbeat.adopt(data, seed=1))``.
-
-    Args:
-        data: A LightningDataModule, as its author wrote it, or a LightningModule that has loaders
-            itself. A :class:`Data` is returned as it is.
-        seed: Of the order of the epochs, and of what samples draw.
-
-    Raises:
-        DataError: It is neither.
-    """
-    if isinstance(data, Data):
-        return data
-    if isinstance(data, LightningModule):
-        loaders = ModuleLoaders(seed)
-        loaders.inner = data
-        return loaders
-    if not isinstance(data, LightningDataModule):
-        raise DataError(
-            f"fourbeat.adopt: takes a LightningDataModule, or a LightningModule with loaders, not "
-            f"a {type(data).__name__}. LightningDataModule.from_datasets(...) makes one of data "
-            "sets."
-        )
-    own = type(data)
-    # By the name of its class Lightning finds its state in a checkpoint. A hook that it has not is
-    # not to stand in the way of the module's.
-    hooks = {n: getattr(data, n) for n in TRANSFER_HOOKS if has_hook(data, n)}
-    calls = {n: staticmethod(hook) for n, hook in hooks.items()}
-    kind = type(own.__name__, (AdoptedData,), {"__qualname__": own.__qualname__, **calls})
-    return kind(data, seed)
 
 
 def has_hook(owner: object, hook: str) -> bool:
@@ -70,7 +35,8 @@ class AdoptedData(Data):
     Its hooks are called as Lightning calls them. Each DataLoader that it returns is replaced by one
     of ours over the same data set, with the same collation and workers: what is drawn is seeded
     batch by batch. What is no DataLoader is kept as it is: then nobody can find the place within an
-    epoch again, and a training is saved between epochs alone.
+    epoch again, and a training is saved between epochs alone. What else it is asked for, by a task
+    as ``self.trainer.datamodule``, is the data module's own.
 
     Args:
         inner: The data module, as its author wrote it.
@@ -78,12 +44,35 @@ class AdoptedData(Data):
     """
 
     def __init__(self, inner: LightningDataModule, seed: int = 0) -> None:
-        super().__init__(seed=seed)
+        SplitLoaders.__init__(self)  # of the settings, only the seed is ours
+        self.seed = seed
         self.inner: Any = inner
         self._data = inner
         self.num_classes = getattr(inner, "num_classes", None)
         self._loaders: dict[Split, Any] = {}
         self._is_set_up = False
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what the data module has."""
+        if name.startswith("__") or "inner" not in vars(self):
+            raise AttributeError(name)
+        return getattr(self.inner, name)
+
+    @property
+    def known_batch_size(self) -> int | None:
+        """None: the loader may choose its batches itself."""
+        return None
+
+    @property
+    def num_loading_processes(self) -> int:
+        """Those of the training's loader."""
+        loader = self.loader_of("train")
+        return loader.loader.num_workers if isinstance(loader, AdoptedLoader) else 0
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes: the data module's own, if it has such."""
+        return getattr(self.inner, "class_names", None) or super().class_names
 
     def dataset(self, split: Split) -> Any:
         """Return what the split's loader loads; None where it is no DataLoader, or absent."""
@@ -256,17 +245,3 @@ class AdoptedData(Data):
 
     def _built(self, loader: AdoptedLoader, order: BatchOrder) -> Loader:
         return loader.build(loader.source(order.seed_of), order)
-
-
-class ModuleLoaders(AdoptedData):
-    """The loaders that a LightningModule has itself: ``data=module``.
-
-    Args:
-        seed: Of the order of the epochs, and of what samples draw.
-
-    Attributes:
-        inner: The module, once it has been built; Lightning calls its other hooks.
-    """
-
-    def __init__(self, seed: int = 0) -> None:
-        super().__init__(LightningDataModule(), seed)  # one that does nothing in these hooks

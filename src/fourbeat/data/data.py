@@ -91,6 +91,11 @@ class Data(SplitLoaders):
         return Fetched.of(self._source("train", order)[next(iter(order))]).batch
 
     @property
+    def known_batch_size(self) -> int | None:
+        """Samples per batch, as far as that is known before one is loaded."""
+        return self.batch_size
+
+    @property
     def loss(self) -> str:
         """Dotted path of the loss that ``loss=auto`` is."""
         return "fourbeat.tasks.NoLoss"

@@ -133,8 +133,13 @@ class SplitLoaders(LightningDataModule, ABC):
         """Register where the stream stands that is trained on, if it can say so."""
         if self.is_stream("train"):
             source = self._source("train", self._order("train"))
-            if source.can_be_captured and not self.num_workers:
+            if source.can_be_captured and not self.num_loading_processes:
                 registry.register(STREAM, source)
+
+    @property
+    def num_loading_processes(self) -> int:
+        """Worker processes that load the training batches; what they change, nobody can read."""
+        return self.num_workers
 
     @property
     def restores_within_epochs(self) -> bool:
@@ -147,20 +152,17 @@ class SplitLoaders(LightningDataModule, ABC):
         return self._datasets
 
     def describe_resume(self, epoch: int, names: Collection[str]) -> str | None:
-        """Say what it costs to find the place of a stream when a training is resumed.
+        """Say what it costs to find the place of a stream at a resume; None: nothing.
 
         Args:
             epoch: The one to begin with, at its ``first_batch``.
             names: Of what was captured in this process.
-
-        Returns:
-            A line; None where it costs nothing.
         """
         if not self.is_stream("train"):
             return None
         source = self._source("train", self._order("train"))
         skipped = source.num_skipped(StreamPlace(epoch, self.first_batch))
-        is_placed = source.can_be_captured and not self.num_workers and STREAM in names
+        is_placed = STREAM in names and source.can_be_captured and not self.num_loading_processes
         if not skipped or is_placed:
             return None
         return (

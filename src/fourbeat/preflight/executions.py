@@ -173,7 +173,8 @@ def _stops(callbacks: Sequence[Callback]) -> tuple[int, ...]:
 def _affordable(module: Task, datamodule: Data, device: torch.device) -> int:
     """Count the mini-batches that an execution can hold without becoming long or large."""
     batch = _as_weights(datamodule.example_batch(), module)
-    share = datamodule.batch_size / count_samples(batch)
+    num_samples = count_samples(batch)
+    share = (datamodule.known_batch_size or num_samples) / num_samples
     num_bytes = share * sum(tensor.nbytes for tensor in list_tensors(batch))
     # Turns are not tried here: they may change the task.
     flops = 0 if module.takes_turns else 3 * share * count_forward_flops(module, batch)

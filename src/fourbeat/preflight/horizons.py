@@ -72,7 +72,7 @@ def _num_train(cfg: TrainConfig, datamodule: Data) -> int:
 
 
 def _num_batches(datamodule: Data, split: Split, processes: int = 1) -> int:
-    if datamodule.batch_size < 1:
+    if (size := datamodule.known_batch_size) is not None and size < 1:
         return 0
     return max(0, datamodule.num_batches(split, processes))
 

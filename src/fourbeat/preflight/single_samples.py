@@ -27,8 +27,11 @@ def single_sample_faults(cfg: TrainConfig, data: Data) -> list[Fault]:
 
     Args:
         cfg: The config, whose task can be built and run.
-        data: Its sizes are compared; an example is asked for where a batch has one sample.
+        data: Its sizes are compared; an example is asked for where a batch has one sample. Of
+            loaders that are somebody else's, nothing is known beforehand.
     """
+    if data.known_batch_size is None:
+        return []
     return [*_batch_faults(cfg, data), *_split_faults(cfg, data)]
 
 
