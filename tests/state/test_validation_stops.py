@@ -11,6 +11,8 @@ from support.finished_runs import FinishedRuns
 from support.interruptions import stop_in_validations
 from support.settings import SMALL
 
+from fourbeat.state import checkpoint_files
+
 ONE_BY_ONE = "loop.steps_per_execution=1"
 CASES = {
     "executions": ([], [1, 2]),
@@ -48,10 +50,21 @@ def test_the_resumed_run_begins_with_the_validation_and_ends_bitwise_identical(
     overrides: list[str],
     batches: list[int],
 ) -> None:
-    whole = finished(*overrides)
-    stopped = [*SMALL, *overrides]
-    positions = stop_in_validations(
-        stopped, batches, stop_at_validation_batch, tmp_path / "stopped"
-    )
+    whole, folder = finished(*overrides), tmp_path / "stopped"
+    positions = stop_in_validations([*SMALL, *overrides], batches, stop_at_validation_batch, folder)
     assert {position.moment for position in positions} == {"before a validation"}
-    assert not list(differences(whole.dir, tmp_path / "stopped"))
+    assert not list(differences(whole.dir, folder))
+
+
+@pytest.mark.slow
+def test_a_state_that_is_too_large_to_be_held_is_written_before_the_validation(
+    finished: FinishedRuns,
+    tmp_path: Path,
+    stop_at_validation_batch: Callable[[int], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole, folder = finished(ONE_BY_ONE), tmp_path / "stopped"
+    monkeypatch.setattr(checkpoint_files, "MOST_HELD_BYTES", 0)
+    positions = stop_in_validations([*SMALL, ONE_BY_ONE], [2, 1], stop_at_validation_batch, folder)
+    assert {position.moment for position in positions} == {"before a validation"}
+    assert not list(differences(whole.dir, folder))

@@ -89,8 +89,7 @@ class StateCheckpoint(SavedStates):
         self._in_validation = ValidationStops(self.stop, self._writer)
         self._time = TimeShare(max_time_share, interval_s)
         self._batches_done, self._only_between_epochs = 0, False
-        self._unrestored = NotLooking()
-        self.swapped = SwappedWeights()
+        self.swapped, self._unrestored = SwappedWeights(), NotLooking()
         self._final: TrainingState | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -227,8 +226,12 @@ class StateCheckpoint(SavedStates):
         can_resume = trainer.is_last_batch or not self._are_pending
         can_resume = can_resume and not (self._only_between_epochs or ends_early(trainer))
         can_resume = can_resume and is_finite(self._module)
-        if self._in_validation.begin(trainer, can_resume=can_resume):
-            self._in_validation.hold(trainer, self.capture("before a validation"))
+        stops, can_write = self._in_validation, self._time.allows_a_save
+        if stops.begin(trainer, can_resume=can_resume, can_write=can_write):
+            if stops.holds_state:
+                stops.hold(trainer, self.capture("before a validation"))
+            else:
+                self._save("before a validation")
 
     def _after_epoch(self) -> None:
         trainer = self._trainer

@@ -21,7 +21,8 @@ class ValidationStops:
     """Holds the state before a validation, and writes it if a signal asks the run to stop within.
 
     Within, nothing could be captured: callbacks may have put averaged weights in place, and metrics
-    have counted some of the batches. A validation that is short, going by the one before it, ends.
+    have counted some of the batches. A state that is too large to be held is written beforehand,
+    if there is time. A validation that is short, going by the one before it, ends.
 
     Args:
         stop: The signals that were received.
@@ -33,16 +34,22 @@ class ValidationStops:
         self._begun, self._latest_s = 0.0, WORTH_STOPPING_S
         self._num_left = 0  # batches after which all processes ask each other
 
-    def begin(self, trainer: Trainer, *, can_resume: bool) -> bool:
-        """Return whether the state is to be held; all processes call this together.
+    @property
+    def holds_state(self) -> bool:
+        """Whether the memory takes the state."""
+        return self._writer is not None and self._writer.holds_latest
+
+    def begin(self, trainer: Trainer, *, can_resume: bool, can_write: bool) -> bool:
+        """Return whether the state is to be held, or written; all processes call this together.
 
         Args:
             trainer: Is about to validate: no hook of the validation has been called.
             can_resume: Whether a run could be resumed from here.
+            can_write: Whether there is time to write it.
         """
         self._begun = time.monotonic()
-        is_held = self._writer is None or self._writer.holds_latest
-        is_wanted = can_resume and is_held and self._latest_s >= WORTH_STOPPING_S
+        is_kept = self._writer is None or self.holds_state or can_write
+        is_wanted = can_resume and is_kept and self._latest_s >= WORTH_STOPPING_S
         self._num_left = _least(trainer, is_wanted)
         return self._num_left > 0 and self._writer is not None
 
@@ -62,7 +69,7 @@ class ValidationStops:
         self._num_left -= 1
         self._stop.signum, _ = agree(trainer, self._stop.signum, is_due=False)
         if self._stop:
-            if self._writer is not None and trainer.is_global_zero:
+            if self._writer is not None and self.holds_state and trainer.is_global_zero:
                 self._writer.write_latest()
             trainer.strategy.barrier("state saved")
             self._stop.obey()
