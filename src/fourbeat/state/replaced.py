@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from torch import Tensor
 from fourbeat.base.console import log
 from fourbeat.base.hooks import overrides_any
 from fourbeat.run.folder import FINAL_WEIGHTS
-from fourbeat.state.file import read_state, write_state
+from fourbeat.state.file import copy_to_cpu, read_state, write_state
 from fourbeat.state.training_state import TrainingState
 
 
@@ -36,16 +35,17 @@ class ReplacedWeights:
         """Remember the weights of the last state, if anybody may replace them.
 
         Args:
-            callbacks: The Trainer's; without this, a copy of the weights would take their size.
+            callbacks: The Trainer's; without them, a copy would be made for nothing.
             state: It.
 
         Returns:
-            The state, with a copy of the weights if they may be replaced.
+            The state; a copy if they may be replaced, of all of it: EMAWeightAveraging has the
+            trained weights in a place of their own in it, and its averages in theirs.
         """
-        if may_replace(callbacks):
-            tensors = {n: w for n, w in state.weights.items() if isinstance(w, Tensor)}
-            self._saved = {name: w.clone() for name, w in tensors.items()}
-            return replace(state, weights={**state.weights, **self._saved})
+        if not may_replace(callbacks):
+            return state
+        state = TrainingState.of(copy_to_cpu(state.checkpoint()))
+        self._saved = {n: w for n, w in state.weights.items() if isinstance(w, Tensor)}
         return state
 
     def look(self, module: LightningModule, folder: Path | None) -> None:
@@ -57,7 +57,9 @@ class ReplacedWeights:
         """
         saved, self._saved = self._saved, {}
         now = module.state_dict()
-        self.found = any(name in now and not is_same(now[name], w) for name, w in saved.items())
+        self.found = not all(
+            is_same(now[name], w.to(now[name].device)) for name, w in saved.items() if name in now
+        )
         if self.found and folder is not None:
             write_state(folder / FINAL_WEIGHTS, {"state_dict": now})
             log.info(
