@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -48,6 +49,14 @@ def pytest_configure(config: pytest.Config) -> None:
     install_import_hook(modules, f"typechecker.check_of({modules})")
     for name in SUPPORT:
         config.pluginmanager.import_plugin(f"support.{name}")
+
+
+@pytest.fixture(autouse=True)
+def _same_signals() -> Iterator[None]:
+    """What only prints lets the process end with its reader; pytest must not."""
+    handler = signal.getsignal(signal.SIGPIPE)
+    yield
+    signal.signal(signal.SIGPIPE, handler)
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses

@@ -235,7 +235,7 @@ def test_what_a_callback_registers_is_captured_and_restored(
 ) -> None:
     run = finished.copy(tmp_path / "run", counting)
     (process,) = read_state(run.checkpoint("last"))["fourbeat"]["processes"]
-    assert list(process) == ["measured", "counting", "module", "generators"]
+    assert list(process) == ["measured", "counting", "module", "set_by_hooks", "generators"]
     resume(run.dir, ["trainer.max_epochs=4"])
     assert Counting.seen == [process["counting"]["count"]]
     assert process["counting"]["count"] > 0
