@@ -32,11 +32,13 @@ EACH = [
 ]
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("words", EACH)
 def test_it_is_evaluated_as_it_was_measured(runs: FinishedRuns, words: tuple[str, ...]) -> None:
     assert not list(broken_by_an_evaluation(runs(*words)))
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("words", EACH)
 def test_it_is_resumed_bitwise(
     runs: FinishedRuns, words: tuple[str, ...], stop_at: Any, tmp_path: Path
@@ -45,6 +47,7 @@ def test_it_is_resumed_bitwise(
     assert not list(broken_by_a_stop(run, [*BASE, *words], [4], stop_at, tmp_path / "stopped"))
 
 
+@pytest.mark.slow
 def test_it_is_resumed_bitwise_where_a_hook_ends_each_epoch(
     runs: FinishedRuns, stop_at: Any, tmp_path: Path
 ) -> None:
@@ -63,6 +66,7 @@ def test_each_loader_has_results_of_its_own(runs: FinishedRuns) -> None:
         assert math.isfinite(second)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("words", EACH[:3])
 def test_the_whole_network_is_exported(
     script: Command, runs: FinishedRuns, words: tuple[str, ...], tmp_path: Path

@@ -25,6 +25,7 @@ class Decaying(Supervised):
                 parameter.grad.mul_(0.5)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("loop", ["four_beat", "automatic"])
 def test_gradients_that_a_hook_keeps_are_resumed(
     tmp_path: Path, stop_at: StopAt, loop: str

@@ -74,6 +74,7 @@ def run_with(target: str, folder: Path, *words: str) -> Run:
     return train(compose(*SHORT, f"+callbacks.mine._target_={target}", *words), folder)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("kind", [AtStart, AtEpoch, ByData, InTest])
 def test_it_is_said_in_the_run_and_by_whoever_reads_it(
     kind: type, tmp_path: Path, capsys: pytest.CaptureFixture[str], script: Command
@@ -87,6 +88,7 @@ def test_it_is_said_in_the_run_and_by_whoever_reads_it(
     assert f"{kind.__name__} {SAID}" in exported.out + exported.err
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     ("target", "words"),
     [
