@@ -169,6 +169,27 @@ def test_what_first_changes_in_a_later_epoch_is_named_before_a_state_without_it_
     assert names_in(line) == {"task.hardness"}
 
 
+class LeavingOut(Supervised):
+    """Trains what its states leave out."""
+
+    def __init__(self, net: nn.Module, loss: nn.Module) -> None:
+        super().__init__(net, loss)
+        self.strict_loading = False
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        return {n: w for n, w in super().state_dict(*args, **kwargs).items() if "bias" not in n}
+
+
+def test_weights_that_are_trained_and_left_out_of_the_states_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task = "task._target_=state.test_unrestored.LeavingOut"
+    run = train(compose(*SMALL, task, "trainer.max_epochs=1"), tmp_path / "run")
+    weights = read_state(run.checkpoint("last"))["state_dict"]
+    (line,) = warnings_in(capsys.readouterr())
+    assert names_in(line) == {f"task.{name.replace('weight', 'bias')}" for name in weights}
+
+
 @pytest.mark.one_in(2)
 @pytest.mark.parametrize("execution", [1, 64])
 def test_a_run_that_forgets_nothing_says_nothing(

@@ -51,7 +51,7 @@ class UnrestoredState(NotLooking):
     def __init__(self, trainer: Trainer, module: LightningModule) -> None:
         self._trainer, self._module = trainer, module
         self._before = reachable(trainer, module).values
-        self._changed: set[str] = set()
+        self._changed = left_out(module)
         self._said: set[str] = set()
         self._changed_in_workers: set[str] = set()
         self._num_looks, self._is_first_epoch = 0, True
@@ -152,6 +152,14 @@ def fetched_from(samples: Any, collate: Any) -> Mapping[str, Hashable]:
     found.add_value("data.train", samples)
     found.add_states()
     return found.values
+
+
+def left_out(module: LightningModule) -> set[str]:
+    """Return the trained weights that a module with ``strict_loading = False`` leaves out."""
+    if module.strict_loading:
+        return set()
+    trained = {name for name, weight in module.named_parameters() if weight.requires_grad}
+    return {f"task.{name}" for name in trained - module.state_dict().keys()}
 
 
 def changed_names(before: Mapping[str, Hashable], now: Mapping[str, Hashable]) -> set[str]:
