@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +159,17 @@ def test_loops_placed_within_an_epoch_continue_with_its_next_batch(
     assert seen[0] is False, "FitLoop._restarting is no longer what fit_loop.restarting returns."
     assert warnings.filters == before
     assert "reset" not in vars(trainer.fit_loop.epoch_loop)
+
+
+def test_loops_placed_after_a_validation_do_not_end_its_batch_again(tmp_path: Path) -> None:
+    flags: dict[str, Any] = {"max_epochs": 2, "default_root_dir": tmp_path, "val_check_interval": 2}
+    checkpoint = checkpoint_of(stock_trainer(**flags), 2)
+    place_within_epoch(checkpoint["loops"], 2)
+    steps = resumed(stock_trainer(**flags), checkpoint, partial(continue_epoch, finds_place=True))
+    assert steps == [3, 4, 5, 6], (
+        "Loops restored within an epoch no longer ask _should_check_val_fx before their first "
+        "batch, or end a batch, with its plateau scheduler, where it says that a validation is due."
+    )
 
 
 def test_loops_captured_before_a_validation_begin_with_it(trainer: Trainer, tmp_path: Path) -> None:

@@ -155,7 +155,9 @@ def begin_next_epoch(trainer: Trainer) -> None:
 def continue_epoch(trainer: Trainer, *, finds_place: bool) -> None:
     """Tell the outer loop that it is not restarted; the inner loop resets its own flag.
 
-    Lightning keeps it set through the whole epoch, and then skips a plateau's scheduler.
+    Lightning keeps it set through the whole epoch, and then skips a plateau's scheduler. And the
+    inner loop, asked before its first batch whether a validation was cut short, says no: a state is
+    captured after what was due. Else Lightning ends that batch a second time.
 
     Args:
         trainer: About to begin the epoch.
@@ -173,8 +175,15 @@ def continue_epoch(trainer: Trainer, *, finds_place: bool) -> None:
             warnings.filterwarnings("ignore", text, PossibleUserWarning)
             reset()
 
+    is_due = batches._should_check_val_fx
+
+    def is_due_afterwards(data_fetcher: Any) -> bool:
+        batches._should_check_val_fx = is_due  # type: ignore[method-assign]
+        return not batches.restarting and is_due(data_fetcher)
+
     if finds_place:
         batches.reset = reset_quietly  # type: ignore[method-assign]
+    batches._should_check_val_fx = is_due_afterwards  # type: ignore[method-assign]
 
 
 def begin_with_validation(trainer: Trainer) -> None:
