@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import warnings
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from fourbeat.lightning.loops import (
     unwatch_loops,
     watch_loops,
 )
+from fourbeat.lightning.validation import watch_evaluations
 
 NUM_BATCHES = 3
 
@@ -94,10 +96,31 @@ def test_the_moments_come_after_all_hooks_of_a_batch_and_an_epoch(trainer: Train
 def test_what_watched_the_loops_leaves_no_trace(trainer: Trainer) -> None:
     watch_loops(trainer, *[lambda: None] * 3)
     batches = trainer.fit_loop.epoch_loop
-    loops = trainer.fit_loop, batches, batches.val_loop
-    assert any(name in vars(loop) for loop in loops for name in WRAPPED)
+    loops, names = (trainer.fit_loop, batches, batches.val_loop), (*WRAPPED, "run")
+    assert all(any(name in vars(loop) for name in names) for loop in loops)
     unwatch_loops(trainer)
-    assert not any(name in vars(loop) for loop in loops for name in WRAPPED)
+    assert not any(name in vars(loop) for loop in loops for name in names)
+
+
+def test_a_validation_that_is_watched_by_others_is_so_within(trainer: Trainer) -> None:
+    noted: list[str] = []
+
+    @contextlib.contextmanager
+    def around() -> Iterator[None]:
+        noted.append("enter")
+        yield
+        noted.append("leave")
+
+    trainer.callbacks.append(Noting(noted))  # type: ignore[attr-defined]
+    watch_evaluations(trainer, around, lambda *indices: None)
+    theirs = vars(trainer.fit_loop.epoch_loop.val_loop)["run"]
+    for _ in range(2):  # watched again, it calls back once
+        watch_loops(trainer, *[lambda: None] * 4, lambda: noted.append("BEFORE VALIDATION"))
+    trainer.fit(Model())
+    one = ["BEFORE VALIDATION", "enter", "validation", "leave"]
+    assert [each for each in noted if each not in ("batch", "epoch", "end")][-8:] == [*one, *one]
+    unwatch_loops(trainer)
+    assert vars(trainer.fit_loop.epoch_loop.val_loop)["run"] is theirs
 
 
 def resumed(trainer: Trainer, checkpoint: dict[str, Any], restore: Any) -> list[int]:

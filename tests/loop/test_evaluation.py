@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from support.stock_trainers import stock_trainer
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from fourbeat.data import adopt
 from fourbeat.loop import LightningLoop
+from fourbeat.state.checkpoint import StateCheckpoint
 from fourbeat.training.components import Components
 
 SAMPLES = torch.arange(6.0)
@@ -69,6 +72,26 @@ def test_an_evaluation_leaves_the_generators_of_the_training_alone() -> None:
     before = torch.get_rng_state()
     trainer.test(module, loader(), verbose=False)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.filterwarnings("ignore:.*(many workers|overridden `on_after_batch_transfer`)")
+def test_so_does_a_validation_of_a_training_whose_states_are_saved(tmp_path: Path) -> None:
+    after = []
+    for limit in (0, 1.0):
+        torch.manual_seed(3)
+        trainer = Trainer(
+            accelerator="cpu",
+            logger=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            max_epochs=2,
+            limit_val_batches=limit,
+            num_sanity_val_steps=0,
+            callbacks=[LightningLoop(3), StateCheckpoint(tmp_path / str(limit))],
+        )
+        trainer.fit(Noisy(), datamodule=adopt(LightningDataModule.from_datasets(SAMPLES, SAMPLES)))
+        after.append(torch.get_rng_state())
+    assert torch.equal(*after)
 
 
 @pytest.mark.filterwarnings("ignore:You have overridden `on_after_batch_transfer`")

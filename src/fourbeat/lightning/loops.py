@@ -11,7 +11,7 @@ from lightning.pytorch import Trainer
 
 from fourbeat.lightning.stops import is_end_of_data
 
-WRAPPED = ("on_advance_start", "reset", "advance", "on_advance_end", "on_run_end", "run")
+WRAPPED = ("on_advance_start", "reset", "advance", "on_advance_end", "on_run_end")
 
 
 def watch_loops(
@@ -39,19 +39,17 @@ def watch_loops(
     epochs, batches = trainer.fit_loop, trainer.fit_loop.epoch_loop
     begin_epoch, end_epoch = epochs.on_advance_start, epochs.on_advance_end
     end_batch, end_training = batches.on_advance_end, epochs.on_run_end
-    validate = batches.val_loop.run
 
     def on_epoch_start() -> None:
         vars(epochs).pop("on_advance_start")
         begin()
         begin_epoch()
 
-    def on_validation() -> Any:
+    def announce_validation() -> None:
         if not trainer.sanity_checking:
             trainer.training = True  # as at the other moments: it says whose measurements are whose
             before_validation()
             trainer.validating = True
-        return validate()
 
     def on_batch_end(data_fetcher: Any) -> None:
         end_batch(data_fetcher)
@@ -67,7 +65,7 @@ def watch_loops(
         end_training()
 
     epochs.on_run_end = on_end  # type: ignore[method-assign]
-    batches.val_loop.run = on_validation  # type: ignore[method-assign]
+    batches.val_loop.run = _Announced(batches.val_loop, announce_validation)  # type: ignore[method-assign]
     epochs.on_advance_start = on_epoch_start  # type: ignore[method-assign]
     batches.advance = _naming_stop_iteration(batches.advance)  # type: ignore[method-assign]
     batches.on_advance_end = on_batch_end  # type: ignore[method-assign]
@@ -93,10 +91,35 @@ def _naming_stop_iteration(play_batch: Callable[[Any], None]) -> Any:
 
 def unwatch_loops(trainer: Trainer) -> None:
     """Undo :func:`watch_loops`."""
-    batches = trainer.fit_loop.epoch_loop
-    for loop in (trainer.fit_loop, batches, batches.val_loop):
+    for loop in (trainer.fit_loop, trainer.fit_loop.epoch_loop):
         for name in WRAPPED:
             vars(loop).pop(name, None)
+    announced = vars(trainer.fit_loop.epoch_loop.val_loop).get("run")
+    if isinstance(announced, _Announced):
+        announced.undo()
+
+
+class _Announced:
+    """A loop's ``run`` that is announced, around what stood in its place: ``watch_evaluations``'s.
+
+    Args:
+        loop: Whose ``run`` it is to be.
+        announce: Called before it.
+    """
+
+    def __init__(self, loop: Any, announce: Callable[[], None]) -> None:
+        self._loop, self._announce, self._run = loop, announce, loop.run
+        self._replaced = vars(loop).get("run")
+
+    def __call__(self) -> Any:
+        self._announce()
+        return self._run()
+
+    def undo(self) -> None:
+        """Put back what stood in its place."""
+        del self._loop.run
+        if self._replaced is not None:
+            self._loop.run = self._replaced
 
 
 def count_epochs_done(loops: dict[str, Any]) -> int:

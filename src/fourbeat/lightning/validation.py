@@ -39,7 +39,8 @@ def watch_evaluations(
     """Call back where no hook is called: replaces methods of the loops that evaluate.
 
     Args:
-        trainer: Whose loops they are. Watched before, by whomever, they are no longer.
+        trainer: Whose loops they are. Watched before, by whomever, they are no longer:
+            ``watch_loops`` comes afterwards.
         around: Entered before anything of an evaluation, and left after its last hook.
         before_batch: Called before a batch is transferred, with its index and that of its loader.
     """
