@@ -44,7 +44,7 @@ class AdoptedData(Data):
     """
 
     def __init__(self, inner: LightningDataModule, seed: int = 0) -> None:
-        SplitLoaders.__init__(self)  # of the settings, only the seed is ours
+        SplitLoaders.__init__(self)  # of the settings, only the seed is ours: see __getattr__
         self.seed = seed
         self.inner: Any = inner
         self._data = inner
@@ -57,6 +57,11 @@ class AdoptedData(Data):
         if name.startswith("__") or "inner" not in vars(self):
             raise AttributeError(name)
         return getattr(self.inner, name)
+
+    @property
+    def steps_per_epoch(self) -> Any:  # type: ignore[override]  # ours is None for all of them
+        """The data module's own, if it has such."""
+        return getattr(self.inner, "steps_per_epoch", None)
 
     @property
     def known_batch_size(self) -> int | None:

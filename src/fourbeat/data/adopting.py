@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from lightning.pytorch import LightningDataModule, LightningModule
@@ -12,8 +11,6 @@ from fourbeat.data.adopted import AdoptedData, has_hook
 from fourbeat.data.data import Data
 
 TRANSFER_HOOKS = ("on_before_batch_transfer", "on_after_batch_transfer")
-SETTINGS = ("batch_size", "shuffle", "num_workers", "pin_memory", "drop_last", "steps_per_epoch")
-"""Of a :class:`Data`: an adopted one has those of its loaders, and what is asked for is its own."""
 
 
 def adopt(data: LightningDataModule | LightningModule, seed: int = 0) -> Any:
@@ -46,14 +43,8 @@ def adopt(data: LightningDataModule | LightningModule, seed: int = 0) -> Any:
     # not to stand in the way of the module's.
     hooks = {n: getattr(data, n) for n in TRANSFER_HOOKS if has_hook(data, n)}
     calls = {n: staticmethod(hook) for n, hook in hooks.items()}
-    settings = {n: property(_own(n)) for n in SETTINGS if hasattr(data, n)}
-    names = {"__qualname__": own.__qualname__, **calls, **settings}
-    kind = type(own.__name__, (AdoptedData,), names)
+    kind = type(own.__name__, (AdoptedData,), {"__qualname__": own.__qualname__, **calls})
     return kind(data, seed)
-
-
-def _own(name: str) -> Callable[[AdoptedData], Any]:
-    return lambda data: getattr(data.inner, name)
 
 
 class ModuleLoaders(AdoptedData):
